@@ -1,0 +1,170 @@
+package catalogue_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+)
+
+type kind int
+
+const (
+	putOne kind = iota
+	restateOne
+	touch // restates an equal copy of one record, at another revision
+	deleteOne
+	relist    // restates equal copies of all records
+	putAgain  // puts the very record that is there
+	keepPoint // starts a consumer here
+)
+
+// The kinds of a byte's low bits: puts and deletes are what matters.
+var kinds = [16]kind{
+	putOne, putOne, putOne, putOne, putOne, restateOne, restateOne, touch,
+	deleteOne, deleteOne, deleteOne, deleteOne, relist, putAgain, keepPoint, keepPoint,
+}
+
+// Few of each, so that they meet.
+var (
+	keys     = []string{"k1", "k2", "k3", "k4", "k5"}
+	names    = []string{"s", "t"}
+	versions = []string{"1", "2", "3"}
+	ids      = []string{"a", "b", "c"}
+	colours  = []string{"red", "blue", "green"}
+)
+
+// op is a step of the model.
+type op struct {
+	kind                            kind
+	key, name, version, id, address string
+	colour                          int
+	shared                          bool  // one profile pointer per colour, or a new one
+	look                            bool  // at the snapshots afterwards
+	revision                        int64 // 0: the next; -1: that of the last transaction; else as it is
+}
+
+const opSize = 4
+
+// decode reads ops from bytes. Any bytes will do.
+func decode(data []byte) []op {
+	var ops []op
+	for ; len(data) >= opSize; data = data[opSize:] {
+		b0, b1, b2, b3 := int(data[0]), int(data[1]), int(data[2]), int(data[3])
+		o := op{
+			kind:    kinds[b0%16],
+			key:     keys[b0/16%len(keys)],
+			name:    names[b1/128],
+			id:      ids[b1/8%len(ids)],
+			version: versions[b1%8%len(versions)],
+			address: fmt.Sprintf(":%d", b2/16%3),
+			colour:  b2 % 8 % len(colours),
+			shared:  b2 >= 128,
+			look:    b3/32%2 == 1,
+		}
+		switch b3 / 64 {
+		case 0: // backwards, as after a restore
+			o.revision = int64(1 + b3%8)
+		case 1: // one transaction
+			o.revision = -1
+		}
+		ops = append(ops, o)
+	}
+	return ops
+}
+
+func (o op) String() string {
+	switch o.kind {
+	case putOne, restateOne:
+		verb := map[kind]string{putOne: "put", restateOne: "restate"}[o.kind]
+		return fmt.Sprintf("%s %s=%s@%s %s%s %s (shared %t) revision %d",
+			verb, o.key, o.name, o.version, o.id, o.address, colours[o.colour], o.shared, o.revision)
+	case touch:
+		return fmt.Sprintf("restate %s at revision %d", o.key, o.revision)
+	case deleteOne:
+		return "delete " + o.key
+	case relist:
+		return "relist"
+	case putAgain:
+		return "put the same " + o.key
+	default:
+		return "point"
+	}
+}
+
+// apply takes the step on both sides. The changes are made of so many sequences that each
+// have deletes first.
+func (m *model) apply(o op) (changes []catalogue.Change, sequences int) {
+	old := m.oracle[o.key]
+	switch o.kind {
+	case deleteOne:
+		delete(m.oracle, o.key)
+		return m.catalogue.Delete(o.key), 1
+	case relist:
+		for _, key := range slices.Sorted(maps.Keys(m.oracle)) {
+			again := copyRecord(m.oracle[key])
+			m.oracle[key] = again
+			changes = append(changes, m.catalogue.Restate(again)...)
+		}
+		return changes, 1
+	case touch:
+		if old == nil {
+			return nil, 1
+		}
+		again := copyRecord(old)
+		again.Revision = m.nextRevision(o)
+		m.oracle[o.key] = again
+		return m.catalogue.Restate(again), 1
+	case putAgain:
+		if old == nil {
+			return nil, 1
+		}
+		return m.catalogue.Put(old), 1
+	case keepPoint:
+		m.startPoint()
+		return nil, 1
+	}
+
+	r := m.record(o)
+	m.oracle[o.key] = r
+	sequences = 1
+	if old != nil && old.Name == r.Name && old.Node.Id != r.Node.Id {
+		sequences = 2
+	}
+	if o.kind == restateOne {
+		return m.catalogue.Restate(r), sequences
+	}
+	return m.catalogue.Put(r), sequences
+}
+
+func (m *model) record(o op) *catalogue.Record {
+	p := m.shared[o.colour]
+	if !o.shared {
+		p = profile(colours[o.colour])
+	}
+	return rec(o.key, m.nextRevision(o), o.name+"@"+o.version, o.id+"="+o.address, p)
+}
+
+func (m *model) nextRevision(o op) int64 {
+	switch o.revision {
+	case 0:
+		m.revision++
+		return m.revision
+	case -1:
+		return m.revision
+	default:
+		return o.revision
+	}
+}
+
+func copyRecord(r *catalogue.Record) *catalogue.Record {
+	s := r.Service()
+	return &catalogue.Record{
+		Key: r.Key, Revision: r.Revision, Name: r.Name, Version: r.Version,
+		Profile: &catalogue.Profile{Metadata: s.Metadata, Endpoints: s.Endpoints},
+		Node:    &registry.Node{Id: r.Node.Id, Address: r.Node.Address, Metadata: s.Nodes[0].Metadata},
+	}
+}
