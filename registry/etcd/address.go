@@ -1,0 +1,146 @@
+package etcd
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+const (
+	defaultAddress = "127.0.0.1:2379"
+	defaultPort    = "2379"
+)
+
+// address is one parsed etcd address.
+type address struct {
+	scheme string // "http", "https", "unix", or "" when the address didn't say
+	host   string // host:port, or the path of a socket
+}
+
+// parseAddresses reads a list of addresses, each of which may itself be a list with commas.
+func parseAddresses(list []string) ([]address, error) {
+	var addresses []address
+	for _, item := range strings.Split(strings.Join(list, ","), ",") {
+		item = strings.TrimSpace(item)
+		if item == "" {
+			continue
+		}
+		a, err := parseAddress(item)
+		if err != nil {
+			return nil, err
+		}
+		addresses = append(addresses, a)
+	}
+	if len(addresses) == 0 {
+		return nil, fmt.Errorf("%w: %q names no address", ErrAddress, list)
+	}
+	return addresses, nil
+}
+
+func parseAddress(s string) (address, error) {
+	bad := func(why string) (address, error) {
+		return address{}, fmt.Errorf("%w %q: %s", ErrAddress, redact(s), why)
+	}
+	scheme, rest, found := strings.Cut(s, "://")
+	if !found {
+		scheme, rest = "", s
+	}
+	scheme = strings.ToLower(scheme)
+	switch scheme {
+	case "unix":
+		if rest == "" {
+			return bad("no path")
+		}
+		return address{scheme, rest}, nil
+	case "", "http", "https":
+	default:
+		return bad("unknown scheme, want http, https or unix")
+	}
+	if scheme != "" {
+		rest = strings.TrimSuffix(rest, "/")
+	}
+	if strings.Contains(rest, "@") {
+		return bad("credentials don't belong here, use Auth")
+	}
+	host, port, err := splitHostPort(rest)
+	if err != nil {
+		return bad(err.Error())
+	}
+	return address{scheme, net.JoinHostPort(host, port)}, nil
+}
+
+// splitHostPort splits "host", "host:port", "::1", "[::1]" and "[::1]:port".
+func splitHostPort(s string) (host, port string, err error) {
+	host, port = s, defaultPort
+	bare := strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
+	if _, err := netip.ParseAddr(bare); err == nil {
+		host = bare
+	} else if strings.Contains(s, ":") {
+		if host, port, err = net.SplitHostPort(s); err != nil {
+			return "", "", fmt.Errorf("want host:port")
+		}
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", "", fmt.Errorf("port %q is not a number from 1 to 65535", port)
+	}
+	if !validHost(host) {
+		return "", "", fmt.Errorf("%q is no host name or IP address", host)
+	}
+	return host, port, nil
+}
+
+func validHost(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	return host != "" && !strings.HasPrefix(host, "-") && !strings.ContainsFunc(host, func(r rune) bool {
+		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+		return !letter && (r < '0' || r > '9') && r != '-' && r != '.' && r != '_'
+	})
+}
+
+// redact hides the credentials of an address that shouldn't have any.
+func redact(s string) string {
+	at := strings.LastIndexByte(s, '@')
+	if at < 0 {
+		return s
+	}
+	start := 0
+	if i := strings.Index(s, "://"); i >= 0 && i < at {
+		start = i + len("://")
+	}
+	return s[:start] + "..." + s[at:]
+}
+
+// endpoints gives every address the list's scheme: https when secure, else what the
+// addresses say, else the fallback. The etcd client takes the first one's scheme for all of
+// them (client/v3 client.go, dialWithBalancer), so a mixed list would be half broken.
+func endpoints(addresses []address, secure bool, fallback string) (list []string, scheme string, err error) {
+	if secure {
+		scheme = "https"
+	}
+	for _, a := range addresses {
+		switch {
+		case a.scheme == "" || a.scheme == "unix" || a.scheme == scheme:
+		case scheme == "":
+			scheme = a.scheme
+		case secure:
+			return nil, "", fmt.Errorf("%w %q: plain, but TLS is asked for", ErrAddress, a.scheme+"://"+a.host)
+		default:
+			return nil, "", fmt.Errorf("%w %q: a list must not mix http and https", ErrAddress, a.scheme+"://"+a.host)
+		}
+	}
+	if scheme == "" {
+		scheme = fallback
+	}
+	for _, a := range addresses {
+		if a.scheme == "unix" {
+			list = append(list, "unix://"+a.host)
+			continue
+		}
+		list = append(list, scheme+"://"+a.host)
+	}
+	return list, scheme, nil
+}

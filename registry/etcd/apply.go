@@ -1,0 +1,206 @@
+package etcd
+
+import (
+	"iter"
+	"strings"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+)
+
+// This file is how a mirror's catalogue changes: by etcd's events, by lists, and by this
+// process's own writes, which are there before etcd echoes them. Revisions sort it out:
+// for each key, nothing older than what is known counts.
+
+// apply takes in the events after a revision. A watch delivers them in the order of their revisions.
+func (m *mirror) apply(events []*clientv3.Event, after int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var changes []catalogue.Change
+	for _, e := range events {
+		if e.Kv.ModRevision > after {
+			changes = append(changes, m.event(e)...)
+			m.applied = e.Kv.ModRevision
+		}
+	}
+	m.newest = max(m.newest, m.applied)
+	m.publish(changes)
+}
+
+// event takes in one event, unless our own write is newer. It keeps count of junk, so that
+// the number of keys can be compared with etcd's.
+func (m *mirror) event(e *clientv3.Event) []catalogue.Change {
+	key := string(e.Kv.Key)
+	known := m.catalogue.Record(key)
+	if at, ok := m.deleted[key]; ok {
+		if e.Kv.ModRevision <= at {
+			if e.Kv.ModRevision == at {
+				delete(m.deleted, key)
+			}
+			return nil
+		}
+		delete(m.deleted, key)
+	}
+	if known != nil && known.Revision >= e.Kv.ModRevision {
+		return nil
+	}
+	if e.Type == clientv3.EventTypeDelete {
+		if known == nil {
+			m.junk = max(m.junk-1, 0)
+		}
+		return m.catalogue.Delete(key)
+	}
+	record := m.decode(e.Kv)
+	switch {
+	case record != nil:
+		if known == nil && !e.IsCreate() {
+			m.junk = max(m.junk-1, 0)
+		}
+		return m.catalogue.Put(record)
+	case known != nil || e.IsCreate():
+		m.junk++
+	}
+	return m.catalogue.Delete(key)
+}
+
+func (m *mirror) decode(kv *mvccpb.KeyValue) *catalogue.Record {
+	key := string(kv.Key)
+	record, err := m.decoder.decode(key, kv.ModRevision, kv.Value)
+	if err != nil {
+		m.mirrors.malformed.note(key, err)
+		return nil
+	}
+	return record
+}
+
+// replace takes in a list that was begun when floor was the newest revision known. What
+// differs from it goes, comes or changes, but for our own writes that are newer. A list from
+// before floor, or of another cluster, is of another history, where our revisions mean nothing.
+func (m *mirror) replace(all *listing, floor int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at := all.header.Revision
+	rewritten := m.cluster != 0 && (m.cluster != all.header.ClusterId || at < floor)
+	if rewritten {
+		clear(m.deleted)
+		m.newest = 0
+	}
+	listed := make(map[string]bool, len(all.kvs))
+	var fresh []*catalogue.Record
+	m.junk = 0
+	for _, kv := range all.kvs {
+		listed[string(kv.Key)] = true
+		known := m.catalogue.Record(string(kv.Key))
+		if known != nil && !rewritten && (known.Revision > at || known.Revision == kv.ModRevision) {
+			continue
+		}
+		if m.deleted[string(kv.Key)] > at {
+			continue
+		}
+		if record := m.decode(kv); record != nil {
+			fresh = append(fresh, record)
+			continue
+		}
+		m.junk++
+		delete(listed, string(kv.Key))
+	}
+	var changes []catalogue.Change
+	for _, record := range fresh {
+		changes = append(changes, m.catalogue.Restate(record)...)
+	}
+	changes = append(changes, m.sweep(listed, at, rewritten)...)
+	for key, revision := range m.deleted {
+		if revision <= at {
+			delete(m.deleted, key)
+		}
+	}
+	m.cluster, m.applied, m.newest = all.header.ClusterId, at, max(m.newest, at)
+	m.finishList(changes)
+}
+
+// sweep deletes the records that a list didn't have.
+func (m *mirror) sweep(listed map[string]bool, at int64, rewritten bool) []catalogue.Change {
+	var gone []string
+	for r := range m.catalogue.Records {
+		if !listed[r.Key] && (rewritten || r.Revision <= at) {
+			gone = append(gone, r.Key)
+		}
+	}
+	var changes []catalogue.Change
+	for _, key := range gone {
+		changes = append(changes, m.catalogue.Delete(key)...)
+	}
+	return changes
+}
+
+// finishList publishes what a list changed. Of the first one, that is news only to watchers
+// that couldn't wait for it, and where an older view was shown to somebody.
+func (m *mirror) finishList(changes []catalogue.Change) {
+	if m.broken != nil && m.isReady() {
+		m.mirrors.log().infof("following %s again", m.prefix)
+	}
+	m.broken = nil
+	if m.isReady() {
+		m.publish(changes)
+		return
+	}
+	var news []catalogue.Change
+	for _, c := range changes {
+		if m.seeded[m.mirrors.keys.dirOf(c.Record.Key)] {
+			news = append(news, c)
+		}
+	}
+	m.note(changes)
+	m.remember(news)
+	for w := range m.watchers {
+		if w.fromStart {
+			m.tell(w, changes)
+		} else {
+			m.tell(w, news)
+		}
+	}
+	m.seeded = nil
+	close(m.ready)
+}
+
+// seed gives a new mirror what an older view showed of some directories, so that its first
+// list is a difference to that.
+func (m *mirror) seed(records iter.Seq[*catalogue.Record], history []entry) {
+	if m.seeded == nil {
+		m.seeded = make(map[string]bool)
+	}
+	for r := range records {
+		if strings.HasPrefix(r.Key, m.prefix) {
+			m.seeded[m.mirrors.keys.dirOf(r.Key)] = true
+			m.note(m.catalogue.Put(r))
+		}
+	}
+	for _, e := range history {
+		if strings.HasPrefix(e.change.Record.Key, m.prefix) {
+			m.history.items = append(m.history.items, e)
+		}
+	}
+	m.looked = true
+}
+
+// wrote takes in a write of this process that etcd has acknowledged. A nil value is a delete.
+func (m *mirror) wrote(key string, revision int64, value []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.catalogue.Record(key)
+	if revision <= m.applied || known != nil && known.Revision >= revision || m.deleted[key] >= revision {
+		return
+	}
+	if value == nil {
+		m.deleted[key] = revision
+		m.newest = max(m.newest, revision)
+		m.publish(m.catalogue.Delete(key))
+		return
+	}
+	delete(m.deleted, key)
+	if record := m.decode(&mvccpb.KeyValue{Key: []byte(key), ModRevision: revision, Value: value}); record != nil {
+		m.publish(m.catalogue.Put(record))
+	}
+}

@@ -1,0 +1,106 @@
+package etcd
+
+import (
+	"slices"
+	"time"
+
+	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+)
+
+// backlog is a queue of changes that a slow reader can't make grow without bound: beyond a
+// limit, the changes of each node are merged into their sum.
+type backlog struct {
+	items []entry
+	limit int
+}
+
+type entry struct {
+	change catalogue.Change
+	at     time.Time
+}
+
+// minBacklog is how many changes are kept as they came, however few nodes there are.
+const minBacklog = 4096
+
+// push adds changes that led to now. exposed is the last revision that a look-up may have shown.
+func (b *backlog) push(changes []catalogue.Change, at time.Time, now *catalogue.Catalogue, exposed int64) {
+	for _, c := range changes {
+		b.items = append(b.items, entry{c, at})
+	}
+	if len(b.items) > max(b.limit, minBacklog) {
+		b.merge(now, exposed)
+		b.limit = 2 * len(b.items)
+	}
+}
+
+func (b *backlog) pop() (catalogue.Change, bool) {
+	if len(b.items) == 0 {
+		return catalogue.Change{}, false
+	}
+	c := b.items[0].change
+	b.items[0] = entry{}
+	b.items = b.items[1:]
+	return c, true
+}
+
+// dropBefore forgets what happened before a time.
+func (b *backlog) dropBefore(t time.Time) {
+	n := 0
+	for n < len(b.items) && b.items[n].at.Before(t) {
+		n++
+	}
+	clear(b.items[:n])
+	b.items = b.items[n:]
+	if len(b.items) == 0 {
+		b.items = nil
+	}
+}
+
+// nodeKey identifies a node for a consumer that keeps nodes by version, as go-micro's cache does.
+type nodeKey struct{ name, version, id string }
+
+func keyOf(c catalogue.Change) nodeKey {
+	return nodeKey{c.Record.Name, c.Record.Version, c.Record.Node.Id}
+}
+
+// merge leaves what takes a consumer who has folded everything before the backlog to now: the
+// nodes that went, those that came or changed, and for each version that lost a node the one
+// that speaks for it. A node that came and went is left out, unless a look-up may have
+// shown it in between: then its delete has to be told.
+func (b *backlog) merge(now *catalogue.Catalogue, exposed int64) {
+	var deletes, others []entry
+	first := make(map[nodeKey]catalogue.Change)
+	done := make(map[nodeKey]bool)
+	for _, e := range b.items {
+		if key := keyOf(e.change); first[key].Record == nil {
+			first[key] = e.change
+		}
+	}
+	update := func(c catalogue.Change, at time.Time) {
+		if key := keyOf(c); !done[key] {
+			done[key] = true
+			if first[key].Action == catalogue.Create {
+				c.Action = catalogue.Create
+			}
+			others = append(others, entry{c, at})
+		}
+	}
+	for _, e := range slices.Backward(b.items) {
+		key := keyOf(e.change)
+		if c, ok := now.Node(key.name, key.id); ok && c.Record.Version == key.version {
+			update(c, e.at)
+			continue
+		}
+		if lead, ok := now.Lead(key.name, key.version); ok {
+			update(lead, e.at)
+		}
+		unseen := first[key].Action == catalogue.Create && first[key].Record.Revision > exposed
+		if !done[key] && !unseen {
+			deletes = append(deletes, e)
+		}
+		done[key] = true
+	}
+	slices.Reverse(deletes)
+	slices.Reverse(others)
+	b.items = append(deletes, others...)
+}

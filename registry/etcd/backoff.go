@@ -1,0 +1,57 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+const (
+	backoffBase = 50 * time.Millisecond
+	// backoffMax keeps the promise that a record is back within a second of etcd being
+	// able to take it: the longest wait, and a round trip.
+	backoffMax = 800 * time.Millisecond
+)
+
+// backoffRefused is the longest wait after an error that only an administrator can mend. It
+// is long because an authentication costs etcd a bcrypt and a raft proposal.
+const backoffRefused = 15 * time.Second
+
+// backoff returns how long to wait after a number of failures in a row, the last one with
+// err: it doubles up to a limit, and half of it is random, so that a fleet doesn't retry in step.
+func backoff(failures int, err error) time.Duration {
+	limit := backoffMax
+	if refused(err) {
+		limit = backoffRefused
+	}
+	d := min(backoffBase<<min(max(failures-1, 0), 16), limit)
+	return d/2 + rand.N(d/2)
+}
+
+// refused reports whether etcd knows us and says no, or doesn't want to know us.
+func refused(err error) bool {
+	for _, no := range []error{
+		rpctypes.ErrPermissionDenied, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty,
+		rpctypes.ErrUserNotFound, rpctypes.ErrInvalidAuthMgmt,
+	} {
+		if errors.Is(err, no) {
+			return true
+		}
+	}
+	return false
+}
+
+// sleep waits for d or until ctx ends, and reports whether it waited for d.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,239 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	grpcbackoff "google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// link is an etcd client and the time for which it is the current one.
+type link struct {
+	*clientv3.Client
+	ctx     context.Context // ends when another client takes over, and with the registry
+	end     context.CancelFunc
+	owned   bool
+	cluster atomic.Uint64 // id of the cluster that answered last; 0 before
+}
+
+// saw takes note of which cluster an answer came from.
+func (l *link) saw(h *pb.ResponseHeader) {
+	if h != nil && l.cluster.Load() != h.ClusterId {
+		l.cluster.Store(h.ClusterId)
+	}
+}
+
+// during returns a context for a stream, which ends with ctx or when the link is no longer current.
+func (l *link) during(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(l.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
+}
+
+func (l *link) close() error {
+	l.end()
+	if !l.owned {
+		return nil
+	}
+	if err := l.Close(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// connector hands out the client that belongs to the current settings, and makes it when it
+// is first asked for.
+type connector struct {
+	ctx   context.Context // the registry's
+	group *group          // the registry's
+
+	mu       sync.Mutex
+	settings settings
+	current  *link
+	dialing  *dialing
+}
+
+// dialing is an attempt to make a client, which several callers may await. With a password it
+// is a round trip, because the etcd client authenticates before it is usable.
+type dialing struct {
+	done chan struct{}
+	link *link
+	err  error
+}
+
+// link returns the current client, at once unless it has yet to be made.
+func (c *connector) link(ctx context.Context) (*link, error) {
+	c.mu.Lock()
+	if c.current != nil {
+		defer c.mu.Unlock()
+		return c.current, nil
+	}
+	d := c.dialing
+	if d == nil {
+		d = &dialing{done: make(chan struct{})}
+		settings := c.settings
+		if c.ctx.Err() != nil || !c.group.run(func() { c.dial(d, settings) }) {
+			c.mu.Unlock()
+			return nil, ErrClosed
+		}
+		c.dialing = d
+	}
+	c.mu.Unlock()
+	select {
+	case <-d.done:
+		return d.link, d.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (c *connector) dial(d *dialing, s settings) {
+	client, err := s.dial(c.ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer close(d.done)
+	if err != nil {
+		d.err = err
+	} else {
+		d.link = &link{Client: client, owned: s.client == nil}
+		d.link.ctx, d.link.end = context.WithCancel(c.ctx)
+	}
+	if c.dialing != d { // the settings have changed meanwhile
+		if d.link != nil {
+			_ = d.link.close()
+			d.link, d.err = nil, errReplaced
+		}
+		return
+	}
+	c.dialing, c.current = nil, d.link
+}
+
+// errReplaced says that a call was cut off because another client took over.
+var errReplaced = errors.New("etcd client was replaced")
+
+// replace makes the settings current and returns the client of those before, if any. The
+// caller ends and closes it.
+func (c *connector) replace(s settings) *link {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.current
+	c.settings, c.current, c.dialing = s, nil, nil
+	return old
+}
+
+// peek returns the client, if there is one, without making one.
+func (c *connector) peek() (*link, settings) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current, c.settings
+}
+
+// Connection parameters of the etcd client; the measurements behind them are in docs/design.md.
+const (
+	// dialTimeout also bounds the first answer to a keepalive (client/v3 lease.go, NewLease).
+	dialTimeout          = 5 * time.Second
+	dialKeepAliveTime    = 10 * time.Second // etcd's server refuses less than 5 s
+	dialKeepAliveTimeout = 3 * time.Second
+)
+
+// connectParams override gRPC's reconnect backoff, which otherwise grows to two minutes and
+// keeps a client away from an etcd that is long back.
+var connectParams = grpc.ConnectParams{
+	Backoff: grpcbackoff.Config{
+		BaseDelay:  100 * time.Millisecond,
+		Multiplier: 1.6,
+		Jitter:     0.2,
+		MaxDelay:   500 * time.Millisecond,
+	},
+	MinConnectTimeout: 3 * time.Second,
+}
+
+func (s settings) dial(ctx context.Context) (*clientv3.Client, error) {
+	if s.client != nil {
+		return s.client, nil
+	}
+	log := zap.NewNop()
+	if s.logConfig != nil {
+		var err error
+		if log, err = s.logConfig.Build(); err != nil {
+			return nil, fmt.Errorf("%w: LogConfig: %w", ErrOption, err)
+		}
+	}
+	client, err := clientv3.New(clientv3.Config{
+		Context:              ctx,
+		Endpoints:            s.endpoints,
+		TLS:                  s.tls,
+		Username:             s.credentials.username,
+		Password:             s.credentials.password,
+		DialTimeout:          dialTimeout,
+		DialKeepAliveTime:    dialKeepAliveTime,
+		DialKeepAliveTimeout: dialKeepAliveTimeout,
+		DialOptions:          []grpc.DialOption{grpc.WithConnectParams(connectParams)},
+		Logger:               log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect to %v: %w", s.endpoints, err)
+	}
+	return client, nil
+}
+
+// call runs one request on the current client, and once more on the next one when Init
+// replaced the client meanwhile. ctx must have a deadline.
+func call[T any](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
+	for {
+		l, err := c.link(ctx)
+		if err == nil {
+			var answer T
+			if answer, err = request(ctx, l); err == nil {
+				return answer, nil
+			}
+			if l.ctx.Err() != nil && ctx.Err() == nil && c.ctx.Err() == nil {
+				continue
+			}
+			err = l.explain(ctx, err)
+		}
+		if errors.Is(err, errReplaced) && ctx.Err() == nil {
+			continue
+		}
+		var none T
+		return none, err
+	}
+}
+
+// explain says why a request got no answer in time: the etcd client waits for a connection
+// and hides what is wrong with it, and a request that doesn't wait tells.
+func (l *link) explain(ctx context.Context, err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return err
+	}
+	conn := l.ActiveConnection()
+	conn.ResetConnectBackoff()
+	ctx, cancel := context.WithTimeout(l.ctx, 50*time.Millisecond)
+	defer cancel()
+	_, cause := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte{0}}, grpc.WaitForReady(false))
+	if status.Code(cause) != codes.Unavailable {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, status.Convert(cause).Message())
+}
+
+// transient reports whether an error says more about etcd's state than about the request.
+func transient(err error) bool {
+	switch {
+	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrClosed),
+		errors.Is(err, rpctypes.ErrLeaseTTLTooLarge):
+		return false
+	}
+	return true
+}

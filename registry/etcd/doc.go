@@ -1,0 +1,50 @@
+// Package etcd is a Go Micro v4 service registry on etcd v3, a drop-in for
+// github.com/go-micro/plugins/v4/registry/etcd:
+//
+//	service := micro.NewService(
+//		micro.Name("greeter"),
+//		micro.Registry(etcd.NewRegistry()),
+//	)
+//
+// Importing it also makes it available as --registry=etcd or MICRO_REGISTRY=etcd.
+//
+// # Promises
+//
+//   - P1 Drop-in. Names, environment variables, keys and JSON values are the official plugin's, and
+//     a fleet may mix both. Two things differ on purpose: registry.Secure verifies the server's
+//     certificate, and explicit options beat the environment (the --registry_address flag and its
+//     variable still win, because go-micro passes them to Init).
+//   - P2 What is registered stays registered while this process lives and has not deregistered it,
+//     whatever happens to the key, the lease, the connection, or etcd's data.
+//   - P3 What is gone disappears: at once when deregistered; within its TTL, and the time that etcd
+//     may take to elect a leader, when its process was killed. A late Deregister never removes a
+//     newer owner's registration.
+//   - P4 No event is lost: folding what Next returned since a watch began over what GetService
+//     returned before it gives what GetService returns now, once etcd is reachable. Next never fails
+//     for a reason that can be repaired.
+//   - P5 A look-up costs no round trip after the first one for a service, sees this process's own
+//     writes, and is answered from the last good view while etcd is away.
+//   - P6 Every call returns in bounded time: its context's deadline, or else registry.Timeout.
+//     [Registry.Close] stops every goroutine, lease and watch that the registry started.
+//   - P7 Bad input gets an error that names it, and a malformed record in etcd is skipped, counted
+//     and logged once.
+//
+// # Not promised
+//
+//   - Fencing or mutual exclusion. When two processes use one node id, the one that registered last
+//     has it; the other one stands by and takes over when it goes.
+//   - Linearizable look-ups, unless asked for with [Linearizable]: a view lags behind etcd by the
+//     time that an event travels.
+//   - Telling a hung process from a healthy one: that is what a service's RegisterCheck is for.
+//
+// # Environment
+//
+// MICRO_REGISTRY_ADDRESS (a list with commas), ETCD_USERNAME with ETCD_PASSWORD, and ETCD_CACERT,
+// ETCD_CERT and ETCD_KEY stand in for options that aren't given. They are read once, by New.
+//
+// # Addresses
+//
+// registry.Addrs takes host, host:port, http://, https:// and unix:// addresses, IPv6 with and
+// without brackets, and lists with commas. The port defaults to 2379, the list to 127.0.0.1:2379.
+// An https:// address turns TLS on; a list that mixes http and https is an error.
+package etcd

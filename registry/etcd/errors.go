@@ -1,0 +1,52 @@
+package etcd
+
+import (
+	"errors"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Errors that calls return, wrapped with the operation and what it was about. Test for them
+// with errors.Is. Beside them, look-ups return registry.ErrNotFound and a stopped watcher
+// returns registry.ErrWatcherStopped, both as they are, because Go Micro compares them; and a
+// call that etcd didn't answer in time wraps context.DeadlineExceeded.
+var (
+	// ErrClosed is returned by every call after Close.
+	ErrClosed = errors.New("registry is closed")
+	// ErrAddress is returned when an etcd address is malformed, or when the addresses
+	// don't fit together or with the TLS options.
+	ErrAddress = errors.New("invalid address")
+	// ErrTLS is returned when a certificate, key or CA file can't be used.
+	ErrTLS = errors.New("invalid TLS configuration")
+	// ErrOption is returned when an option has an impossible value or contradicts another.
+	ErrOption = errors.New("invalid option")
+	// ErrNilService is returned when a service or one of its nodes is nil.
+	ErrNilService = errors.New("service or node is nil")
+	// ErrServiceName is returned when a service name is empty, "." or "..", or not UTF-8.
+	ErrServiceName = errors.New("invalid service name")
+	// ErrNoNodes is returned when a service to register or deregister has no nodes.
+	ErrNoNodes = errors.New("service has no nodes")
+	// ErrNodeID is returned when a node id is empty, not UTF-8, or used twice in one service.
+	ErrNodeID = errors.New("invalid node id")
+	// ErrTTL is returned when a TTL is negative.
+	ErrTTL = errors.New("invalid TTL")
+	// ErrTooLarge is returned when etcd refuses a record for its size, which is 1.5 MiB
+	// unless the server says otherwise (--max-request-bytes).
+	ErrTooLarge = errors.New("record exceeds etcd's request limit")
+	// ErrPending is returned by Register when etcd has not taken the record yet. The
+	// registry goes on trying; the wrapped cause says why it had to.
+	ErrPending = errors.New("registration is pending")
+)
+
+// tooLarge turns the ways in which etcd and gRPC refuse a big request into ErrTooLarge.
+func tooLarge(err error, size int) error {
+	refused := errors.Is(err, rpctypes.ErrRequestTooLarge) ||
+		status.Code(err) == codes.ResourceExhausted && !errors.Is(err, rpctypes.ErrNoSpace) && !errors.Is(err, rpctypes.ErrTooManyRequests)
+	if !refused {
+		return err
+	}
+	return fmt.Errorf("%w: %d bytes: %w", ErrTooLarge, size, err)
+}

@@ -1,0 +1,70 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// listing is all that was below a prefix at one revision.
+type listing struct {
+	header *pb.ResponseHeader
+	kvs    []*mvccpb.KeyValue
+}
+
+// pageSize keeps a page of the usual records well below what a server likes to send at once.
+const pageSize = 2000
+
+// maxListings bounds how often a list is begun anew because etcd was compacted meanwhile.
+const maxListings = 5
+
+// list reads everything below a prefix at one revision, page by page. The first page is
+// linearizable and fixes the revision. perPage bounds each request beside ctx.
+func list(ctx context.Context, c *connector, prefix string, perPage time.Duration) (*listing, error) {
+	for attempt := 1; ; attempt++ {
+		all, err := listOnce(ctx, c, prefix, perPage)
+		if err == nil || attempt == maxListings || !errors.Is(err, rpctypes.ErrCompacted) {
+			return all, err
+		}
+	}
+}
+
+func listOnce(ctx context.Context, c *connector, prefix string, perPage time.Duration) (*listing, error) {
+	all := &listing{}
+	from := prefix
+	for {
+		opts := []clientv3.OpOption{clientv3.WithRange(clientv3.GetPrefixRangeEnd(prefix)), clientv3.WithLimit(pageSize)}
+		if all.header != nil {
+			opts = append(opts, clientv3.WithRev(all.header.Revision))
+		}
+		page, err := get(ctx, c, perPage, from, opts...)
+		if err != nil {
+			return nil, err
+		}
+		if all.header == nil {
+			all.header = page.Header
+		}
+		all.kvs = append(all.kvs, page.Kvs...)
+		if !page.More || len(page.Kvs) == 0 {
+			return all, nil
+		}
+		from = string(page.Kvs[len(page.Kvs)-1].Key) + "\x00"
+	}
+}
+
+func get(ctx context.Context, c *connector, timeout time.Duration, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	return call(ctx, c, func(ctx context.Context, l *link) (*clientv3.GetResponse, error) {
+		answer, err := l.Get(ctx, key, opts...)
+		if err == nil {
+			l.saw(answer.Header)
+		}
+		return answer, err
+	})
+}

@@ -1,0 +1,340 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+)
+
+// mirror follows a directory of etcd, or the whole prefix: it lists at a revision, watches
+// from there, and lists again when the watch can't go on, which yields a difference to what
+// was known. Readers and watchers never wait for etcd once it is ready.
+type mirror struct {
+	mirrors *mirrors
+	prefix  string
+	end     context.CancelFunc
+	ready   chan struct{} // closed after the first list
+
+	views sync.Map    // service name → *catalogue.Snapshot, until it changes
+	used  atomic.Bool // looked at since the last sweep
+	idle  int         // sweeps since it was; under mirrors.mu
+
+	waiters int      // calls that wait for ready; under mirrors.mu
+	names   []string // under which mirrors.byName knows it; under mirrors.mu
+
+	mu        sync.Mutex
+	catalogue *catalogue.Catalogue
+	decoder   *decoder
+	watchers  map[*watcher]struct{}
+	looked    bool            // a look-up has shown this view to somebody
+	seeded    map[string]bool // directories whose records came from another mirror that was looked at
+	history   backlog         // what happened in the last minute since looked, for watchers to come
+	cluster   uint64
+	applied   int64            // all that etcd did up to here is in the catalogue
+	newest    int64            // the newest revision in it, our own writes included
+	deleted   map[string]int64 // our own deletes that etcd hasn't echoed yet, by key
+	junk      int              // keys that are no records
+	broken    error            // why it doesn't follow at the moment
+	since     time.Time        // of broken
+	failed    chan struct{}    // closed and renewed when broken changes
+	doubted   chan struct{}    // asks for a list
+}
+
+// replayTime is how long after a look-up a watcher may come and still be told what changed
+// since. go-micro's cache takes up to ten seconds (registry/cache/cache.go, run).
+const replayTime = time.Minute
+
+func newMirror(ms *mirrors, prefix string) *mirror {
+	return &mirror{
+		mirrors:   ms,
+		prefix:    prefix,
+		ready:     make(chan struct{}),
+		catalogue: catalogue.New(),
+		decoder:   newDecoder(ms.keys),
+		watchers:  make(map[*watcher]struct{}),
+		deleted:   make(map[string]int64),
+		failed:    make(chan struct{}),
+		doubted:   make(chan struct{}, 1),
+	}
+}
+
+func (m *mirror) whole() bool { return m.prefix == m.mirrors.keys.prefix }
+
+func (m *mirror) watched() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.watchers) > 0
+}
+
+// unknown reports whether there is nothing to follow and nobody watches for it.
+func (m *mirror) unknown() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.catalogue.Len() == 0 && len(m.watchers) == 0 && !m.whole()
+}
+
+func (m *mirror) forgetHistory() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.history.dropBefore(time.Now().Add(-replayTime))
+}
+
+func (m *mirror) isReady() bool {
+	select {
+	case <-m.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+// doubt makes the mirror list again.
+func (m *mirror) doubt() {
+	select {
+	case m.doubted <- struct{}{}:
+	default:
+	}
+}
+
+// run follows until ctx ends, or until the mirrors don't want it after its first list.
+func (m *mirror) run(ctx context.Context) {
+	for failures := 0; ctx.Err() == nil; {
+		began := time.Now()
+		err := m.follow(ctx)
+		switch {
+		case err == nil, errors.Is(err, rpctypes.ErrCompacted) && time.Since(began) > backoffMax:
+			failures = 0
+			continue
+		case time.Since(began) > steadyTime:
+			failures = 0
+		}
+		failures++
+		m.breakOff(err)
+		sleep(ctx, backoff(failures, err))
+	}
+}
+
+// steadyTime is how long following must have gone well to count as health.
+const steadyTime = 10 * time.Second
+
+// Bounds of the time after which a mirror lists again even if all seems well.
+const (
+	minRelist = 5 * time.Minute
+	maxRelist = 10 * time.Minute
+)
+
+// follow lists and watches. It returns nil when it is time to list again or ctx ended.
+func (m *mirror) follow(ctx context.Context) error {
+	m.mu.Lock()
+	floor := m.newest
+	m.mu.Unlock()
+	all, err := list(ctx, m.mirrors.connector, m.prefix, m.mirrors.timeout())
+	if err != nil {
+		return err
+	}
+	m.replace(all, floor)
+	if !m.mirrors.keep(m) {
+		return nil
+	}
+	l, err := m.mirrors.connector.link(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := l.during(ctx)
+	defer cancel()
+	relist := time.NewTimer(minRelist + rand.N(maxRelist-minRelist))
+	defer relist.Stop()
+	watch := l.Watch(m.mirrors.stream(ctx), m.prefix, clientv3.WithPrefix(), clientv3.WithRev(all.header.Revision))
+	for {
+		select {
+		case response, ok := <-watch:
+			if err := watchError(response, ok); err != nil {
+				if ctx.Err() != nil {
+					return nil
+				}
+				m.mirrors.renewStream()
+				return err
+			}
+			m.apply(response.Events, all.header.Revision)
+		case <-relist.C:
+			return nil
+		case <-m.doubted:
+			return nil
+		}
+	}
+}
+
+var errWatchEnded = errors.New("watch ended without a reason")
+
+func watchError(response clientv3.WatchResponse, ok bool) error {
+	if !ok {
+		return errWatchEnded
+	}
+	return response.Err()
+}
+
+// streamKey is gRPC metadata that tells one watch stream from another: the etcd client puts
+// watches with equal metadata on one stream (client/v3 watch.go, streamKeyFromCtx), and one
+// whose token has expired refuses new watches for ever.
+const streamKey = "micro-etcd-stream"
+
+func (ms *mirrors) stream(ctx context.Context) context.Context {
+	ctx = metadata.AppendToOutgoingContext(ctx, streamKey, strconv.FormatInt(ms.streams.Load(), 10))
+	return clientv3.WithRequireLeader(ctx)
+}
+
+func (ms *mirrors) renewStream() { ms.streams.Add(1) }
+
+// breakOff notes that the view can't be kept up to date at the moment.
+func (m *mirror) breakOff(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.broken == nil {
+		m.since = time.Now()
+		if m.isReady() {
+			m.mirrors.log().warnf("can't follow %s, serving the last view: %v", m.prefix, err)
+		}
+	}
+	m.broken = err
+	close(m.failed)
+	m.failed = make(chan struct{})
+}
+
+// await waits until the mirror is ready. It gives up when ctx ends, and at once when etcd
+// itself says no.
+func (m *mirror) await(ctx context.Context) error {
+	for {
+		m.mu.Lock()
+		broken, failed := m.broken, m.failed
+		m.mu.Unlock()
+		if answered(broken) {
+			return broken
+		}
+		select {
+		case <-m.ready:
+			return nil
+		case <-failed:
+		case <-ctx.Done():
+			if broken != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
+				return fmt.Errorf("%w: %w", context.DeadlineExceeded, broken)
+			}
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// view returns the service as it is known now, or nil.
+func (m *mirror) view(name string) *catalogue.Snapshot {
+	if !m.used.Load() {
+		m.used.Store(true)
+	}
+	if s, ok := m.views.Load(name); ok {
+		return s.(*catalogue.Snapshot)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.expose()
+	s := m.catalogue.Snapshot(name)
+	if s != nil {
+		m.views.Store(name, s)
+	}
+	return s
+}
+
+// all returns every service as it is known now.
+func (m *mirror) all() []*catalogue.Snapshot {
+	m.used.Store(true)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.expose()
+	return m.catalogue.Snapshots()
+}
+
+// expose notes that somebody is about to see the view.
+func (m *mirror) expose() {
+	m.looked = true
+	m.mirrors.exposed.raise(m.newest)
+}
+
+// attach makes a watcher hear of every change from now on, and before that of those since the
+// look-ups of the last minute.
+func (m *mirror) attach(w *watcher) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	w.mirror = m
+	m.watchers[w] = struct{}{}
+	m.history.dropBefore(time.Now().Add(-replayTime))
+	for _, e := range m.history.items {
+		m.tell(w, []catalogue.Change{e.change})
+	}
+}
+
+func (m *mirror) detach(w *watcher) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.watchers, w)
+	m.used.Store(true)
+}
+
+// late marks a watcher whose Watch couldn't wait for the first list.
+func (m *mirror) late(w *watcher) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.isReady() {
+		w.fromStart = true
+	}
+}
+
+// publish hands changes to readers, to the watchers and to those to come.
+func (m *mirror) publish(changes []catalogue.Change) {
+	if len(changes) == 0 {
+		return
+	}
+	m.note(changes)
+	m.remember(changes)
+	for w := range m.watchers {
+		m.tell(w, changes)
+	}
+}
+
+// note makes changes visible to look-ups.
+func (m *mirror) note(changes []catalogue.Change) {
+	for _, c := range changes {
+		m.views.Delete(c.Record.Name)
+		m.newest = max(m.newest, c.Record.Revision)
+	}
+}
+
+// remember keeps changes for watchers to come, if there was a look-up that they follow.
+func (m *mirror) remember(changes []catalogue.Change) {
+	if !m.looked || len(changes) == 0 {
+		return
+	}
+	now := time.Now()
+	m.history.dropBefore(now.Add(-replayTime))
+	m.history.push(changes, now, m.catalogue, m.mirrors.exposed.Load())
+}
+
+func (m *mirror) tell(w *watcher, changes []catalogue.Change) {
+	if w.service != "" {
+		var wanted []catalogue.Change
+		for _, c := range changes {
+			if c.Record.Name == w.service {
+				wanted = append(wanted, c)
+			}
+		}
+		changes = wanted
+	}
+	w.push(changes, m.catalogue, m.mirrors.exposed.Load())
+}

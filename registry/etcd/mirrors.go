@@ -1,0 +1,307 @@
+package etcd
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+)
+
+// mirrors are the views that a registry keeps: one for each service that is looked up or
+// watched, and one of everything while somebody watches everything. Their number is bounded
+// by the services there are: a few unknown names are followed too, because a client that waits
+// for a service asks again and again; more of them are read and forgotten.
+//
+// Lock order: mirrors.mu, then mirror.mu, then watcher.mu.
+type mirrors struct {
+	ctx       context.Context
+	connector *connector
+	keys      keyspace
+	timeout   func() time.Duration
+	log       func() log
+	malformed *malformed
+
+	exposed mark         // the newest revision that a look-up has shown
+	streams atomic.Int64 // see streamKey
+
+	byName sync.Map // service name → *mirror: for look-ups without a lock
+
+	mu       sync.Mutex
+	byPrefix map[string]*mirror
+	unkept   time.Time // when a look-up was last answered without keeping its mirror
+	sweeping bool
+}
+
+const (
+	// maxUnknown bounds how many services without nodes are followed.
+	maxUnknown = 64
+	// sweepTime is how often mirrors are looked through for idle ones.
+	sweepTime = time.Minute
+	// maxIdle is how many sweeps a mirror survives without a look-up or a watcher.
+	maxIdle = 10
+	// maxIdleUnused is the same for one that has no nodes, or that only watchers of everything need.
+	maxIdleUnused = 2
+)
+
+// mark is a number that only rises.
+type mark struct{ atomic.Int64 }
+
+func (m *mark) raise(to int64) {
+	for {
+		now := m.Load()
+		if to <= now || m.CompareAndSwap(now, to) {
+			return
+		}
+	}
+}
+
+// known returns the service if it is followed and was looked up before. It takes no lock.
+func (ms *mirrors) known(name string) (*catalogue.Snapshot, bool) {
+	m, ok := ms.byName.Load(name)
+	if !ok {
+		return nil, false
+	}
+	return m.(*mirror).view(name), true
+}
+
+// lookup returns the service as it is known, or nil, and follows it from then on.
+func (ms *mirrors) lookup(ctx context.Context, name string) (*catalogue.Snapshot, error) {
+	m := ms.borrow(name)
+	defer ms.giveBack(m)
+	if err := m.await(ctx); err != nil {
+		return nil, err
+	}
+	view := m.view(name)
+	if view != nil {
+		ms.alias(name, m)
+	}
+	return view, nil
+}
+
+// borrow returns the mirror to look a service up in, which stays until it is given back.
+func (ms *mirrors) borrow(name string) *mirror {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	dir := ms.keys.dir(name)
+	m := ms.byPrefix[dir]
+	if m == nil {
+		if whole := ms.watchedWhole(); whole != nil {
+			m = whole
+		} else {
+			m = ms.start(dir)
+		}
+	}
+	m.waiters++
+	return m
+}
+
+// giveBack ends what borrow began.
+func (ms *mirrors) giveBack(m *mirror) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	m.waiters--
+	ms.review(m)
+}
+
+// leave takes a watcher off its mirror.
+func (ms *mirrors) leave(w *watcher) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	w.mirror.detach(w)
+	ms.review(w.mirror)
+}
+
+// review ends a mirror that nobody waits for or watches, if there is nothing to lose.
+func (ms *mirrors) review(m *mirror) {
+	if m.waiters == 0 && !m.watched() && (!m.isReady() || ms.superfluous(m)) {
+		ms.drop(m)
+	}
+}
+
+// superfluous reports whether a mirror is one unknown name too many.
+func (ms *mirrors) superfluous(m *mirror) bool {
+	if !m.unknown() {
+		return false
+	}
+	unknown := 0
+	for _, other := range ms.byPrefix {
+		if other != m && other.isReady() && other.unknown() {
+			unknown++
+		}
+	}
+	return unknown >= maxUnknown
+}
+
+// keep reports whether a mirror shall follow what it has listed.
+func (ms *mirrors) keep(m *mirror) bool {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if !ms.superfluous(m) {
+		return true
+	}
+	ms.unkept = time.Now()
+	ms.drop(m)
+	return false
+}
+
+// alias lets look-ups find the mirror of a service without a lock. The mirror of everything
+// is not for them: it goes when its last watcher does.
+func (ms *mirrors) alias(name string, m *mirror) {
+	if m.whole() {
+		return
+	}
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	if ms.byPrefix[m.prefix] == m {
+		m.names = append(m.names, name)
+		ms.byName.Store(name, m)
+	}
+}
+
+// watchedWhole returns the mirror of everything if it is ready and somebody watches it.
+func (ms *mirrors) watchedWhole() *mirror {
+	m := ms.byPrefix[ms.keys.prefix]
+	if m == nil || !m.isReady() || !m.watched() {
+		return nil
+	}
+	return m
+}
+
+// start makes a mirror and lets it follow. What other mirrors know of its part is its seed.
+func (ms *mirrors) start(prefix string) *mirror {
+	m := newMirror(ms, prefix)
+	for _, other := range ms.byPrefix {
+		if !other.isReady() || !m.whole() && !other.whole() {
+			continue
+		}
+		other.mu.Lock()
+		if other.looked {
+			m.seed(other.catalogue.Records, other.history.items)
+		}
+		other.mu.Unlock()
+	}
+	ms.run(m)
+	return m
+}
+
+func (ms *mirrors) run(m *mirror) {
+	var ctx context.Context
+	ctx, m.end = context.WithCancel(ms.ctx)
+	ms.byPrefix[m.prefix] = m
+	ms.connector.group.run(func() { m.run(ctx) })
+	if !ms.sweeping {
+		ms.sweeping = true
+		ms.connector.group.run(ms.sweepLoop)
+	}
+}
+
+// adopt follows a service from what a look-up in etcd has shown, unless it is followed already.
+func (ms *mirrors) adopt(name string, shown *catalogue.Catalogue) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	dir := ms.keys.dir(name)
+	if ms.byPrefix[dir] != nil || ms.watchedWhole() != nil {
+		return
+	}
+	m := newMirror(ms, dir)
+	m.seed(shown.Records, nil)
+	m.seeded[dir] = true
+	ms.run(m)
+}
+
+// drop ends a mirror. It needs mu.
+func (ms *mirrors) drop(m *mirror) {
+	m.end()
+	if ms.byPrefix[m.prefix] == m {
+		delete(ms.byPrefix, m.prefix)
+	}
+	for _, name := range m.names {
+		ms.byName.CompareAndDelete(name, m)
+	}
+}
+
+// sweepLoop ends mirrors that nobody has used for a while.
+func (ms *mirrors) sweepLoop() {
+	for sleep(ms.ctx, sweepTime) {
+		ms.sweep()
+	}
+}
+
+func (ms *mirrors) sweep() {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	for _, m := range ms.byPrefix {
+		m.forgetHistory()
+		if m.used.Swap(false) && !m.whole() || m.watched() || m.waiters > 0 {
+			m.idle = 0
+			continue
+		}
+		m.idle++
+		if m.idle >= maxIdle || m.idle >= maxIdleUnused && (m.whole() || m.unknown()) {
+			ms.drop(m)
+		}
+	}
+}
+
+// watch attaches a watcher to the mirror of its service, or of everything, and waits until
+// that has its first list. If etcd doesn't give one in time, the watcher works all the same.
+func (ms *mirrors) watch(ctx context.Context, w *watcher) {
+	prefix := ms.keys.prefix
+	if w.service != "" {
+		prefix = ms.keys.dir(w.service)
+	}
+	ms.mu.Lock()
+	m := ms.byPrefix[prefix]
+	if m == nil {
+		m = ms.start(prefix)
+		w.fromStart = time.Since(ms.unkept) < replayTime
+	}
+	m.attach(w)
+	ms.mu.Unlock()
+	stop := context.AfterFunc(ms.ctx, func() { w.end(ErrClosed) })
+	context.AfterFunc(w.ctx, func() {
+		stop()
+		ms.leave(w)
+	})
+	select {
+	case <-m.ready:
+	case <-ctx.Done():
+		m.late(w)
+	case <-w.ctx.Done():
+	}
+}
+
+// listed returns all services from the mirror of everything, if somebody watches that.
+func (ms *mirrors) listed() ([]*catalogue.Snapshot, bool) {
+	ms.mu.Lock()
+	m := ms.watchedWhole()
+	ms.mu.Unlock()
+	if m == nil {
+		return nil, false
+	}
+	return m.all(), true
+}
+
+// wrote shows a write of this process to every view that it belongs to.
+func (ms *mirrors) wrote(key string, revision int64, value []byte) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	for _, prefix := range []string{ms.keys.prefix, ms.keys.dirOf(key)} {
+		if m := ms.byPrefix[prefix]; m != nil {
+			m.wrote(key, revision, value)
+		}
+	}
+}
+
+// all returns the mirrors there are.
+func (ms *mirrors) all() []*mirror {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	all := make([]*mirror, 0, len(ms.byPrefix))
+	for _, m := range ms.byPrefix {
+		all = append(all, m)
+	}
+	return all
+}

@@ -1,0 +1,292 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+
+	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+)
+
+// wish is what the owner of a key wants to be there. It is immutable once it was set.
+type wish struct {
+	record  *catalogue.Record // nil: nothing of ours
+	value   []byte            // the record encoded
+	seconds int64             // TTL, 0 for a key without a lease
+}
+
+func (w *wish) equal(o *wish) bool {
+	return w.record != nil && o.record != nil && w.seconds == o.seconds && w.record.Equal(o.record)
+}
+
+// holder says who has a key, as far as etcd told.
+type holder int
+
+const (
+	unknown holder = iota // nobody told, or what was told is out of date
+	ours                  // our value, on our lease
+	foreign               // somebody else's record: we stand by
+)
+
+func (h holder) String() string {
+	return [...]string{"pending", "registered", "superseded"}[h]
+}
+
+// registration makes etcd agree with the wish for one key, for as long as the wish lives.
+//
+//	            put, or the key is ours already
+//	unknown ───────────────────────────────────► ours ──┐
+//	  ▲  │                                        │     │ event: deleted, overwritten by junk;
+//	  │  └── somebody else has it ──► foreign     │     │ lease lost; watch ended; doubt
+//	  └──────────────────────────────────┴────────┴─────┘
+//
+// One goroutine does all requests of a key one after the other, so that a Deregister never
+// overtakes a put in flight. This file is what callers see of it; reconcile.go is what it does.
+type registration struct {
+	registrar *registrar
+	key       string
+	wake      chan struct{}
+
+	// Only for the goroutine.
+	decoder  *decoder
+	session  *session   // nil at TTL 0
+	retired  []*session // leases that the key hung on before
+	written  []byte     // the last value that may have been put
+	bare     bool       // a value was put without a lease
+	inFlight time.Time  // when a put without a lease went unanswered; it may land yet
+	events   clientv3.WatchChan
+	unwatch  context.CancelFunc
+
+	mu        sync.Mutex
+	wish      *wish
+	applied   *wish // the last one that etcd took; nil before
+	rejected  *wish // the last one that etcd will never take, and why
+	reason    error
+	err       error         // why the wish isn't fulfilled; nil while there is hope
+	holder    holder        // as of revision
+	revision  int64         // of what is known of the key
+	rewritten bool          // etcd's history may be another one
+	lease     int64         // for Status
+	lapse     time.Time     // when the wish ends unless repeated; zero for never
+	changed   chan struct{} // closed and renewed when something of the above changes
+}
+
+func newRegistration(r *registrar, key string) *registration {
+	return &registration{
+		registrar: r,
+		key:       key,
+		wake:      make(chan struct{}, 1),
+		decoder:   newDecoder(r.keys),
+		unwatch:   func() {},
+		wish:      &wish{},
+		changed:   make(chan struct{}),
+	}
+}
+
+// set records a wish and returns it, or the one it repeats. A repeated wish is settled when
+// its caller need not wait: with nil for a healthy one, else with the error that stands.
+func (g *registration) set(w *wish) (current *wish, settled bool, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !w.equal(g.wish) && (w.record != nil || g.wish.record != nil) {
+		if w.record != nil {
+			if w.value, err = encode(w.record); err != nil {
+				return w, true, err
+			}
+		}
+		g.wish, g.err, g.lapse = w, nil, time.Time{}
+		g.announce()
+		g.poke()
+		return w, false, nil
+	}
+	switch {
+	case g.err != nil:
+		g.postpone()
+		return g.wish, true, g.err
+	case g.healthy():
+		g.lapse = time.Time{}
+		return g.wish, true, nil
+	}
+	g.holder = unknown
+	g.poke()
+	return g.wish, false, nil
+}
+
+// healthy reports whether nothing speaks against the wish being what etcd has. Standing by
+// for another owner is healthy too: the id is registered. It needs mu.
+func (g *registration) healthy() bool {
+	if g.applied != g.wish || g.holder == unknown {
+		return false
+	}
+	l, _ := g.registrar.connector.peek()
+	return l != nil && l.ActiveConnection().GetState() == connectivity.Ready
+}
+
+func (g *registration) poke() {
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+// announce wakes everybody who waits for a change. It needs mu.
+func (g *registration) announce() {
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// await waits until etcd has taken the wish, or will not. A wish that another one replaced
+// meanwhile has had its day.
+func (g *registration) await(ctx context.Context, w *wish) error {
+	began := time.Now()
+	for {
+		g.mu.Lock()
+		err, reason, changed := g.err, g.reason, g.changed
+		rejected := g.rejected == w
+		settled := g.wish != w || g.applied == w && (w.record == nil || g.holder != unknown)
+		g.mu.Unlock()
+		switch {
+		case rejected:
+			return reason
+		case settled:
+			return nil
+		case answered(err):
+			return g.disappoint(w, err, began)
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			if err == nil {
+				err = context.Cause(ctx)
+			}
+			return g.disappoint(w, err, began)
+		}
+	}
+}
+
+// disappoint notes that a caller was told that the wish isn't fulfilled. Whoever repeats the
+// wish needn't wait as long again.
+func (g *registration) disappoint(w *wish, err error, began time.Time) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.wish == w {
+		if g.err == nil && time.Since(began) >= time.Second {
+			g.err = err
+		}
+		g.postpone()
+	}
+	return err
+}
+
+// postpone sets the time at which a wish lapses after an error: go-micro doesn't deregister
+// what it believes was never registered (server/rpc_server.go, registrar). It needs mu.
+func (g *registration) postpone() {
+	if g.wish.record == nil {
+		return
+	}
+	g.lapse = time.Now().Add(max(2*time.Duration(g.wish.seconds)*time.Second, 2*time.Minute))
+	if g.err == nil {
+		g.poke()
+	}
+}
+
+// answered reports whether an error is etcd's own word, which waiting doesn't change.
+func answered(err error) bool {
+	var said rpctypes.EtcdError
+	return errors.As(err, &said) && said.Code() != codes.Unavailable && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// doubt makes the goroutine look at etcd again, and with rewritten, because etcd's history is
+// another one, also renew its watch and its faith in the lease.
+func (g *registration) doubt(rewritten bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.holder = unknown
+	g.rewritten = g.rewritten || rewritten
+	g.poke()
+}
+
+// found records who has the key, as etcd answered. An answer from before what was known comes
+// from another history: a wiped data directory, a restored snapshot, another cluster.
+func (g *registration) found(h holder, revision int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if revision < g.revision {
+		g.rewritten = true
+		g.poke()
+	}
+	if h == foreign && g.holder != foreign {
+		g.registrar.log().warnf("registration %s is superseded: another process took its id; standing by", g.key)
+	}
+	g.revision, g.holder = revision, h
+}
+
+// settle records how reconciling a wish went, and reports whether the registration is over.
+func (g *registration) settle(w *wish, err error) bool {
+	r := g.registrar
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	defer g.announce()
+	switch {
+	case err == nil:
+		g.applied = w
+	case !transient(err):
+		g.reject(w, err)
+		return false
+	case g.wish != w:
+		return false
+	}
+	if (err == nil) != (g.err == nil) {
+		g.report(err)
+	}
+	g.err = err
+	over := err == nil && g.wish == w && w.record == nil && g.inFlight.IsZero()
+	if over {
+		delete(r.registrations, g.key)
+	}
+	return over
+}
+
+// report logs a change for the worse or the better, and not every round of it.
+func (g *registration) report(err error) {
+	if err != nil {
+		g.registrar.log().warnf("registration %s is pending: %v", g.key, err)
+		return
+	}
+	g.registrar.log().infof("registration %s is in etcd again", g.key)
+}
+
+// reject gives up a wish that etcd will never take, in favour of the one before. It needs mu.
+func (g *registration) reject(w *wish, err error) {
+	g.rejected, g.reason, g.err = w, err, nil
+	if g.wish != w {
+		return
+	}
+	if g.applied != nil {
+		g.wish = g.applied
+	} else {
+		g.wish = &wish{}
+	}
+	g.poke()
+}
+
+// expire ends a wish that nobody has repeated since its error.
+func (g *registration) expire() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.lapse.IsZero() || time.Now().Before(g.lapse) {
+		return
+	}
+	g.wish, g.err, g.lapse = &wish{}, nil, time.Time{}
+	g.announce()
+	g.poke()
+	g.registrar.log().warnf("registration %s lapsed: nobody repeated it since its error", g.key)
+}

@@ -1,0 +1,170 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// session keeps one lease alive until it is stopped or etcd says that the lease is gone.
+//
+//	         grant                keepalive channel closed
+//	(none) ────────► held ──────────────────────────────────► suspect ──┐ etcd unreachable:
+//	                  ▲                                       │  │  ▲    │ backoff, for ever
+//	                  └──────────── TTL > 0 ──────────────────┘  │  └────┘
+//	                                                             │ not found
+//	                                                             ▼
+//	                                                            lost
+//
+// The etcd client closes a keepalive channel for many reasons, most of which leave the lease
+// alive (client/v3 lease.go, deadlineLoop): so a closed channel is a suspicion, and etcd is
+// asked before anything is granted anew.
+type session struct {
+	id      clientv3.LeaseID
+	seconds int64 // the TTL that was asked for
+
+	connector *connector
+	stop      context.CancelFunc
+	done      chan struct{}
+	lost      chan struct{} // closed when etcd says that the lease is gone
+	check     chan struct{} // asks for a look at etcd, for the time when its history changed
+
+	suspect atomic.Bool
+	renewed atomic.Int64 // when etcd last confirmed the lease, in Unix nanoseconds
+}
+
+// grantSession asks for a lease and keeps it alive from then on. The caller stops it.
+func grantSession(ctx context.Context, c *connector, seconds int64) (*session, error) {
+	granted, err := call(ctx, c, func(ctx context.Context, l *link) (*clientv3.LeaseGrantResponse, error) {
+		r, err := l.Grant(ctx, seconds)
+		if err == nil {
+			l.saw(r.ResponseHeader)
+		}
+		return r, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &session{
+		id:        granted.ID,
+		seconds:   seconds,
+		connector: c,
+		done:      make(chan struct{}),
+		lost:      make(chan struct{}),
+		check:     make(chan struct{}, 1),
+	}
+	s.renewed.Store(time.Now().UnixNano())
+	var running context.Context
+	running, s.stop = context.WithCancel(c.ctx)
+	if !c.group.run(func() {
+		defer close(s.done)
+		s.keepAlive(running)
+	}) {
+		close(s.done)
+	}
+	return s, nil
+}
+
+func (s *session) isLost() bool {
+	select {
+	case <-s.lost:
+		return true
+	default:
+		return false
+	}
+}
+
+// doubt makes the session ask etcd whether the lease is still there.
+func (s *session) doubt() {
+	select {
+	case s.check <- struct{}{}:
+	default:
+	}
+}
+
+func (s *session) keepAlive(ctx context.Context) {
+	var err error
+	for failures := 0; ctx.Err() == nil; failures++ {
+		if failures > 0 {
+			sleep(ctx, backoff(failures, err))
+		}
+		if !s.suspect.Load() && s.hold(ctx) {
+			failures = 0
+		}
+		s.suspect.Store(true)
+		err = s.ask(ctx)
+		switch {
+		case err == nil:
+			s.suspect.Store(false)
+		case errors.Is(err, rpctypes.ErrLeaseNotFound):
+			close(s.lost)
+			return
+		}
+	}
+}
+
+// hold reads the answers to keepalives until the client stops giving any, and reports whether
+// there was one. The context must not require a leader: the etcd client would go on renewing
+// with nobody listening (client/v3 lease.go, closeRequireLeader).
+func (s *session) hold(ctx context.Context) bool {
+	l, err := s.connector.link(ctx)
+	if err != nil {
+		return false
+	}
+	ctx, cancel := l.during(ctx)
+	defer cancel()
+	answers, err := l.KeepAlive(ctx, s.id)
+	if err != nil {
+		return false
+	}
+	answered := false
+	for {
+		select {
+		case answer, ok := <-answers:
+			if !ok {
+				return answered
+			}
+			l.saw(answer.ResponseHeader)
+			s.renewed.Store(time.Now().UnixNano())
+			answered = true
+		case <-s.check:
+			return answered
+		}
+	}
+}
+
+// ask renews the lease once on a stream of its own.
+func (s *session) ask(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	_, err := call(ctx, s.connector, func(ctx context.Context, l *link) (*clientv3.LeaseKeepAliveResponse, error) {
+		return l.KeepAliveOnce(ctx, s.id)
+	})
+	if err == nil {
+		s.renewed.Store(time.Now().UnixNano())
+	}
+	return err
+}
+
+// end stops renewing; the lease runs out unless it is revoked.
+func (s *session) end() {
+	s.stop()
+	<-s.done
+}
+
+// revoke ends the session and its lease, and with it whatever hangs on it. A lease that is
+// gone already is a success: the etcd client may have repeated a revoke that worked.
+func (s *session) revoke(ctx context.Context) error {
+	s.end()
+	_, err := call(ctx, s.connector, func(ctx context.Context, l *link) (*clientv3.LeaseRevokeResponse, error) {
+		return l.Revoke(ctx, s.id)
+	})
+	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+		return nil
+	}
+	return err
+}

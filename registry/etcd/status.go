@@ -1,0 +1,124 @@
+package etcd
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc/connectivity"
+)
+
+// Status is a picture of a registry for humans and probes. It holds no secrets. It is a copy:
+// the registry doesn't change it any more.
+type Status struct {
+	// Err is the configuration error that every call returns, or nil.
+	Err error
+	// Closed says that Close was called.
+	Closed bool
+	// Endpoints are the addresses in use.
+	Endpoints []string
+	// Connected says whether there is a working connection to at least one of them.
+	// Without any call that needed etcd there is none yet.
+	Connected bool
+	// Cluster is the id of the etcd cluster that answered last, 0 before.
+	Cluster uint64
+	// Registrations are this registry's own, sorted by key.
+	Registrations []RegistrationStatus
+	// Followed are the parts of etcd of which there is a local view, sorted by prefix.
+	Followed []FollowedStatus
+	// Malformed counts the stored values that were skipped because they are no records.
+	Malformed uint64
+}
+
+// RegistrationStatus is one node that this registry was asked to register.
+type RegistrationStatus struct {
+	Service, Version, Node, Key string
+	// State is "registered", "pending" (etcd hasn't taken it, or has to be asked
+	// again), "superseded" (another process has taken the id; this one stands by), or
+	// "leaving" (deregistered, but etcd hasn't confirmed it).
+	State string
+	// TTL is the record's, in whole seconds; 0 for a record without a lease.
+	TTL time.Duration
+	// Lease is the id of the lease that the record hangs on, 0 without one.
+	Lease int64
+	// Revision is etcd's, as of which the state is known.
+	Revision int64
+	// Err says why the state isn't registered, if that is known.
+	Err error
+}
+
+// FollowedStatus is a part of etcd of which there is a local view.
+type FollowedStatus struct {
+	// Prefix is the followed directory; the registry's prefix for everything.
+	Prefix string
+	// Ready says whether there is a view yet.
+	Ready bool
+	// Nodes is the number of records in the view, Watchers that of open watchers on it.
+	Nodes, Watchers int
+	// Revision is the newest one of etcd's in the view.
+	Revision int64
+	// Stale is how long the view hasn't been kept up to date, and Err why; 0 and nil for a
+	// current one.
+	Stale time.Duration
+	Err   error
+}
+
+// Status returns the present state. It never waits for etcd.
+func (r *Registry) Status() Status {
+	p := r.parts.Load()
+	s := Status{Err: p.err, Closed: r.closing.Err() != nil}
+	l, settings := r.connector.peek()
+	s.Endpoints = slices.Clone(settings.endpoints)
+	if l != nil {
+		s.Connected = l.ActiveConnection().GetState() == connectivity.Ready
+		s.Cluster = l.cluster.Load()
+	}
+	if p.err != nil {
+		return s
+	}
+	for _, g := range p.registrar.all() {
+		s.Registrations = append(s.Registrations, g.status())
+	}
+	for _, m := range p.mirrors.all() {
+		s.Followed = append(s.Followed, m.status())
+	}
+	slices.SortFunc(s.Followed, func(a, b FollowedStatus) int { return cmp.Compare(a.Prefix, b.Prefix) })
+	s.Malformed = p.mirrors.malformed.total()
+	return s
+}
+
+func (g *registration) status() RegistrationStatus {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := RegistrationStatus{Key: g.key, State: g.holder.String(), Lease: g.lease, Revision: g.revision, Err: g.err}
+	w := g.wish
+	if w.record == nil {
+		s.State = "leaving"
+		w = g.applied
+	}
+	if w != nil && w.record != nil {
+		s.Service, s.Version, s.Node = w.record.Name, w.record.Version, w.record.Node.Id
+		s.TTL = time.Duration(w.seconds) * time.Second
+	}
+	if w == g.wish && g.applied != w {
+		s.State = unknown.String()
+	}
+	return s
+}
+
+func (m *mirror) status() FollowedStatus {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := FollowedStatus{
+		Prefix:   m.prefix,
+		Ready:    m.isReady(),
+		Nodes:    m.catalogue.Len(),
+		Watchers: len(m.watchers),
+		Revision: m.newest,
+		Err:      m.broken,
+	}
+	if m.broken != nil {
+		s.Stale = time.Since(m.since)
+	}
+	return s
+}
