@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -22,13 +23,17 @@ type address struct {
 // parseAddresses reads a list of addresses, each of which may itself be a list with commas.
 func parseAddresses(list []string) ([]address, error) {
 	var addresses []address
-	for _, item := range strings.Split(strings.Join(list, ","), ",") {
+	joined := strings.Join(list, ",")
+	for _, item := range strings.Split(joined, ",") {
 		item = strings.TrimSpace(item)
 		if item == "" {
 			continue
 		}
 		a, err := parseAddress(item)
 		if err != nil {
+			if strings.Contains(joined, "@") { // a password with a comma has been split
+				return nil, fmt.Errorf("%w %q: credentials don't belong here, use Auth", ErrAddress, redact(joined))
+			}
 			return nil, err
 		}
 		addresses = append(addresses, a)
@@ -41,28 +46,23 @@ func parseAddresses(list []string) ([]address, error) {
 
 func parseAddress(s string) (address, error) {
 	bad := func(why string) (address, error) {
-		return address{}, fmt.Errorf("%w %q: %s", ErrAddress, redact(s), why)
+		return address{}, fmt.Errorf("%w %q: %s", ErrAddress, s, why)
 	}
 	scheme, rest, found := strings.Cut(s, "://")
-	if !found {
-		scheme, rest = "", s
-	}
 	scheme = strings.ToLower(scheme)
-	switch scheme {
-	case "unix":
-		if rest == "" {
-			return bad("no path")
+	switch {
+	case !found:
+		scheme, rest = "", s
+	case scheme == "unix":
+		// The etcd client and gRPC read it as a URL.
+		if u, err := url.Parse("unix://" + rest); rest == "" || err != nil || u.Host+u.Path != rest {
+			return bad("no plain path")
 		}
 		return address{scheme, rest}, nil
-	case "", "http", "https":
+	case scheme == "http" || scheme == "https":
+		rest = strings.TrimSuffix(rest, "/")
 	default:
 		return bad("unknown scheme, want http, https or unix")
-	}
-	if scheme != "" {
-		rest = strings.TrimSuffix(rest, "/")
-	}
-	if strings.Contains(rest, "@") {
-		return bad("credentials don't belong here, use Auth")
 	}
 	host, port, err := splitHostPort(rest)
 	if err != nil {
@@ -74,7 +74,10 @@ func parseAddress(s string) (address, error) {
 // splitHostPort splits "host", "host:port", "::1", "[::1]" and "[::1]:port".
 func splitHostPort(s string) (host, port string, err error) {
 	host, port = s, defaultPort
-	bare := strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
+	bare := s
+	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") {
+		bare = s[1 : len(s)-1]
+	}
 	if _, err := netip.ParseAddr(bare); err == nil {
 		host = bare
 	} else if strings.Contains(s, ":") {
@@ -92,8 +95,8 @@ func splitHostPort(s string) (host, port string, err error) {
 }
 
 func validHost(host string) bool {
-	if _, err := netip.ParseAddr(host); err == nil {
-		return true
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Zone() == ""
 	}
 	return host != "" && !strings.HasPrefix(host, "-") && !strings.ContainsFunc(host, func(r rune) bool {
 		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
@@ -101,17 +104,9 @@ func validHost(host string) bool {
 	})
 }
 
-// redact hides the credentials of an address that shouldn't have any.
+// redact hides the credentials of addresses that shouldn't have any.
 func redact(s string) string {
-	at := strings.LastIndexByte(s, '@')
-	if at < 0 {
-		return s
-	}
-	start := 0
-	if i := strings.Index(s, "://"); i >= 0 && i < at {
-		start = i + len("://")
-	}
-	return s[:start] + "..." + s[at:]
+	return "..." + s[strings.LastIndexByte(s, '@'):]
 }
 
 // endpoints gives every address the list's scheme: https when secure, else what the

@@ -201,7 +201,7 @@ func call[T any](ctx context.Context, c *connector, request func(context.Context
 			if l.ctx.Err() != nil && ctx.Err() == nil && c.ctx.Err() == nil {
 				continue
 			}
-			err = l.explain(ctx, err)
+			err = l.explain(err)
 		}
 		if errors.Is(err, errReplaced) && ctx.Err() == nil {
 			continue
@@ -213,8 +213,8 @@ func call[T any](ctx context.Context, c *connector, request func(context.Context
 
 // explain says why a request got no answer in time: the etcd client waits for a connection
 // and hides what is wrong with it, and a request that doesn't wait tells.
-func (l *link) explain(ctx context.Context, err error) error {
-	if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+func (l *link) explain(err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	conn := l.ActiveConnection()
@@ -226,6 +226,14 @@ func (l *link) explain(ctx context.Context, err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %s", err, status.Convert(cause).Message())
+}
+
+// explain is the current client's.
+func (c *connector) explain(err error) error {
+	if l, _ := c.peek(); l != nil {
+		return l.explain(err)
+	}
+	return err
 }
 
 // transient reports whether an error says more about etcd's state than about the request.

@@ -3,7 +3,6 @@ package etcd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -226,10 +225,7 @@ func (m *mirror) await(ctx context.Context) error {
 			return nil
 		case <-failed:
 		case <-ctx.Done():
-			if broken != nil && errors.Is(context.Cause(ctx), context.DeadlineExceeded) {
-				return fmt.Errorf("%w: %w", context.DeadlineExceeded, broken)
-			}
-			return context.Cause(ctx)
+			return m.mirrors.connector.explain(context.Cause(ctx))
 		}
 	}
 }
@@ -275,6 +271,7 @@ func (m *mirror) attach(w *watcher) {
 	w.mirror = m
 	m.watchers[w] = struct{}{}
 	m.history.dropBefore(time.Now().Add(-replayTime))
+	m.history.merge(m.catalogue, m.mirrors.exposed.Load())
 	for _, e := range m.history.items {
 		m.tell(w, []catalogue.Change{e.change})
 	}

@@ -16,7 +16,8 @@ import (
 //
 // Lock order: mirrors.mu, then mirror.mu, then watcher.mu.
 type mirrors struct {
-	ctx       context.Context
+	closing   context.Context // ends when the registry's Close begins
+	ctx       context.Context // ends when it is through with etcd
 	connector *connector
 	keys      keyspace
 	timeout   func() time.Duration
@@ -260,7 +261,7 @@ func (ms *mirrors) watch(ctx context.Context, w *watcher) {
 	}
 	m.attach(w)
 	ms.mu.Unlock()
-	stop := context.AfterFunc(ms.ctx, func() { w.end(ErrClosed) })
+	stop := context.AfterFunc(ms.closing, func() { w.end(ErrClosed) })
 	context.AfterFunc(w.ctx, func() {
 		stop()
 		ms.leave(w)
@@ -292,6 +293,17 @@ func (ms *mirrors) wrote(key string, revision int64, value []byte) {
 		if m := ms.byPrefix[prefix]; m != nil {
 			m.wrote(key, revision, value)
 		}
+	}
+}
+
+// close ends every watcher.
+func (ms *mirrors) close() {
+	for _, m := range ms.all() {
+		m.mu.Lock()
+		for w := range m.watchers {
+			w.end(ErrClosed)
+		}
+		m.mu.Unlock()
 	}
 }
 

@@ -38,6 +38,7 @@ type registrar struct {
 // register wishes for every node of the service and waits until etcd has them all. The
 // context is only made when there is something to wait for.
 func (r *registrar) register(bound func() (context.Context, context.CancelFunc), s *registry.Service, ttl time.Duration) error {
+	began := time.Now()
 	seconds := int64((ttl + time.Second - 1) / time.Second)
 	type pending struct {
 		g *registration
@@ -59,7 +60,7 @@ func (r *registrar) register(bound func() (context.Context, context.CancelFunc),
 		ctx, cancel := bound()
 		defer cancel()
 		for _, p := range waits {
-			errs = append(errs, registerError(p.g.key, p.g.await(ctx, p.w)))
+			errs = append(errs, registerError(p.g.key, p.g.await(ctx, p.w, began)))
 		}
 	}
 	return errors.Join(errs...)
@@ -139,7 +140,7 @@ func (r *registrar) release(ctx context.Context, key string) error {
 	if settled {
 		return err
 	}
-	return g.await(ctx, current)
+	return g.await(ctx, current, time.Now())
 }
 
 // delete removes a key that this process never registered.
@@ -190,12 +191,13 @@ func (r *registrar) rewritten() {
 
 // close deregisters what is ours.
 func (r *registrar) close(ctx context.Context) error {
+	began := time.Now()
 	var waits []func() error
 	for _, g := range r.all() {
 		w, settled, err := g.set(&wish{})
 		waits = append(waits, func() error {
 			if !settled {
-				err = g.await(ctx, w)
+				err = g.await(ctx, w, began)
 			}
 			if err != nil {
 				return fmt.Errorf("deregister %s: %w", g.key, err)

@@ -142,9 +142,8 @@ func (g *registration) announce() {
 }
 
 // await waits until etcd has taken the wish, or will not. A wish that another one replaced
-// meanwhile has had its day.
-func (g *registration) await(ctx context.Context, w *wish) error {
-	began := time.Now()
+// meanwhile has had its day. The call that awaits it began at a time.
+func (g *registration) await(ctx context.Context, w *wish, began time.Time) error {
 	for {
 		g.mu.Lock()
 		err, reason, changed := g.err, g.reason, g.changed
@@ -163,7 +162,7 @@ func (g *registration) await(ctx context.Context, w *wish) error {
 		case <-changed:
 		case <-ctx.Done():
 			if err == nil {
-				err = context.Cause(ctx)
+				err = g.registrar.connector.explain(context.Cause(ctx))
 			}
 			return g.disappoint(w, err, began)
 		}
@@ -176,7 +175,7 @@ func (g *registration) disappoint(w *wish, err error, began time.Time) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.wish == w {
-		if g.err == nil && time.Since(began) >= time.Second {
+		if g.err == nil && time.Since(began) >= g.registrar.timeout()/2 {
 			g.err = err
 		}
 		g.postpone()

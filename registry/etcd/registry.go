@@ -131,6 +131,7 @@ func (r *Registry) configure(given registry.Options) error {
 // assemble makes the parts that depend on the prefix.
 func (r *Registry) assemble(p *parts) {
 	p.mirrors = &mirrors{
+		closing:   r.closing,
 		ctx:       r.ctx,
 		connector: r.connector,
 		keys:      p.config.keys,
@@ -414,6 +415,7 @@ func (r *Registry) shut() error {
 	defer cancel()
 	var errs []error
 	if p := r.parts.Load(); p.err == nil {
+		p.mirrors.close()
 		errs = append(errs, p.registrar.close(ctx))
 	}
 	r.end()

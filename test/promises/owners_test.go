@@ -1,0 +1,180 @@
+package promises
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+func TestP2AThousandImmediateReregistrationsOnThreeMembers(t *testing.T) {
+	cluster := etcdtest.StartCluster(t, 3)
+	provider, consumer := open(t, cluster.Endpoints()), open(t, cluster.Endpoints())
+	client := cluster.Client(t)
+	s := service("greeter", "1", "a")
+	key, _ := record(t, s)
+	require.NoError(t, provider.Register(s, registry.RegisterTTL(time.Minute)))
+	w := watch(t, consumer, registry.WatchService("greeter"))
+	for i := range 1000 {
+		require.NoError(t, provider.Deregister(s), i)
+		require.NoError(t, provider.Register(s, registry.RegisterTTL(time.Minute)), i)
+		if i%50 == 0 {
+			got, err := client.Get(ctx(t), key)
+			require.NoError(t, err)
+			require.Len(t, got.Kvs, 1, i)
+			require.NotZero(t, got.Kvs[0].Lease)
+		}
+	}
+	for i := range 1000 {
+		require.Equal(t, "delete", next(t, w).Action, i)
+		require.Equal(t, "create", next(t, w).Action, i)
+	}
+	require.Equal(t, 1, nodes(t, consumer, "greeter"))
+	require.Equal(t, 1, leases(t, client))
+}
+
+func TestP3ALateDeregisterLeavesTheNewOwnersRecord(t *testing.T) {
+	srv := etcdtest.Start(t)
+	old, fresh := open(t, srv.Endpoints()), open(t, srv.Endpoints())
+	ttl := registry.RegisterTTL(time.Minute)
+	require.NoError(t, old.Register(service("greeter", "1", "a"), ttl))
+	require.NoError(t, fresh.Register(service("greeter", "2", "a"), ttl))
+	require.NoError(t, old.Register(service("greeter", "1", "a"), ttl), "a repeat is no fight")
+	for range 2 {
+		require.NoError(t, old.Deregister(service("greeter", "1", "a")))
+		got, err := old.GetService("greeter", etcd.Linearizable())
+		require.NoError(t, err)
+		require.Len(t, got, 1)
+		require.Equal(t, "2", got[0].Version)
+	}
+	require.NoError(t, old.Close())
+	require.Equal(t, 1, nodes(t, fresh, "greeter"))
+}
+
+func TestP2WhoStandsByIsBackWhenTheOtherGoes(t *testing.T) {
+	srv := etcdtest.Start(t)
+	old, fresh := open(t, srv.Endpoints()), open(t, srv.Endpoints())
+	ttl := registry.RegisterTTL(time.Minute)
+	require.NoError(t, old.Register(service("greeter", "1", "a"), ttl))
+	require.NoError(t, fresh.Register(service("greeter", "2", "a"), ttl))
+	eventually(t, func() bool { return old.Status().Registrations[0].State == "superseded" }, "the old one stands by")
+	require.NoError(t, fresh.Close())
+	eventually(t, func() bool {
+		got, err := old.GetService("greeter", etcd.Linearizable())
+		return err == nil && got[0].Version == "1"
+	}, "the old one is back")
+}
+
+func TestP3AToolMayDeregisterWhatItNeverRegistered(t *testing.T) {
+	srv := etcdtest.Start(t)
+	provider, tool := open(t, srv.Endpoints()), open(t, srv.Endpoints())
+	require.NoError(t, provider.Register(service("greeter", "1", "a"), registry.RegisterTTL(0)))
+	require.Equal(t, 1, nodes(t, tool, "greeter"))
+	key, value := record(t, service("stale", "1", "ghost"))
+	_, err := srv.Client(t).Put(ctx(t), key, value)
+	require.NoError(t, err)
+	require.Equal(t, 1, nodes(t, tool, "stale"))
+	require.NoError(t, tool.Deregister(service("stale", "1", "ghost")))
+	require.Equal(t, 0, nodes(t, tool, "stale"), "own writes are visible at once")
+}
+
+func TestP2DeletedRevokedAndOverwrittenRecordsComeBack(t *testing.T) {
+	srv := etcdtest.Start(t)
+	client := srv.Client(t)
+	r := open(t, srv.Endpoints())
+	s := service("greeter", "1", "a", "b")
+	key, value := record(t, service("greeter", "1", "a"))
+	require.NoError(t, r.Register(s, registry.RegisterTTL(time.Minute)))
+	restored := func() bool {
+		got, err := client.Get(ctx(t), key)
+		return err == nil && len(got.Kvs) == 1 && string(got.Kvs[0].Value) == value && got.Kvs[0].Lease != 0
+	}
+	require.True(t, restored())
+
+	_, err := client.Delete(ctx(t), key)
+	require.NoError(t, err)
+	eventually(t, restored, "deleted key")
+	for _, junk := range []string{"junk", "{}", "null", value} {
+		_, err = client.Put(ctx(t), key, junk)
+		require.NoError(t, err)
+		eventually(t, restored, "overwritten by "+junk)
+	}
+	all, err := client.Leases(ctx(t))
+	require.NoError(t, err)
+	for _, l := range all.Leases {
+		_, err = client.Revoke(ctx(t), l.ID)
+		require.NoError(t, err)
+	}
+	eventually(t, restored, "revoked lease")
+	eventually(t, func() bool { return nodes(t, r, "greeter") == 2 }, "both nodes")
+	require.NoError(t, r.Deregister(s))
+	require.Zero(t, leases(t, client))
+}
+
+func TestP2TTLIsRoundedUpAndChangesAreWritten(t *testing.T) {
+	srv := etcdtest.Start(t)
+	client := srv.Client(t)
+	r := open(t, srv.Endpoints())
+	s := service("greeter", "1", "a")
+	key, _ := record(t, s)
+	granted := func() int64 {
+		got, err := client.Get(ctx(t), key)
+		require.NoError(t, err)
+		require.Len(t, got.Kvs, 1)
+		if got.Kvs[0].Lease == 0 {
+			return 0
+		}
+		require.Equal(t, 1, leases(t, client), "the lease before is revoked")
+		ttl, err := client.TimeToLive(ctx(t), clientv3Lease(got.Kvs[0].Lease))
+		require.NoError(t, err)
+		return ttl.GrantedTTL
+	}
+	for _, step := range []struct {
+		ttl  time.Duration
+		want int64
+	}{{90 * time.Second, 90}, {4500 * time.Millisecond, 5}, {0, 0}, {time.Nanosecond, 1}, {0, 0}} {
+		require.NoError(t, r.Register(s, registry.RegisterTTL(step.ttl)))
+		require.Equal(t, step.want, granted(), step.ttl)
+	}
+	require.NoError(t, r.Deregister(s))
+	require.Zero(t, nodes(t, r, "greeter"))
+	require.Zero(t, leases(t, client))
+}
+
+func TestP2ManyGoroutinesAndProcessesBesideEachOther(t *testing.T) {
+	srv := etcdtest.Start(t)
+	consumer := open(t, srv.Endpoints())
+	watch(t, consumer)
+	var wg sync.WaitGroup
+	for p := range 4 {
+		r := open(t, srv.Endpoints())
+		for g := range 10 {
+			wg.Go(func() {
+				s := service("greeter", fmt.Sprint(g%3), fmt.Sprintf("%d-%d", p, g))
+				for range 5 {
+					if err := r.Register(s, registry.RegisterTTL(time.Minute)); err != nil {
+						t.Error(err)
+					}
+					if err := r.Deregister(s); err != nil {
+						t.Error(err)
+					}
+				}
+				if err := r.Register(s, registry.RegisterTTL(time.Minute)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	eventually(t, func() bool { return nodes(t, consumer, "greeter") == 40 }, "40 nodes")
+	listed, err := consumer.ListServices()
+	require.NoError(t, err)
+	require.Len(t, listed, 3)
+	require.Equal(t, 40, leases(t, srv.Client(t)))
+}

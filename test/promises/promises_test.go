@@ -1,0 +1,153 @@
+// Package promises tests what registry/etcd promises (P1 to P7 in its package documentation)
+// against real etcd processes, where it goes beyond the conformance kit.
+package promises
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/logger"
+	"go-micro.dev/v4/registry"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/goleak"
+
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+)
+
+// patience is how long a test waits for what must happen soon.
+const patience = 20 * time.Second
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreCurrent(), // go-micro's packages start goroutines when they are imported
+		// etcd's peers keep a connection for five seconds after their server has gone.
+		goleak.IgnoreTopFunction("net/http.(*persistConn).readLoop"),
+		goleak.IgnoreTopFunction("net/http.(*persistConn).writeLoop"),
+	)
+}
+
+type recorder struct {
+	logger.Logger
+	lines chan string
+}
+
+// newLog returns a go-micro logger that keeps what it is given.
+func newLog() *recorder {
+	return &recorder{Logger: logger.NewLogger(), lines: make(chan string, 10_000)}
+}
+
+func (r *recorder) Logf(_ logger.Level, format string, args ...any) {
+	r.lines <- fmt.Sprintf(format, args...)
+}
+
+func (r *recorder) Log(_ logger.Level, args ...any) { r.lines <- fmt.Sprint(args...) }
+
+func open(t testing.TB, endpoints []string, opts ...registry.Option) *etcd.Registry {
+	t.Helper()
+	opts = append([]registry.Option{registry.Addrs(endpoints...), registry.Logger(newLog())}, opts...)
+	r, err := etcd.New(opts...)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+func service(name, version string, ids ...string) *registry.Service {
+	s := &registry.Service{
+		Name:     name,
+		Version:  version,
+		Metadata: map[string]string{"team": "blue"},
+		Endpoints: []*registry.Endpoint{{
+			Name:     "Greeter.Hello",
+			Request:  &registry.Value{Name: "Request", Type: "Request", Values: []*registry.Value{{Name: "name", Type: "string"}}},
+			Response: &registry.Value{Name: "Response", Type: "Response"},
+			Metadata: map[string]string{"stream": "false"},
+		}},
+	}
+	for i, id := range ids {
+		s.Nodes = append(s.Nodes, &registry.Node{Id: id, Address: fmt.Sprintf("10.0.0.%d:8080", i+1), Metadata: map[string]string{"zone": "a"}})
+	}
+	return s
+}
+
+// record is what the official plugin writes for a service with one node.
+func record(t testing.TB, s *registry.Service) (key, value string) {
+	t.Helper()
+	b, err := json.Marshal(s)
+	require.NoError(t, err)
+	return etcd.DefaultPrefix + s.Name + "/" + s.Nodes[0].Id, string(b)
+}
+
+// next returns the next result, or fails the test when there is none.
+func next(t testing.TB, w registry.Watcher) *registry.Result {
+	t.Helper()
+	type answer struct {
+		result *registry.Result
+		err    error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		r, err := w.Next()
+		got <- answer{r, err}
+	}()
+	select {
+	case a := <-got:
+		require.NoError(t, a.err)
+		return a.result
+	case <-time.After(patience):
+		w.Stop()
+		<-got
+		require.FailNow(t, "no result")
+		return nil
+	}
+}
+
+func watch(t testing.TB, r registry.Registry, opts ...registry.WatchOption) registry.Watcher {
+	t.Helper()
+	w, err := r.Watch(opts...)
+	require.NoError(t, err)
+	t.Cleanup(w.Stop)
+	return w
+}
+
+func eventually(t testing.TB, condition func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, condition, patience, 5*time.Millisecond, what)
+}
+
+func nodes(t testing.TB, r registry.Registry, name string) int {
+	t.Helper()
+	services, err := r.GetService(name)
+	if err != nil {
+		require.ErrorIs(t, err, registry.ErrNotFound)
+	}
+	n := 0
+	for _, s := range services {
+		n += len(s.Nodes)
+	}
+	return n
+}
+
+func ctx(t testing.TB) context.Context {
+	c, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return c
+}
+
+func leases(t testing.TB, c *clientv3.Client) int {
+	t.Helper()
+	all, err := c.Leases(ctx(t))
+	require.NoError(t, err)
+	return len(all.Leases)
+}
+
+// settled waits until there are no more goroutines than before, give or take a few of the
+// runtime's and of the embedded server's.
+func settled(t testing.TB, before, slack int) {
+	t.Helper()
+	eventually(t, func() bool { return runtime.NumGoroutine() <= before+slack }, "goroutines go on")
+}
