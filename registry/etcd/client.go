@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	grpcbackoff "google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
 
@@ -57,6 +59,8 @@ func (l *link) close() error {
 type connector struct {
 	ctx   context.Context // the registry's
 	group *group          // the registry's
+
+	streams atomic.Int64 // see streamKey
 
 	mu       sync.Mutex
 	settings settings
@@ -137,6 +141,31 @@ func (c *connector) peek() (*link, settings) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.current, c.settings
+}
+
+// streamKey is gRPC metadata that tells one watch stream from another: the etcd client puts
+// watches with equal metadata on one stream (client/v3 watch.go, streamKeyFromCtx), and one
+// whose token has expired refuses new watches for ever.
+const streamKey = "micro-etcd-stream"
+
+// stream returns a context for a watch. It requires a leader, because a member without one
+// says that a watch is created and then nothing.
+func (c *connector) stream(ctx context.Context) context.Context {
+	ctx = metadata.AppendToOutgoingContext(ctx, streamKey, strconv.FormatInt(c.streams.Load(), 10))
+	return clientv3.WithRequireLeader(ctx)
+}
+
+// renewStream puts the watches to come on another stream, after one has failed.
+func (c *connector) renewStream() { c.streams.Add(1) }
+
+var errWatchEnded = errors.New("watch ended without a reason")
+
+// watchError says why a watch can't go on, if it can't.
+func watchError(response clientv3.WatchResponse, ok bool) error {
+	if !ok {
+		return errWatchEnded
+	}
+	return response.Err()
 }
 
 // Connection parameters of the etcd client; the measurements behind them are in docs/design.md.

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"os"
 	"slices"
@@ -84,39 +85,49 @@ func newConfig(o registry.Options, env environment) (*config, error) {
 	return &config{options: o, keys: keys, settings: s}, nil
 }
 
-// apply adds options to those given before. Later addresses replace an earlier client of
-// the caller's, because that is how go-micro's --registry_address arrives.
-func apply(before registry.Options, opts []registry.Option) (registry.Options, error) {
-	var fresh registry.Options
-	after := before
+// apply adds options to those given before. Those of a connection that the caller's client
+// replaces end with it, and later addresses replace the client, because that is how
+// go-micro's --registry_address arrives.
+func apply(before registry.Options, opts []registry.Option) registry.Options {
+	fresh, after := *registry.NewOptions(), before
 	for _, o := range opts {
 		o(&fresh)
 		o(&after)
 	}
-	after.Addrs = slices.Clone(after.Addrs)
-	client, given := option[*clientv3.Client](fresh, clientKey{})
-	if !given {
-		if len(fresh.Addrs) > 0 {
-			Client(nil)(&after)
+	switch {
+	case fresh.Context.Value(clientKey{}) != nil:
+		after.Addrs, after.Secure, after.TLSConfig = fresh.Addrs, fresh.Secure, fresh.TLSConfig
+		for _, key := range []any{authKey{}, logConfigKey{}, tlsFilesKey{}} {
+			with(key, fresh.Context.Value(key))(&after)
 		}
-		return after, nil
+	case len(fresh.Addrs) > 0:
+		with(clientKey{}, nil)(&after)
 	}
+	after.Addrs = slices.Clone(after.Addrs)
+	return after
+}
+
+// checkClient validates the caller's client and what was given beside it.
+func checkClient(client *clientv3.Client, o registry.Options) error {
 	if client == nil {
-		return before, fmt.Errorf("%w: Client(nil)", ErrOption)
+		return fmt.Errorf("%w: Client(nil)", ErrOption)
 	}
 	for _, key := range []any{authKey{}, logConfigKey{}, tlsFilesKey{}} {
-		if fresh.Context.Value(key) != nil {
-			return before, fmt.Errorf("%w: Client excludes Auth, LogConfig and TLSFiles", ErrOption)
+		if o.Context.Value(key) != nil {
+			return fmt.Errorf("%w: Client excludes Auth, LogConfig and TLSFiles", ErrOption)
 		}
 	}
-	if len(fresh.Addrs) > 0 || fresh.Secure || fresh.TLSConfig != nil {
-		return before, fmt.Errorf("%w: Client excludes Addrs, Secure and TLSConfig", ErrOption)
+	if len(o.Addrs) > 0 || o.Secure || o.TLSConfig != nil {
+		return fmt.Errorf("%w: Client excludes Addrs, Secure and TLSConfig", ErrOption)
 	}
-	return after, nil
+	return nil
 }
 
 func newSettings(o registry.Options, env environment) (settings, error) {
-	if client, ok := option[*clientv3.Client](o, clientKey{}); ok && client != nil {
+	if client, ok := option[*clientv3.Client](o, clientKey{}); ok {
+		if err := checkClient(client, o); err != nil {
+			return settings{}, err
+		}
 		return settings{client: client, endpoints: client.Endpoints()}, nil
 	}
 	s := settings{tlsOption: o.TLSConfig, credentials: env.credentials}
@@ -211,6 +222,9 @@ func (f tlsFiles) config() (*tls.Config, error) {
 	config, err := info.ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("%w: CA %q, certificate %q, key %q: %w", ErrTLS, f.ca, f.cert, f.key, err)
+	}
+	if f.ca != "" && config.RootCAs.Equal(x509.NewCertPool()) {
+		return nil, fmt.Errorf("%w: %q holds no certificate", ErrTLS, f.ca)
 	}
 	return config, nil
 }

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/metadata"
 
 	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
@@ -154,7 +152,7 @@ func (m *mirror) follow(ctx context.Context) error {
 	defer cancel()
 	relist := time.NewTimer(minRelist + rand.N(maxRelist-minRelist))
 	defer relist.Stop()
-	watch := l.Watch(m.mirrors.stream(ctx), m.prefix, clientv3.WithPrefix(), clientv3.WithRev(all.header.Revision))
+	watch := l.Watch(m.mirrors.connector.stream(ctx), m.prefix, clientv3.WithPrefix(), clientv3.WithRev(all.header.Revision))
 	for {
 		select {
 		case response, ok := <-watch:
@@ -162,7 +160,7 @@ func (m *mirror) follow(ctx context.Context) error {
 				if ctx.Err() != nil {
 					return nil
 				}
-				m.mirrors.renewStream()
+				m.mirrors.connector.renewStream()
 				return err
 			}
 			m.apply(response.Events, all.header.Revision)
@@ -173,27 +171,6 @@ func (m *mirror) follow(ctx context.Context) error {
 		}
 	}
 }
-
-var errWatchEnded = errors.New("watch ended without a reason")
-
-func watchError(response clientv3.WatchResponse, ok bool) error {
-	if !ok {
-		return errWatchEnded
-	}
-	return response.Err()
-}
-
-// streamKey is gRPC metadata that tells one watch stream from another: the etcd client puts
-// watches with equal metadata on one stream (client/v3 watch.go, streamKeyFromCtx), and one
-// whose token has expired refuses new watches for ever.
-const streamKey = "micro-etcd-stream"
-
-func (ms *mirrors) stream(ctx context.Context) context.Context {
-	ctx = metadata.AppendToOutgoingContext(ctx, streamKey, strconv.FormatInt(ms.streams.Load(), 10))
-	return clientv3.WithRequireLeader(ctx)
-}
-
-func (ms *mirrors) renewStream() { ms.streams.Add(1) }
 
 // breakOff notes that the view can't be kept up to date at the moment.
 func (m *mirror) breakOff(err error) {

@@ -24,8 +24,7 @@ type mirrors struct {
 	log       func() log
 	malformed *malformed
 
-	exposed mark         // the newest revision that a look-up has shown
-	streams atomic.Int64 // see streamKey
+	exposed mark // the newest revision that a look-up has shown
 
 	byName sync.Map // service name → *mirror: for look-ups without a lock
 

@@ -16,26 +16,27 @@ import (
 func (g *registration) run(ctx context.Context) {
 	defer g.stop()
 	for failures := 0; ; {
-		g.mu.Lock()
-		w := g.wish
-		g.mu.Unlock()
+		w := g.current()
 		err := g.reconcile(ctx, w)
 		if ctx.Err() != nil || g.settle(w, err) {
 			return
 		}
-		var retry <-chan time.Time
-		if err != nil {
-			failures++
-			retry = time.After(backoff(failures, err))
-		} else {
+		began := time.Now()
+		if err == nil || !transient(err) {
+			err = g.rest(ctx)
+		}
+		if time.Since(began) > steadyTime {
 			failures = 0
 		}
-		g.rest(ctx, retry)
+		if err != nil {
+			failures++
+			g.pause(ctx, backoff(failures, err))
+		}
 	}
 }
 
 func (g *registration) stop() {
-	g.unwatch()
+	g.unfollow()
 	if g.session != nil {
 		g.session.end()
 	}
@@ -45,8 +46,19 @@ func (g *registration) stop() {
 // two election timeouts (server/v3 config, ReqTimeout).
 const flightTime = 15 * time.Second
 
-// rest waits for a reason to reconcile again.
-func (g *registration) rest(ctx context.Context, retry <-chan time.Time) {
+// current returns the wish, once it has been seen to that it hasn't lapsed.
+func (g *registration) current() *wish {
+	if time.Since(g.inFlight) > flightTime {
+		g.inFlight = time.Time{}
+	}
+	g.expire()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.wish
+}
+
+// rest waits for a reason to reconcile again. It returns an error when that is a watch that failed.
+func (g *registration) rest(ctx context.Context) error {
 	var lost <-chan struct{}
 	if g.session != nil {
 		lost = g.session.lost
@@ -65,19 +77,33 @@ func (g *registration) rest(ctx context.Context, retry <-chan time.Time) {
 		select {
 		case <-ctx.Done():
 		case <-g.wake:
-		case <-retry:
 		case <-lost:
-			g.doubt(false)
+			g.distrust()
 		case <-lapsed:
-			g.expire()
 		case <-landed:
-			g.inFlight = time.Time{}
 		case response, ok := <-g.events:
-			if g.observe(response, ok) {
+			if err := watchError(response, ok); err != nil {
+				g.unfollow()
+				g.registrar.connector.renewStream()
+				g.distrust()
+				return err
+			}
+			if g.observe(response.Events) {
 				continue
 			}
 		}
-		return
+		return nil
+	}
+}
+
+// pause waits between tries, unless something is asked for.
+func (g *registration) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-g.wake:
+	case <-timer.C:
 	}
 }
 
@@ -88,7 +114,7 @@ func (g *registration) reconcile(ctx context.Context, w *wish) error {
 	if w.record == nil {
 		return g.remove(ctx)
 	}
-	g.rememberHistory()
+	g.review()
 	for {
 		err := g.fulfil(ctx, w)
 		if errors.Is(err, rpctypes.ErrLeaseNotFound) && g.session != nil {
@@ -102,9 +128,8 @@ func (g *registration) reconcile(ctx context.Context, w *wish) error {
 	}
 }
 
-// rememberHistory acts on a doubt about etcd's history: a watch may be waiting for a revision
-// that is far away, and a lease be gone without a word.
-func (g *registration) rememberHistory() {
+// review acts on a doubt about etcd's history.
+func (g *registration) review() {
 	g.mu.Lock()
 	rewritten := g.rewritten
 	g.rewritten = false
@@ -165,7 +190,7 @@ func (g *registration) ensureSession(ctx context.Context, w *wish) error {
 func (g *registration) forgetSession() {
 	g.session.end()
 	g.session = nil
-	g.doubt(false)
+	g.distrust()
 }
 
 func (g *registration) leaseID() clientv3.LeaseID {
@@ -343,7 +368,7 @@ func (g *registration) follow(revision int64) {
 		return
 	}
 	ctx, cancel := l.during(g.registrar.connector.ctx)
-	g.events = l.Watch(clientv3.WithRequireLeader(ctx), g.key, clientv3.WithRev(revision))
+	g.events = l.Watch(g.registrar.connector.stream(ctx), g.key, clientv3.WithRev(revision))
 	g.unwatch = cancel
 }
 
@@ -354,16 +379,11 @@ func (g *registration) unfollow() {
 }
 
 // observe takes in what happened to the key, and reports whether all is well nevertheless.
-func (g *registration) observe(response clientv3.WatchResponse, ok bool) (well bool) {
-	if !ok || response.Err() != nil {
-		g.unfollow()
-		g.doubt(false)
-		return false
-	}
+func (g *registration) observe(events []*clientv3.Event) (well bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	well = true
-	for _, e := range response.Events {
+	for _, e := range events {
 		if e.Kv.ModRevision <= g.revision {
 			continue
 		}

@@ -185,7 +185,7 @@ func (r *registrar) leases() []clientv3.LeaseID {
 // rewritten makes every registration check its key and lease.
 func (r *registrar) rewritten() {
 	for _, g := range r.all() {
-		g.doubt(true)
+		g.doubt()
 	}
 }
 

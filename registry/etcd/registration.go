@@ -201,14 +201,20 @@ func answered(err error) bool {
 	return errors.As(err, &said) && said.Code() != codes.Unavailable && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// doubt makes the goroutine look at etcd again, and with rewritten, because etcd's history is
-// another one, also renew its watch and its faith in the lease.
-func (g *registration) doubt(rewritten bool) {
+// doubt makes the goroutine look at etcd again because its history may be another one: then
+// the watch may wait for a revision that is far away, and the lease be gone without a word.
+func (g *registration) doubt() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.holder, g.rewritten = unknown, true
+	g.poke()
+}
+
+// distrust makes the next reconciling look at etcd. It is for the goroutine itself.
+func (g *registration) distrust() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.holder = unknown
-	g.rewritten = g.rewritten || rewritten
-	g.poke()
 }
 
 // found records who has the key, as etcd answered. An answer from before what was known comes

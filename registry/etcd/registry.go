@@ -75,11 +75,8 @@ func newRegistry(opts []registry.Option) *Registry {
 	r.connector = &connector{ctx: r.ctx, group: &r.group}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	given, err := apply(*registry.NewOptions(), opts)
-	if err == nil {
-		err = r.configure(given)
-	}
-	if err != nil {
+	given := apply(*registry.NewOptions(), opts)
+	if err := r.configure(given); err != nil {
 		r.given = given
 		r.parts.Store(&parts{err: err})
 	}
@@ -95,11 +92,7 @@ func (r *Registry) Init(opts ...registry.Option) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	given, err := apply(r.given, opts)
-	if err != nil {
-		return err
-	}
-	return r.configure(given)
+	return r.configure(apply(r.given, opts))
 }
 
 // configure takes over options if they are good. It needs mu.
@@ -176,9 +169,11 @@ func (r *Registry) serving(ctx context.Context) (*parts, error) {
 	if ctx != nil && ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
+	if err := r.parts.Load().err; err != nil {
+		return nil, err
+	}
 	r.started.Do(r.start)
-	p := r.parts.Load()
-	return p, p.err
+	return r.parts.Load(), nil
 }
 
 func (r *Registry) start() {
