@@ -1,0 +1,157 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go-micro.dev/v4/logger"
+	"go-micro.dev/v4/registry"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/registry/registrytest"
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+// directory is where every etcd registry of Go Micro keeps its records.
+const directory = "/micro/registry/"
+
+// store is one etcd, with relays to its members for each process that uses it.
+type store struct {
+	t       testing.TB
+	members []string
+	client  *clientv3.Client
+
+	mu   sync.Mutex
+	ways map[registry.Registry]relays
+}
+
+func startStore(t testing.TB, members int) *store {
+	t.Helper()
+	for _, name := range []string{"MICRO_REGISTRY_ADDRESS", "ETCD_USERNAME", "ETCD_PASSWORD"} {
+		t.Setenv(name, "") // the official plugin prefers it to its options
+	}
+	cluster := etcdtest.StartCluster(t, members)
+	s := &store{t: t, members: cluster.Endpoints(), client: cluster.Client(t), ways: map[registry.Registry]relays{}}
+	t.Cleanup(func() {
+		for _, way := range s.ways {
+			way.end()
+		}
+	})
+	return s
+}
+
+// backend describes a registry on this store to the kit.
+func (s *store) backend(open func(...registry.Option) (registry.Registry, error)) registrytest.Backend {
+	return registrytest.Backend{
+		Open: func(opts ...registry.Option) (registry.Registry, error) {
+			way, err := startRelays(s.members)
+			if err != nil {
+				return nil, err
+			}
+			quiet := logger.NewLogger(logger.WithLevel(logger.FatalLevel))
+			r, err := open(append([]registry.Option{registry.Addrs(way.addresses()...), registry.Logger(quiet)}, opts...)...)
+			if err != nil {
+				way.end()
+				return nil, err
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.ways[r] = way
+			return r, nil
+		},
+		Close: func(r registry.Registry) error {
+			c, ok := r.(io.Closer)
+			if !ok {
+				return nil // and then it needs its way for as long as it likes
+			}
+			defer s.way(r).end()
+			return c.Close()
+		},
+		Kill: func(r registry.Registry) error {
+			s.way(r).end()
+			return nil
+		},
+		Cut: func(r registry.Registry) (func(), error) {
+			way := s.way(r)
+			way.cut()
+			return func() {
+				if err := way.restore(); err != nil {
+					s.t.Error(err)
+				}
+			}, nil
+		},
+		Vanish:  s.vanish,
+		Revoke:  s.revoke,
+		Corrupt: s.corrupt,
+		TTL:     2 * time.Second, // etcd's least, with its own election timeout
+	}
+}
+
+func (s *store) way(r registry.Registry) relays {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ways[r]
+}
+
+func key(service, node string) string {
+	return directory + strings.ReplaceAll(service, "/", "-") + "/" + node
+}
+
+func (s *store) bounded() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), 10*time.Second)
+}
+
+func (s *store) vanish(service, node string) error {
+	ctx, cancel := s.bounded()
+	defer cancel()
+	gone, err := s.client.Delete(ctx, key(service, node))
+	if err != nil {
+		return err
+	}
+	if gone.Deleted != 1 {
+		return fmt.Errorf("no key %s", key(service, node))
+	}
+	return nil
+}
+
+func (s *store) revoke(service, node string) error {
+	ctx, cancel := s.bounded()
+	defer cancel()
+	found, err := s.client.Get(ctx, key(service, node))
+	if err != nil {
+		return err
+	}
+	if len(found.Kvs) != 1 || found.Kvs[0].Lease == 0 {
+		return fmt.Errorf("no key %s with a lease", key(service, node))
+	}
+	_, err = s.client.Revoke(ctx, clientv3.LeaseID(found.Kvs[0].Lease))
+	return err
+}
+
+// corrupt writes what no registry would.
+func (s *store) corrupt(service string) error {
+	ctx, cancel := s.bounded()
+	defer cancel()
+	for id, value := range map[string]string{
+		"junk-empty":     "",
+		"junk-text":      "not JSON",
+		"junk-cut":       `{"name":"` + service + `","version":"1","nodes":[{"id":"ju`,
+		"junk-null":      "null",
+		"junk-list":      "[]",
+		"junk-type":      `{"name":7}`,
+		"junk-nothing":   "{}",
+		"junk-no-nodes":  `{"name":"` + service + `","version":"1"}`,
+		"junk-nil-node":  `{"name":"` + service + `","version":"1","nodes":[null]}`,
+		"junk-elsewhere": `{"name":"` + service + `.other","version":"1","nodes":[{"id":"n1","address":"10.0.0.1:1"}]}`,
+	} {
+		if _, err := s.client.Put(ctx, key(service, id), value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
