@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+const (
+	module      = "github.com/micro-etcd/micro-etcd"
+	greeterKeys = "/micro/registry/greeter/"
+)
+
+// stage is what the story is played on: an etcd, and processes of the two examples.
+type stage struct {
+	dir     string
+	etcd    *etcdtest.Server
+	client  *clientv3.Client
+	said    *transcript
+	cast    map[string]*process
+	unasked context.CancelCauseFunc // ends the story when a process ends by itself
+}
+
+func setUp(ctx context.Context, unasked context.CancelCauseFunc) (_ *stage, err error) {
+	s := &stage{said: newTranscript(), cast: map[string]*process{}, unasked: unasked}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.tearDown())
+		}
+	}()
+	if s.dir, err = os.MkdirTemp("", "micro-etcd-demo-"); err != nil {
+		return nil, err
+	}
+	fmt.Println("Building examples/greeter and examples/client ...")
+	if err := buildExamples(ctx, s.dir); err != nil {
+		return nil, err
+	}
+	if s.etcd, err = etcdtest.Run(filepath.Join(s.dir, "etcd")); err != nil {
+		return nil, err
+	}
+	s.client, err = clientv3.New(clientv3.Config{
+		Endpoints: s.etcd.Endpoints(), DialTimeout: 5 * time.Second, Logger: zap.NewNop(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	fmt.Println("An etcd runs inside this program, at", s.etcd.Endpoint())
+	return s, nil
+}
+
+// tearDown leaves nothing behind, whatever has been set up.
+func (s *stage) tearDown() error {
+	for _, p := range s.cast {
+		p.kill()
+	}
+	if s.client != nil {
+		_ = s.client.Close() // it reports no more than its own cancelled context
+	}
+	if s.etcd != nil {
+		s.etcd.Stop()
+	}
+	return os.RemoveAll(s.dir)
+}
+
+func buildExamples(ctx context.Context, dir string) error {
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
+	if err != nil {
+		return fmt.Errorf("run this inside the module github.com/micro-etcd/micro-etcd/test: %w", err)
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-C", strings.TrimSpace(string(root)),
+		"-o", dir+string(filepath.Separator), "./examples/greeter", "./examples/client")
+	if out, err := build.CombinedOutput(); err != nil {
+		return errors.Join(fmt.Errorf("build the examples: %w\n%s", err, out), context.Cause(ctx))
+	}
+	return nil
+}
+
+// start runs the client, or a greeter of that name.
+func (s *stage) start(name string) error {
+	program := "greeter"
+	if name == "client" {
+		program = "client"
+	}
+	p, err := startProcess(filepath.Join(s.dir, program), s.unasked, func(text string) { s.said.add(name, text) },
+		"MICRO_REGISTRY_ADDRESS="+s.etcd.Endpoint(),
+		"MICRO_SERVER_ID="+name,
+		"MICRO_SERVER_ADDRESS=127.0.0.1:0",
+		"MICRO_REGISTER_TTL="+strconv.Itoa(ttl),
+		"MICRO_REGISTER_INTERVAL=1",
+		"MICRO_LOG_LEVEL=error", // Go Micro logs to where the story is told
+	)
+	if err != nil {
+		return err
+	}
+	s.cast[name] = p
+	return nil
+}
+
+// end sends the signal and waits for the process. Unless killed, it has to end well.
+func (s *stage) end(ctx context.Context, name string, sig syscall.Signal) error {
+	if sig == syscall.SIGKILL {
+		s.say("kill -9 %s", name)
+	} else {
+		s.say("kill %s", name)
+	}
+	if err := s.cast[name].end(ctx, sig); err != nil {
+		return fmt.Errorf("ending %s: %w", name, err)
+	}
+	return nil
+}
+
+func (s *stage) say(format string, args ...any) { s.said.add("demo", fmt.Sprintf(format, args...)) }
+
+// awaitKey returns once etcd holds the greeter, or holds it no longer.
+func (s *stage) awaitKey(ctx context.Context, node string, present bool) error {
+	key := greeterKeys + node
+	now, err := s.client.Get(ctx, key)
+	if err != nil {
+		return err
+	}
+	if (now.Count > 0) == present {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for changes := range s.client.Watch(ctx, key, clientv3.WithRev(now.Header.Revision+1)) {
+		if err := changes.Err(); err != nil {
+			return err
+		}
+		for _, change := range changes.Events {
+			if (change.Type == clientv3.EventTypePut) == present {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("waiting for %s to be present=%t: %w", key, present, context.Cause(ctx))
+}
+
+func (s *stage) keys(ctx context.Context) ([]string, error) {
+	got, err := s.client.Get(ctx, greeterKeys, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]string, 0, got.Count)
+	for _, kv := range got.Kvs {
+		keys = append(keys, string(kv.Key))
+	}
+	return keys, nil
+}
+
+// printEvidence shows what nobody wants to read unless something went wrong.
+func (s *stage) printEvidence() {
+	for name, p := range s.cast {
+		fmt.Fprintf(os.Stderr, "\n--- %s logged:\n%s", name, p.logged())
+	}
+	fmt.Fprintf(os.Stderr, "\n--- etcd logged:\n%s", s.etcd.Log())
+}
