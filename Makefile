@@ -1,0 +1,62 @@
+# Needs Go, make and git. Only compose-test needs more, and installs it.
+GO  ?= go
+BIN := $(CURDIR)/.bin
+MODULES := . test tools
+
+# The race detector needs a C compiler.
+CC_FOUND := $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC))
+RACE     := $(if $(CC_FOUND),-race)
+
+.DEFAULT_GOAL := help
+.PHONY: help
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## watch services find each other, one of them being killed
+	@$(GO) build -C test -o $(BIN)/demo ./demo
+	@cd test && $(BIN)/demo
+
+.PHONY: test
+test: ## vet and test everything that needs only Go
+	@$(if $(RACE),,echo 'No C compiler, so this runs without the race detector.')
+	$(GO) vet -C . ./...
+	$(GO) vet -C test ./...
+	$(GO) test -C . $(RACE) ./...
+	$(GO) test -C test $(RACE) ./...
+
+.PHONY: lint
+lint: $(BIN)/golangci-lint ## what the compiler doesn't say
+	cd . && $(BIN)/golangci-lint run
+	cd test && $(BIN)/golangci-lint run
+
+.PHONY: fmt
+fmt: $(BIN)/golangci-lint ## format every Go file
+	$(BIN)/golangci-lint fmt . test
+
+.PHONY: tidy
+tidy: ## tidy every module
+	@for module in $(MODULES); do $(GO) mod tidy -C $$module || exit; done
+
+.PHONY: tidy-check
+tidy-check: ## fail if a module isn't tidy
+	@for module in $(MODULES); do $(GO) mod tidy -C $$module -diff || exit; done
+
+.PHONY: consumer-test
+consumer-test: ## import the registry from a module of its own
+	test/consumer/run
+
+.PHONY: compose-test
+compose-test: ## run docker-compose.yml for real, with Docker
+	test/compose/run
+
+.PHONY: tools
+tools: $(BIN)/golangci-lint ## build the pinned tools into .bin
+
+$(BIN)/golangci-lint: tools/go.mod tools/go.sum
+	$(GO) build -C tools -o $(BIN)/ tool
+	@touch $@
+
+.PHONY: clean
+clean: ## remove what was built here
+	rm -rf $(BIN)
