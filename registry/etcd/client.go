@@ -268,7 +268,7 @@ func (c *connector) explain(err error) error {
 // transient reports whether an error says more about etcd's state than about the request.
 func transient(err error) bool {
 	switch {
-	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrClosed),
+	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrClosed), errors.Is(err, ErrNodeID),
 		errors.Is(err, rpctypes.ErrLeaseTTLTooLarge):
 		return false
 	}

@@ -141,7 +141,8 @@ func newSettings(o registry.Options, env environment) (settings, error) {
 	if err := s.setTLS(o, env); err != nil {
 		return s, err
 	}
-	return s, s.setEndpoints(o, env)
+	err := s.setEndpoints(o, env)
+	return s, err
 }
 
 func (s *settings) setTLS(o registry.Options, env environment) error {

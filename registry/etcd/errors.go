@@ -29,7 +29,8 @@ var (
 	ErrServiceName = errors.New("invalid service name")
 	// ErrNoNodes is returned when a service to register or deregister has no nodes.
 	ErrNoNodes = errors.New("service has no nodes")
-	// ErrNodeID is returned when a node id is empty, not UTF-8, or used twice in one service.
+	// ErrNodeID is returned when a node id is empty, not UTF-8, used twice in one service, or
+	// used by this registry for another service whose name differs only in "/" and "-".
 	ErrNodeID = errors.New("invalid node id")
 	// ErrTTL is returned when a TTL is negative.
 	ErrTTL = errors.New("invalid TTL")

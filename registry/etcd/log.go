@@ -8,6 +8,7 @@ type log struct{ logger.Logger }
 func (l log) infof(format string, args ...any) {
 	l.Logf(logger.InfoLevel, "etcd registry: "+format, args...)
 }
+
 func (l log) warnf(format string, args ...any) {
 	l.Logf(logger.WarnLevel, "etcd registry: "+format, args...)
 }

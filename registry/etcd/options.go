@@ -33,8 +33,8 @@ func LogConfig(config *zap.Config) registry.Option {
 
 // Client makes the registry use an etcd client that the caller owns and closes. It
 // excludes registry.Addrs, registry.Secure, registry.TLSConfig, Auth, LogConfig and
-// TLSFiles; an Init with the one replaces what earlier calls said of the other. The
-// client should set DialKeepAliveTime, or a connection that dies silently goes unnoticed.
+// TLSFiles. A later Client replaces all these, and an Init with addresses replaces the
+// client. It should set DialKeepAliveTime, or a connection that dies silently goes unnoticed.
 func Client(client *clientv3.Client) registry.Option {
 	return with(clientKey{}, client)
 }

@@ -48,7 +48,7 @@ func (r *registrar) register(bound func() (context.Context, context.CancelFunc),
 	var errs []error
 	for _, node := range s.Nodes {
 		key := r.keys.node(s.Name, node.Id)
-		w := &wish{record: catalogue.NewRecord(key, s, node), seconds: seconds}
+		w := &wish{name: s.Name, record: catalogue.NewRecord(key, s, node), seconds: seconds}
 		g, w, settled, err := r.wish(key, w)
 		if settled {
 			errs = append(errs, registerError(key, err))
@@ -116,7 +116,7 @@ func (r *registrar) deregister(ctx context.Context, s *registry.Service) error {
 	for i, node := range s.Nodes {
 		key := r.keys.node(s.Name, node.Id)
 		wg.Go(func() {
-			if err := r.release(ctx, key); err != nil {
+			if err := r.release(ctx, s.Name, key); err != nil {
 				results[i] = fmt.Errorf("deregister %s: %w", key, err)
 			}
 		})
@@ -125,7 +125,7 @@ func (r *registrar) deregister(ctx context.Context, s *registry.Service) error {
 	return errors.Join(results...)
 }
 
-func (r *registrar) release(ctx context.Context, key string) error {
+func (r *registrar) release(ctx context.Context, name, key string) error {
 	r.mu.Lock()
 	g, tried := r.registrations[key], r.tried[key]
 	if g == nil {
@@ -135,7 +135,7 @@ func (r *registrar) release(ctx context.Context, key string) error {
 		}
 		return r.delete(ctx, key)
 	}
-	current, settled, err := g.set(&wish{})
+	current, settled, err := g.set(&wish{name: name})
 	r.mu.Unlock()
 	if settled {
 		return err
@@ -194,7 +194,7 @@ func (r *registrar) close(ctx context.Context) error {
 	began := time.Now()
 	var waits []func() error
 	for _, g := range r.all() {
-		w, settled, err := g.set(&wish{})
+		w, settled, err := g.leave()
 		waits = append(waits, func() error {
 			if !settled {
 				err = g.await(ctx, w, began)

@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 // wish is what the owner of a key wants to be there. It is immutable once it was set.
 type wish struct {
+	name    string            // of the service
 	record  *catalogue.Record // nil: nothing of ours
 	value   []byte            // the record encoded
 	seconds int64             // TTL, 0 for a key without a lease
@@ -94,6 +96,9 @@ func newRegistration(r *registrar, key string) *registration {
 func (g *registration) set(w *wish) (current *wish, settled bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if own := g.wish.record; own != nil && own.Name != w.name {
+		return w, true, fmt.Errorf("%w: in use by service %q, which shares a directory with %q", ErrNodeID, own.Name, w.name)
+	}
 	if !w.equal(g.wish) && (w.record != nil || g.wish.record != nil) {
 		if w.record != nil {
 			if w.value, err = encode(w.record); err != nil {
@@ -116,6 +121,14 @@ func (g *registration) set(w *wish) (current *wish, settled bool, err error) {
 	g.holder = unknown
 	g.poke()
 	return g.wish, false, nil
+}
+
+// leave wishes for nothing of ours.
+func (g *registration) leave() (current *wish, settled bool, err error) {
+	g.mu.Lock()
+	name := g.wish.name
+	g.mu.Unlock()
+	return g.set(&wish{name: name})
 }
 
 // healthy reports whether nothing speaks against the wish being what etcd has. Standing by
@@ -278,7 +291,7 @@ func (g *registration) reject(w *wish, err error) {
 	if g.applied != nil {
 		g.wish = g.applied
 	} else {
-		g.wish = &wish{}
+		g.wish = &wish{name: w.name}
 	}
 	g.poke()
 }
@@ -290,7 +303,7 @@ func (g *registration) expire() {
 	if g.lapse.IsZero() || time.Now().Before(g.lapse) {
 		return
 	}
-	g.wish, g.err, g.lapse = &wish{}, nil, time.Time{}
+	g.wish, g.err, g.lapse = &wish{name: g.wish.name}, nil, time.Time{}
 	g.announce()
 	g.poke()
 	g.registrar.log().warnf("registration %s lapsed: nobody repeated it since its error", g.key)

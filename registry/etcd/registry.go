@@ -261,7 +261,7 @@ func (r *Registry) GetService(name string, opts ...registry.GetOption) ([]*regis
 	for _, opt := range opts {
 		opt(&o)
 	}
-	snapshot, err := r.look(name, o.Context)
+	snapshot, err := r.look(o.Context, name)
 	if err != nil {
 		return nil, fmt.Errorf("get service %q: %w", name, err)
 	}
@@ -272,7 +272,7 @@ func (r *Registry) GetService(name string, opts ...registry.GetOption) ([]*regis
 	return services, nil
 }
 
-func (r *Registry) look(name string, ctx context.Context) (*catalogue.Snapshot, error) {
+func (r *Registry) look(ctx context.Context, name string) (*catalogue.Snapshot, error) {
 	p, err := r.serving(ctx)
 	if err != nil {
 		return nil, err

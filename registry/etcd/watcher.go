@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -78,7 +79,7 @@ func (w *watcher) Next() (*registry.Result, error) {
 }
 
 func (w *watcher) stopped() error {
-	if cause := context.Cause(w.ctx); cause != registry.ErrWatcherStopped {
+	if cause := context.Cause(w.ctx); !errors.Is(cause, registry.ErrWatcherStopped) {
 		return fmt.Errorf("%w: %w", registry.ErrWatcherStopped, cause)
 	}
 	return registry.ErrWatcherStopped

@@ -1,7 +1,6 @@
 package promises
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -157,7 +156,7 @@ func TestP6WatchersShareOneWatch(t *testing.T) {
 // exposeMetrics makes a server serve its metrics, and sends where.
 func exposeMetrics(at chan<- string) etcdtest.Option {
 	return func(c *embed.Config) {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // loopback
+		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return
 		}
@@ -177,7 +176,7 @@ var watcherTotal = regexp.MustCompile(`(?m)^etcd_debugging_mvcc_watcher_total (\
 func watchers(t testing.TB, url string) int {
 	t.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	answer, err := client.Get(url + "/metrics") //nolint:noctx // loopback
+	answer, err := client.Get(url + "/metrics")
 	require.NoError(t, err)
 	defer func() { require.NoError(t, answer.Body.Close()) }()
 	body, err := io.ReadAll(answer.Body)
@@ -201,7 +200,7 @@ func TestP7ARecordThatIsTooLargeIsRefusedAndTheOneBeforeStays(t *testing.T) {
 		err := r.Register(big, registry.RegisterTTL(time.Minute))
 		require.ErrorIs(t, err, etcd.ErrTooLarge)
 		require.ErrorContains(t, err, "greeter/a")
-		require.False(t, errors.Is(err, etcd.ErrPending))
+		require.NotErrorIs(t, err, etcd.ErrPending)
 		require.NoError(t, r.Register(s, registry.RegisterTTL(time.Minute)))
 		got, err := r.GetService("greeter")
 		require.NoError(t, err)

@@ -178,3 +178,14 @@ func TestP2ManyGoroutinesAndProcessesBesideEachOther(t *testing.T) {
 	require.Len(t, listed, 3)
 	require.Equal(t, 40, leases(t, srv.Client(t)))
 }
+
+func TestP7ServicesThatShareADirectoryDontTakeEachOthersNodes(t *testing.T) {
+	srv := etcdtest.Start(t)
+	r := open(t, srv.Endpoints())
+	require.NoError(t, r.Register(service("a/b", "1", "same"), registry.RegisterTTL(time.Minute)))
+	require.ErrorIs(t, r.Register(service("a-b", "1", "same"), registry.RegisterTTL(time.Minute)), etcd.ErrNodeID)
+	require.ErrorIs(t, r.Deregister(service("a-b", "1", "same")), etcd.ErrNodeID)
+	require.NoError(t, r.Register(service("a-b", "1", "other"), registry.RegisterTTL(time.Minute)))
+	require.Equal(t, 1, nodes(t, r, "a/b"))
+	require.Equal(t, 1, nodes(t, r, "a-b"))
+}
