@@ -85,6 +85,7 @@ func (m *mirror) replace(all *listing, floor int64) {
 	rewritten := m.cluster != 0 && (m.cluster != all.header.ClusterId || at < floor)
 	if rewritten {
 		clear(m.deleted)
+		m.mirrors.exposed.raise(m.newest) // it can't be compared with what comes
 		m.newest = 0
 	}
 	listed := make(map[string]bool, len(all.kvs))

@@ -17,7 +17,6 @@ type backlog struct {
 type entry struct {
 	change catalogue.Change
 	at     time.Time
-	since  int64 // revision of the first change that this one stands for
 }
 
 // minBacklog is how many changes are kept as they came, however few nodes there are.
@@ -26,7 +25,7 @@ const minBacklog = 4096
 // push adds changes that led to now. exposed is the last revision that a look-up may have shown.
 func (b *backlog) push(changes []catalogue.Change, at time.Time, now *catalogue.Catalogue, exposed int64) {
 	for _, c := range changes {
-		b.items = append(b.items, entry{c, at, c.Record.Revision})
+		b.items = append(b.items, entry{c, at})
 	}
 	if len(b.items) > max(b.limit, minBacklog) {
 		b.merge(now, exposed)
@@ -70,20 +69,23 @@ func keyOf(c catalogue.Change) nodeKey {
 // shown it in between: then its delete has to be told.
 func (b *backlog) merge(now *catalogue.Catalogue, exposed int64) {
 	var deletes, others []entry
-	first := make(map[nodeKey]entry)
+	first := make(map[nodeKey]catalogue.Change)
 	done := make(map[nodeKey]bool)
 	for _, e := range b.items {
-		if key := keyOf(e.change); first[key].change.Record == nil {
-			first[key] = e
+		if key := keyOf(e.change); first[key].Record == nil {
+			first[key] = e.change
 		}
+	}
+	unseen := func(key nodeKey) bool {
+		return first[key].Action == catalogue.Create && first[key].Record.Revision > exposed
 	}
 	update := func(c catalogue.Change, at time.Time) {
 		if key := keyOf(c); !done[key] {
 			done[key] = true
-			if first[key].change.Action == catalogue.Create {
+			if unseen(key) { // what was shown is an update, or a later merge would take it for unseen
 				c.Action = catalogue.Create
 			}
-			others = append(others, entry{c, at, first[key].since})
+			others = append(others, entry{c, at})
 		}
 	}
 	for _, e := range slices.Backward(b.items) {
@@ -95,8 +97,7 @@ func (b *backlog) merge(now *catalogue.Catalogue, exposed int64) {
 		if lead, ok := now.Lead(key.name, key.version); ok {
 			update(lead, e.at)
 		}
-		unseen := first[key].change.Action == catalogue.Create && first[key].since > exposed
-		if !done[key] && !unseen {
+		if !done[key] && !unseen(key) {
 			deletes = append(deletes, e)
 		}
 		done[key] = true

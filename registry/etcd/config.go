@@ -94,8 +94,9 @@ func apply(before registry.Options, opts []registry.Option) registry.Options {
 		o(&fresh)
 		o(&after)
 	}
+	_, client := option[*clientv3.Client](fresh, clientKey{})
 	switch {
-	case fresh.Context.Value(clientKey{}) != nil:
+	case client:
 		after.Addrs, after.Secure, after.TLSConfig = fresh.Addrs, fresh.Secure, fresh.TLSConfig
 		for _, key := range []any{authKey{}, logConfigKey{}, tlsFilesKey{}} {
 			with(key, fresh.Context.Value(key))(&after)
