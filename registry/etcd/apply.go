@@ -149,7 +149,7 @@ func (m *mirror) finishList(changes []catalogue.Change) {
 	}
 	var news []catalogue.Change
 	for _, c := range changes {
-		if m.seeded[m.mirrors.keys.dirOf(c.Record.Key)] {
+		if m.seeded[m.mirrors.keys.prefix] || m.seeded[m.mirrors.keys.dirOf(c.Record.Key)] {
 			news = append(news, c)
 		}
 	}
@@ -166,15 +166,15 @@ func (m *mirror) finishList(changes []catalogue.Change) {
 	close(m.ready)
 }
 
-// seed gives a new mirror what an older view showed of some directories, so that its first
-// list is a difference to that.
-func (m *mirror) seed(records iter.Seq[*catalogue.Record], history []entry) {
+// seed gives a new mirror what a look-up was shown of another prefix, so that its first list
+// is a difference to that.
+func (m *mirror) seed(prefix string, records iter.Seq[*catalogue.Record], history []entry) {
 	if m.seeded == nil {
 		m.seeded = make(map[string]bool)
 	}
+	m.seeded[prefix] = true
 	for r := range records {
 		if strings.HasPrefix(r.Key, m.prefix) {
-			m.seeded[m.mirrors.keys.dirOf(r.Key)] = true
 			m.note(m.catalogue.Put(r))
 		}
 	}
@@ -183,7 +183,7 @@ func (m *mirror) seed(records iter.Seq[*catalogue.Record], history []entry) {
 			m.history.items = append(m.history.items, e)
 		}
 	}
-	m.looked = true
+	m.looked = m.looked || !m.whole()
 }
 
 // wrote takes in a write of this process that etcd has acknowledged. A nil value is a delete.

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	grpcbackoff "google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 )
@@ -23,17 +24,27 @@ import (
 // link is an etcd client and the time for which it is the current one.
 type link struct {
 	*clientv3.Client
-	ctx     context.Context // ends when another client takes over, and with the registry
-	end     context.CancelFunc
-	owned   bool
-	cluster atomic.Uint64 // id of the cluster that answered last; 0 before
+	ctx   context.Context // ends when another client takes over, and with the registry
+	end   context.CancelFunc
+	owned bool
+
+	// What etcd's answers said of its history: the last cluster, the newest revision and term.
+	cluster        atomic.Uint64
+	revision, term mark
+
+	down atomic.Int64 // when the connection was lost, in Unix nanoseconds; 0 while there is one
 }
 
-// saw takes note of which cluster an answer came from.
+// saw takes note of the history that an answer came from.
 func (l *link) saw(h *pb.ResponseHeader) {
-	if h != nil && l.cluster.Load() != h.ClusterId {
+	if h == nil {
+		return
+	}
+	if l.cluster.Load() != h.ClusterId {
 		l.cluster.Store(h.ClusterId)
 	}
+	l.revision.raise(h.Revision)
+	l.term.raise(int64(h.RaftTerm)) //nolint:gosec // terms are small
 }
 
 // during returns a context for a stream, which ends with ctx or when the link is no longer current.
@@ -60,12 +71,17 @@ type connector struct {
 	ctx   context.Context // the registry's
 	group *group          // the registry's
 
+	log func() log
+
 	streams atomic.Int64 // see streamKey
 
 	mu       sync.Mutex
 	settings settings
 	current  *link
 	dialing  *dialing
+	refusals int       // in a row, of our user or password
+	refused  error     // the last of them
+	until    time.Time // before which we don't ask again
 }
 
 // dialing is an attempt to make a client, which several callers may await. With a password it
@@ -83,6 +99,10 @@ func (c *connector) link(ctx context.Context) (*link, error) {
 		defer c.mu.Unlock()
 		return c.current, nil
 	}
+	if c.refused != nil && time.Now().Before(c.until) {
+		defer c.mu.Unlock()
+		return nil, c.refused
+	}
 	d := c.dialing
 	if d == nil {
 		d = &dialing{done: make(chan struct{})}
@@ -98,7 +118,7 @@ func (c *connector) link(ctx context.Context) (*link, error) {
 	case <-d.done:
 		return d.link, d.err
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return nil, context.Cause(ctx)
 	}
 }
 
@@ -121,6 +141,40 @@ func (c *connector) dial(d *dialing, s settings) {
 		return
 	}
 	c.dialing, c.current = nil, d.link
+	c.refused = nil
+	switch {
+	case refused(err):
+		c.refusals++
+		c.refused, c.until = err, time.Now().Add(backoff(c.refusals, err))
+	case err == nil:
+		c.refusals = 0
+		c.group.run(func() { c.observe(d.link) })
+	}
+}
+
+// observe notes when the connection is lost and when it is back.
+func (c *connector) observe(l *link) {
+	conn := l.ActiveConnection()
+	ready := false
+	for {
+		state := conn.GetState()
+		switch {
+		case state == connectivity.Ready:
+			ready = true
+			if l.down.Swap(0) != 0 {
+				c.log().infof("connected to etcd again")
+			}
+		case state == connectivity.TransientFailure && l.down.CompareAndSwap(0, time.Now().UnixNano()):
+			if ready {
+				c.log().warnf("lost the connection to etcd; look-ups are served from the last view")
+			} else {
+				c.log().warnf("can't connect to etcd at %v", l.Endpoints())
+			}
+		}
+		if !conn.WaitForStateChange(l.ctx, state) {
+			return
+		}
+	}
 }
 
 // errReplaced says that a call was cut off because another client took over.
@@ -133,6 +187,7 @@ func (c *connector) replace(s settings) *link {
 	defer c.mu.Unlock()
 	old := c.current
 	c.settings, c.current, c.dialing = s, nil, nil
+	c.refusals, c.refused = 0, nil
 	return old
 }
 
@@ -150,13 +205,13 @@ const streamKey = "micro-etcd-stream"
 
 // stream returns a context for a watch. It requires a leader, because a member without one
 // says that a watch is created and then nothing.
-func (c *connector) stream(ctx context.Context) context.Context {
-	ctx = metadata.AppendToOutgoingContext(ctx, streamKey, strconv.FormatInt(c.streams.Load(), 10))
-	return clientv3.WithRequireLeader(ctx)
+//
+// After a watch has failed, renew puts those to come on another stream.
+func (c *connector) stream(ctx context.Context) (_ context.Context, renew func()) {
+	number := c.streams.Load()
+	ctx = metadata.AppendToOutgoingContext(ctx, streamKey, strconv.FormatInt(number, 10))
+	return clientv3.WithRequireLeader(ctx), func() { c.streams.CompareAndSwap(number, number+1) }
 }
-
-// renewStream puts the watches to come on another stream, after one has failed.
-func (c *connector) renewStream() { c.streams.Add(1) }
 
 var errWatchEnded = errors.New("watch ended without a reason")
 
@@ -234,6 +289,9 @@ func call[T any](ctx context.Context, c *connector, request func(context.Context
 		}
 		if errors.Is(err, errReplaced) && ctx.Err() == nil {
 			continue
+		}
+		if cause := context.Cause(ctx); errors.Is(cause, ErrClosed) {
+			err = cause
 		}
 		var none T
 		return none, err

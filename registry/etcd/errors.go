@@ -10,8 +10,8 @@ import (
 )
 
 // Errors that calls return, wrapped with the operation and what it was about. Test for them
-// with errors.Is. Beside them, look-ups return registry.ErrNotFound and a stopped watcher
-// returns registry.ErrWatcherStopped, both as they are, because Go Micro compares them; and a
+// with errors.Is. Beside them, look-ups return registry.ErrNotFound, and a watcher after Stop
+// registry.ErrWatcherStopped, both as they are, because Go Micro's users compare them; and a
 // call that etcd didn't answer in time wraps context.DeadlineExceeded.
 var (
 	// ErrClosed is returned by every call after Close.
@@ -32,7 +32,7 @@ var (
 	// ErrNodeID is returned when a node id is empty, not UTF-8, used twice in one service, or
 	// used by this registry for another service whose name differs only in "/" and "-".
 	ErrNodeID = errors.New("invalid node id")
-	// ErrTTL is returned when a TTL is negative.
+	// ErrTTL is returned when a TTL is negative or longer than etcd takes (285 years).
 	ErrTTL = errors.New("invalid TTL")
 	// ErrTooLarge is returned when etcd refuses a record for its size, which is 1.5 MiB
 	// unless the server says otherwise (--max-request-bytes).

@@ -2,8 +2,10 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -14,35 +16,72 @@ func (r *Registry) connect(s settings) {
 	if old == nil {
 		return
 	}
-	parts := r.parts.Load()
-	leases := parts.registrar.leases()
+	left := r.parts.Load().registrar.belongings()
 	old.end()
-	if !r.group.run(func() { r.leave(old, leases, parts) }) {
+	if !r.group.run(func() { r.clearOut(old, left) }) {
 		_ = old.close()
 	}
 }
 
-// leave closes a client that was replaced. If the new one turns out to talk to another
-// cluster, the leases at the old one are revoked as far as that answers.
-func (r *Registry) leave(old *link, leases []clientv3.LeaseID, p *parts) {
+// belonging is what a registration has in etcd: a lease, or else a value without one.
+type belonging struct {
+	key, value string
+	lease      clientv3.LeaseID
+}
+
+// belongings returns what the registrations have in etcd.
+func (r *registrar) belongings() []belonging {
+	var all []belonging
+	for _, g := range r.all() {
+		g.mu.Lock()
+		if g.applied != nil && g.applied.record != nil {
+			all = append(all, belonging{g.key, string(g.applied.value), clientv3.LeaseID(g.lease)})
+		}
+		g.mu.Unlock()
+	}
+	return all
+}
+
+// handoverTime bounds how long a replaced client is kept for what it has in etcd.
+const handoverTime = 10 * time.Second
+
+// clearOut closes a client that was replaced. If the new one turns out to talk to another
+// cluster, what we have at the old one is removed as far as that answers.
+func (r *Registry) clearOut(old *link, left []belonging) {
 	defer func() { _ = old.close() }()
 	was := old.cluster.Load()
-	if len(leases) == 0 || was == 0 {
+	if len(left) == 0 || was == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, handoverTime)
 	defer cancel()
-	answer, err := get(ctx, r.connector, handoverTime, p.config.keys.prefix, clientv3.WithCountOnly())
+	answer, err := get(ctx, r.connector, handoverTime, left[0].key, clientv3.WithCountOnly())
 	if err != nil || answer.Header.ClusterId == was {
 		return
 	}
-	for _, id := range leases {
-		if _, err := old.Revoke(ctx, id); err != nil {
-			r.log().warnf("can't revoke lease %x at the etcd used before: %v", int64(id), err)
-			return
+	for _, b := range left {
+		if err := b.remove(ctx, old); err != nil {
+			r.log().warnf("can't remove %s from the etcd used before: %v", b.key, err)
 		}
 	}
 }
 
-// handoverTime bounds how long a replaced client is kept for its leases.
-const handoverTime = 10 * time.Second
+func (b belonging) remove(ctx context.Context, l *link) error {
+	if b.lease != clientv3.NoLease {
+		_, err := l.Revoke(ctx, b.lease)
+		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
+			return nil
+		}
+		return err
+	}
+	_, err := l.Txn(ctx).If(ownBare(b.key, b.value)...).Then(clientv3.OpDelete(b.key)).Commit()
+	return err
+}
+
+// ownBare guards a deletion of our own value that has no lease.
+func ownBare(key, value string) []clientv3.Cmp {
+	return []clientv3.Cmp{
+		clientv3.Compare(clientv3.LeaseValue(key), "=", clientv3.NoLease),
+		clientv3.Compare(clientv3.Value(key), "=", value),
+	}
+}

@@ -20,7 +20,8 @@ type listing struct {
 // pageSize keeps a page of the usual records well below what a server likes to send at once.
 const pageSize = 2000
 
-// maxListings bounds how often a list is begun anew because etcd was compacted meanwhile.
+// maxListings bounds how often a list is begun anew because etcd was compacted meanwhile, or
+// Init changed to another cluster.
 const maxListings = 5
 
 // list reads everything below a prefix at one revision, page by page. The first page is
@@ -28,7 +29,8 @@ const maxListings = 5
 func list(ctx context.Context, c *connector, prefix string, perPage time.Duration) (*listing, error) {
 	for attempt := 1; ; attempt++ {
 		all, err := listOnce(ctx, c, prefix, perPage)
-		if err == nil || attempt == maxListings || !errors.Is(err, rpctypes.ErrCompacted) {
+		again := errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, errReplaced)
+		if !again || attempt == maxListings {
 			return all, err
 		}
 	}
@@ -48,6 +50,9 @@ func listOnce(ctx context.Context, c *connector, prefix string, perPage time.Dur
 		}
 		if all.header == nil {
 			all.header = page.Header
+		}
+		if page.Header.ClusterId != all.header.ClusterId {
+			return nil, errReplaced
 		}
 		all.kvs = append(all.kvs, page.Kvs...)
 		if !page.More || len(page.Kvs) == 0 {

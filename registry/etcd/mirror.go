@@ -35,6 +35,7 @@ type mirror struct {
 	decoder   *decoder
 	watchers  map[*watcher]struct{}
 	looked    bool            // a look-up has shown this view to somebody
+	dropped   bool            // the mirrors have ended it
 	seeded    map[string]bool // directories whose records came from another mirror that was looked at
 	history   backlog         // what happened in the last minute since looked, for watchers to come
 	cluster   uint64
@@ -74,11 +75,12 @@ func (m *mirror) watched() bool {
 	return len(m.watchers) > 0
 }
 
-// unknown reports whether there is nothing to follow and nobody watches for it.
+// unknown reports whether there is nothing to follow or to remember, and nobody watches.
 func (m *mirror) unknown() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.catalogue.Len() == 0 && len(m.watchers) == 0 && !m.whole()
+	m.history.dropBefore(time.Now().Add(-replayTime))
+	return m.catalogue.Len() == 0 && len(m.watchers) == 0 && len(m.history.items) == 0 && !m.whole()
 }
 
 func (m *mirror) forgetHistory() {
@@ -136,23 +138,27 @@ func (m *mirror) follow(ctx context.Context) error {
 	m.mu.Lock()
 	floor := m.newest
 	m.mu.Unlock()
+	l, err := m.connect(ctx)
+	if err != nil {
+		return err
+	}
 	all, err := list(ctx, m.mirrors.connector, m.prefix, m.mirrors.timeout())
 	if err != nil {
 		return err
+	}
+	if l.ctx.Err() != nil {
+		return nil // the list may be another cluster's than the watch would be
 	}
 	m.replace(all, floor)
 	if !m.mirrors.keep(m) {
 		return nil
 	}
-	l, err := m.mirrors.connector.link(ctx)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := l.during(ctx)
 	defer cancel()
 	relist := time.NewTimer(minRelist + rand.N(maxRelist-minRelist))
 	defer relist.Stop()
-	watch := l.Watch(m.mirrors.connector.stream(ctx), m.prefix, clientv3.WithPrefix(), clientv3.WithRev(all.header.Revision))
+	ctx, renewStream := m.mirrors.connector.stream(ctx)
+	watch := l.Watch(ctx, m.prefix, clientv3.WithPrefix(), clientv3.WithRev(all.header.Revision))
 	for {
 		select {
 		case response, ok := <-watch:
@@ -160,7 +166,7 @@ func (m *mirror) follow(ctx context.Context) error {
 				if ctx.Err() != nil {
 					return nil
 				}
-				m.mirrors.connector.renewStream()
+				renewStream()
 				return err
 			}
 			m.apply(response.Events, all.header.Revision)
@@ -170,6 +176,13 @@ func (m *mirror) follow(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// connect waits for the client, which with a password may take a round trip.
+func (m *mirror) connect(ctx context.Context) (*link, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.mirrors.timeout())
+	defer cancel()
+	return m.mirrors.connector.link(ctx)
 }
 
 // breakOff notes that the view can't be kept up to date at the moment.
@@ -194,7 +207,7 @@ func (m *mirror) await(ctx context.Context) error {
 		m.mu.Lock()
 		broken, failed := m.broken, m.failed
 		m.mu.Unlock()
-		if answered(broken) {
+		if !m.isReady() && answered(broken) {
 			return broken
 		}
 		select {
@@ -234,10 +247,21 @@ func (m *mirror) all() []*catalogue.Snapshot {
 	return m.catalogue.Snapshots()
 }
 
-// expose notes that somebody is about to see the view.
+// expose notes that somebody is about to see the view. It needs mu.
 func (m *mirror) expose() {
 	m.looked = true
 	m.mirrors.exposed.raise(m.newest)
+	if !m.dropped {
+		m.mirrors.shown.Store(m.prefix, true)
+	}
+}
+
+// shown notes that a look-up past the mirror has shown what etcd had at a revision.
+func (m *mirror) shown(revision int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.expose()
+	m.mirrors.exposed.raise(revision)
 }
 
 // attach makes a watcher hear of every change from now on, and before that of those since the
@@ -292,7 +316,10 @@ func (m *mirror) note(changes []catalogue.Change) {
 
 // remember keeps changes for watchers to come, if there was a look-up that they follow.
 func (m *mirror) remember(changes []catalogue.Change) {
-	if !m.looked || len(changes) == 0 {
+	if !m.looked {
+		changes = m.mirrors.ofShown(changes)
+	}
+	if len(changes) == 0 {
 		return
 	}
 	now := time.Now()

@@ -2,8 +2,8 @@ package etcd
 
 import (
 	"context"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/micro-etcd/micro-etcd/registry/catalogue"
@@ -24,7 +24,8 @@ type mirrors struct {
 	log       func() log
 	malformed *malformed
 
-	exposed mark // the newest revision that a look-up has shown
+	exposed mark     // the newest revision that a look-up has shown
+	shown   sync.Map // prefixes of which a look-up has shown the view, as long as they are followed
 
 	byName sync.Map // service name → *mirror: for look-ups without a lock
 
@@ -44,18 +45,6 @@ const (
 	// maxIdleUnused is the same for one that has no nodes, or that only watchers of everything need.
 	maxIdleUnused = 2
 )
-
-// mark is a number that only rises.
-type mark struct{ atomic.Int64 }
-
-func (m *mark) raise(to int64) {
-	for {
-		now := m.Load()
-		if to <= now || m.CompareAndSwap(now, to) {
-			return
-		}
-	}
-}
 
 // known returns the service if it is followed and was looked up before. It takes no lock.
 func (ms *mirrors) known(name string) (*catalogue.Snapshot, bool) {
@@ -105,8 +94,8 @@ func (ms *mirrors) giveBack(m *mirror) {
 	ms.review(m)
 }
 
-// leave takes a watcher off its mirror.
-func (ms *mirrors) leave(w *watcher) {
+// unwatch takes a watcher off its mirror.
+func (ms *mirrors) unwatch(w *watcher) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	w.mirror.detach(w)
@@ -178,7 +167,7 @@ func (ms *mirrors) start(prefix string) *mirror {
 		}
 		other.mu.Lock()
 		if other.looked {
-			m.seed(other.catalogue.Records, other.history.items)
+			m.seed(other.prefix, other.catalogue.Records, other.history.items)
 		}
 		other.mu.Unlock()
 	}
@@ -197,23 +186,40 @@ func (ms *mirrors) run(m *mirror) {
 	}
 }
 
-// adopt follows a service from what a look-up in etcd has shown, unless it is followed already.
-func (ms *mirrors) adopt(name string, shown *catalogue.Catalogue) {
+// adopt notes what a look-up in etcd has shown of a prefix at a revision, and follows a
+// service from there unless it is followed already.
+func (ms *mirrors) adopt(prefix string, shown *catalogue.Catalogue, revision int64) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	dir := ms.keys.dir(name)
-	if ms.byPrefix[dir] != nil || ms.watchedWhole() != nil {
-		return
+	m, whole := ms.byPrefix[prefix], ms.byPrefix[ms.keys.prefix]
+	switch {
+	case m != nil:
+		m.shown(revision)
+	case whole != nil:
+		whole.shown(revision)
+	case prefix != ms.keys.prefix:
+		m = newMirror(ms, prefix)
+		m.seed(prefix, shown.Records, nil)
+		ms.exposed.raise(revision)
+		ms.run(m)
 	}
-	m := newMirror(ms, dir)
-	m.seed(shown.Records, nil)
-	m.seeded[dir] = true
-	ms.run(m)
+}
+
+// ofShown returns the changes in directories of which a look-up has shown the view.
+func (ms *mirrors) ofShown(changes []catalogue.Change) []catalogue.Change {
+	return slices.DeleteFunc(slices.Clone(changes), func(c catalogue.Change) bool {
+		_, ok := ms.shown.Load(ms.keys.dirOf(c.Record.Key))
+		return !ok
+	})
 }
 
 // drop ends a mirror. It needs mu.
 func (ms *mirrors) drop(m *mirror) {
 	m.end()
+	m.mu.Lock()
+	m.dropped = true
+	m.mu.Unlock()
+	ms.shown.Delete(m.prefix)
 	if ms.byPrefix[m.prefix] == m {
 		delete(ms.byPrefix, m.prefix)
 	}
@@ -263,7 +269,7 @@ func (ms *mirrors) watch(ctx context.Context, w *watcher) {
 	stop := context.AfterFunc(ms.closing, func() { w.end(ErrClosed) })
 	context.AfterFunc(w.ctx, func() {
 		stop()
-		ms.leave(w)
+		ms.unwatch(w)
 	})
 	select {
 	case <-m.ready:

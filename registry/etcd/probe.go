@@ -13,12 +13,22 @@ import (
 // reach again after its data directory was wiped, or restored from a snapshot, is silent.
 type probe struct {
 	registry *Registry
+	alarms   chan struct{} // somebody saw signs of another history
 
-	cluster   uint64
-	revision  int64
-	term      uint64
 	next      int     // which of the targets comes next
 	suspected *mirror // whose count didn't agree last time
+}
+
+func newProbe(r *Registry) *probe {
+	return &probe{registry: r, alarms: make(chan struct{}, 1)}
+}
+
+// alarm makes everything be checked. It doesn't block.
+func (p *probe) alarm() {
+	select {
+	case p.alarms <- struct{}{}:
+	default:
+	}
 }
 
 // Bounds of the time between two probes: four reads a minute at most.
@@ -28,8 +38,19 @@ const (
 )
 
 func (p *probe) run(ctx context.Context) {
-	for sleep(ctx, minProbe+rand.N(maxProbe-minProbe)) {
-		p.look(ctx)
+	for {
+		timer := time.NewTimer(minProbe + rand.N(maxProbe-minProbe))
+		select {
+		case <-timer.C:
+			p.look(ctx)
+		case <-p.alarms:
+			p.registry.rewritten()
+		case <-ctx.Done():
+		}
+		timer.Stop()
+		if ctx.Err() != nil {
+			return
+		}
 	}
 }
 
@@ -38,24 +59,27 @@ func (p *probe) run(ctx context.Context) {
 func (p *probe) look(ctx context.Context) {
 	r := p.registry
 	m, prefix := p.target()
-	if prefix == "" {
+	l, _ := r.connector.peek()
+	if prefix == "" || l == nil {
 		return
 	}
 	expected, applied := 0, int64(0)
 	if m != nil {
 		expected, applied = m.count()
 	}
+	cluster, revision, term := l.cluster.Load(), l.revision.Load(), l.term.Load()
 	answer, err := get(ctx, r.connector, r.timeout(), prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
-	if err != nil {
+	if now, _ := r.connector.peek(); err != nil || now != l {
 		return
 	}
 	h := answer.Header
-	if p.cluster != 0 && (h.ClusterId != p.cluster || h.Revision < p.revision || h.RaftTerm < p.term) {
+	if cluster != 0 && (h.ClusterId != cluster || h.Revision < revision || int64(h.RaftTerm) < term) { //nolint:gosec // terms are small
 		r.log().warnf("etcd's history has changed: revision %d after %d, term %d after %d; checking everything",
-			h.Revision, p.revision, h.RaftTerm, p.term)
+			h.Revision, revision, h.RaftTerm, term)
+		l.revision.Store(h.Revision)
+		l.term.Store(int64(h.RaftTerm)) //nolint:gosec // terms are small
 		r.rewritten()
 	}
-	p.cluster, p.revision, p.term = h.ClusterId, h.Revision, h.RaftTerm
 	if m != nil {
 		p.compare(m, expected, applied, int(answer.Count))
 	}

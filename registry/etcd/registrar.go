@@ -28,18 +28,20 @@ type registrar struct {
 	timeout   func() time.Duration
 	log       func() log
 	wrote     func(key string, revision int64, value []byte) // value nil: deleted
+	alarm     func()                                         // etcd's history may be another one; doesn't block
 
 	mu            sync.Mutex
 	registrations map[string]*registration // by key
 	tried         map[string]bool
 	triedOrder    []string // the oldest first
+	closed        bool     // nothing more is registered
 }
 
 // register wishes for every node of the service and waits until etcd has them all. The
 // context is only made when there is something to wait for.
 func (r *registrar) register(bound func() (context.Context, context.CancelFunc), s *registry.Service, ttl time.Duration) error {
 	began := time.Now()
-	seconds := int64((ttl + time.Second - 1) / time.Second)
+	seconds := roundUp(ttl)
 	type pending struct {
 		g *registration
 		w *wish
@@ -66,6 +68,18 @@ func (r *registrar) register(bound func() (context.Context, context.CancelFunc),
 	return errors.Join(errs...)
 }
 
+// maxTTL is etcd's longest, in seconds (server/v3 lease/lessor.go, MaxLeaseTTL).
+const maxTTL = 9_000_000_000
+
+// roundUp returns a TTL in etcd's whole seconds.
+func roundUp(ttl time.Duration) int64 {
+	seconds := int64(ttl / time.Second)
+	if ttl%time.Second > 0 {
+		seconds++
+	}
+	return seconds
+}
+
 func registerError(key string, err error) error {
 	switch {
 	case err == nil:
@@ -80,11 +94,11 @@ func registerError(key string, err error) error {
 func (r *registrar) wish(key string, w *wish) (g *registration, current *wish, settled bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed {
+		return nil, w, true, ErrClosed
+	}
 	g = r.registrations[key]
 	if g == nil {
-		if r.connector.ctx.Err() != nil {
-			return nil, w, true, ErrClosed
-		}
 		g = newRegistration(r, key)
 		r.registrations[key] = g
 		r.remember(key)
@@ -169,19 +183,6 @@ func (r *registrar) all() []*registration {
 	return all
 }
 
-// leases returns what the registrations hang on.
-func (r *registrar) leases() []clientv3.LeaseID {
-	var ids []clientv3.LeaseID
-	for _, g := range r.all() {
-		g.mu.Lock()
-		if g.lease != 0 {
-			ids = append(ids, clientv3.LeaseID(g.lease))
-		}
-		g.mu.Unlock()
-	}
-	return ids
-}
-
 // rewritten makes every registration check its key and lease.
 func (r *registrar) rewritten() {
 	for _, g := range r.all() {
@@ -192,9 +193,12 @@ func (r *registrar) rewritten() {
 // close deregisters what is ours.
 func (r *registrar) close(ctx context.Context) error {
 	began := time.Now()
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
 	var waits []func() error
 	for _, g := range r.all() {
-		w, settled, err := g.leave()
+		w, settled, err := g.withdraw()
 		waits = append(waits, func() error {
 			if !settled {
 				err = g.await(ctx, w, began)

@@ -15,12 +15,14 @@ import (
 	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
-// wish is what the owner of a key wants to be there. It is immutable once it was set.
+// wish is what the owner of a key wants to be there. It doesn't change once it was set.
 type wish struct {
 	name    string            // of the service
 	record  *catalogue.Record // nil: nothing of ours
 	value   []byte            // the record encoded
 	seconds int64             // TTL, 0 for a key without a lease
+
+	refused error // why etcd will never take it; under the registration's mu
 }
 
 func (w *wish) equal(o *wish) bool {
@@ -56,25 +58,25 @@ type registration struct {
 	wake      chan struct{}
 
 	// Only for the goroutine.
-	decoder  *decoder
-	session  *session   // nil at TTL 0
-	retired  []*session // leases that the key hung on before
-	written  []byte     // the last value that may have been put
-	bare     bool       // a value was put without a lease
-	inFlight time.Time  // when a put without a lease went unanswered; it may land yet
-	events   clientv3.WatchChan
-	unwatch  context.CancelFunc
+	decoder     *decoder
+	session     *session   // nil at TTL 0
+	retired     []*session // leases that the key hung on before
+	written     []byte     // the last value that may have been put
+	bare        bool       // a value may have been put without a lease
+	inFlight    time.Time  // when such a put went unanswered; it may land yet
+	events      clientv3.WatchChan
+	unwatch     context.CancelFunc
+	renewStream func()
 
 	mu        sync.Mutex
 	wish      *wish
 	applied   *wish // the last one that etcd took; nil before
-	rejected  *wish // the last one that etcd will never take, and why
-	reason    error
-	err       error         // why the wish isn't fulfilled; nil while there is hope
-	holder    holder        // as of revision
-	revision  int64         // of what is known of the key
+	err       error // why the wish isn't fulfilled; nil while there is hope
+	reported  bool  // that it isn't, to the log
+	holder    holder
+	revision  int64         // as of which the holder is known
 	rewritten bool          // etcd's history may be another one
-	lease     int64         // for Status
+	lease     int64         // that the key hangs on, for Status and for Init to another cluster
 	lapse     time.Time     // when the wish ends unless repeated; zero for never
 	changed   chan struct{} // closed and renewed when something of the above changes
 }
@@ -123,8 +125,8 @@ func (g *registration) set(w *wish) (current *wish, settled bool, err error) {
 	return g.wish, false, nil
 }
 
-// leave wishes for nothing of ours.
-func (g *registration) leave() (current *wish, settled bool, err error) {
+// withdraw wishes for nothing of ours.
+func (g *registration) withdraw() (current *wish, settled bool, err error) {
 	g.mu.Lock()
 	name := g.wish.name
 	g.mu.Unlock()
@@ -159,13 +161,15 @@ func (g *registration) announce() {
 func (g *registration) await(ctx context.Context, w *wish, began time.Time) error {
 	for {
 		g.mu.Lock()
-		err, reason, changed := g.err, g.reason, g.changed
-		rejected := g.rejected == w
+		err, refused, changed := g.err, w.refused, g.changed
 		settled := g.wish != w || g.applied == w && (w.record == nil || g.holder != unknown)
+		if settled && g.wish == w {
+			g.lapse = time.Time{}
+		}
 		g.mu.Unlock()
 		switch {
-		case rejected:
-			return reason
+		case refused != nil:
+			return refused
 		case settled:
 			return nil
 		case answered(err):
@@ -236,13 +240,20 @@ func (g *registration) found(h holder, revision int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if revision < g.revision {
-		g.rewritten = true
-		g.poke()
+		g.registrar.alarm()
 	}
 	if h == foreign && g.holder != foreign {
 		g.registrar.log().warnf("registration %s is superseded: another process took its id; standing by", g.key)
 	}
 	g.revision, g.holder = revision, h
+}
+
+// fulfilled records that etcd has the wish, or that another owner's record stands for it.
+func (g *registration) fulfilled(w *wish) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.applied = w
+	g.announce()
 }
 
 // settle records how reconciling a wish went, and reports whether the registration is over.
@@ -262,7 +273,7 @@ func (g *registration) settle(w *wish, err error) bool {
 	case g.wish != w:
 		return false
 	}
-	if (err == nil) != (g.err == nil) {
+	if (err != nil) != g.reported && w.record != nil {
 		g.report(err)
 	}
 	g.err = err
@@ -275,6 +286,7 @@ func (g *registration) settle(w *wish, err error) bool {
 
 // report logs a change for the worse or the better, and not every round of it.
 func (g *registration) report(err error) {
+	g.reported = err != nil
 	if err != nil {
 		g.registrar.log().warnf("registration %s is pending: %v", g.key, err)
 		return
@@ -284,11 +296,12 @@ func (g *registration) report(err error) {
 
 // reject gives up a wish that etcd will never take, in favour of the one before. It needs mu.
 func (g *registration) reject(w *wish, err error) {
-	g.rejected, g.reason, g.err = w, err, nil
+	w.refused = err
 	if g.wish != w {
 		return
 	}
-	if g.applied != nil {
+	g.err = nil
+	if g.applied != nil && g.applied.record != nil {
 		g.wish = g.applied
 	} else {
 		g.wish = &wish{name: w.name}

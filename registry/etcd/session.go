@@ -3,8 +3,6 @@ package etcd
 import (
 	"context"
 	"errors"
-	"sync/atomic"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -32,9 +30,6 @@ type session struct {
 	done      chan struct{}
 	lost      chan struct{} // closed when etcd says that the lease is gone
 	check     chan struct{} // asks for a look at etcd, for the time when its history changed
-
-	suspect atomic.Bool
-	renewed atomic.Int64 // when etcd last confirmed the lease, in Unix nanoseconds
 }
 
 // grantSession asks for a lease and keeps it alive from then on. The caller stops it.
@@ -57,7 +52,6 @@ func grantSession(ctx context.Context, c *connector, seconds int64) (*session, e
 		lost:      make(chan struct{}),
 		check:     make(chan struct{}, 1),
 	}
-	s.renewed.Store(time.Now().UnixNano())
 	var running context.Context
 	running, s.stop = context.WithCancel(c.ctx)
 	if !c.group.run(func() {
@@ -88,19 +82,17 @@ func (s *session) doubt() {
 
 func (s *session) keepAlive(ctx context.Context) {
 	var err error
+	suspect := false
 	for failures := 0; ctx.Err() == nil; failures++ {
 		if failures > 0 {
 			sleep(ctx, backoff(failures, err))
 		}
-		if !s.suspect.Load() && s.hold(ctx) {
+		if !suspect && s.hold(ctx) {
 			failures = 0
 		}
-		s.suspect.Store(true)
 		err = s.ask(ctx)
-		switch {
-		case err == nil:
-			s.suspect.Store(false)
-		case errors.Is(err, rpctypes.ErrLeaseNotFound):
+		suspect = err != nil
+		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			close(s.lost)
 			return
 		}
@@ -129,7 +121,6 @@ func (s *session) hold(ctx context.Context) bool {
 				return answered
 			}
 			l.saw(answer.ResponseHeader)
-			s.renewed.Store(time.Now().UnixNano())
 			answered = true
 		case <-s.check:
 			return answered
@@ -144,9 +135,6 @@ func (s *session) ask(ctx context.Context) error {
 	_, err := call(ctx, s.connector, func(ctx context.Context, l *link) (*clientv3.LeaseKeepAliveResponse, error) {
 		return l.KeepAliveOnce(ctx, s.id)
 	})
-	if err == nil {
-		s.renewed.Store(time.Now().UnixNano())
-	}
 	return err
 }
 

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"time"
 
@@ -26,7 +27,8 @@ type Status struct {
 	Registrations []RegistrationStatus
 	// Followed are the parts of etcd of which there is a local view, sorted by prefix.
 	Followed []FollowedStatus
-	// Malformed counts the stored values that were skipped because they are no records.
+	// Malformed counts how often a stored value was skipped because it is no record. One that
+	// is read again counts again.
 	Malformed uint64
 }
 
@@ -80,12 +82,18 @@ func (r *Registry) Status() Status {
 		s.Registrations = append(s.Registrations, g.status())
 	}
 	for _, m := range p.mirrors.all() {
-		s.Followed = append(s.Followed, m.status())
+		f := m.status()
+		if f.Err == nil && l != nil && l.down.Load() != 0 {
+			f.Stale, f.Err = time.Since(time.Unix(0, l.down.Load())), errDisconnected
+		}
+		s.Followed = append(s.Followed, f)
 	}
 	slices.SortFunc(s.Followed, func(a, b FollowedStatus) int { return cmp.Compare(a.Prefix, b.Prefix) })
 	s.Malformed = p.mirrors.malformed.total()
 	return s
 }
+
+var errDisconnected = errors.New("not connected to etcd")
 
 func (g *registration) status() RegistrationStatus {
 	g.mu.Lock()

@@ -1,0 +1,108 @@
+package etcd
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+)
+
+var fixedSeed = flag.Uint64("seed", 0, "the seed of random tests; 0 takes another one each time")
+
+// randomFeed is a feed whose changes go to consumers that have looked at different times.
+type randomFeed struct {
+	*feed
+	random    *rand.Rand
+	merges    bool
+	consumers []consumer
+	steps     []string
+}
+
+func (f *randomFeed) step() {
+	pick := func(of ...string) string { return of[f.random.IntN(len(of))] }
+	name, id := pick("a", "b"), pick("1", "2", "3", "4")
+	switch n := f.random.IntN(20); {
+	case n < 9:
+		spec, colour := name+"@"+pick("v1", "v2")+"/"+id, pick("red", "green", "blue")
+		f.note("put", spec, colour)
+		r := rec(spec, f.revision+1, colour)
+		r.Key += pick("", "", "", "#") // another key of the same node
+		f.revision++
+		f.push(f.catalogue.Put(r))
+	case n < 14:
+		key := name + "/" + id + pick("", "", "#")
+		f.note("delete", key)
+		f.delete(key)
+	case n < 15:
+		f.note("look")
+		f.consumers = append(f.consumers, f.look())
+	case n < 17:
+		f.pop(1 + f.random.IntN(3))
+	case n < 18 && f.merges: // as a mirror's history goes to a watcher
+		f.note("hand over")
+		f.merge()
+		items := f.backlog.items
+		f.backlog = backlog{}
+		for _, e := range items {
+			f.push([]catalogue.Change{e.change})
+		}
+	case f.merges:
+		f.note("merge")
+		f.merge()
+	}
+}
+
+func (f *randomFeed) note(step ...any) { f.steps = append(f.steps, fmt.Sprintln(step...)) }
+
+// pop gives up to n changes to every consumer.
+func (f *randomFeed) pop(n int) {
+	f.note("pop", n)
+	for range n {
+		c, ok := f.backlog.pop()
+		if !ok {
+			return
+		}
+		for _, consumer := range f.consumers {
+			consumer.fold(c.Result())
+		}
+	}
+}
+
+func (f *randomFeed) check(t *testing.T) {
+	t.Helper()
+	f.pop(len(f.backlog.items))
+	want := newConsumer(f.catalogue.Snapshots()).lines()
+	for i, c := range f.consumers {
+		if got := c.lines(); !slices.Equal(got, want) {
+			t.Fatalf("consumer %d has\n%s\nwant\n%s\nafter\n%s", i, strings.Join(got, "\n"), strings.Join(want, "\n"), strings.Join(f.steps, ""))
+		}
+	}
+}
+
+// Whoever folds what comes out of a backlog over what a look-up showed, whenever that was since
+// the backlog began, arrives at the catalogue, however often and whenever it was merged.
+func TestFoldingABacklogOverALookUpGivesTheCatalogue(t *testing.T) {
+	seed := *fixedSeed
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("to repeat: -seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	for run := range 500 {
+		f := &randomFeed{feed: newFeed(), random: random, merges: run%5 > 0}
+		f.consumers = []consumer{f.look()}
+		for range 1 + random.IntN(60) {
+			f.step()
+		}
+		f.check(t)
+		for range random.IntN(20) {
+			f.step()
+		}
+		f.check(t)
+	}
+}

@@ -1,0 +1,277 @@
+package etcd
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+)
+
+// rec makes the record "name@version/id", whose profile and node both show a colour.
+func rec(spec string, revision int64, colour string) *catalogue.Record {
+	service, id, _ := strings.Cut(spec, "/")
+	name, version, _ := strings.Cut(service, "@")
+	return &catalogue.Record{
+		Key: name + "/" + id, Revision: revision, Name: name, Version: version,
+		Profile: &catalogue.Profile{
+			Metadata:  map[string]string{"colour": colour},
+			Endpoints: []*registry.Endpoint{{Name: colour}},
+		},
+		Node: &registry.Node{Id: id, Address: colour},
+	}
+}
+
+// feed is a catalogue and the backlog of what happens to it.
+type feed struct {
+	catalogue *catalogue.Catalogue
+	backlog   backlog
+	revision  int64
+	exposed   int64
+}
+
+func newFeed() *feed { return &feed{catalogue: catalogue.New(), revision: 10} }
+
+func (f *feed) push(changes []catalogue.Change) {
+	f.backlog.push(changes, time.Now(), f.catalogue, f.exposed)
+}
+
+func (f *feed) put(spec, colour string) {
+	f.revision++
+	f.push(f.catalogue.Put(rec(spec, f.revision, colour)))
+}
+
+func (f *feed) delete(key string) {
+	f.revision++
+	f.push(f.catalogue.Delete(key))
+}
+
+// look shows the catalogue to a consumer.
+func (f *feed) look() consumer {
+	f.exposed = f.revision
+	return newConsumer(f.catalogue.Snapshots())
+}
+
+// do takes steps: "+name@version/id colour" puts, "-name/id" deletes, "look" looks.
+func (f *feed) do(steps ...string) {
+	for _, step := range steps {
+		spec, colour, _ := strings.Cut(step[1:], " ")
+		switch step[0] {
+		case '+':
+			f.put(spec, colour)
+		case '-':
+			f.delete(spec)
+		default:
+			f.look()
+		}
+	}
+}
+
+func (f *feed) merge() { f.backlog.merge(f.catalogue, f.exposed) }
+
+// pending pops everything, as "action name@version/id profile/node".
+func (f *feed) pending() []string {
+	var lines []string
+	for {
+		c, ok := f.backlog.pop()
+		if !ok {
+			return lines
+		}
+		s := c.Result().Service
+		lines = append(lines, fmt.Sprintf("%s %s@%s/%s %s/%s", c.Action, s.Name, s.Version, s.Nodes[0].Id, s.Metadata["colour"], s.Nodes[0].Address))
+	}
+}
+
+func TestChangesComeOutInTheOrderTheyWentIn(t *testing.T) {
+	f := newFeed()
+	_, ok := f.backlog.pop()
+	require.False(t, ok)
+	f.do("+a@1/x red", "+a@1/y blue", "+b@1/x red", "-a/x")
+	require.Equal(t, []string{
+		"create a@1/x red/red", "create a@1/y blue/blue", "create b@1/x red/red", "delete a@1/x red/red",
+	}, f.pending())
+	require.Empty(t, f.backlog.items)
+	f.do("+a@1/z red")
+	require.Len(t, f.pending(), 1)
+}
+
+func TestMergeTellsTheSumOfEachNode(t *testing.T) {
+	for _, c := range []struct {
+		name          string
+		before, after []string // before the backlog, and in it
+		want          []string
+	}{
+		{name: "nothing"},
+		{
+			"a create and its updates are one create", nil,
+			[]string{"+a@1/x red", "+a@1/x blue", "+a@1/x green"},
+			[]string{"create a@1/x green/green"},
+		},
+		{
+			"updates are one update",
+			[]string{"+a@1/x red"},
+			[]string{"+a@1/x blue", "+a@1/x green"},
+			[]string{"update a@1/x green/green"},
+		},
+		{
+			"a node that came and went unseen is nothing", nil,
+			[]string{"+a@1/x red", "+a@1/x blue", "-a/x"},
+			nil,
+		},
+		{
+			"a node that came, was shown and went is a delete", nil,
+			[]string{"+a@1/x red", "look", "-a/x"},
+			[]string{"delete a@1/x red/red"},
+		},
+		{
+			"a node that came, was shown and changed is an update", nil,
+			[]string{"+a@1/x red", "look", "+a@1/x blue"},
+			[]string{"update a@1/x blue/blue"},
+		},
+		{
+			"a look-up before the create doesn't count", nil,
+			[]string{"look", "+a@1/x red", "-a/x"},
+			nil,
+		},
+		{
+			"a node that went is one delete",
+			[]string{"+a@1/x red"},
+			[]string{"+a@1/x blue", "-a/x", "+a@1/x green", "-a/x"},
+			[]string{"delete a@1/x green/green"},
+		},
+		{
+			"a node that went and came back is an update",
+			[]string{"+a@1/x red"},
+			[]string{"-a/x", "+a@1/x blue"},
+			[]string{"update a@1/x blue/blue"},
+		},
+		{
+			"a move is a delete, then an update",
+			[]string{"+a@1/x red"},
+			[]string{"+a@2/x blue"},
+			[]string{"delete a@1/x red/red", "update a@2/x blue/blue"},
+		},
+		{
+			"a move there and back leaves no ghost",
+			[]string{"+a@1/x red"},
+			[]string{"+a@2/x blue", "+a@1/x green"},
+			[]string{"delete a@2/x blue/blue", "update a@1/x green/green"},
+		},
+		{
+			"deletes come first",
+			[]string{"+a@1/x red", "+b@1/x red"},
+			[]string{"+a@1/y blue", "-a/x", "+c@1/z red", "-b/x"},
+			[]string{"delete a@1/x red/red", "delete b@1/x red/red", "create a@1/y blue/blue", "create c@1/z red/red"},
+		},
+		{
+			"updates carry the version's profile of now",
+			[]string{"+a@1/x red", "+a@1/y red"},
+			[]string{"+a@1/x blue", "+a@1/y green"},
+			[]string{"update a@1/x green/blue", "update a@1/y green/green"},
+		},
+		{
+			"who led the version and went gives way to who leads now",
+			[]string{"+a@1/y red", "+a@1/x blue"},
+			[]string{"-a/x"},
+			[]string{"delete a@1/x blue/blue", "update a@1/y red/red"},
+		},
+		{
+			"even if it came and went unseen",
+			[]string{"+a@1/y red"},
+			[]string{"+a@1/x blue", "-a/x"},
+			[]string{"update a@1/y red/red"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFeed()
+			f.do(c.before...)
+			f.pending()
+			f.look()
+			f.do(c.after...)
+			f.merge()
+			once := slices.Clone(f.backlog.items)
+			require.Equal(t, c.want, f.pending())
+			f.backlog.items = once
+			f.merge()
+			require.Equal(t, c.want, f.pending(), "merging what is merged changes nothing")
+		})
+	}
+}
+
+func TestMergeCountsFromWhatWasReadAlready(t *testing.T) {
+	f := newFeed()
+	f.do("+a@1/x red", "+a@1/y red")
+	_, ok := f.backlog.pop() // x is known to the reader
+	require.True(t, ok)
+	f.do("-a/x", "-a/y")
+	f.merge()
+	require.Equal(t, []string{"delete a@1/x red/red"}, f.pending())
+}
+
+func TestAMergedNodeThatWasShownBeforeKeepsItsDelete(t *testing.T) {
+	f := newFeed()
+	f.do("+a@1/x red", "look", "+a@1/x blue")
+	f.merge()
+	f.do("-a/x")
+	f.merge()
+	require.Equal(t, []string{"delete a@1/x blue/blue"}, f.pending())
+}
+
+func TestDropBeforeForgetsWhatIsOld(t *testing.T) {
+	var b backlog
+	c := catalogue.New()
+	start := time.Now()
+	for i := range 5 {
+		b.push(c.Put(rec(fmt.Sprint("a@1/", i), int64(i+1), "red")), start.Add(time.Duration(i)*time.Second), c, 0)
+	}
+	b.dropBefore(start)
+	require.Len(t, b.items, 5)
+	b.dropBefore(start.Add(2 * time.Second))
+	require.Len(t, b.items, 3)
+	change, ok := b.pop()
+	require.True(t, ok)
+	require.Equal(t, "2", change.Record.Node.Id)
+	b.dropBefore(start.Add(time.Hour))
+	require.Empty(t, b.items)
+}
+
+func TestChurnWithoutReadingIsBoundedByTheNodes(t *testing.T) {
+	const nodes = 1500
+	for name, spec := range map[string]func(i int) string{
+		"known nodes":             func(i int) string { return fmt.Sprint("a@", i%2, "/", i%nodes) },
+		"always new nodes":        func(i int) string { return fmt.Sprint("a@1/", i) },
+		"always new services":     func(i int) string { return fmt.Sprint("s", i, "@1/x") },
+		"nodes of all versions":   func(i int) string { return fmt.Sprint("a@", i%7, "/", i%nodes) },
+		"two services in a round": func(i int) string { return fmt.Sprint("s", i%2, "@1/", i%nodes) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFeed()
+			start := f.look()
+			longest, before := 0, make([]string, nodes)
+			for i := range 12_000 {
+				if old := before[i%nodes]; old != "" {
+					name, id, _ := strings.Cut(old, "@")
+					_, id, _ = strings.Cut(id, "/")
+					f.delete(name + "/" + id)
+				}
+				before[i%nodes] = spec(i)
+				f.put(before[i%nodes], "red")
+				longest = max(longest, len(f.backlog.items))
+			}
+			require.LessOrEqual(t, longest, 4*nodes+minBacklog)
+			for {
+				c, ok := f.backlog.pop()
+				if !ok {
+					break
+				}
+				start.fold(c.Result())
+			}
+			require.Equal(t, f.look().lines(), start.lines())
+		})
+	}
+}

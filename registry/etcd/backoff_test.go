@@ -1,0 +1,78 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+// spread returns the shortest and the longest of many waits.
+func spread(failures int, err error) (shortest, longest time.Duration) {
+	shortest = time.Hour
+	for range 2000 {
+		d := backoff(failures, err)
+		shortest, longest = min(shortest, d), max(longest, d)
+	}
+	return shortest, longest
+}
+
+func TestBackoffDoublesUpToItsLimit(t *testing.T) {
+	for failures, limit := range map[int]time.Duration{
+		-1: backoffBase, 0: backoffBase, 1: backoffBase, 2: 2 * backoffBase, 3: 4 * backoffBase, 4: 8 * backoffBase,
+		5: backoffMax, 6: backoffMax, 100: backoffMax, 1 << 40: backoffMax,
+	} {
+		shortest, longest := spread(failures, errors.New("unavailable"))
+		require.GreaterOrEqual(t, shortest, limit/2, failures)
+		require.LessOrEqual(t, longest, limit, failures)
+	}
+}
+
+func TestHalfOfABackoffIsRandom(t *testing.T) {
+	shortest, longest := spread(10, nil)
+	require.Less(t, shortest, backoffMax*6/10)
+	require.Greater(t, longest, backoffMax*9/10)
+}
+
+func TestTheLongestBackoffLeavesTimeForARoundTripWithinASecond(t *testing.T) {
+	require.LessOrEqual(t, backoffMax, 900*time.Millisecond)
+}
+
+func TestARefusalIsRetriedMoreSlowly(t *testing.T) {
+	for _, err := range []error{
+		rpctypes.ErrPermissionDenied, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty, rpctypes.ErrUserNotFound,
+		fmt.Errorf("register: %w", rpctypes.ErrAuthFailed),
+		rpctypes.Error(rpctypes.ErrGRPCPermissionDenied),
+	} {
+		require.True(t, refused(err), err)
+		first, _ := spread(1, err)
+		require.Less(t, first, backoffBase, "the first retry is as quick as any")
+		shortest, longest := spread(100, err)
+		require.GreaterOrEqual(t, shortest, backoffRefused/2)
+		require.LessOrEqual(t, longest, backoffRefused)
+	}
+	for _, err := range []error{
+		nil, errors.New("x"), context.DeadlineExceeded, rpctypes.ErrNoLeader, rpctypes.ErrTimeout, rpctypes.ErrNoSpace, rpctypes.ErrInvalidAuthToken,
+	} {
+		require.False(t, refused(err), err)
+	}
+}
+
+func TestSleepEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		require.True(t, sleep(t.Context(), time.Minute))
+		require.Equal(t, time.Minute, time.Since(began))
+
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began = time.Now()
+		require.False(t, sleep(ctx, time.Minute))
+		require.Equal(t, time.Second, time.Since(began))
+	})
+}

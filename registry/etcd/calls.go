@@ -1,0 +1,198 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+
+	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+)
+
+// Register puts every node of the service into etcd and keeps it there until Deregister or
+// Close: it comes back by itself when its lease or key is lost. The TTL is rounded up to
+// whole seconds; without one the record has no lease and outlives a killed process. A record
+// that is there already, unchanged in every field, costs no request.
+//
+// An error that wraps ErrPending leaves the registration in force: the registry goes on
+// trying, unless Register isn't repeated within twice the TTL or two minutes, whichever is
+// longer. Repeating it while etcd is away returns the error at once.
+//
+// Errors: ErrNilService, ErrServiceName, ErrNoNodes, ErrNodeID, ErrTTL, ErrTooLarge, ErrPending,
+// ErrClosed, and those of New.
+func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption) error {
+	var o registry.RegisterOptions
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if err := checkService(s); err != nil {
+		return fmt.Errorf("register: %w", err)
+	}
+	if o.TTL < 0 || roundUp(o.TTL) > maxTTL {
+		return fmt.Errorf("register %q: %w: %s", s.Name, ErrTTL, o.TTL)
+	}
+	p, err := r.serving(o.Context)
+	if err != nil {
+		return fmt.Errorf("register %q: %w", s.Name, err)
+	}
+	return p.registrar.register(func() (context.Context, context.CancelFunc) { return r.bound(o.Context) }, s, o.TTL)
+}
+
+// Deregister removes the service's nodes; only their ids count. What this registry
+// registered is removed if it is still ours: a record that another process has put under the
+// same id stays. What it never registered is removed whosever it is. All nodes are tried,
+// and the error joins what went wrong; what couldn't be removed is no longer renewed.
+//
+// Errors: ErrNilService, ErrServiceName, ErrNoNodes, ErrNodeID, ErrClosed, and those of New.
+func (r *Registry) Deregister(s *registry.Service, opts ...registry.DeregisterOption) error {
+	var o registry.DeregisterOptions
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if err := checkService(s); err != nil {
+		return fmt.Errorf("deregister: %w", err)
+	}
+	p, err := r.serving(o.Context)
+	if err != nil {
+		return fmt.Errorf("deregister %q: %w", s.Name, err)
+	}
+	ctx, cancel := r.bound(o.Context)
+	defer cancel()
+	return p.registrar.deregister(ctx, s)
+}
+
+// GetService returns one service per version, sorted by version, with nodes sorted by id. The
+// result belongs to the caller. The first look-up of a name asks etcd; from then on it is
+// followed, and answered from the local view even while etcd is away, until nobody has looked
+// for ten minutes. This process's own writes are visible at once.
+//
+// Errors: registry.ErrNotFound when there is no node, ErrServiceName, ErrClosed, and those of New.
+func (r *Registry) GetService(name string, opts ...registry.GetOption) ([]*registry.Service, error) {
+	var o registry.GetOptions
+	for _, opt := range opts {
+		opt(&o)
+	}
+	snapshot, err := r.look(o.Context, name)
+	if err != nil {
+		return nil, fmt.Errorf("get service %q: %w", name, err)
+	}
+	services := snapshot.Services()
+	if services == nil {
+		return nil, registry.ErrNotFound
+	}
+	return services, nil
+}
+
+func (r *Registry) look(ctx context.Context, name string) (*catalogue.Snapshot, error) {
+	p, err := r.serving(ctx)
+	if err != nil {
+		return nil, err
+	}
+	linearizable := isLinearizable(ctx)
+	if !linearizable {
+		if snapshot, ok := p.mirrors.known(name); ok {
+			return snapshot, nil
+		}
+	}
+	if err := checkServiceName(name); err != nil {
+		return nil, err
+	}
+	ctx, cancel := r.bound(ctx)
+	defer cancel()
+	if linearizable {
+		return r.ask(ctx, p, name)
+	}
+	return p.mirrors.lookup(ctx, name)
+}
+
+// ask reads a service from etcd's leader, and follows it from there.
+func (r *Registry) ask(ctx context.Context, p *parts, name string) (*catalogue.Snapshot, error) {
+	shown, err := r.read(ctx, p, p.config.keys.dir(name))
+	if err != nil {
+		return nil, err
+	}
+	return shown.Snapshot(name), nil
+}
+
+// read returns what etcd has below a prefix, which counts as a look-up of all of it.
+func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalogue.Catalogue, error) {
+	all, err := list(ctx, r.connector, prefix, p.config.options.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	shown := catalogue.New()
+	d := newDecoder(p.config.keys)
+	for _, kv := range all.kvs {
+		record, err := d.decode(string(kv.Key), kv.ModRevision, kv.Value)
+		if err != nil {
+			p.mirrors.malformed.note(string(kv.Key), err)
+			continue
+		}
+		shown.Put(record)
+	}
+	p.mirrors.adopt(prefix, shown, all.header.Revision)
+	return shown, nil
+}
+
+// ListServices returns every version of every service with its nodes, sorted by name and
+// version. The result belongs to the caller. It asks etcd, unless this registry has a watcher of
+// all services open. An empty registry is no error.
+func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Service, error) {
+	var o registry.ListOptions
+	for _, opt := range opts {
+		opt(&o)
+	}
+	p, err := r.serving(o.Context)
+	if err != nil {
+		return nil, fmt.Errorf("list services: %w", err)
+	}
+	snapshots, ok := p.mirrors.listed()
+	if !ok {
+		ctx, cancel := r.bound(o.Context)
+		defer cancel()
+		shown, err := r.read(ctx, p, p.config.keys.prefix)
+		if err != nil {
+			return nil, fmt.Errorf("list services: %w", err)
+		}
+		snapshots = shown.Snapshots()
+	}
+	services := make([]*registry.Service, 0, len(snapshots))
+	for _, s := range snapshots {
+		services = append(services, s.Services()...)
+	}
+	return services, nil
+}
+
+// Watch returns a watcher of one service (registry.WatchService) or of all. It delivers
+// every change from now on, and before that those which happened since this registry's look-ups of
+// the last minute, so that a look-up followed by a watch misses nothing. It repairs itself
+// after whatever happens to the connection or to etcd. If etcd is away, Watch still returns
+// a working watcher; it then begins with everything that etcd has when it is back.
+//
+// registry.WatchContext bounds the watcher's life, and registry.Timeout the call.
+//
+// Errors: ErrServiceName, ErrClosed, and those of New.
+func (r *Registry) Watch(opts ...registry.WatchOption) (registry.Watcher, error) {
+	var o registry.WatchOptions
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if o.Service != "" {
+		if err := checkServiceName(o.Service); err != nil {
+			return nil, fmt.Errorf("watch: %w", err)
+		}
+	}
+	p, err := r.serving(o.Context)
+	if err != nil {
+		return nil, fmt.Errorf("watch %q: %w", o.Service, err)
+	}
+	life := o.Context
+	if life == nil {
+		life = context.Background()
+	}
+	ctx, cancel := r.bound(context.Background())
+	defer cancel()
+	w := newWatcher(life, o.Service)
+	p.mirrors.watch(ctx, w)
+	return w, nil
+}

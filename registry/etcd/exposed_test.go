@@ -1,0 +1,42 @@
+package etcd
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// A mirror knows n2 at revision 100 when etcd is restored from a backup where it has revision 15.
+// Whoever sees it then must hear of its delete, although 15 is no news after 100.
+func TestWhatWasShownAfterARestoreGetsItsDelete(t *testing.T) {
+	keys := testKeys(t)
+	quiet := func() log { return log{&recorder{}} }
+	ms := &mirrors{keys: keys, log: quiet, malformed: &malformed{log: quiet}}
+	m := newMirror(ms, keys.dir("greeter"))
+	kv := func(id string, revision int64) *mvccpb.KeyValue {
+		return &mvccpb.KeyValue{
+			Key: []byte(keys.node("greeter", id)), CreateRevision: revision, ModRevision: revision,
+			Value: fmt.Appendf(nil, `{"name":"greeter","nodes":[{"id":%q}]}`, id),
+		}
+	}
+	list := func(revision int64, kvs ...*mvccpb.KeyValue) *listing {
+		return &listing{header: &pb.ResponseHeader{ClusterId: 1, Revision: revision}, kvs: kvs}
+	}
+	m.replace(list(50, kv("n1", 5)), 0)
+	require.Len(t, m.view("greeter").Versions[0].Nodes, 1)
+	m.apply([]*clientv3.Event{{Type: clientv3.EventTypePut, Kv: kv("n2", 100)}}, 50)
+	m.replace(list(20, kv("n1", 5), kv("n2", 15)), 100)
+	require.Len(t, m.view("greeter").Versions[0].Nodes, 2)
+	m.apply([]*clientv3.Event{{Type: clientv3.EventTypeDelete, Kv: &mvccpb.KeyValue{Key: kv("n2", 0).Key, ModRevision: 21}}}, 20)
+
+	w := newWatcher(t.Context(), "greeter")
+	m.attach(w)
+	result, err := w.Next()
+	require.NoError(t, err)
+	require.Equal(t, "delete", result.Action)
+	require.Equal(t, "n2", result.Service.Nodes[0].Id)
+}

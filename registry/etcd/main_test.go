@@ -1,0 +1,19 @@
+package etcd
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// ofImports are the goroutines that importing go-micro starts.
+var ofImports = []goleak.Option{
+	goleak.IgnoreTopFunction("github.com/patrickmn/go-cache.(*janitor).Run"),
+	goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run"),
+	goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run.func2"),
+	goleak.IgnoreAnyFunction("go-micro.dev/v4/config/loader/memory.(*memory).Watch.func1"),
+}
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, ofImports...)
+}

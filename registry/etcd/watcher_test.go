@@ -1,0 +1,184 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+)
+
+var _ registry.Watcher = (*watcher)(nil)
+
+func TestNextReturnsChangesInOrder(t *testing.T) {
+	w := newWatcher(t.Context(), "")
+	c := catalogue.New()
+	w.push(nil, c, 0)
+	w.push(c.Put(rec("a@1/x", 1, "red")), c, 0)
+	w.push(append(c.Put(rec("a@2/x", 2, "blue")), c.Delete("a/x")...), c, 0)
+	for _, want := range []string{"create 1", "delete 1", "update 2", "delete 2"} {
+		r, err := w.Next()
+		require.NoError(t, err)
+		require.Equal(t, want, r.Action+" "+r.Service.Version)
+		require.Equal(t, "a", r.Service.Name)
+		require.Len(t, r.Service.Nodes, 1)
+	}
+	w.Stop()
+}
+
+func TestNextWaitsForAChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWatcher(t.Context(), "")
+		defer w.Stop()
+		began := time.Now()
+		go func() {
+			time.Sleep(time.Hour)
+			c := catalogue.New()
+			w.push(c.Put(rec("a@1/x", 1, "red")), c, 0)
+		}()
+		_, err := w.Next()
+		require.NoError(t, err)
+		require.Equal(t, time.Hour, time.Since(began))
+	})
+}
+
+func TestStopUnblocksEveryNextForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWatcher(t.Context(), "")
+		errs := make(chan error, 5)
+		for range cap(errs) {
+			go func() {
+				_, err := w.Next()
+				errs <- err
+			}()
+		}
+		synctest.Wait()
+		w.Stop()
+		w.Stop()
+		for range cap(errs) {
+			require.Equal(t, registry.ErrWatcherStopped, <-errs, "go-micro compares it")
+		}
+		c := catalogue.New()
+		w.push(c.Put(rec("a@1/x", 1, "red")), c, 0)
+		_, err := w.Next()
+		require.Equal(t, registry.ErrWatcherStopped, err)
+	})
+}
+
+func TestTheErrorSaysWhyAWatcherEnded(t *testing.T) {
+	c := catalogue.New()
+	cause := errors.New("because")
+	for name, end := range map[string]struct {
+		end  func(context.CancelCauseFunc, *watcher)
+		want error
+	}{
+		"its context was cancelled": {func(cancel context.CancelCauseFunc, _ *watcher) { cancel(nil) }, context.Canceled},
+		"its context had a cause":   {func(cancel context.CancelCauseFunc, _ *watcher) { cancel(cause) }, cause},
+		"the registry was closed":   {func(_ context.CancelCauseFunc, w *watcher) { w.end(ErrClosed) }, ErrClosed},
+		"closed, then stopped":      {func(_ context.CancelCauseFunc, w *watcher) { w.end(ErrClosed); w.Stop() }, ErrClosed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			w := newWatcher(ctx, "")
+			w.push(c.Put(rec("a@1/x", 1, "red")), c, 0)
+			end.end(cancel, w)
+			for range 2 {
+				_, err := w.Next()
+				require.ErrorIs(t, err, registry.ErrWatcherStopped)
+				require.ErrorIs(t, err, end.want)
+			}
+		})
+	}
+}
+
+func TestTheDeadlineOfItsContextEndsAWatcher(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := newWatcher(ctx, "").Next()
+		require.ErrorIs(t, err, registry.ErrWatcherStopped)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	})
+}
+
+func TestABatchWakesSeveralReaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWatcher(t.Context(), "")
+		defer w.Stop()
+		got := make(chan *registry.Result, 3)
+		for range cap(got) {
+			go func() {
+				r, _ := w.Next()
+				got <- r
+			}()
+		}
+		synctest.Wait()
+		c := catalogue.New()
+		w.push(slices.Concat(c.Put(rec("a@1/x", 1, "red")), c.Put(rec("a@1/y", 2, "red")), c.Delete("a/x")), c, 0)
+		synctest.Wait()
+		require.Len(t, got, 3)
+	})
+}
+
+func TestSeveralReadersGetEachChangeOnce(t *testing.T) {
+	const changes, readers = 3000, 4
+	w := newWatcher(t.Context(), "")
+	var mu sync.Mutex
+	got := make(map[string]int)
+	var wg sync.WaitGroup
+	all := make(chan struct{})
+	for range readers {
+		wg.Go(func() {
+			for {
+				r, err := w.Next()
+				if err != nil {
+					return
+				}
+				mu.Lock()
+				got[r.Service.Nodes[0].Id]++
+				if len(got) == changes {
+					close(all)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	c := catalogue.New()
+	for i := range changes {
+		w.push(c.Put(rec(fmt.Sprint("a@1/", i), int64(i+1), "red")), c, 0)
+	}
+	<-all
+	w.Stop()
+	wg.Wait()
+	for id, times := range got {
+		require.Equal(t, 1, times, id)
+	}
+}
+
+func TestResultsBelongToTheCaller(t *testing.T) {
+	c := catalogue.New()
+	r := rec("a@1/x", 1, "red")
+	r.Node.Metadata = map[string]string{"k": "v"}
+	changes := c.Put(r)
+	for range 2 {
+		w := newWatcher(t.Context(), "")
+		w.push(changes, c, 0)
+		result, err := w.Next()
+		require.NoError(t, err)
+		s := result.Service
+		require.Equal(t, "v", s.Nodes[0].Metadata["k"])
+		require.Equal(t, "red", s.Metadata["colour"])
+		require.Equal(t, "red", s.Endpoints[0].Name)
+		s.Nodes[0].Metadata["k"], s.Metadata["colour"], s.Endpoints[0].Name, s.Nodes[0].Address = "", "", "", ""
+		w.Stop()
+	}
+}
