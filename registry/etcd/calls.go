@@ -19,7 +19,7 @@ import (
 // longer. Repeating it while etcd is away returns the error at once.
 //
 // Errors: ErrNilService, ErrServiceName, ErrNoNodes, ErrNodeID, ErrTTL, ErrTooLarge, ErrPending,
-// ErrClosed, and those of New.
+// ErrWithdrawn, ErrClosed, and those of New.
 func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption) error {
 	var o registry.RegisterOptions
 	for _, opt := range opts {

@@ -325,10 +325,12 @@ func (c *connector) explain(err error) error {
 
 // transient reports whether an error says more about etcd's state than about the request.
 func transient(err error) bool {
-	switch {
-	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrClosed), errors.Is(err, ErrNodeID),
-		errors.Is(err, rpctypes.ErrLeaseTTLTooLarge):
-		return false
+	for _, final := range []error{
+		ErrTooLarge, ErrClosed, ErrWithdrawn, ErrNodeID, ErrOption, rpctypes.ErrLeaseTTLTooLarge,
+	} {
+		if errors.Is(err, final) {
+			return false
+		}
 	}
 	return true
 }

@@ -37,6 +37,8 @@ var (
 	// ErrTooLarge is returned when etcd refuses a record for its size, which is 1.5 MiB
 	// unless the server says otherwise (--max-request-bytes).
 	ErrTooLarge = errors.New("record exceeds etcd's request limit")
+	// ErrWithdrawn is returned by a Register that was waiting for etcd when Deregister was called.
+	ErrWithdrawn = errors.New("deregistered meanwhile")
 	// ErrPending is returned by Register when etcd has not taken the record yet. The
 	// registry goes on trying; the wrapped cause says why it had to.
 	ErrPending = errors.New("registration is pending")

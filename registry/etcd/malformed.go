@@ -25,7 +25,7 @@ func (m *malformed) note(key string, err error) {
 		m.keys = make(map[string]bool)
 	}
 	m.keys[key] = true
-	m.log().warnf("skipping %q: %v", key, err)
+	m.log().warnf("skipping %.300q: %.300v", key, err.Error())
 	if len(m.keys) == maxMalformed {
 		m.log().warnf("that was malformed record number %d; Status goes on counting them", maxMalformed)
 	}

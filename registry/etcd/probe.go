@@ -91,7 +91,7 @@ func (p *probe) compare(m *mirror, expected int, applied int64, actual int) {
 	now, after := m.count()
 	wrong := expected != actual && now == expected && after == applied
 	if wrong && p.suspected == m {
-		p.registry.log().warnf("%s has %d keys instead of %d; listing it again", m.prefix, actual, expected)
+		p.registry.log().infof("%s has %d keys instead of %d; listing it again", m.prefix, actual, expected)
 		m.doubt()
 		wrong = false
 	}

@@ -190,6 +190,12 @@ func (r *registrar) rewritten() {
 	}
 }
 
+func (r *registrar) isClosed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
+}
+
 // close deregisters what is ours.
 func (r *registrar) close(ctx context.Context) error {
 	began := time.Now()

@@ -163,6 +163,7 @@ func (g *registration) await(ctx context.Context, w *wish, began time.Time) erro
 		g.mu.Lock()
 		err, refused, changed := g.err, w.refused, g.changed
 		settled := g.wish != w || g.applied == w && (w.record == nil || g.holder != unknown)
+		withdrawn := g.wish != w && g.wish.record == nil && w.record != nil && g.applied != w
 		if settled && g.wish == w {
 			g.lapse = time.Time{}
 		}
@@ -170,6 +171,10 @@ func (g *registration) await(ctx context.Context, w *wish, began time.Time) erro
 		switch {
 		case refused != nil:
 			return refused
+		case withdrawn && g.registrar.isClosed():
+			return ErrClosed
+		case withdrawn:
+			return ErrWithdrawn
 		case settled:
 			return nil
 		case answered(err):

@@ -1,0 +1,180 @@
+package promises
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+// These are faults that a review or an attack found once.
+
+// lookThenWatch looks n up in some way while a watcher keeps its view, lets the node go,
+// and wants a later watcher to be told.
+func lookThenWatch(t *testing.T, look func(*etcd.Registry), opts ...registry.WatchOption) {
+	srv := etcdtest.Start(t)
+	provider, consumer := open(t, srv.Endpoints()), open(t, srv.Endpoints())
+	s := service("greeter", "1", "n")
+	require.NoError(t, provider.Register(s, registry.RegisterTTL(time.Minute)))
+	first := watch(t, consumer, opts...)
+	watch(t, consumer, registry.WatchService("greeter"))
+	look(consumer)
+	require.NoError(t, provider.Deregister(s))
+	require.Equal(t, "delete", next(t, first).Action)
+	require.Equal(t, "delete", next(t, watch(t, consumer, opts...)).Action)
+}
+
+func TestP4ALookUpOfOneServiceCountsForAWatcherOfAll(t *testing.T) {
+	lookThenWatch(t, func(r *etcd.Registry) { require.Equal(t, 1, nodes(t, r, "greeter")) })
+}
+
+func TestP4ALinearizableLookUpCounts(t *testing.T) {
+	lookThenWatch(t, func(r *etcd.Registry) {
+		_, err := r.GetService("greeter", etcd.Linearizable())
+		require.NoError(t, err)
+	}, registry.WatchService("greeter"))
+}
+
+func TestP4ALookUpCountsBesideManyUnknownNames(t *testing.T) {
+	srv := etcdtest.Start(t)
+	provider, consumer := open(t, srv.Endpoints()), open(t, srv.Endpoints())
+	s := service("greeter", "1", "n")
+	require.NoError(t, provider.Register(s, registry.RegisterTTL(time.Minute)))
+	for i := range 70 {
+		require.Zero(t, nodes(t, consumer, fmt.Sprint("unknown-", i)))
+	}
+	require.Equal(t, 1, nodes(t, consumer, "greeter"))
+	require.NoError(t, provider.Deregister(s))
+	eventually(t, func() bool { return nodes(t, consumer, "greeter") == 0 }, "the view follows")
+	for range 3 { // each leaves the service without watchers and without nodes
+		w := watch(t, consumer, registry.WatchService("greeter"))
+		require.Equal(t, "delete", next(t, w).Action)
+		w.Stop()
+	}
+}
+
+func TestP6RegisterBesideCloseLeavesNothingBehind(t *testing.T) {
+	srv := etcdtest.Start(t)
+	client := srv.Client(t)
+	for round := range 20 {
+		r := open(t, srv.Endpoints())
+		require.Zero(t, nodes(t, r, "warm"))
+		started := make(chan struct{}, 100)
+		var wg sync.WaitGroup
+		for i := range 100 {
+			wg.Go(func() {
+				started <- struct{}{}
+				_ = r.Register(service("greeter", "1", fmt.Sprint(round, "-", i))) // may be too late
+			})
+		}
+		for range round * 5 {
+			<-started
+		}
+		require.NoError(t, r.Close())
+		wg.Wait()
+		left, err := client.Get(ctx(t), etcd.DefaultPrefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+		require.NoError(t, err)
+		require.Zero(t, left.Count, round)
+	}
+}
+
+func TestP6CallsUnderWaySayThatTheRegistryWasClosed(t *testing.T) {
+	r := open(t, []string{"127.0.0.1:1"})
+	calls := []func() error{
+		func() error { _, err := r.ListServices(); return err },
+		func() error { _, err := r.GetService("greeter"); return err },
+		func() error { _, err := r.GetService("greeter", etcd.Linearizable()); return err },
+		func() error { return r.Deregister(service("greeter", "1", "n")) },
+		func() error { return r.Register(service("greeter", "1", "m")) },
+	}
+	errs := make(chan error)
+	for _, call := range calls {
+		go func() { errs <- call() }()
+	}
+	eventually(t, func() bool { return len(r.Status().Registrations) == 1 }, "Register is under way")
+	_ = r.Close()
+	for range calls {
+		require.ErrorIs(t, <-errs, etcd.ErrClosed)
+	}
+}
+
+func TestP6AWatchContextDoesNotKeepWatchWaiting(t *testing.T) {
+	r := open(t, []string{"127.0.0.1:1"}, registry.Timeout(100*time.Millisecond))
+	life, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	within(t, 100*time.Millisecond, "Watch", func() { watch(t, r, registry.WatchContext(life)) })
+}
+
+func TestP7ARefusedRegisterDoesNotTouchTheRecordBefore(t *testing.T) {
+	srv := etcdtest.Start(t)
+	r, consumer := open(t, srv.Endpoints()), open(t, srv.Endpoints())
+	require.NoError(t, r.Register(service("greeter", "1", "n"), registry.RegisterTTL(10*time.Second)))
+	w := watch(t, consumer)
+	big := service("greeter", "1", "n")
+	big.Metadata["blob"] = strings.Repeat("x", 3<<20)
+	require.ErrorIs(t, r.Register(big, registry.RegisterTTL(20*time.Second)), etcd.ErrTooLarge)
+	require.NoError(t, r.Register(service("greeter", "1", "n"), registry.RegisterTTL(10*time.Second)))
+	require.NoError(t, r.Register(service("greeter", "1", "last")))
+	for {
+		res := next(t, w)
+		require.NotEqual(t, "delete", res.Action)
+		if res.Service.Nodes[0].Id == "last" {
+			return
+		}
+	}
+}
+
+func TestP7ATTLBeyondEtcdsIsRefused(t *testing.T) {
+	r := open(t, []string{"127.0.0.1:1"})
+	for _, ttl := range []time.Duration{-1, 1<<63 - 1} {
+		require.ErrorIs(t, r.Register(service("greeter", "1", "n"), registry.RegisterTTL(ttl)), etcd.ErrTTL)
+	}
+}
+
+func TestInitToAnotherClusterLeavesNothingAtTheOld(t *testing.T) {
+	a, b := etcdtest.Start(t), etcdtest.Start(t)
+	r := open(t, a.Endpoints())
+	require.NoError(t, r.Register(service("greeter", "1", "was-leased"), registry.RegisterTTL(time.Minute)))
+	require.NoError(t, r.Register(service("greeter", "1", "was-leased")))
+	require.Zero(t, r.Status().Registrations[0].Lease)
+	require.NoError(t, r.Register(service("greeter", "1", "leased"), registry.RegisterTTL(time.Minute)))
+	require.NoError(t, r.Init(registry.Addrs(b.Endpoints()...)))
+	for client, want := range map[*clientv3.Client]int64{a.Client(t): 0, b.Client(t): 2} {
+		eventually(t, func() bool {
+			got, err := client.Get(ctx(t), etcd.DefaultPrefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+			return err == nil && got.Count == want
+		}, "records are only at the new cluster")
+	}
+}
+
+func TestP6AWrongPasswordIsToldAtOnceAndNotTriedAtEveryCall(t *testing.T) {
+	srv := etcdtest.Start(t)
+	client := srv.Client(t)
+	for _, step := range []func() error{
+		func() error { _, err := client.UserAdd(ctx(t), "root", "right"); return err },
+		func() error { _, err := client.UserGrantRole(ctx(t), "root", "root"); return err },
+		func() error { _, err := client.AuthEnable(ctx(t)); return err },
+	} {
+		require.NoError(t, step())
+	}
+	r := open(t, srv.Endpoints(), etcd.Auth("root", "wrong"))
+	within(t, 2*time.Second, "a thousand look-ups", func() {
+		for range 1000 {
+			_, err := r.GetService("greeter")
+			require.ErrorContains(t, err, "authentication failed")
+		}
+	})
+	require.NoError(t, r.Init(etcd.Auth("root", "right")))
+	require.NoError(t, r.Register(service("greeter", "1", "n")))
+	require.Equal(t, 1, nodes(t, r, "greeter"))
+	require.NoError(t, r.Close())
+}
