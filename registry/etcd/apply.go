@@ -169,10 +169,7 @@ func (m *mirror) finishList(changes []catalogue.Change) {
 // seed gives a new mirror what a look-up was shown of another prefix, so that its first list
 // is a difference to that.
 func (m *mirror) seed(prefix string, records iter.Seq[*catalogue.Record], history []entry) {
-	if m.seeded == nil {
-		m.seeded = make(map[string]bool)
-	}
-	m.seeded[prefix] = true
+	m.claim(prefix)
 	for r := range records {
 		if strings.HasPrefix(r.Key, m.prefix) {
 			m.note(m.catalogue.Put(r))
@@ -183,6 +180,14 @@ func (m *mirror) seed(prefix string, records iter.Seq[*catalogue.Record], histor
 			m.history.items = append(m.history.items, e)
 		}
 	}
+}
+
+// claim notes that a look-up was shown a prefix, so that what the first list says of it is news.
+func (m *mirror) claim(prefix string) {
+	if m.seeded == nil {
+		m.seeded = make(map[string]bool)
+	}
+	m.seeded[prefix] = true
 	m.looked = m.looked || !m.whole()
 }
 

@@ -41,7 +41,8 @@ func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption
 // Deregister removes the service's nodes; only their ids count. What this registry
 // registered is removed if it is still ours: a record that another process has put under the
 // same id stays. What it never registered is removed whosever it is. All nodes are tried,
-// and the error joins what went wrong; what couldn't be removed is no longer renewed.
+// and the error joins what went wrong; what couldn't be removed is no longer renewed, and
+// goes on being removed behind the caller's back, also if its context has ended.
 //
 // Errors: ErrNilService, ErrServiceName, ErrNoNodes, ErrNodeID, ErrClosed, and those of New.
 func (r *Registry) Deregister(s *registry.Service, opts ...registry.DeregisterOption) error {
@@ -52,7 +53,7 @@ func (r *Registry) Deregister(s *registry.Service, opts ...registry.DeregisterOp
 	if err := checkService(s); err != nil {
 		return fmt.Errorf("deregister: %w", err)
 	}
-	p, err := r.serving(o.Context)
+	p, err := r.serving(nil) // also with a context that has ended, as is usual at the end
 	if err != nil {
 		return fmt.Errorf("deregister %q: %w", s.Name, err)
 	}
@@ -114,7 +115,7 @@ func (r *Registry) ask(ctx context.Context, p *parts, name string) (*catalogue.S
 	return shown.Snapshot(name), nil
 }
 
-// read returns what etcd has below a prefix, which counts as a look-up of all of it.
+// read returns what etcd has below a prefix. A mirror that there is takes note of the look-up.
 func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalogue.Catalogue, error) {
 	all, err := list(ctx, r.connector, prefix, p.config.options.Timeout)
 	if err != nil {
@@ -193,6 +194,8 @@ func (r *Registry) Watch(opts ...registry.WatchOption) (registry.Watcher, error)
 	ctx, cancel := r.bound(context.Background())
 	defer cancel()
 	w := newWatcher(life, o.Service)
-	p.mirrors.watch(ctx, w)
+	if err := p.mirrors.watch(ctx, w); err != nil {
+		return nil, fmt.Errorf("watch %q: %w", o.Service, err)
+	}
 	return w, nil
 }

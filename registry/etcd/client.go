@@ -32,6 +32,7 @@ type link struct {
 	cluster        atomic.Uint64
 	revision, term mark
 
+	busy sync.RWMutex // read-locked by requests that must not be cut off
 	down atomic.Int64 // when the connection was lost, in Unix nanoseconds; 0 while there is one
 }
 
@@ -54,11 +55,14 @@ func (l *link) during(ctx context.Context) (context.Context, context.CancelFunc)
 	return ctx, func() { stop(); cancel() }
 }
 
+// close ends the link, and the client if it is ours once it has answered its last request.
 func (l *link) close() error {
 	l.end()
 	if !l.owned {
 		return nil
 	}
+	l.busy.Lock()
+	defer l.busy.Unlock()
 	if err := l.Close(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -72,6 +76,8 @@ type connector struct {
 	group *group          // the registry's
 
 	log func() log
+
+	reconnected func() // called when a lost connection is back; does not block
 
 	streams atomic.Int64 // see streamKey
 
@@ -97,6 +103,9 @@ func (c *connector) link(ctx context.Context) (*link, error) {
 	c.mu.Lock()
 	if c.current != nil {
 		defer c.mu.Unlock()
+		if c.current.Ctx().Err() != nil && !c.current.owned {
+			return nil, errClientClosed
+		}
 		return c.current, nil
 	}
 	if c.refused != nil && time.Now().Before(c.until) {
@@ -163,6 +172,7 @@ func (c *connector) observe(l *link) {
 			ready = true
 			if l.down.Swap(0) != 0 {
 				c.log().infof("connected to etcd again")
+				c.reconnected()
 			}
 		case state == connectivity.TransientFailure && l.down.CompareAndSwap(0, time.Now().UnixNano()):
 			if ready {
@@ -176,6 +186,9 @@ func (c *connector) observe(l *link) {
 		}
 	}
 }
+
+// errClientClosed says that the caller has closed the client that we were lent.
+var errClientClosed = errors.New("the etcd client given with the option Client is closed")
 
 // errReplaced says that a call was cut off because another client took over.
 var errReplaced = errors.New("etcd client was replaced")
@@ -275,6 +288,24 @@ func (s settings) dial(ctx context.Context) (*clientv3.Client, error) {
 // call runs one request on the current client, and once more on the next one when Init
 // replaced the client meanwhile. ctx must have a deadline.
 func call[T any](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
+	return try(ctx, c, func(ctx context.Context, l *link) (T, error) {
+		ctx, cancel := l.during(ctx)
+		defer cancel()
+		return request(ctx, l)
+	})
+}
+
+// callWhole is call for a request that leaves something in etcd. It isn't cut off when Init
+// replaces the client: nobody would know what it left.
+func callWhole[T any](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
+	return try(ctx, c, func(ctx context.Context, l *link) (T, error) {
+		l.busy.RLock()
+		defer l.busy.RUnlock()
+		return request(ctx, l)
+	})
+}
+
+func try[T any](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
 	for {
 		l, err := c.link(ctx)
 		if err == nil {

@@ -12,15 +12,19 @@ import (
 // connect makes settings current. The streams of the client before end at once, and every
 // loop goes on with the new one. It needs mu.
 func (r *Registry) connect(s settings) {
+	p := r.parts.Load()
+	left := p.registrar.belongings()
 	old := r.connector.replace(s)
-	if old == nil {
-		return
+	if old != nil {
+		old.end()
+		if !r.handovers.run(func() { r.clearOut(old, left) }) {
+			_ = old.close()
+		}
 	}
-	left := r.parts.Load().registrar.belongings()
-	old.end()
-	if !r.group.run(func() { r.clearOut(old, left) }) {
-		_ = old.close()
+	for _, m := range p.mirrors.all() {
+		m.doubt()
 	}
+	p.registrar.retry()
 }
 
 // belonging is what a registration has in etcd: a lease, or else a value without one.

@@ -120,7 +120,18 @@ func (m *mirror) run(ctx context.Context) {
 		}
 		failures++
 		m.breakOff(err)
-		sleep(ctx, backoff(failures, err))
+		m.pause(ctx, backoff(failures, err))
+	}
+}
+
+// pause waits between tries, unless there is a doubt.
+func (m *mirror) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-m.doubted:
+	case <-timer.C:
 	}
 }
 
@@ -135,6 +146,10 @@ const (
 
 // follow lists and watches. It returns nil when it is time to list again or ctx ended.
 func (m *mirror) follow(ctx context.Context) error {
+	select {
+	case <-m.doubted: // a list is what it asks for
+	default:
+	}
 	m.mu.Lock()
 	floor := m.newest
 	m.mu.Unlock()
@@ -158,7 +173,7 @@ func (m *mirror) follow(ctx context.Context) error {
 	relist := time.NewTimer(minRelist + rand.N(maxRelist-minRelist))
 	defer relist.Stop()
 	ctx, renewStream := m.mirrors.connector.stream(ctx)
-	watch := l.Watch(ctx, m.prefix, clientv3.WithPrefix(), clientv3.WithRev(all.header.Revision))
+	watch := l.Watch(ctx, m.prefix, clientv3.WithPrefix(), clientv3.WithRev(all.header.Revision+1))
 	for {
 		select {
 		case response, ok := <-watch:

@@ -161,6 +161,9 @@ func (ms *mirrors) watchedWhole() *mirror {
 // start makes a mirror and lets it follow. What other mirrors know of its part is its seed.
 func (ms *mirrors) start(prefix string) *mirror {
 	m := newMirror(ms, prefix)
+	if time.Since(ms.unkept) < replayTime {
+		m.claim(prefix)
+	}
 	for _, other := range ms.byPrefix {
 		if !other.isReady() || !m.whole() && !other.whole() {
 			continue
@@ -252,8 +255,9 @@ func (ms *mirrors) sweep() {
 }
 
 // watch attaches a watcher to the mirror of its service, or of everything, and waits until
-// that has its first list. If etcd doesn't give one in time, the watcher works all the same.
-func (ms *mirrors) watch(ctx context.Context, w *watcher) {
+// that has its first list. If etcd doesn't give one in time, the watcher works all the same;
+// if etcd refuses it, that is an error.
+func (ms *mirrors) watch(ctx context.Context, w *watcher) error {
 	prefix := ms.keys.prefix
 	if w.service != "" {
 		prefix = ms.keys.dir(w.service)
@@ -262,7 +266,6 @@ func (ms *mirrors) watch(ctx context.Context, w *watcher) {
 	m := ms.byPrefix[prefix]
 	if m == nil {
 		m = ms.start(prefix)
-		w.fromStart = time.Since(ms.unkept) < replayTime
 	}
 	m.attach(w)
 	ms.mu.Unlock()
@@ -271,12 +274,18 @@ func (ms *mirrors) watch(ctx context.Context, w *watcher) {
 		stop()
 		ms.unwatch(w)
 	})
-	select {
-	case <-m.ready:
-	case <-ctx.Done():
-		m.late(w)
-	case <-w.ctx.Done():
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(w.ctx, cancel)()
+	err := m.await(ctx)
+	if answered(err) {
+		w.Stop()
+		return err
 	}
+	if err != nil {
+		m.late(w)
+	}
+	return nil
 }
 
 // listed returns all services from the mirror of everything, if somebody watches that.

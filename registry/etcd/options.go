@@ -42,6 +42,7 @@ func Client(client *clientv3.Client) registry.Option {
 // Prefix sets the directory for all records: one prefix, one tenant. A missing slash at
 // its end is added; an empty prefix is an error. The default is [DefaultPrefix], which the
 // other go-micro etcd registries use. It can't be changed once the registry is in use.
+// Prefixes of different tenants must not lie within each other.
 func Prefix(prefix string) registry.Option {
 	return with(prefixKey{}, prefix)
 }

@@ -3,6 +3,7 @@ package etcd
 import (
 	"bytes"
 	"context"
+	"errors"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -62,7 +63,7 @@ func (g *registration) restore(ctx context.Context, w *wish) error {
 }
 
 func (g *registration) txn(ctx context.Context, build func(clientv3.Txn) clientv3.Txn) (*clientv3.TxnResponse, error) {
-	return call(ctx, g.registrar.connector, func(ctx context.Context, l *link) (*clientv3.TxnResponse, error) {
+	return callWhole(ctx, g.registrar.connector, func(ctx context.Context, l *link) (*clientv3.TxnResponse, error) {
 		answer, err := build(l.Txn(ctx)).Commit()
 		if err == nil {
 			l.saw(answer.Header)
@@ -134,17 +135,15 @@ func (g *registration) remove(ctx context.Context) error {
 	for _, s := range g.retired {
 		s.end()
 	}
+	var errs []error
 	for _, s := range g.retired {
-		if err := g.erase(ctx, clientv3.Compare(clientv3.LeaseValue(g.key), "=", s.id)); err != nil {
-			return err
-		}
+		errs = append(errs, g.erase(ctx, clientv3.Compare(clientv3.LeaseValue(g.key), "=", s.id)))
 	}
 	if g.bare {
-		if err := g.erase(ctx, ownBare(g.key, string(g.written))...); err != nil {
-			return err
-		}
+		errs = append(errs, g.erase(ctx, ownBare(g.key, string(g.written))...))
 	}
-	return g.retire(ctx)
+	errs = append(errs, g.retire(ctx)) // also when erasing isn't permitted any more
+	return errors.Join(errs...)
 }
 
 // erase deletes the key if the guard holds.

@@ -14,19 +14,28 @@ import (
 type probe struct {
 	registry *Registry
 	alarms   chan struct{} // somebody saw signs of another history
+	hurries  chan struct{} // the connection was lost and is back
 
 	next      int     // which of the targets comes next
 	suspected *mirror // whose count didn't agree last time
 }
 
 func newProbe(r *Registry) *probe {
-	return &probe{registry: r, alarms: make(chan struct{}, 1)}
+	return &probe{registry: r, alarms: make(chan struct{}, 1), hurries: make(chan struct{}, 1)}
 }
 
 // alarm makes everything be checked. It doesn't block.
 func (p *probe) alarm() {
 	select {
 	case p.alarms <- struct{}{}:
+	default:
+	}
+}
+
+// hurry makes the probe look at once. It doesn't block.
+func (p *probe) hurry() {
+	select {
+	case p.hurries <- struct{}{}:
 	default:
 	}
 }
@@ -42,6 +51,8 @@ func (p *probe) run(ctx context.Context) {
 		timer := time.NewTimer(minProbe + rand.N(maxProbe-minProbe))
 		select {
 		case <-timer.C:
+			p.look(ctx)
+		case <-p.hurries:
 			p.look(ctx)
 		case <-p.alarms:
 			p.registry.rewritten()

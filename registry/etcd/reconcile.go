@@ -14,7 +14,7 @@ func (g *registration) run(ctx context.Context) {
 	defer g.stop()
 	for failures := 0; ; {
 		w := g.current()
-		err := g.reconcile(ctx, w)
+		err := g.reconcile(ctx, w, min(g.registrar.timeout(), firstTry<<min(failures, 8)))
 		if ctx.Err() != nil || g.settle(w, err) {
 			return
 		}
@@ -104,9 +104,14 @@ func (g *registration) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// firstTry bounds the first of several tries; each following one may take twice as long. A
+// request that was lost with etcd's leader is never answered, and the next one is within
+// milliseconds of there being a new one.
+const firstTry = time.Second
+
 // reconcile makes etcd agree with the wish, once.
-func (g *registration) reconcile(ctx context.Context, w *wish) error {
-	ctx, cancel := context.WithTimeout(ctx, g.registrar.timeout())
+func (g *registration) reconcile(ctx context.Context, w *wish, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if w.record == nil {
 		return g.remove(ctx)

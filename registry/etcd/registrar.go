@@ -190,6 +190,13 @@ func (r *registrar) rewritten() {
 	}
 }
 
+// retry makes every registration try again at once.
+func (r *registrar) retry() {
+	for _, g := range r.all() {
+		g.retry()
+	}
+}
+
 func (r *registrar) isClosed() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

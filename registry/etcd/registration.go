@@ -113,12 +113,12 @@ func (g *registration) set(w *wish) (current *wish, settled bool, err error) {
 		return w, false, nil
 	}
 	switch {
+	case g.healthy():
+		g.err, g.lapse = nil, time.Time{}
+		return g.wish, true, nil
 	case g.err != nil:
 		g.postpone()
 		return g.wish, true, g.err
-	case g.healthy():
-		g.lapse = time.Time{}
-		return g.wish, true, nil
 	}
 	g.holder = unknown
 	g.poke()
@@ -197,6 +197,9 @@ func (g *registration) disappoint(w *wish, err error, began time.Time) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.wish == w {
+		if g.applied == w && g.holder == ours {
+			return nil // at the last moment
+		}
 		if g.err == nil && time.Since(began) >= g.registrar.timeout()/2 {
 			g.err = err
 		}
@@ -230,6 +233,14 @@ func (g *registration) doubt() {
 	defer g.mu.Unlock()
 	g.holder, g.rewritten = unknown, true
 	g.poke()
+}
+
+// retry is doubt after which errors before count no more: etcd is another one, or we are to it.
+func (g *registration) retry() {
+	g.doubt()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.err = nil
 }
 
 // distrust makes the next reconciling look at etcd. It is for the goroutine itself.

@@ -26,6 +26,7 @@ type Registry struct {
 	env       environment
 	connector *connector
 	group     group
+	handovers group
 
 	closing context.Context // ends when Close begins
 	refuse  context.CancelCauseFunc
@@ -74,6 +75,7 @@ func newRegistry(opts []registry.Option) *Registry {
 	r.ctx, r.end = context.WithCancel(context.Background())
 	r.connector = &connector{ctx: r.ctx, group: &r.group, log: r.log}
 	r.probe = newProbe(r)
+	r.connector.reconnected = r.probe.hurry
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	given := apply(*registry.NewOptions(), opts)
@@ -226,6 +228,19 @@ func (r *Registry) Close() error {
 	return r.closeErr
 }
 
+// awaitHandovers gives what Init began the time that Close has.
+func (r *Registry) awaitHandovers(ctx context.Context) {
+	done := make(chan struct{})
+	r.group.run(func() {
+		r.handovers.close()
+		close(done)
+	})
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
 func (r *Registry) shut() error {
 	r.refuse(ErrClosed)
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout())
@@ -234,11 +249,13 @@ func (r *Registry) shut() error {
 	if p := r.parts.Load(); p.err == nil {
 		p.mirrors.close()
 		errs = append(errs, p.registrar.close(ctx))
+		r.awaitHandovers(ctx)
 	}
 	r.end()
 	if l := r.connector.replace(settings{}); l != nil {
 		errs = append(errs, l.close())
 	}
+	r.handovers.close()
 	r.group.close()
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close: %w", err)

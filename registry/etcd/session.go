@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -34,7 +35,7 @@ type session struct {
 
 // grantSession asks for a lease and keeps it alive from then on. The caller stops it.
 func grantSession(ctx context.Context, c *connector, seconds int64) (*session, error) {
-	granted, err := call(ctx, c, func(ctx context.Context, l *link) (*clientv3.LeaseGrantResponse, error) {
+	granted, err := callWhole(ctx, c, func(ctx context.Context, l *link) (*clientv3.LeaseGrantResponse, error) {
 		r, err := l.Grant(ctx, seconds)
 		if err == nil {
 			l.saw(r.ResponseHeader)
@@ -85,7 +86,7 @@ func (s *session) keepAlive(ctx context.Context) {
 	suspect := false
 	for failures := 0; ctx.Err() == nil; failures++ {
 		if failures > 0 {
-			sleep(ctx, backoff(failures, err))
+			s.pause(ctx, backoff(failures, err))
 		}
 		if !suspect && s.hold(ctx) {
 			failures = 0
@@ -96,6 +97,17 @@ func (s *session) keepAlive(ctx context.Context) {
 			close(s.lost)
 			return
 		}
+	}
+}
+
+// pause waits between tries, unless there is a doubt.
+func (s *session) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-s.check:
+	case <-timer.C:
 	}
 }
 

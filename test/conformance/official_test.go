@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -60,8 +61,6 @@ var officialFailures = map[string]string{
 	"watch/stopped-error":          "#9 W:84: Next after Stop says could not get next",
 	"watch/context":                "#16 W:29: WatchContext is ignored",
 
-	"lossless/burst":          "#1 W:54: of a batch only the first event is delivered",
-	"lossless/slow-consumer":  "#1 W:54: of a batch only the first event is delivered",
 	"lossless/version-fields": "P:354: the lowest key speaks for a version, where events say who spoke last",
 	"lossless/model":          "#3 P:229: only the node is compared",
 	"cache/converges":         "#7 W:40: a watcher starts at no revision",
@@ -84,9 +83,13 @@ var officialFailures = map[string]string{
 	"outage/heartbeat":          "#20 P:217: renews the lease under no deadline",
 	"outage/watch":              "#8 W:40: Watch waits for etcd under no deadline",
 	"outage/last-view":          "by design: every look-up asks etcd",
-	"outage/watch-resumes":      "#1 W:54: of a batch only the first event is delivered",
 	"outage/register-completes": "#22: waits for the next Register",
 }
+
+// officialBatches are cases in which events are lost (#1 W:54: of a batch only the first event is
+// delivered) if etcd happens to send them in batches, which it does when it is busy enough. Each
+// of them may have luck, but not all.
+var officialBatches = []string{"lossless/burst", "lossless/slow-consumer", "outage/watch-resumes"}
 
 // The official plugin has to fail exactly what it is known to fail: a rule
 // that it passes unexpectedly is one that the kit no longer proves.
@@ -97,7 +100,12 @@ func TestOfficialPluginFailsAsKnown(t *testing.T) {
 	b.Kill = func(registry.Registry) error { return nil } // it renews only in Register
 	b.Lacks = officialLacks
 	b.Patience = 3 * time.Second
+	batches := 0
 	for _, o := range registrytest.Check(t.Context(), b) {
+		if slices.Contains(officialBatches, o.Case.Name) {
+			batches += min(len(o.Failures), 1)
+			continue
+		}
 		known, listed := officialFailures[o.Case.Name]
 		switch failed := len(o.Failures) > 0; {
 		case failed && !listed:
@@ -112,11 +120,14 @@ func TestOfficialPluginFailsAsKnown(t *testing.T) {
 			t.Logf("%s fails as known: %s", o.Case.Name, known)
 		}
 	}
+	if batches == 0 {
+		t.Errorf("none of %v fails, so no case shows that events of a batch are lost", officialBatches)
+	}
 }
 
 func TestOfficialFailuresNameCases(t *testing.T) {
 	cases := registrytest.Cases()
-	for name := range officialFailures {
+	for _, name := range slices.AppendSeq(slices.Clone(officialBatches), maps.Keys(officialFailures)) {
 		if !slices.ContainsFunc(cases, func(c registrytest.Case) bool { return c.Name == name }) {
 			t.Errorf("there is no case %s", name)
 		}

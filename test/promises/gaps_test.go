@@ -62,6 +62,68 @@ func TestP4ALookUpCountsBesideManyUnknownNames(t *testing.T) {
 	}
 }
 
+func TestP4AnUnknownNameBeyondTheBoundIsToldToEveryWatcher(t *testing.T) {
+	srv := etcdtest.Start(t)
+	provider, consumer := open(t, srv.Endpoints()), open(t, srv.Endpoints())
+	for i := range 70 {
+		require.Zero(t, nodes(t, consumer, fmt.Sprint("unknown-", i)))
+	}
+	require.Zero(t, nodes(t, consumer, "greeter"))
+	require.NoError(t, provider.Register(service("greeter", "1", "n"), registry.RegisterTTL(time.Minute)))
+	for range 2 {
+		w := watch(t, consumer, registry.WatchService("greeter"))
+		require.Equal(t, "n", next(t, w).Service.Nodes[0].Id)
+	}
+}
+
+func TestP3DeregisterWorksWithAContextThatHasEnded(t *testing.T) {
+	srv := etcdtest.Start(t)
+	r := open(t, srv.Endpoints())
+	s := service("greeter", "1", "n")
+	require.NoError(t, r.Register(s, registry.RegisterTTL(time.Minute)))
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, r.Deregister(s, registry.DeregisterContext(over)), context.Canceled)
+	eventually(t, func() bool { return leases(t, srv.Client(t)) == 0 }, "it is deregistered all the same")
+	require.Zero(t, nodes(t, r, "greeter"))
+}
+
+func TestP2ARegisterThatEndsAsEtcdAnswersIsNotPendingForEver(t *testing.T) {
+	srv := etcdtest.Start(t)
+	r := open(t, srv.Endpoints(), registry.Timeout(4*time.Millisecond))
+	for i := range 200 {
+		s := service("greeter", fmt.Sprint(i), "n")
+		brief, cancel := context.WithTimeout(t.Context(), 2*time.Millisecond)
+		err := r.Register(s, registry.RegisterTTL(time.Minute), registry.RegisterContext(brief))
+		cancel()
+		if err != nil {
+			eventually(t, func() bool { return r.Register(s, registry.RegisterTTL(time.Minute)) == nil }, "the repeat succeeds")
+		}
+	}
+	require.NoError(t, r.Init(registry.Timeout(time.Minute))) // for Close
+}
+
+func TestP2AWriteLostWithTheLeaderIsTriedAgain(t *testing.T) {
+	cluster := etcdtest.StartCluster(t, 3)
+	r := open(t, cluster.Endpoints(), registry.Timeout(30*time.Second))
+	require.NoError(t, r.Register(service("greeter", "1", "n"), registry.RegisterTTL(time.Minute)))
+	cluster.Leader().Stop()
+	within(t, 10*time.Second, "Register", func() {
+		require.NoError(t, r.Register(service("greeter", "2", "n"), registry.RegisterTTL(time.Minute)))
+	})
+}
+
+func TestP6CloseRightAfterInitLeavesNothingAtTheOldCluster(t *testing.T) {
+	a, b := etcdtest.Start(t), etcdtest.Start(t)
+	r := open(t, a.Endpoints())
+	for i := range 20 {
+		require.NoError(t, r.Register(service("greeter", "1", fmt.Sprint(i)), registry.RegisterTTL(time.Minute)))
+	}
+	require.NoError(t, r.Init(registry.Addrs(b.Endpoints()...)))
+	require.NoError(t, r.Close())
+	require.Zero(t, leases(t, a.Client(t)))
+}
+
 func TestP6RegisterBesideCloseLeavesNothingBehind(t *testing.T) {
 	srv := etcdtest.Start(t)
 	client := srv.Client(t)
