@@ -53,7 +53,7 @@ func (r *Registry) Deregister(s *registry.Service, opts ...registry.DeregisterOp
 	if err := checkService(s); err != nil {
 		return fmt.Errorf("deregister: %w", err)
 	}
-	p, err := r.serving(nil) // also with a context that has ended, as is usual at the end
+	p, err := r.serving(context.Background()) // also with a context that has ended, as is usual at the end
 	if err != nil {
 		return fmt.Errorf("deregister %q: %w", s.Name, err)
 	}

@@ -170,13 +170,20 @@ func (m *mirror) follow(ctx context.Context) error {
 	}
 	ctx, cancel := l.during(ctx)
 	defer cancel()
+	return m.watch(ctx, l, all.header.Revision)
+}
+
+// watch takes in events after a revision. That is the one after the list's, because a watch from
+// one that etcd has already reached is served at intervals of 100 ms at first (server/v3
+// storage/mvcc/watchable_store.go, syncWatchersLoop).
+func (m *mirror) watch(ctx context.Context, l *link, after int64) error {
 	relist := time.NewTimer(minRelist + rand.N(maxRelist-minRelist))
 	defer relist.Stop()
 	ctx, renewStream := m.mirrors.connector.stream(ctx)
-	watch := l.Watch(ctx, m.prefix, clientv3.WithPrefix(), clientv3.WithRev(all.header.Revision+1))
+	events := l.Watch(ctx, m.prefix, clientv3.WithPrefix(), clientv3.WithRev(after+1))
 	for {
 		select {
-		case response, ok := <-watch:
+		case response, ok := <-events:
 			if err := watchError(response, ok); err != nil {
 				if ctx.Err() != nil {
 					return nil
@@ -184,7 +191,7 @@ func (m *mirror) follow(ctx context.Context) error {
 				renewStream()
 				return err
 			}
-			m.apply(response.Events, all.header.Revision)
+			m.apply(response.Events, after)
 		case <-relist.C:
 			return nil
 		case <-m.doubted:

@@ -227,7 +227,7 @@ func TestCloseEndsCallsUnderWayAndWatchers(t *testing.T) {
 	go func() { _, err := r.GetService("greeter"); ended <- err }()
 	w := newWatcher(t.Context(), "greeter")
 	r.started.Do(r.start)
-	r.parts.Load().mirrors.watch(short, w)
+	require.NoError(t, r.parts.Load().mirrors.watch(short, w))
 	go func() { _, err := w.Next(); ended <- err }()
 	require.NoError(t, r.Close())
 	for range 2 {
