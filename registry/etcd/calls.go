@@ -137,7 +137,8 @@ func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalogu
 
 // ListServices returns every version of every service with its nodes, sorted by name and
 // version. The result belongs to the caller. It asks etcd, unless this registry has a watcher of
-// all services open. An empty registry is no error.
+// all services open. An empty registry is no error. For a watcher to come it doesn't count as a
+// look-up, which GetService does.
 func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Service, error) {
 	var o registry.ListOptions
 	for _, opt := range opts {
