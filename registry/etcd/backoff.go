@@ -44,14 +44,13 @@ func refused(err error) bool {
 	return false
 }
 
-// sleep waits for d or until ctx ends, and reports whether it waited for d.
-func sleep(ctx context.Context, d time.Duration) bool {
+// pause waits for d, unless ctx ends or something is asked for before.
+func pause(ctx context.Context, d time.Duration, asked <-chan struct{}) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
+	case <-asked:
 	case <-ctx.Done():
-		return false
 	}
 }

@@ -63,16 +63,21 @@ func TestARefusalIsRetriedMoreSlowly(t *testing.T) {
 	}
 }
 
-func TestSleepEndsWithItsContext(t *testing.T) {
+func TestAPauseEndsInTimeOrWithItsContextOrWhenAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
-		require.True(t, sleep(t.Context(), time.Minute))
-		require.Equal(t, time.Minute, time.Since(began))
+		took := func(ctx context.Context, asked <-chan struct{}) time.Duration {
+			began := time.Now()
+			pause(ctx, time.Minute, asked)
+			return time.Since(began)
+		}
+		require.Equal(t, time.Minute, took(t.Context(), nil))
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		began = time.Now()
-		require.False(t, sleep(ctx, time.Minute))
-		require.Equal(t, time.Second, time.Since(began))
+		require.Equal(t, time.Second, took(ctx, nil))
+
+		asked := make(chan struct{}, 1)
+		time.AfterFunc(2*time.Second, func() { asked <- struct{}{} })
+		require.Equal(t, 2*time.Second, took(t.Context(), asked))
 	})
 }

@@ -163,8 +163,6 @@ func (s *settings) setTLS(o registry.Options, env environment) error {
 			return err
 		}
 		s.tls, s.tlsFiles = config, files
-	case o.Secure:
-		s.tls = verifyingTLS()
 	}
 	return nil
 }

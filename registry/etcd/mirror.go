@@ -120,18 +120,7 @@ func (m *mirror) run(ctx context.Context) {
 		}
 		failures++
 		m.breakOff(err)
-		m.pause(ctx, backoff(failures, err))
-	}
-}
-
-// pause waits between tries, unless there is a doubt.
-func (m *mirror) pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-m.doubted:
-	case <-timer.C:
+		pause(ctx, backoff(failures, err), m.doubted)
 	}
 }
 

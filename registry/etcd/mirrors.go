@@ -233,7 +233,8 @@ func (ms *mirrors) drop(m *mirror) {
 
 // sweepLoop ends mirrors that nobody has used for a while.
 func (ms *mirrors) sweepLoop() {
-	for sleep(ms.ctx, sweepTime) {
+	for ms.ctx.Err() == nil {
+		pause(ms.ctx, sweepTime, nil)
 		ms.sweep()
 	}
 }

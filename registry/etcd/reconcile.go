@@ -27,7 +27,7 @@ func (g *registration) run(ctx context.Context) {
 		}
 		if err != nil {
 			failures++
-			g.pause(ctx, backoff(failures, err))
+			pause(ctx, backoff(failures, err), g.wake)
 		}
 	}
 }
@@ -90,17 +90,6 @@ func (g *registration) rest(ctx context.Context) error {
 			}
 		}
 		return nil
-	}
-}
-
-// pause waits between tries, unless something is asked for.
-func (g *registration) pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-g.wake:
-	case <-timer.C:
 	}
 }
 

@@ -3,7 +3,6 @@ package etcd
 import (
 	"context"
 	"errors"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -86,7 +85,7 @@ func (s *session) keepAlive(ctx context.Context) {
 	suspect := false
 	for failures := 0; ctx.Err() == nil; failures++ {
 		if failures > 0 {
-			s.pause(ctx, backoff(failures, err))
+			pause(ctx, backoff(failures, err), s.check)
 		}
 		if !suspect && s.hold(ctx) {
 			failures = 0
@@ -97,17 +96,6 @@ func (s *session) keepAlive(ctx context.Context) {
 			close(s.lost)
 			return
 		}
-	}
-}
-
-// pause waits between tries, unless there is a doubt.
-func (s *session) pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-s.check:
-	case <-timer.C:
 	}
 }
 
