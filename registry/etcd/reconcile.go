@@ -115,8 +115,9 @@ func (g *registration) reconcile(ctx context.Context, w *wish, limit time.Durati
 		if err != nil {
 			return err
 		}
+		err = g.retire(ctx)
 		g.fulfilled(w)
-		return g.retire(ctx)
+		return err
 	}
 }
 

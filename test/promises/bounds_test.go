@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -170,10 +169,14 @@ func exposeMetrics(at chan<- string) etcdtest.Option {
 	}
 }
 
-var watcherTotal = regexp.MustCompile(`(?m)^etcd_debugging_mvcc_watcher_total (\S+)$`)
-
 // watchers reads how many watches etcd has.
 func watchers(t testing.TB, url string) int {
+	t.Helper()
+	return metric(t, url, "etcd_debugging_mvcc_watcher_total")
+}
+
+// metric reads one of etcd's metrics, named with its labels.
+func metric(t testing.TB, url, name string) int {
 	t.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Get(url + "/metrics")
@@ -181,12 +184,16 @@ func watchers(t testing.TB, url string) int {
 	defer func() { require.NoError(t, answer.Body.Close()) }()
 	body, err := io.ReadAll(answer.Body)
 	require.NoError(t, err)
-	match := watcherTotal.FindSubmatch(body)
-	require.NotNil(t, match)
-	var n float64
-	_, err = fmt.Sscan(string(match[1]), &n)
-	require.NoError(t, err)
-	return int(n)
+	for line := range strings.Lines(string(body)) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			var n float64
+			_, err = fmt.Sscan(value, &n)
+			require.NoError(t, err)
+			return int(n)
+		}
+	}
+	require.FailNow(t, "etcd has no such metric", name)
+	return 0
 }
 
 func TestP7ARecordThatIsTooLargeIsRefusedAndTheOneBeforeStays(t *testing.T) {
