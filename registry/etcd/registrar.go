@@ -98,15 +98,16 @@ func (r *registrar) wish(key string, w *wish) (g *registration, current *wish, s
 		return nil, w, true, ErrClosed
 	}
 	g = r.registrations[key]
-	if g == nil {
+	known := g != nil
+	if !known {
 		g = newRegistration(r, key)
 		r.registrations[key] = g
 		r.remember(key)
-		current, settled, err = g.set(w)
-		r.connector.group.run(func() { g.run(r.connector.ctx) })
-		return g, current, settled, err
 	}
 	current, settled, err = g.set(w)
+	if !known {
+		r.connector.group.run(func() { g.run(r.connector.ctx) })
+	}
 	return g, current, settled, err
 }
 
