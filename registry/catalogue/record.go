@@ -57,6 +57,15 @@ func (r *Record) Equal(q *Record) bool {
 		maps.Equal(r.Node.Metadata, q.Node.Metadata) && r.Profile.Equal(q.Profile)
 }
 
+// Describes reports whether NewRecord would make an equal record of the node of s. It may miss
+// that where s has nil endpoints or values.
+func (r *Record) Describes(s *registry.Service, node *registry.Node) bool {
+	return r.Name == s.Name && r.Version == s.Version &&
+		r.Node.Id == node.Id && r.Node.Address == node.Address &&
+		maps.Equal(r.Node.Metadata, node.Metadata) &&
+		r.Profile.Equal(&Profile{Metadata: s.Metadata, Endpoints: s.Endpoints})
+}
+
 // newer orders records by revision, and those of one transaction by key. Every record is
 // newer than none.
 func (r *Record) newer(q *Record) bool {
