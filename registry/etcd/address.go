@@ -139,3 +139,14 @@ func endpoints(addresses []address, secure bool, fallback string) (list []string
 	}
 	return list, scheme, nil
 }
+
+// hosts returns the names or IP addresses in a list.
+func hosts(addresses []address) []string {
+	var names []string
+	for _, a := range addresses {
+		if host, _, err := net.SplitHostPort(a.host); err == nil {
+			names = append(names, host)
+		}
+	}
+	return names
+}

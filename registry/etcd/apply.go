@@ -77,12 +77,14 @@ func (m *mirror) decode(kv *mvccpb.KeyValue) *catalogue.Record {
 
 // replace takes in a list that was begun when floor was the newest revision known. What
 // differs from it goes, comes or changes, but for our own writes that are newer. A list from
-// before floor, or of another cluster, is of another history, where our revisions mean nothing.
+// before floor, or of another cluster, is of another history, where our revisions mean nothing;
+// so it is when there was a sign of that.
 func (m *mirror) replace(all *listing, floor int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	at := all.header.Revision
-	rewritten := m.cluster != 0 && (m.cluster != all.header.ClusterId || at < floor)
+	rewritten := m.rewritten || m.cluster != 0 && (m.cluster != all.header.ClusterId || at < floor)
+	m.rewritten = false
 	if rewritten {
 		clear(m.deleted)
 		m.mirrors.exposed.raise(m.newest) // it can't be compared with what comes
@@ -195,6 +197,9 @@ func (m *mirror) claim(prefix string) {
 func (m *mirror) wrote(key string, revision int64, value []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if value == nil {
+		defer m.forgive(key)
+	}
 	known := m.catalogue.Record(key)
 	if revision <= m.applied || known != nil && known.Revision >= revision || m.deleted[key] >= revision {
 		return

@@ -103,7 +103,8 @@ func (r *Registry) look(ctx context.Context, name string) (*catalogue.Snapshot, 
 	if linearizable {
 		return r.ask(ctx, p, name)
 	}
-	return p.mirrors.lookup(ctx, name)
+	snapshot, _, err := p.mirrors.lookup(ctx, name)
+	return snapshot, err
 }
 
 // ask reads a service from etcd's leader, and follows it from there.

@@ -9,16 +9,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	grpcbackoff "google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/status"
 )
 
 // link is an etcd client and the time for which it is the current one.
@@ -28,24 +25,10 @@ type link struct {
 	end   context.CancelFunc
 	owned bool
 
-	// What etcd's answers said of its history: the last cluster, the newest revision and term.
-	cluster        atomic.Uint64
-	revision, term mark
-
-	busy sync.RWMutex // read-locked by requests that must not be cut off
-	down atomic.Int64 // when the connection was lost, in Unix nanoseconds; 0 while there is one
-}
-
-// saw takes note of the history that an answer came from.
-func (l *link) saw(h *pb.ResponseHeader) {
-	if h == nil {
-		return
-	}
-	if l.cluster.Load() != h.ClusterId {
-		l.cluster.Store(h.ClusterId)
-	}
-	l.revision.raise(h.Revision)
-	l.term.raise(int64(h.RaftTerm)) //nolint:gosec // terms are small
+	history history
+	busy    sync.RWMutex // read-locked by requests that must not be cut off
+	down    atomic.Int64 // when the connection was lost, in Unix nanoseconds; 0 while there is one
+	reasons reasons
 }
 
 // during returns a context for a stream, which ends with ctx or when the link is no longer current.
@@ -63,11 +46,24 @@ func (l *link) close() error {
 	}
 	l.busy.Lock()
 	defer l.busy.Unlock()
-	if err := l.Close(); err != nil && !errors.Is(err, context.Canceled) {
+	closed := make(chan error, 1)
+	go func() { closed <- l.Close() }()
+	select {
+	case err := <-closed:
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
 		return err
+	case <-time.After(closeTime):
+		return errClientStuck
 	}
-	return nil
 }
+
+// closeTime bounds the closing of a client, which takes no request but may never end: when etcd has
+// refused several watches of one stream (client/v3 watch.go, addSubstream).
+const closeTime = 2 * time.Second
+
+var errClientStuck = errors.New("the etcd client doesn't close")
 
 // connector hands out the client that belongs to the current settings, and makes it when it
 // is first asked for.
@@ -161,21 +157,25 @@ func (c *connector) dial(d *dialing, s settings) {
 	}
 }
 
-// observe notes when the connection is lost and when it is back.
+// observe notes when the connection is lost and when it is back. A connection that is made anew
+// within a moment counts too: etcd's data may have been replaced behind it.
 func (c *connector) observe(l *link) {
 	conn := l.ActiveConnection()
-	ready := false
+	wasReady := false
 	for {
 		state := conn.GetState()
 		switch {
 		case state == connectivity.Ready:
-			ready = true
-			if l.down.Swap(0) != 0 {
+			wasDown := l.down.Swap(0) != 0
+			if wasDown {
 				c.log().infof("connected to etcd again")
+			}
+			if wasDown || wasReady {
 				c.reconnected()
 			}
+			wasReady = true
 		case state == connectivity.TransientFailure && l.down.CompareAndSwap(0, time.Now().UnixNano()):
-			if ready {
+			if wasReady {
 				c.log().warnf("lost the connection to etcd; look-ups are served from the last view")
 			} else {
 				c.log().warnf("can't connect to etcd at %v", l.Endpoints())
@@ -239,8 +239,10 @@ func watchError(response clientv3.WatchResponse, ok bool) error {
 // Connection parameters of the etcd client; the measurements behind them are in docs/design.md.
 const (
 	// dialTimeout also bounds the first answer to a keepalive (client/v3 lease.go, NewLease).
-	dialTimeout          = 5 * time.Second
-	dialKeepAliveTime    = 10 * time.Second // etcd's server refuses less than 5 s
+	dialTimeout = 5 * time.Second
+	// With one that dies without a word, and the next one too, these come to 14 s. etcd's server
+	// refuses less than 5 s.
+	dialKeepAliveTime    = 8 * time.Second
 	dialKeepAliveTimeout = 3 * time.Second
 )
 
@@ -305,7 +307,9 @@ func callWhole[T any](ctx context.Context, c *connector, request func(context.Co
 	})
 }
 
+// try requires a leader, because a member without one keeps a request until its deadline.
 func try[T any](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
+	ctx = clientv3.WithRequireLeader(ctx)
 	for {
 		l, err := c.link(ctx)
 		if err == nil {
@@ -316,7 +320,7 @@ func try[T any](ctx context.Context, c *connector, request func(context.Context,
 			if l.ctx.Err() != nil && ctx.Err() == nil && c.ctx.Err() == nil {
 				continue
 			}
-			err = l.explain(err)
+			err = c.explain(ctx, l, err)
 		}
 		if errors.Is(err, errReplaced) && ctx.Err() == nil {
 			continue
@@ -327,31 +331,6 @@ func try[T any](ctx context.Context, c *connector, request func(context.Context,
 		var none T
 		return none, err
 	}
-}
-
-// explain says why a request got no answer in time: the etcd client waits for a connection
-// and hides what is wrong with it, and a request that doesn't wait tells.
-func (l *link) explain(err error) error {
-	if !errors.Is(err, context.DeadlineExceeded) {
-		return err
-	}
-	conn := l.ActiveConnection()
-	conn.ResetConnectBackoff()
-	ctx, cancel := context.WithTimeout(l.ctx, 50*time.Millisecond)
-	defer cancel()
-	_, cause := pb.NewKVClient(conn).Range(ctx, &pb.RangeRequest{Key: []byte{0}}, grpc.WaitForReady(false))
-	if status.Code(cause) != codes.Unavailable {
-		return err
-	}
-	return fmt.Errorf("%w: %s", err, status.Convert(cause).Message())
-}
-
-// explain is the current client's.
-func (c *connector) explain(err error) error {
-	if l, _ := c.peek(); l != nil {
-		return l.explain(err)
-	}
-	return err
 }
 
 // transient reports whether an error says more about etcd's state than about the request.

@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"os"
 	"slices"
@@ -10,7 +9,6 @@ import (
 
 	"go-micro.dev/v4/logger"
 	"go-micro.dev/v4/registry"
-	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 )
@@ -63,6 +61,9 @@ func readEnvironment() environment {
 
 // newConfig validates options together and completes them from the environment.
 func newConfig(o registry.Options, env environment) (*config, error) {
+	if _, ok := option[bool](o, nilOptionKey{}); ok {
+		return nil, fmt.Errorf("%w: an option is nil", ErrOption)
+	}
 	if o.Timeout < 0 {
 		return nil, fmt.Errorf("%w: timeout %s is negative", ErrOption, o.Timeout)
 	}
@@ -90,7 +91,13 @@ func newConfig(o registry.Options, env environment) (*config, error) {
 // go-micro's --registry_address arrives.
 func apply(before registry.Options, opts []registry.Option) registry.Options {
 	fresh, after := *registry.NewOptions(), before
+	if _, before := option[bool](after, nilOptionKey{}); before {
+		with(nilOptionKey{}, nil)(&after)
+	}
 	for _, o := range opts {
+		if o == nil {
+			o = with(nilOptionKey{}, true)
+		}
 		o(&fresh)
 		o(&after)
 	}
@@ -113,6 +120,9 @@ func checkClient(client *clientv3.Client, o registry.Options) error {
 	if client == nil {
 		return fmt.Errorf("%w: Client(nil)", ErrOption)
 	}
+	if client.ActiveConnection() == nil {
+		return fmt.Errorf("%w: Client was given one that clientv3.New didn't make", ErrOption)
+	}
 	for _, key := range []any{authKey{}, logConfigKey{}, tlsFilesKey{}} {
 		if o.Context.Value(key) != nil {
 			return fmt.Errorf("%w: Client excludes Auth, LogConfig and TLSFiles", ErrOption)
@@ -120,6 +130,26 @@ func checkClient(client *clientv3.Client, o registry.Options) error {
 	}
 	if len(o.Addrs) > 0 || o.Secure || o.TLSConfig != nil {
 		return fmt.Errorf("%w: Client excludes Addrs, Secure and TLSConfig", ErrOption)
+	}
+	return nil
+}
+
+// checkLogConfig finds out whether a logger can be made, without leaving any file open.
+func checkLogConfig(config *zap.Config) error {
+	if config == nil {
+		return nil
+	}
+	silent := *config
+	silent.OutputPaths, silent.ErrorOutputPaths = nil, nil
+	if _, err := silent.Build(); err != nil {
+		return fmt.Errorf("%w: LogConfig: %w", ErrOption, err)
+	}
+	for _, paths := range [][]string{config.OutputPaths, config.ErrorOutputPaths} {
+		_, release, err := zap.Open(paths...)
+		if err != nil {
+			return fmt.Errorf("%w: LogConfig: %w", ErrOption, err)
+		}
+		release()
 	}
 	return nil
 }
@@ -139,92 +169,51 @@ func newSettings(o registry.Options, env environment) (settings, error) {
 		return s, fmt.Errorf("%w: Auth needs a user name and a password", ErrOption)
 	}
 	s.logConfig, _ = option[*zap.Config](o, logConfigKey{})
-	if err := s.setTLS(o, env); err != nil {
+	if err := checkLogConfig(s.logConfig); err != nil {
 		return s, err
 	}
-	err := s.setEndpoints(o, env)
+	err := s.setConnection(o, env)
 	return s, err
 }
 
-func (s *settings) setTLS(o registry.Options, env environment) error {
+// setConnection completes addresses and TLS, which depend on each other. An address with https
+// turns TLS on; one with http turns off what only the environment's certificates ask for.
+func (s *settings) setConnection(o registry.Options, env environment) error {
 	files, explicit := option[tlsFiles](o, tlsFilesKey{})
 	if explicit && o.TLSConfig != nil {
 		return fmt.Errorf("%w: TLSFiles and TLSConfig exclude each other", ErrOption)
 	}
-	if !explicit {
+	if !explicit && o.TLSConfig == nil {
 		files = env.tlsFiles
 	}
-	switch {
-	case o.TLSConfig != nil:
-		s.tls = o.TLSConfig.Clone()
-	case explicit || files != tlsFiles{}:
-		config, err := files.config()
-		if err != nil {
-			return err
-		}
-		s.tls, s.tlsFiles = config, files
-	}
-	return nil
-}
-
-func verifyingTLS() *tls.Config { return &tls.Config{MinVersion: tls.VersionTLS12} }
-
-// setEndpoints completes the addresses. An address with https turns TLS on; one with http
-// turns off the TLS that only the environment's certificates ask for.
-func (s *settings) setEndpoints(o registry.Options, env environment) error {
-	list := o.Addrs
-	if len(list) == 0 && env.addresses != "" {
-		list = []string{env.addresses}
-	}
-	if len(list) == 0 {
-		list = []string{defaultAddress}
-	}
-	addresses, err := parseAddresses(list)
+	addresses, err := findAddresses(o, env)
 	if err != nil {
 		return err
 	}
-	_, files := option[tlsFiles](o, tlsFilesKey{})
-	asked := o.Secure || o.TLSConfig != nil || files
 	fallback := "http"
-	if s.tls != nil {
+	if files != (tlsFiles{}) {
 		fallback = "https"
 	}
-	eps, scheme, err := endpoints(addresses, asked, fallback)
-	if err != nil {
-		return err
-	}
-	s.endpoints = eps
+	var scheme string
+	s.endpoints, scheme, err = endpoints(addresses, o.Secure || o.TLSConfig != nil || explicit, fallback)
 	switch {
-	case scheme == "http":
-		s.tls, s.tlsFiles = nil, tlsFiles{}
-	case s.tls == nil:
-		s.tls = verifyingTLS()
+	case err != nil || scheme == "http":
+	case o.TLSConfig != nil:
+		s.tls = o.TLSConfig.Clone()
+	default:
+		s.tlsFiles = files
+		s.tls, err = files.config(hosts(addresses))
 	}
-	return nil
+	return err
 }
 
-type tlsFiles struct{ ca, cert, key string }
-
-// config reads the files once, so that a bad one is an error now and not at the first handshake.
-func (f tlsFiles) config() (*tls.Config, error) {
-	if (f.cert == "") != (f.key == "") {
-		return nil, fmt.Errorf("%w: certificate %q and key %q belong together", ErrTLS, f.cert, f.key)
+// findAddresses returns those of the options, the environment, or the default one.
+func findAddresses(o registry.Options, env environment) ([]address, error) {
+	switch {
+	case len(o.Addrs) > 0:
+		return parseAddresses(o.Addrs)
+	case env.addresses != "":
+		return parseAddresses([]string{env.addresses})
 	}
-	for _, name := range []string{f.ca, f.cert, f.key} {
-		if name == "" {
-			continue
-		}
-		if _, err := os.ReadFile(name); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrTLS, err)
-		}
-	}
-	info := transport.TLSInfo{TrustedCAFile: f.ca, CertFile: f.cert, KeyFile: f.key}
-	config, err := info.ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("%w: CA %q, certificate %q, key %q: %w", ErrTLS, f.ca, f.cert, f.key, err)
-	}
-	if f.ca != "" && config.RootCAs.Equal(x509.NewCertPool()) {
-		return nil, fmt.Errorf("%w: %q holds no certificate", ErrTLS, f.ca)
-	}
-	return config, nil
+	return parseAddresses([]string{defaultAddress})
 }

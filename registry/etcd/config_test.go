@@ -69,9 +69,8 @@ func TestTheEnvironmentStandsInForMissingOptions(t *testing.T) {
 	s = settingsOf(t)
 	require.Equal(t, []string{"https://a:2379", "https://b:1", "https://[::1]:2379"}, s.endpoints)
 	require.Equal(t, tlsFiles{ca, cert, key}, s.tlsFiles)
-	require.NotNil(t, s.tls.RootCAs)
+	require.NotNil(t, s.tls.VerifyConnection)
 	require.NotNil(t, s.tls.GetClientCertificate)
-	require.False(t, s.tls.InsecureSkipVerify)
 }
 
 func TestTheEnvironmentIsReadOnce(t *testing.T) {
@@ -133,6 +132,8 @@ func TestAPlainAddressIsNotOverruledByTheEnvironmentsCertificates(t *testing.T) 
 	clearEnvironment(t)
 	ca, _ := makeCertificate(t)
 	t.Setenv("ETCD_CACERT", ca)
+	require.Equal(t, settings{endpoints: []string{"http://h:2379"}}, settingsOf(t, registry.Addrs("http://h")))
+	t.Setenv("ETCD_CACERT", "/no/such/ca")
 	require.Equal(t, settings{endpoints: []string{"http://h:2379"}}, settingsOf(t, registry.Addrs("http://h")))
 }
 
@@ -200,21 +201,6 @@ func TestTLSFilesAreValidated(t *testing.T) {
 	}
 }
 
-func TestClientCertificatesAreReadAgainAtEveryHandshake(t *testing.T) {
-	clearEnvironment(t)
-	cert, key := makeCertificate(t)
-	s := settingsOf(t, TLSFiles("", cert, key))
-	before, err := s.tls.GetClientCertificate(nil)
-	require.NoError(t, err)
-
-	newCert, newKey := makeCertificate(t)
-	copyFile(t, newCert, cert)
-	copyFile(t, newKey, key)
-	after, err := s.tls.GetClientCertificate(nil)
-	require.NoError(t, err)
-	require.NotEqual(t, before.Certificate, after.Certificate)
-}
-
 func TestImpossibleOptionsAreErrors(t *testing.T) {
 	clearEnvironment(t)
 	client := newClient(t)
@@ -226,6 +212,9 @@ func TestImpossibleOptionsAreErrors(t *testing.T) {
 		"empty prefix":           {Prefix("")},
 		"prefix of slashes":      {Prefix("///")},
 		"no client":              {Client(nil)},
+		"zero client":            {Client(&clientv3.Client{})},
+		"nil option":             {registry.Timeout(time.Second), nil},
+		"LogConfig of nothing":   {LogConfig(&zap.Config{})},
 		"Client and Addrs":       {registry.Addrs("h"), Client(client)},
 		"Client and Secure":      {Client(client), registry.Secure(true)},
 		"Client and TLSConfig":   {Client(client), registry.TLSConfig(&tls.Config{MinVersion: tls.VersionTLS12})},

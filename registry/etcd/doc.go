@@ -6,7 +6,8 @@
 //		micro.Registry(etcd.NewRegistry()),
 //	)
 //
-// Importing it also makes it available as --registry=etcd or MICRO_REGISTRY=etcd.
+// Importing it also makes it available as --registry=etcd or MICRO_REGISTRY=etcd, and its
+// selector ([NewSelector]) as --selector=etcd or MICRO_SELECTOR=etcd.
 //
 // # Promises
 //

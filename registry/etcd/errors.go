@@ -46,10 +46,13 @@ var (
 
 // tooLarge turns the ways in which etcd and gRPC refuse a big request into ErrTooLarge.
 func tooLarge(err error, size int) error {
-	refused := errors.Is(err, rpctypes.ErrRequestTooLarge) ||
-		status.Code(err) == codes.ResourceExhausted && !errors.Is(err, rpctypes.ErrNoSpace) && !errors.Is(err, rpctypes.ErrTooManyRequests)
-	if !refused {
+	if !isTooLarge(err) {
 		return err
 	}
 	return fmt.Errorf("%w: %d bytes: %w", ErrTooLarge, size, err)
+}
+
+func isTooLarge(err error) bool {
+	return errors.Is(err, rpctypes.ErrRequestTooLarge) ||
+		status.Code(err) == codes.ResourceExhausted && !errors.Is(err, rpctypes.ErrNoSpace) && !errors.Is(err, rpctypes.ErrTooManyRequests)
 }

@@ -53,7 +53,7 @@ const handoverTime = 10 * time.Second
 // cluster, what we have at the old one is removed as far as that answers.
 func (r *Registry) clearOut(old *link, left []belonging) {
 	defer func() { _ = old.close() }()
-	was := old.cluster.Load()
+	was := old.history.cluster.Load()
 	if len(left) == 0 || was == 0 {
 		return
 	}
@@ -63,7 +63,12 @@ func (r *Registry) clearOut(old *link, left []belonging) {
 	if err != nil || answer.Header.ClusterId == was {
 		return
 	}
+	done := make(map[clientv3.LeaseID]bool)
 	for _, b := range left {
+		if done[b.lease] {
+			continue
+		}
+		done[b.lease] = b.lease != clientv3.NoLease
 		if err := b.remove(ctx, old); err != nil {
 			r.log().warnf("can't remove %s from the etcd used before: %v", b.key, err)
 		}

@@ -98,8 +98,10 @@ func TestCheckServiceNamesTheCulprit(t *testing.T) {
 }
 
 func FuzzKey(f *testing.F) {
-	for _, s := range [][2]string{{"greeter", "1"}, {"a/b", "c/d"}, {"..", ".."}, {"", ""}, {"/", "/"}, {"\xff", "\xff"}} {
-		f.Add(s[0], s[1], "/x")
+	for _, s := range [][2]string{{"greeter", "1"}, {"a/b", "c/d"}, {"..", ".."}, {"", ""}, {"/", "/"}, {"\xff", "\xff"}, {"a-b", "/"}, {"\x00", "\x1b[31m"}, {".", "a"}, {"größe", "ü\u2028"}, {strings.Repeat("a/", 500), "//"}} {
+		for _, prefix := range []string{"/x", "", "//", "x", "/micro/registry/", "\xff/", "/a/../b"} {
+			f.Add(s[0], s[1], prefix)
+		}
 	}
 	f.Fuzz(func(t *testing.T, service, id, prefix string) {
 		keys, err := newKeyspace(prefix)

@@ -68,7 +68,7 @@ func get(ctx context.Context, c *connector, timeout time.Duration, key string, o
 	return call(ctx, c, func(ctx context.Context, l *link) (*clientv3.GetResponse, error) {
 		answer, err := l.Get(ctx, key, opts...)
 		if err == nil {
-			l.saw(answer.Header)
+			l.history.saw(answer.Header)
 		}
 		return answer, err
 	})

@@ -6,8 +6,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-// ofImports are the goroutines that importing go-micro starts.
+// ofImports are the goroutines that importing go-micro starts, and that of its memory registry, which can't be closed.
 var ofImports = []goleak.Option{
+	goleak.IgnoreAnyFunction("go-micro.dev/v4/registry.(*memRegistry).ttlPrune"),
 	goleak.IgnoreTopFunction("github.com/patrickmn/go-cache.(*janitor).Run"),
 	goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run"),
 	goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run.func2"),

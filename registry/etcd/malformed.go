@@ -1,6 +1,9 @@
 package etcd
 
-import "sync"
+import (
+	"hash/maphash"
+	"sync"
+)
 
 // malformed counts the stored values that are no records, and logs each of them once.
 type malformed struct {
@@ -8,7 +11,8 @@ type malformed struct {
 
 	mu    sync.Mutex
 	count uint64
-	keys  map[string]bool // logged ones
+	seed  maphash.Seed
+	keys  map[uint64]bool // hashes of logged ones, because a key may be as long as etcd takes
 }
 
 // maxMalformed bounds the keys that are logged one by one.
@@ -18,13 +22,14 @@ func (m *malformed) note(key string, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.count++
-	if m.keys[key] || len(m.keys) >= maxMalformed {
+	if m.keys == nil {
+		m.seed, m.keys = maphash.MakeSeed(), make(map[uint64]bool)
+	}
+	hash := maphash.String(m.seed, key)
+	if m.keys[hash] || len(m.keys) >= maxMalformed {
 		return
 	}
-	if m.keys == nil {
-		m.keys = make(map[string]bool)
-	}
-	m.keys[key] = true
+	m.keys[hash] = true
 	m.log().warnf("skipping %.300q: %.300v", key, err.Error())
 	if len(m.keys) == maxMalformed {
 		m.log().warnf("that was malformed record number %d; Status goes on counting them", maxMalformed)

@@ -20,12 +20,16 @@ import (
 type mirror struct {
 	mirrors *mirrors
 	prefix  string
+	ctx     context.Context // ends when the mirrors drop it
 	end     context.CancelFunc
 	ready   chan struct{} // closed after the first list
 
 	views sync.Map    // service name → *catalogue.Snapshot, until it changes
 	used  atomic.Bool // looked at since the last sweep
-	idle  int         // sweeps since it was; under mirrors.mu
+
+	graceEnded atomic.Int64 // how often a loss was forgotten before its time
+
+	idle int // sweeps since it was; under mirrors.mu
 
 	waiters int      // calls that wait for ready; under mirrors.mu
 	names   []string // under which mirrors.byName knows it; under mirrors.mu
@@ -38,11 +42,13 @@ type mirror struct {
 	dropped   bool            // the mirrors have ended it
 	seeded    map[string]bool // directories whose records came from another mirror that was looked at
 	history   backlog         // what happened in the last minute since looked, for watchers to come
+	losses    losses          // what went lately, for selectors with a grace
 	cluster   uint64
 	applied   int64            // all that etcd did up to here is in the catalogue
 	newest    int64            // the newest revision in it, our own writes included
 	deleted   map[string]int64 // our own deletes that etcd hasn't echoed yet, by key
 	junk      int              // keys that are no records
+	rewritten bool             // etcd's history may be another one since the last list
 	broken    error            // why it doesn't follow at the moment
 	since     time.Time        // of broken
 	failed    chan struct{}    // closed and renewed when broken changes
@@ -61,6 +67,7 @@ func newMirror(ms *mirrors, prefix string) *mirror {
 		catalogue: catalogue.New(),
 		decoder:   newDecoder(ms.keys),
 		watchers:  make(map[*watcher]struct{}),
+		losses:    make(losses),
 		deleted:   make(map[string]int64),
 		failed:    make(chan struct{}),
 		doubted:   make(chan struct{}, 1),
@@ -87,6 +94,7 @@ func (m *mirror) forgetHistory() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.history.dropBefore(time.Now().Add(-replayTime))
+	m.losses.sweep(time.Duration(m.mirrors.grace.Load()))
 }
 
 func (m *mirror) isReady() bool {
@@ -106,6 +114,14 @@ func (m *mirror) doubt() {
 	}
 }
 
+// rewrite makes the mirror list again what may be another history.
+func (m *mirror) rewrite() {
+	m.mu.Lock()
+	m.rewritten = m.isReady()
+	m.mu.Unlock()
+	m.doubt()
+}
+
 // run follows until ctx ends, or until the mirrors don't want it after its first list.
 func (m *mirror) run(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; {
@@ -117,6 +133,9 @@ func (m *mirror) run(ctx context.Context) {
 			continue
 		case time.Since(began) > steadyTime:
 			failures = 0
+		}
+		if ctx.Err() != nil {
+			return
 		}
 		failures++
 		m.breakOff(err)
@@ -226,7 +245,8 @@ func (m *mirror) await(ctx context.Context) error {
 			return nil
 		case <-failed:
 		case <-ctx.Done():
-			return m.mirrors.connector.explain(context.Cause(ctx))
+			l, _ := m.mirrors.connector.peek()
+			return m.mirrors.connector.explain(ctx, l, context.Cause(ctx))
 		}
 	}
 }
@@ -323,6 +343,7 @@ func (m *mirror) note(changes []catalogue.Change) {
 		m.views.Delete(c.Record.Name)
 		m.newest = max(m.newest, c.Record.Revision)
 	}
+	m.losses.note(changes, m.catalogue, m.mirrors.grace.Load())
 }
 
 // remember keeps changes for watchers to come, if there was a look-up that they follow.

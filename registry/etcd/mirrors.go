@@ -24,6 +24,7 @@ type mirrors struct {
 	log       func() log
 	malformed *malformed
 
+	grace   mark     // the longest that a selector grants to lost nodes, in nanoseconds
 	exposed mark     // the newest revision that a look-up has shown
 	shown   sync.Map // prefixes of which a look-up has shown the view, as long as they are followed
 
@@ -55,18 +56,18 @@ func (ms *mirrors) known(name string) (*catalogue.Snapshot, bool) {
 	return m.(*mirror).view(name), true
 }
 
-// lookup returns the service as it is known, or nil, and follows it from then on.
-func (ms *mirrors) lookup(ctx context.Context, name string) (*catalogue.Snapshot, error) {
+// lookup returns the service as it is known, or nil, and the mirror that follows it from then on.
+func (ms *mirrors) lookup(ctx context.Context, name string) (*catalogue.Snapshot, *mirror, error) {
 	m := ms.borrow(name)
 	defer ms.giveBack(m)
 	if err := m.await(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	view := m.view(name)
 	if view != nil {
 		ms.alias(name, m)
 	}
-	return view, nil
+	return view, m, nil
 }
 
 // borrow returns the mirror to look a service up in, which stays until it is given back.
@@ -144,8 +145,9 @@ func (ms *mirrors) alias(name string, m *mirror) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	if ms.byPrefix[m.prefix] == m {
-		m.names = append(m.names, name)
-		ms.byName.Store(name, m)
+		if known, _ := ms.byName.Swap(name, m); known != m {
+			m.names = append(m.names, name)
+		}
 	}
 }
 
@@ -179,10 +181,9 @@ func (ms *mirrors) start(prefix string) *mirror {
 }
 
 func (ms *mirrors) run(m *mirror) {
-	var ctx context.Context
-	ctx, m.end = context.WithCancel(ms.ctx)
+	m.ctx, m.end = context.WithCancel(ms.ctx)
 	ms.byPrefix[m.prefix] = m
-	ms.connector.group.run(func() { m.run(ctx) })
+	ms.connector.group.run(func() { m.run(m.ctx) })
 	if !ms.sweeping {
 		ms.sweeping = true
 		ms.connector.group.run(ms.sweepLoop)

@@ -15,6 +15,8 @@ type (
 	prefixKey       struct{}
 	tlsFilesKey     struct{}
 	linearizableKey struct{}
+	sharedLeaseKey  struct{}
+	nilOptionKey    struct{}
 )
 
 type credentials struct{ username, password string }
@@ -26,7 +28,8 @@ func Auth(username, password string) registry.Option {
 }
 
 // LogConfig lets the etcd client log with its own zap logger. By default the etcd client
-// doesn't log: the registry itself reports what matters through registry.Logger.
+// doesn't log: the registry itself reports what matters through registry.Logger. A config that
+// no logger can be made of is an error of New and Init. nil means the default.
 func LogConfig(config *zap.Config) registry.Option {
 	return with(logConfigKey{}, config)
 }
@@ -49,13 +52,35 @@ func Prefix(prefix string) registry.Option {
 
 // TLSFiles turns TLS on with PEM files: the CA that signed the server's certificate, and
 // the client's certificate and key. An empty caFile means the system's roots; certFile and
-// keyFile belong together and may both be empty. The client's certificate and key are
-// read again at every handshake. The environment's ETCD_CACERT, ETCD_CERT and ETCD_KEY do the same.
+// keyFile belong together and may both be empty. With IP addresses for endpoints, a server's
+// certificate may be for any of them. It excludes registry.TLSConfig and http:// addresses. The files are read again at every handshake, so
+// that they can be renewed without a restart; while a new one is incomplete, what was read before
+// goes on. The environment's ETCD_CACERT, ETCD_CERT and ETCD_KEY do the same.
 func TLSFiles(caFile, certFile, keyFile string) registry.Option {
 	return with(tlsFilesKey{}, tlsFiles{caFile, certFile, keyFile})
 }
 
-// Linearizable makes this one GetService ask etcd's leader instead of the local view.
+// SharedLease makes this registry's records hang on few leases, one for up to 512 records of a
+// TTL, and writes records that are registered at one time in common transactions: for processes
+// with hundreds of nodes, which otherwise cost etcd one keepalive and one proposal each.
+//
+// It is off by default because what happens to several records in one revision of etcd, a
+// lost lease or a common transaction, reaches the official plugin's watchers only in part: they look at the
+// first event of each revision (go-micro/plugins/v4/registry/etcd watcher.go, Next). Use it where
+// all consumers use this registry. Init may turn it on, and nothing turns it off; records that
+// are there already stay on their leases. A lease that a write went unanswered on is kept up to 15 s
+// after the last of its records was deregistered, or until Close.
+func SharedLease() registry.Option {
+	return with(sharedLeaseKey{}, true)
+}
+
+func isShared(o registry.Options) bool {
+	shared, _ := option[bool](o, sharedLeaseKey{})
+	return shared
+}
+
+// Linearizable makes this one GetService ask etcd's leader instead of the local view: it costs a
+// round trip, and fails while etcd is away.
 func Linearizable() registry.GetOption {
 	return func(o *registry.GetOptions) {
 		if o.Context == nil {

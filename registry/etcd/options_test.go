@@ -115,9 +115,19 @@ func TestABadLogConfigIsAnError(t *testing.T) {
 	clearEnvironment(t)
 	config := zap.NewProductionConfig()
 	config.OutputPaths = []string{"/no/such/directory/etcd.log"}
-	_, err := settingsOf(t, LogConfig(&config)).dial(t.Context())
+	_, err := New(LogConfig(&config))
 	require.ErrorIs(t, err, ErrOption)
 	require.ErrorContains(t, err, "/no/such/directory")
+}
+
+func TestANilOptionIsAnErrorUntilInitMendsIt(t *testing.T) {
+	clearEnvironment(t)
+	r := newRegistry([]registry.Option{nil, registry.Addrs("h")})
+	_, err := r.ListServices()
+	require.ErrorIs(t, err, ErrOption)
+	require.ErrorIs(t, r.Init(nil), ErrOption)
+	require.NoError(t, r.Init())
+	require.Equal(t, []string{"http://h:2379"}, r.Status().Endpoints)
 }
 
 func TestClientIsUsedAndNeverClosed(t *testing.T) {

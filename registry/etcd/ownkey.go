@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -26,71 +27,76 @@ func (g *registration) put(w *wish) clientv3.Op {
 
 // take writes the record whoever has the key: for a wish that is new.
 func (g *registration) take(ctx context.Context, w *wish) error {
-	answer, err := g.write(ctx, w, func(t clientv3.Txn) clientv3.Txn { return t.Then(g.put(w)) })
+	answer, err := g.write(ctx, w)
 	if err != nil {
 		return err
 	}
-	g.wrote(w, answer.Header.Revision)
+	g.wrote(w, answer.revision)
 	return nil
 }
 
-// restore writes the record unless somebody else has the key.
+// restore writes the record unless it is there, or somebody else has the key.
 func (g *registration) restore(ctx context.Context, w *wish) error {
-	guard := clientv3.Compare(clientv3.CreateRevision(g.key), "=", 0)
 	for {
-		answer, err := g.write(ctx, w, func(t clientv3.Txn) clientv3.Txn {
-			return t.If(guard).Then(g.put(w)).Else(clientv3.OpGet(g.key))
-		})
+		answer, err := get(ctx, g.registrar.connector, g.registrar.timeout(), g.key)
 		if err != nil {
 			return err
 		}
-		if answer.Succeeded {
-			g.wrote(w, answer.Header.Revision)
+		guard := clientv3.Compare(clientv3.CreateRevision(g.key), "=", 0)
+		for _, kv := range answer.Kvs {
+			if h := g.classify(kv, w); h != unknown {
+				g.found(h, kv.ModRevision)
+				g.from = answer.Header.Revision + 1
+				return nil
+			}
+			guard = clientv3.Compare(clientv3.ModRevision(g.key), "=", kv.ModRevision)
+		}
+		put, err := g.write(ctx, w, guard)
+		if err != nil {
+			return err
+		}
+		if put.ok {
+			g.wrote(w, put.revision)
 			return nil
 		}
-		kvs := answer.Responses[0].GetResponseRange().Kvs
-		if len(kvs) == 0 {
-			guard = clientv3.Compare(clientv3.CreateRevision(g.key), "=", 0)
-			continue
-		}
-		if h := g.classify(kvs[0], w); h != unknown {
-			g.found(h, answer.Header.Revision)
-			g.follow(answer.Header.Revision + 1)
-			return nil
-		}
-		guard = clientv3.Compare(clientv3.ModRevision(g.key), "=", kvs[0].ModRevision)
 	}
 }
 
-func (g *registration) txn(ctx context.Context, build func(clientv3.Txn) clientv3.Txn) (*clientv3.TxnResponse, error) {
-	return callWhole(ctx, g.registrar.connector, func(ctx context.Context, l *link) (*clientv3.TxnResponse, error) {
-		answer, err := build(l.Txn(ctx)).Commit()
-		if err == nil {
-			l.saw(answer.Header)
-		}
-		return answer, err
-	})
-}
-
-// write does a transaction that may put the wish's value.
-func (g *registration) write(ctx context.Context, w *wish, build func(clientv3.Txn) clientv3.Txn) (*clientv3.TxnResponse, error) {
-	g.written = w.value
-	answer, err := g.txn(ctx, build)
+// write puts the wish's value if the guard holds.
+func (g *registration) write(ctx context.Context, w *wish, guard ...clientv3.Cmp) (written, error) {
+	g.remember(w.value)
+	answer, sent, err := g.registrar.commit(ctx, &parcel{guard: guard, op: g.put(w)})
 	if err == nil {
 		return answer, nil
 	}
-	if w.seconds == 0 && !answered(err) {
-		g.bare, g.inFlight = true, time.Now()
+	if sent && !answered(err) && (g.session == nil || g.session.shared) {
+		g.bare, g.inFlight = g.bare || g.session == nil, time.Now()
 	}
-	return nil, tooLarge(err, len(w.value))
+	return written{}, tooLarge(err, len(w.value))
+}
+
+// maxPuts bounds how many values are remembered as ours. Without a lease there is nothing else to
+// tell them by, and a put may land late, or come back with a snapshot.
+const maxPuts = 8
+
+func (g *registration) remember(value []byte) {
+	g.puts = slices.DeleteFunc(g.puts, func(put []byte) bool { return bytes.Equal(put, value) })
+	if len(g.puts) == maxPuts {
+		g.puts = g.puts[1:]
+	}
+	g.puts = append(g.puts, value)
+}
+
+func (g *registration) mayHavePut(value []byte) bool {
+	return slices.ContainsFunc(g.puts, func(put []byte) bool { return bytes.Equal(put, value) })
 }
 
 // wrote takes note of a put that etcd has acknowledged.
 func (g *registration) wrote(w *wish, revision int64) {
 	g.bare = g.bare || w.seconds == 0
 	g.found(ours, revision)
+	g.from = revision + 1
 	g.registrar.wrote(g.key, revision, w.value)
-	g.follow(revision + 1)
 }
 
 // classify says whose a value at our key is; unknown stands for one that we may overwrite:
@@ -100,11 +106,11 @@ func (g *registration) classify(kv *mvccpb.KeyValue, w *wish) holder {
 	switch {
 	case bytes.Equal(kv.Value, w.value) && lease == g.leaseID():
 		return ours
-	case g.granted(lease):
+	case g.registrar.leases.isOurs(lease):
 		return unknown
 	case lease != clientv3.NoLease:
 		return foreign
-	case bytes.Equal(kv.Value, w.value) || bytes.Equal(kv.Value, g.written):
+	case bytes.Equal(kv.Value, w.value) || g.mayHavePut(kv.Value):
 		return unknown
 	}
 	if _, err := g.decoder.decode(string(kv.Key), kv.ModRevision, kv.Value); err != nil {
@@ -113,19 +119,7 @@ func (g *registration) classify(kv *mvccpb.KeyValue, w *wish) holder {
 	return foreign
 }
 
-func (g *registration) granted(id clientv3.LeaseID) bool {
-	if id == clientv3.NoLease {
-		return false
-	}
-	for _, s := range g.retired {
-		if s.id == id {
-			return true
-		}
-	}
-	return id == g.leaseID()
-}
-
-// remove deletes what is ours at the key, and the leases that it may hang on.
+// remove deletes what is ours at the key, and gives back the leases that it may hang on.
 func (g *registration) remove(ctx context.Context) error {
 	g.unfollow()
 	if g.session != nil {
@@ -133,46 +127,61 @@ func (g *registration) remove(ctx context.Context) error {
 		g.session = nil
 	}
 	for _, s := range g.retired {
-		s.end()
+		g.registrar.leases.stopRenewing(s)
 	}
 	var errs []error
 	for _, s := range g.retired {
-		errs = append(errs, g.erase(ctx, clientv3.Compare(clientv3.LeaseValue(g.key), "=", s.id)))
+		errs = append(errs, g.registrar.erase(ctx, g.key, clientv3.Compare(clientv3.LeaseValue(g.key), "=", s.id)))
+	}
+	if len(errs) == 0 && len(g.puts) > 0 {
+		errs = append(errs, g.registrar.eraseFormer(ctx, g.key))
 	}
 	if g.bare {
-		errs = append(errs, g.erase(ctx, ownBare(g.key, string(g.written))...))
+		for _, value := range g.puts {
+			errs = append(errs, g.registrar.erase(ctx, g.key, ownBare(g.key, string(value))...))
+		}
+	}
+	if err := errors.Join(errs...); err != nil && g.shares() {
+		return err // others keep the lease alive, and with it our key
 	}
 	errs = append(errs, g.retire(ctx)) // also when erasing isn't permitted any more
 	return errors.Join(errs...)
 }
 
-// erase deletes the key if the guard holds.
-func (g *registration) erase(ctx context.Context, guard ...clientv3.Cmp) error {
-	answer, err := g.txn(ctx, func(t clientv3.Txn) clientv3.Txn {
-		return t.If(guard...).Then(clientv3.OpDelete(g.key))
-	})
-	if err != nil {
-		return err
-	}
-	if answer.Succeeded {
-		g.registrar.wrote(g.key, answer.Header.Revision, nil)
-	}
-	return nil
+// shares reports whether the key may hang on a lease that other keys keep alive.
+func (g *registration) shares() bool {
+	return slices.ContainsFunc(g.retired, func(s *session) bool { return s.shared })
 }
 
-// retire revokes the leases that the key no longer hangs on.
+// retire gives back the leases that the key no longer hangs on. Once none is left, nothing can
+// land any more that hangs on one.
 func (g *registration) retire(ctx context.Context) error {
 	for len(g.retired) > 0 {
-		if err := g.retired[0].revoke(ctx); err != nil {
+		released, err := g.registrar.leases.release(ctx, g.retired[0], g)
+		if !released {
 			return err
 		}
 		g.retired = g.retired[1:]
 	}
+	if g.session == nil && !g.bare {
+		g.inFlight = time.Time{}
+	}
 	return nil
 }
 
-// follow watches the key from a revision on, unless it is watched already.
-func (g *registration) follow(revision int64) {
+// enlist has the key watched along with others of its directory, if there are many, and if it
+// isn't watched already. That is done before a write, so that nothing after the write is missed.
+func (g *registration) enlist() {
+	if g.events != nil {
+		return
+	}
+	if events, leave, renew := g.registrar.sentries.enlist(g.key); events != nil {
+		g.events, g.unwatch, g.renewStream = events, leave, renew
+	}
+}
+
+// follow watches the key from what is known of it on, unless it is watched already.
+func (g *registration) follow() {
 	if g.events != nil {
 		return
 	}
@@ -184,7 +193,7 @@ func (g *registration) follow(revision int64) {
 	}
 	ctx, cancel := l.during(g.registrar.connector.ctx)
 	ctx, g.renewStream = g.registrar.connector.stream(ctx)
-	g.events = l.Watch(ctx, g.key, clientv3.WithRev(revision))
+	g.events = l.Watch(ctx, g.key, clientv3.WithRev(g.from))
 	g.unwatch = cancel
 }
 
@@ -194,20 +203,19 @@ func (g *registration) unfollow() {
 	g.events = nil
 }
 
-// observe takes in what happened to the key, and reports whether all is well nevertheless.
+// observe takes in what happened to the key, and reports whether there is nothing to repair.
 func (g *registration) observe(events []*clientv3.Event) (well bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	well = true
 	for _, e := range events {
 		if e.Kv.ModRevision <= g.revision {
 			continue
 		}
-		g.revision = e.Kv.ModRevision
-		if e.Type == clientv3.EventTypePut && g.classify(e.Kv, g.wish) == ours {
-			continue
+		h := unknown
+		if e.Type == clientv3.EventTypePut {
+			h = g.classify(e.Kv, g.wish)
 		}
-		g.holder, well = unknown, false
+		g.note(h, e.Kv.ModRevision)
 	}
-	return well
+	return g.holder != unknown
 }

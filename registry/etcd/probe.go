@@ -15,9 +15,6 @@ type probe struct {
 	registry *Registry
 	alarms   chan struct{} // somebody saw signs of another history
 	hurries  chan struct{} // the connection was lost and is back
-
-	next      int     // which of the targets comes next
-	suspected *mirror // whose count didn't agree last time
 }
 
 func newProbe(r *Registry) *probe {
@@ -40,7 +37,8 @@ func (p *probe) hurry() {
 	}
 }
 
-// Bounds of the time between two probes: four reads a minute at most.
+// Bounds of the time between two probes: four requests a minute at most, beside those after a
+// reconnect and those that ask again.
 const (
 	minProbe = 15 * time.Second
 	maxProbe = 20 * time.Second
@@ -55,7 +53,7 @@ func (p *probe) run(ctx context.Context) {
 		case <-p.hurries:
 			p.look(ctx)
 		case <-p.alarms:
-			p.registry.rewritten()
+			p.forget()
 		case <-ctx.Done():
 		}
 		timer.Stop()
@@ -65,80 +63,117 @@ func (p *probe) run(ctx context.Context) {
 	}
 }
 
-// look reads the number of keys of one directory that this registry uses: with least
-// privilege there may be no other that it may read.
+// look compares what the views and registrations know with what etcd has. Whatever differs may be
+// an event on its way, so etcd is asked again before that counts.
 func (p *probe) look(ctx context.Context) {
-	r := p.registry
-	m, prefix := p.target()
-	l, _ := r.connector.peek()
-	if prefix == "" || l == nil {
+	l, _ := p.registry.connector.peek()
+	before := p.sample()
+	if l == nil || before.empty() {
 		return
 	}
-	expected, applied := 0, int64(0)
-	if m != nil {
-		expected, applied = m.count()
-	}
-	cluster, revision, term := l.cluster.Load(), l.revision.Load(), l.term.Load()
-	answer, err := get(ctx, r.connector, r.timeout(), prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
-	if now, _ := r.connector.peek(); err != nil || now != l {
+	wrong, err := p.contradicts(ctx, l, before)
+	if err != nil || wrong.empty() {
 		return
 	}
-	h := answer.Header
-	if cluster != 0 && (h.ClusterId != cluster || h.Revision < revision || int64(h.RaftTerm) < term) { //nolint:gosec // terms are small
-		r.log().warnf("etcd's history has changed: revision %d after %d, term %d after %d; checking everything",
-			h.Revision, revision, h.RaftTerm, term)
-		l.revision.Store(h.Revision)
-		l.term.Store(int64(h.RaftTerm)) //nolint:gosec // terms are small
-		r.rewritten()
+	if !p.quiet(ctx) {
+		return
 	}
-	if m != nil {
-		p.compare(m, expected, applied, int(answer.Count))
+	wrong, err = p.contradicts(ctx, l, wrong.unmoved())
+	switch {
+	case err != nil:
+	case len(wrong.spots) > 0:
+		p.registry.log().warnf("etcd doesn't have %s as it was at revision %d; checking everything",
+			wrong.spots[0].key, wrong.spots[0].revision)
+		p.registry.rewritten()
+	case wrong.count != nil:
+		p.registry.log().infof("%s hasn't the %d keys that were seen; listing it again", wrong.count.mirror.prefix, wrong.count.keys)
+		wrong.count.mirror.doubt()
 	}
 }
 
-// compare makes a mirror list again when its number of keys was wrong twice in a row and
-// no event came in between.
-func (p *probe) compare(m *mirror, expected int, applied int64, actual int) {
-	now, after := m.count()
-	wrong := expected != actual && now == expected && after == applied
-	if wrong && p.suspected == m {
-		p.registry.log().infof("%s has %d keys instead of %d; listing it again", m.prefix, actual, expected)
-		m.doubt()
-		wrong = false
+// quiet waits for events on their way, and reports whether there was no alarm meanwhile.
+func (p *probe) quiet(ctx context.Context) bool {
+	timer := time.NewTimer(eventTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-p.alarms:
+		p.forget()
+	case <-ctx.Done():
 	}
-	p.suspected = nil
-	if wrong {
-		p.suspected = m
-	}
+	return false
 }
 
-// target returns what to ask for: each followed directory in turn, a suspected one again, or
-// else the directory of a registration.
-func (p *probe) target() (*mirror, string) {
-	var ready []*mirror
+// forget acts on an alarm: what was known of etcd's history is no measure any more.
+func (p *probe) forget() {
+	if l, _ := p.registry.connector.peek(); l != nil {
+		l.history.forget()
+	}
+	p.registry.rewritten()
+}
+
+// eventTime is how long an event may take to arrive after etcd has let it be read.
+const eventTime = 2 * time.Second
+
+// contradicts asks etcd about a sample, in one request, and returns the part of it that etcd says
+// otherwise. What the answer tells of etcd's history is acted upon at once.
+func (p *probe) contradicts(ctx context.Context, l *link, s sample) (wrong sample, err error) {
+	if s.empty() {
+		return s, nil
+	}
+	known := l.history.now()
+	answer, err := p.ask(ctx, s)
+	if now, _ := p.registry.connector.peek(); err == nil && now != l {
+		err = errReplaced
+	}
+	if err != nil {
+		return sample{}, err
+	}
+	if now := momentOf(answer.Header); l.history.contradicted(known, now) {
+		p.registry.log().warnf("etcd's history has changed: revision %d after %d, term %d after %d; checking everything",
+			now.revision, known.revision, now.term, known.term)
+		p.registry.rewritten()
+		return sample{}, nil
+	}
+	for i, spot := range s.spots {
+		kvs := answer.Responses[i].GetResponseRange().Kvs
+		if len(kvs) == 0 || kvs[0].ModRevision != spot.revision {
+			wrong.spots = append(wrong.spots, spot)
+		}
+	}
+	if s.count != nil && answer.Responses[len(s.spots)].GetResponseRange().Count != int64(s.count.keys) {
+		wrong.count = s.count
+	}
+	return wrong, nil
+}
+
+func (p *probe) ask(ctx context.Context, s sample) (*clientv3.TxnResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.registry.timeout())
+	defer cancel()
+	return call(ctx, p.registry.connector, func(ctx context.Context, l *link) (*clientv3.TxnResponse, error) {
+		return l.Txn(ctx).Then(s.reads()...).Commit()
+	})
+}
+
+// sample returns some of all the keys that are known, and the count of one of the views.
+func (p *probe) sample() sample {
+	var drawn draw
+	var following []*mirror
 	parts := p.registry.parts.Load()
 	for _, m := range parts.mirrors.all() {
-		if m.isReady() {
-			ready = append(ready, m)
-		}
-		if m == p.suspected {
-			return m, m.prefix
+		if m.isFollowing() {
+			following = append(following, m)
+			m.offer(&drawn)
 		}
 	}
-	if len(ready) > 0 {
-		p.next++
-		m := ready[p.next%len(ready)]
-		return m, m.prefix
+	for _, g := range parts.registrar.all() {
+		g.offer(&drawn)
 	}
-	if own := parts.registrar.all(); len(own) > 0 {
-		return nil, parts.config.keys.dirOf(own[0].key)
+	s := sample{spots: drawn.spots()}
+	if len(following) > 0 {
+		c := following[rand.N(len(following))].counted()
+		s.count = &c
 	}
-	return nil, ""
-}
-
-// count returns the number of keys that the mirror knows of, and the revision that this is from.
-func (m *mirror) count() (keys int, applied int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.catalogue.Len() + m.junk, m.applied
+	return s
 }

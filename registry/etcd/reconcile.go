@@ -11,33 +11,34 @@ import (
 // run is the registration's goroutine. It ends when nothing of ours is wished for and
 // nothing is there, or with ctx.
 func (g *registration) run(ctx context.Context) {
-	defer g.stop()
+	defer g.unfollow() // the session ends with ctx
 	for failures := 0; ; {
 		w := g.current()
 		err := g.reconcile(ctx, w, min(g.registrar.timeout(), firstTry<<min(failures, 8)))
 		if ctx.Err() != nil || g.settle(w, err) {
 			return
 		}
-		began := time.Now()
+		began, disturbed := time.Now(), false
 		if err == nil || !transient(err) {
-			err = g.rest(ctx)
+			disturbed, err = g.rest(ctx)
 		}
 		if time.Since(began) > steadyTime {
 			failures = 0
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			failures++
 			pause(ctx, backoff(failures, err), g.wake)
+		case disturbed:
+			failures = min(failures+1, maxPacing)
+			pause(ctx, backoff(failures, nil), g.wake)
 		}
 	}
 }
 
-func (g *registration) stop() {
-	g.unfollow()
-	if g.session != nil {
-		g.session.end()
-	}
-}
+// maxPacing bounds how much we slow down for somebody who keeps disturbing the key: at most 400 ms,
+// since the record must be back within a second each time.
+const maxPacing = 4
 
 // flightTime is how long a put without an answer may still land: etcd gives a request 5 s and
 // two election timeouts (server/v3 config, ReqTimeout).
@@ -45,7 +46,7 @@ const flightTime = 15 * time.Second
 
 // current returns the wish, once it has been seen to that it hasn't lapsed.
 func (g *registration) current() *wish {
-	if !g.inFlight.IsZero() && time.Since(g.inFlight) > flightTime {
+	if !g.inFlight.IsZero() && time.Since(g.inFlight) >= flightTime {
 		g.inFlight = time.Time{}
 	}
 	g.expire()
@@ -54,8 +55,9 @@ func (g *registration) current() *wish {
 	return g.wish
 }
 
-// rest waits for a reason to reconcile again. It returns an error when that is a watch that failed.
-func (g *registration) rest(ctx context.Context) error {
+// rest waits for a reason to reconcile again. One that etcd gave is a disturbance: whoever keeps
+// deleting the key mustn't make us write it without a pause. An error is that of a watch that failed.
+func (g *registration) rest(ctx context.Context) (disturbed bool, err error) {
 	var lost <-chan struct{}
 	if g.session != nil {
 		lost = g.session.lost
@@ -76,6 +78,7 @@ func (g *registration) rest(ctx context.Context) error {
 		case <-g.wake:
 		case <-lost:
 			g.distrust()
+			return true, nil
 		case <-lapsed:
 		case <-landed:
 		case response, ok := <-g.events:
@@ -83,13 +86,14 @@ func (g *registration) rest(ctx context.Context) error {
 				g.unfollow()
 				g.renewStream()
 				g.distrust()
-				return err
+				return false, err
 			}
-			if g.observe(response.Events) {
-				continue
+			if !g.observe(response.Events) {
+				return true, nil
 			}
+			continue
 		}
-		return nil
+		return false, nil
 	}
 }
 
@@ -117,6 +121,7 @@ func (g *registration) reconcile(ctx context.Context, w *wish, limit time.Durati
 		}
 		err = g.retire(ctx)
 		g.fulfilled(w)
+		g.follow()
 		return err
 	}
 }
@@ -125,7 +130,9 @@ func (g *registration) reconcile(ctx context.Context, w *wish, limit time.Durati
 func (g *registration) checkHistory() {
 	g.mu.Lock()
 	rewritten := g.rewritten
-	g.rewritten = false
+	if rewritten {
+		g.rewritten, g.revision = false, 0
+	}
 	g.mu.Unlock()
 	if !rewritten {
 		return
@@ -143,11 +150,12 @@ func (g *registration) fulfil(ctx context.Context, w *wish) error {
 	g.mu.Lock()
 	fresh, settled := g.applied != w, g.holder != unknown
 	g.mu.Unlock()
-	switch {
-	case fresh:
-		return g.take(ctx, w)
-	case settled && g.events != nil:
+	if !fresh && settled && g.events != nil {
 		return nil
+	}
+	g.enlist()
+	if fresh {
+		return g.take(ctx, w)
 	}
 	return g.restore(ctx, w)
 }
@@ -167,7 +175,7 @@ func (g *registration) ensureSession(ctx context.Context, w *wish) error {
 		}
 	}
 	if w.seconds > 0 {
-		s, err := grantSession(ctx, g.registrar.connector, w.seconds)
+		s, err := g.registrar.leases.take(ctx, w.seconds)
 		if err != nil {
 			return err
 		}
@@ -181,7 +189,7 @@ func (g *registration) ensureSession(ctx context.Context, w *wish) error {
 
 // forgetSession drops a session whose lease is gone, and with it what we know of the key.
 func (g *registration) forgetSession() {
-	g.session.end()
+	g.registrar.leases.leave(g.session)
 	g.session = nil
 	g.distrust()
 }

@@ -32,6 +32,7 @@ type decoder struct {
 	keys     keyspace
 	profiles map[string]*catalogue.Profile
 	metadata map[string]map[string]string
+	size     int // of the bytes that both know things by
 }
 
 func newDecoder(keys keyspace) *decoder {
@@ -42,20 +43,23 @@ func newDecoder(keys keyspace) *decoder {
 	}
 }
 
-// makeRoom forgets what was decoded before once that is too much; the records go on
-// sharing it among themselves.
-func (d *decoder) makeRoom() {
-	if len(d.profiles) >= maxShared || len(d.metadata) >= maxShared {
+// makeRoom sees to it that what is about to be kept has room, if need be by forgetting what was
+// kept before. The records go on sharing that among themselves.
+func (d *decoder) makeRoom(size int) {
+	if len(d.profiles) >= maxShared || len(d.metadata) >= maxShared || d.size+size > maxSharedTotal {
 		clear(d.profiles)
 		clear(d.metadata)
+		d.size = 0
 	}
+	d.size += size
 }
 
 // Bounds of what a decoder keeps: parts that are huge, or differ in every record, are not
 // worth it.
 const (
-	maxShared     = 1024
-	maxSharedSize = 64 << 10
+	maxShared      = 1024
+	maxSharedSize  = 64 << 10
+	maxSharedTotal = 4 << 20
 )
 
 type storedService struct {
@@ -130,7 +134,7 @@ func (d *decoder) sharedMetadata(raw json.RawMessage) (map[string]string, error)
 		return nil, fmt.Errorf("%w: metadata: %w", errMalformed, err)
 	}
 	if len(raw) <= maxSharedSize {
-		d.makeRoom()
+		d.makeRoom(len(raw))
 		d.metadata[string(raw)] = m
 	}
 	return m, nil
@@ -153,7 +157,7 @@ func (d *decoder) sharedProfile(metadata, endpoints json.RawMessage) (*catalogue
 	}
 	p.Endpoints = stripEndpoints(p.Endpoints)
 	if len(both) <= maxSharedSize {
-		d.makeRoom()
+		d.makeRoom(len(both))
 		d.profiles[both] = p
 	}
 	return p, nil

@@ -196,6 +196,24 @@ func TestSharingIsBounded(t *testing.T) {
 	}
 }
 
+func TestManyLargePartsAreNotAllKept(t *testing.T) {
+	d := newDecoder(testKeys(t))
+	large := strings.Repeat("x", maxSharedSize/2)
+	for i := range 2 * maxSharedTotal / len(large) {
+		_, err := d.decode(testKey, 7, fmt.Appendf(nil, `{"name":"greeter","metadata":{"v":"%d%s"},"nodes":[{"id":"n1","metadata":{"n":"%d%s"}}]}`, i, large, i, large))
+		require.NoError(t, err)
+		kept := 0
+		for part := range d.profiles {
+			kept += len(part)
+		}
+		for part := range d.metadata {
+			kept += len(part)
+		}
+		require.Equal(t, kept, d.size)
+		require.LessOrEqual(t, kept, maxSharedTotal)
+	}
+}
+
 func TestHugePartsAreNotKept(t *testing.T) {
 	d := newDecoder(testKeys(t))
 	huge := strings.Repeat("x", maxSharedSize)
@@ -235,6 +253,11 @@ func FuzzDecode(f *testing.F) {
 		`{"name":"greeter","endpoints":[null,{"request":{"values":[null,{}]}}],"nodes":[{"id":"n1"}]}`,
 		`{"name":"greeter","metadata":{"a":"b","a":"c"},"metadata":null,"nodes":[{"id":"n1"}]}`,
 		`{"NAME":"greeter","Nodes":[{"ID":"\ud800"}]}`,
+		`{"name":"greeter","nodes":[{"id":"n1"}],"nodes":[{"address":"a"}]}`, `{"name":"greeter","nodes":[{"id":"n1","metadata":null}]}{}`,
+		`{"name":"greeter","endpoints":[{"request":` + strings.Repeat(`{"values":[`, 50) + strings.Repeat(`]}`, 50) + `}],"nodes":[{"id":"n1"}]}`,
+		`{"name":"gre\u0000eter","nodes":[{"id":"\u001b[31m","address":"<&>\u2028"}]}`, `{"name":"greeter","nodes":[{"id":"n1"},{"id":"n2"}]}`,
+		`{"name":"greeter","metadata":{"":""},"endpoints":[{},{"metadata":{}},{"request":{"values":[]}}],"nodes":[{"id":"/../"}]}`,
+		"\xef\xbb\xbf{}", `{"name":"greeter","nodes":[{"id":"\xff"}]}`, "[[[[", "1e999999", `{"name":"..","nodes":[{"id":"n1"}]}`,
 	} {
 		f.Add(testKey, []byte(value))
 	}

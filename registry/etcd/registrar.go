@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go-micro.dev/v4/registry"
@@ -20,12 +21,13 @@ import (
 const maxTried = 4096
 
 // registrar holds the desired set: what this process wants to be in etcd.
-//
-// Lock order: registrar.mu, then registration.mu, then connector.mu.
 type registrar struct {
 	connector *connector
 	keys      keyspace
 	timeout   func() time.Duration
+	leases    *leases
+	batch     *batch
+	sentries  *sentries
 	log       func() log
 	wrote     func(key string, revision int64, value []byte) // value nil: deleted
 	alarm     func()                                         // etcd's history may be another one; doesn't block
@@ -35,6 +37,8 @@ type registrar struct {
 	tried         map[string]bool
 	triedOrder    []string // the oldest first
 	closed        bool     // nothing more is registered
+
+	cleaning atomic.Bool
 }
 
 // register wishes for every node of the service and waits until etcd has them all. The
@@ -50,8 +54,7 @@ func (r *registrar) register(bound func() (context.Context, context.CancelFunc),
 	var errs []error
 	for _, node := range s.Nodes {
 		key := r.keys.node(s.Name, node.Id)
-		w := &wish{name: s.Name, record: catalogue.NewRecord(key, s, node), seconds: seconds}
-		g, w, settled, err := r.wish(key, w)
+		g, w, settled, err := r.wish(key, s, node, seconds)
 		if settled {
 			errs = append(errs, registerError(key, err))
 		} else {
@@ -91,18 +94,25 @@ func registerError(key string, err error) error {
 }
 
 // wish sets what should be at a key.
-func (r *registrar) wish(key string, w *wish) (g *registration, current *wish, settled bool, err error) {
+func (r *registrar) wish(key string, s *registry.Service, node *registry.Node, seconds int64) (
+	g *registration, current *wish, settled bool, err error,
+) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return nil, w, true, ErrClosed
+		return nil, nil, true, ErrClosed
 	}
 	g = r.registrations[key]
 	known := g != nil
 	if !known {
 		g = newRegistration(r, key)
 		r.registrations[key] = g
+		r.sentries.count(key, 1)
 		r.remember(key)
+	}
+	w := g.repeated(s, node, seconds)
+	if w == nil {
+		w = &wish{name: s.Name, record: catalogue.NewRecord(key, s, node), seconds: seconds}
 	}
 	current, settled, err = g.set(w)
 	if !known {
@@ -146,7 +156,7 @@ func (r *registrar) release(ctx context.Context, name, key string) error {
 	if g == nil {
 		r.mu.Unlock()
 		if tried {
-			return nil
+			return r.eraseFormer(ctx, key)
 		}
 		return r.delete(ctx, key)
 	}
@@ -172,6 +182,55 @@ func (r *registrar) delete(ctx context.Context, key string) error {
 	return nil
 }
 
+// erase deletes a key if the guard holds, or if it turns out to hang on a lease that was ours
+// before.
+func (r *registrar) erase(ctx context.Context, key string, guard ...clientv3.Cmp) error {
+	former := clientv3.NoLease
+	for {
+		answer, _, err := r.commit(ctx, &parcel{guard: guard, op: clientv3.OpDelete(key)})
+		if err != nil {
+			return err
+		}
+		if answer.ok {
+			r.wrote(key, answer.revision, nil)
+			return r.leases.revokeFormer(ctx, former)
+		}
+		if answer.found == nil || !r.leases.isOurs(clientv3.LeaseID(answer.found.Lease)) {
+			return nil
+		}
+		former = clientv3.LeaseID(answer.found.Lease)
+		guard = []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(key), "=", answer.found.ModRevision)}
+	}
+}
+
+// eraseFormer deletes a key that hangs on a lease of ours although we don't wish for it any more.
+func (r *registrar) eraseFormer(ctx context.Context, key string) error {
+	never := clientv3.Compare(clientv3.CreateRevision(key), "<", 0)
+	return r.erase(ctx, key, never)
+}
+
+// clean erases what we once registered and no longer wish for. A restored snapshot brings it back, and
+// where a lease is shared others would keep it alive.
+func (r *registrar) clean() {
+	defer r.cleaning.Store(false)
+	r.mu.Lock()
+	var former []string
+	for _, key := range r.triedOrder {
+		if r.registrations[key] == nil {
+			former = append(former, key)
+		}
+	}
+	r.mu.Unlock()
+	for _, key := range former {
+		ctx, cancel := context.WithTimeout(r.connector.ctx, r.timeout())
+		err := r.eraseFormer(ctx, key)
+		cancel()
+		if err != nil {
+			return
+		}
+	}
+}
+
 // all returns the registrations, sorted by key.
 func (r *registrar) all() []*registration {
 	r.mu.Lock()
@@ -184,15 +243,28 @@ func (r *registrar) all() []*registration {
 	return all
 }
 
-// rewritten makes every registration check its key and lease.
+// rewritten makes every registration check its key and lease, and removes what a snapshot
+// brought back.
 func (r *registrar) rewritten() {
+	r.sentries.recall()
+	if r.cleaning.CompareAndSwap(false, true) && !r.connector.group.run(r.clean) {
+		r.cleaning.Store(false)
+	}
 	for _, g := range r.all() {
 		g.doubt()
 	}
 }
 
-// retry makes every registration try again at once.
+// hurry makes every registration that etcd hasn't got try again at once.
+func (r *registrar) hurry() {
+	for _, g := range r.all() {
+		g.hurry()
+	}
+}
+
+// retry makes every registration try again, as if nothing had been tried before.
 func (r *registrar) retry() {
+	r.sentries.recall()
 	for _, g := range r.all() {
 		g.retry()
 	}
@@ -223,9 +295,10 @@ func (r *registrar) close(ctx context.Context) error {
 			return nil
 		})
 	}
-	errs := make([]error, len(waits))
-	for i, wait := range waits {
-		errs[i] = wait()
+	var errs []error
+	for _, wait := range waits {
+		errs = append(errs, wait())
 	}
+	errs = append(errs, r.leases.close(ctx))
 	return errors.Join(errs...)
 }

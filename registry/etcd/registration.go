@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
@@ -61,9 +62,10 @@ type registration struct {
 	decoder     *decoder
 	session     *session   // nil at TTL 0
 	retired     []*session // leases that the key hung on before
-	written     []byte     // the last value that may have been put
+	puts        [][]byte   // the last values that may have been put, the newest last
 	bare        bool       // a value may have been put without a lease
-	inFlight    time.Time  // when such a put went unanswered; it may land yet
+	inFlight    time.Time  // when a put went unanswered that no revoked lease will stop; it may land yet
+	from        int64      // the revision to watch the key from
 	events      clientv3.WatchChan
 	unwatch     context.CancelFunc
 	renewStream func()
@@ -74,7 +76,7 @@ type registration struct {
 	err       error // why the wish isn't fulfilled; nil while there is hope
 	reported  bool  // that it isn't, to the log
 	holder    holder
-	revision  int64         // as of which the holder is known
+	revision  int64         // at which the key was last written, as far as is known
 	rewritten bool          // etcd's history may be another one
 	lease     int64         // that the key hangs on, for Status and for Init to another cluster
 	lapse     time.Time     // when the wish ends unless repeated; zero for never
@@ -91,6 +93,17 @@ func newRegistration(r *registrar, key string) *registration {
 		wish:      &wish{},
 		changed:   make(chan struct{}),
 	}
+}
+
+// repeated returns the present wish if it is just this one, else nil. It copies nothing, because
+// every service asks again and again.
+func (g *registration) repeated(s *registry.Service, node *registry.Node, seconds int64) *wish {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if w := g.wish; w.record != nil && w.seconds == seconds && w.record.Describes(s, node) {
+		return w
+	}
+	return nil
 }
 
 // set records a wish and returns it, or the one it repeats. A repeated wish is settled when
@@ -184,7 +197,8 @@ func (g *registration) await(ctx context.Context, w *wish, began time.Time) erro
 		case <-changed:
 		case <-ctx.Done():
 			if err == nil {
-				err = g.registrar.connector.explain(context.Cause(ctx))
+				l, _ := g.registrar.connector.peek()
+				err = g.registrar.connector.explain(ctx, l, context.Cause(ctx))
 			}
 			return g.disappoint(w, err, began)
 		}
@@ -235,6 +249,15 @@ func (g *registration) doubt() {
 	g.poke()
 }
 
+// hurry makes the goroutine try again at once if there is something left to do.
+func (g *registration) hurry() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.holder == unknown || g.err != nil || g.wish.record == nil {
+		g.poke()
+	}
+}
+
 // retry is doubt after which errors before count no more: etcd is another one, or we are to it.
 func (g *registration) retry() {
 	g.doubt()
@@ -250,11 +273,16 @@ func (g *registration) distrust() {
 	g.holder = unknown
 }
 
-// found records who has the key, as etcd answered. An answer from before what was known comes
-// from another history: a wiped data directory, a restored snapshot, another cluster.
+// found records who has the key, written at a revision, as etcd answered.
 func (g *registration) found(h holder, revision int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.note(h, revision)
+}
+
+// note is found. A revision before what was known comes from another history: a wiped data
+// directory, a restored snapshot, another cluster. It needs mu.
+func (g *registration) note(h holder, revision int64) {
 	if revision < g.revision {
 		g.registrar.alarm()
 	}
@@ -296,6 +324,7 @@ func (g *registration) settle(w *wish, err error) bool {
 	over := err == nil && g.wish == w && w.record == nil && g.inFlight.IsZero()
 	if over {
 		delete(r.registrations, g.key)
+		r.sentries.count(g.key, -1)
 	}
 	return over
 }

@@ -33,10 +33,11 @@ type Registry struct {
 	ctx     context.Context // ends when Close has deregistered what is ours
 	end     context.CancelFunc
 
-	probe    *probe
-	started  sync.Once
-	closed   sync.Once
-	closeErr error
+	probe      *probe
+	suspension suspension
+	started    sync.Once
+	closed     sync.Once
+	closeErr   error
 
 	parts atomic.Pointer[parts]
 
@@ -75,7 +76,8 @@ func newRegistry(opts []registry.Option) *Registry {
 	r.ctx, r.end = context.WithCancel(context.Background())
 	r.connector = &connector{ctx: r.ctx, group: &r.group, log: r.log}
 	r.probe = newProbe(r)
-	r.connector.reconnected = r.probe.hurry
+	r.suspension = suspension{wall: wallClock, ended: r.rewritten, log: r.log}
+	r.connector.reconnected = r.reconnected
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	given := apply(*registry.NewOptions(), opts)
@@ -140,6 +142,9 @@ func (r *Registry) assemble(p *parts) {
 		connector:     r.connector,
 		keys:          p.config.keys,
 		timeout:       r.timeout,
+		leases:        newLeases(r.connector, r.shared),
+		batch:         &batch{connector: r.connector},
+		sentries:      newSentries(r.connector, p.config.keys),
 		log:           r.log,
 		wrote:         p.mirrors.wrote,
 		alarm:         r.probe.alarm,
@@ -169,6 +174,8 @@ func (r *Registry) String() string { return "etcd" }
 
 func (r *Registry) timeout() time.Duration { return r.options().Timeout }
 
+func (r *Registry) shared() bool { return isShared(r.options()) }
+
 func (r *Registry) log() log { return log{r.options().Logger} }
 
 // serving returns the parts that serve a call, unless there is a reason not to.
@@ -191,6 +198,7 @@ func (r *Registry) start() {
 	defer r.mu.Unlock()
 	r.inUse = true
 	r.group.run(func() { r.probe.run(r.ctx) })
+	r.group.run(func() { r.suspension.watch(r.ctx) })
 }
 
 // bound returns a context that ends with ctx, in time, and when the registry is closed.
@@ -198,10 +206,11 @@ func (r *Registry) bound(ctx context.Context) (context.Context, context.CancelFu
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	timeout := func() {}
-	if _, ok := ctx.Deadline(); !ok {
-		ctx, timeout = context.WithTimeout(ctx, r.timeout())
+	left := r.timeout()
+	if deadline, ok := ctx.Deadline(); ok {
+		left = time.Until(deadline)
 	}
+	ctx, timeout := withReserve(ctx, left)
 	ctx, abort := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(r.closing, func() { abort(ErrClosed) })
 	return ctx, func() { stop(); abort(nil); timeout() }
@@ -214,9 +223,17 @@ func (r *Registry) rewritten() {
 		return
 	}
 	for _, m := range p.mirrors.all() {
-		m.doubt()
+		m.rewrite()
 	}
 	p.registrar.rewritten()
+}
+
+// reconnected sees to what etcd has missed, and to whether it is still the same one.
+func (r *Registry) reconnected() {
+	if p := r.parts.Load(); p.err == nil {
+		p.registrar.hurry()
+	}
+	r.probe.hurry()
 }
 
 // Close deregisters what is ours and only that, revokes our leases, ends all watchers and
@@ -243,7 +260,7 @@ func (r *Registry) awaitHandovers(ctx context.Context) {
 
 func (r *Registry) shut() error {
 	r.refuse(ErrClosed)
-	ctx, cancel := context.WithTimeout(context.Background(), r.timeout())
+	ctx, cancel := withReserve(context.Background(), r.timeout())
 	defer cancel()
 	var errs []error
 	if p := r.parts.Load(); p.err == nil {

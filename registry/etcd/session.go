@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -29,15 +30,22 @@ type session struct {
 	stop      context.CancelFunc
 	done      chan struct{}
 	lost      chan struct{} // closed when etcd says that the lease is gone
+	once      sync.Once     // for closing it
 	check     chan struct{} // asks for a look at etcd, for the time when its history changed
+
+	shared bool // several keys hang on the lease; doesn't change
+
+	// Under leases.mu.
+	users   int                    // how many keys there are
+	landing map[*registration]bool // those that are only kept because a put may land yet
 }
 
 // grantSession asks for a lease and keeps it alive from then on. The caller stops it.
-func grantSession(ctx context.Context, c *connector, seconds int64) (*session, error) {
+func grantSession(ctx context.Context, c *connector, seconds int64, shared bool) (*session, error) {
 	granted, err := callWhole(ctx, c, func(ctx context.Context, l *link) (*clientv3.LeaseGrantResponse, error) {
 		r, err := l.Grant(ctx, seconds)
 		if err == nil {
-			l.saw(r.ResponseHeader)
+			l.history.saw(r.ResponseHeader)
 		}
 		return r, err
 	})
@@ -51,6 +59,9 @@ func grantSession(ctx context.Context, c *connector, seconds int64) (*session, e
 		done:      make(chan struct{}),
 		lost:      make(chan struct{}),
 		check:     make(chan struct{}, 1),
+		shared:    shared,
+		users:     1,
+		landing:   make(map[*registration]bool),
 	}
 	var running context.Context
 	running, s.stop = context.WithCancel(c.ctx)
@@ -87,54 +98,78 @@ func (s *session) keepAlive(ctx context.Context) {
 		if failures > 0 {
 			pause(ctx, backoff(failures, err), s.check)
 		}
-		if !suspect && s.hold(ctx) {
-			failures = 0
+		ask := s.renew
+		if !suspect {
+			answered, doubted := s.hold(ctx)
+			if answered {
+				failures = 0
+			}
+			if doubted {
+				ask = s.look
+			}
 		}
-		err = s.ask(ctx)
+		err = ask(ctx)
 		suspect = err != nil
 		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
-			close(s.lost)
+			s.lose()
 			return
 		}
 	}
 }
 
-// hold reads the answers to keepalives until the client stops giving any, and reports whether
-// there was one. The context must not require a leader: the etcd client would go on renewing
+// hold reads the answers to keepalives until the client stops giving any, or there is a doubt, and
+// reports whether there was one. The context must not require a leader: the etcd client would go on renewing
 // with nobody listening (client/v3 lease.go, closeRequireLeader).
-func (s *session) hold(ctx context.Context) bool {
+func (s *session) hold(ctx context.Context) (answered, doubted bool) {
 	l, err := s.connector.link(ctx)
 	if err != nil {
-		return false
+		return false, false
 	}
 	ctx, cancel := l.during(ctx)
 	defer cancel()
 	answers, err := l.KeepAlive(ctx, s.id)
 	if err != nil {
-		return false
+		return false, false
 	}
-	answered := false
 	for {
 		select {
 		case answer, ok := <-answers:
 			if !ok {
-				return answered
+				return answered, false
 			}
-			l.saw(answer.ResponseHeader)
+			l.history.saw(answer.ResponseHeader)
 			answered = true
 		case <-s.check:
-			return answered
+			return answered, true
 		}
 	}
 }
 
-// ask renews the lease once on a stream of its own.
-func (s *session) ask(ctx context.Context) error {
+// renew renews the lease once, on a stream of its own, because the client's keepalives have failed.
+func (s *session) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	_, err := call(ctx, s.connector, func(ctx context.Context, l *link) (*clientv3.LeaseKeepAliveResponse, error) {
-		return l.KeepAliveOnce(ctx, s.id)
+	l, err := s.connector.link(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, stop := l.during(ctx)
+	defer stop()
+	_, err = l.KeepAliveOnce(ctx, s.id)
+	return err
+}
+
+// look finds out whether the lease is still there. It is a plain request: all leases are in doubt
+// at one time, and each renewal would open a stream, and with a password authenticate.
+func (s *session) look(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	left, err := call(ctx, s.connector, func(ctx context.Context, l *link) (*clientv3.LeaseTimeToLiveResponse, error) {
+		return l.TimeToLive(ctx, s.id)
 	})
+	if err == nil && left.TTL <= 0 {
+		return rpctypes.ErrLeaseNotFound
+	}
 	return err
 }
 
@@ -144,15 +179,27 @@ func (s *session) end() {
 	<-s.done
 }
 
-// revoke ends the session and its lease, and with it whatever hangs on it. A lease that is
-// gone already is a success: the etcd client may have repeated a revoke that worked.
+// revoke ends the session and its lease, and with it whatever hangs on it.
 func (s *session) revoke(ctx context.Context) error {
 	s.end()
-	_, err := call(ctx, s.connector, func(ctx context.Context, l *link) (*clientv3.LeaseRevokeResponse, error) {
-		return l.Revoke(ctx, s.id)
+	err := revoke(ctx, s.connector, s.id)
+	if err == nil {
+		s.lose()
+	}
+	return err
+}
+
+// revoke ends a lease. One that is gone already is a success: the etcd client may have repeated
+// a revoke that worked.
+func revoke(ctx context.Context, c *connector, id clientv3.LeaseID) error {
+	_, err := call(ctx, c, func(ctx context.Context, l *link) (*clientv3.LeaseRevokeResponse, error) {
+		return l.Revoke(ctx, id)
 	})
 	if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return nil
 	}
 	return err
 }
+
+// lose notes that the lease is gone.
+func (s *session) lose() { s.once.Do(func() { close(s.lost) }) }

@@ -57,6 +57,8 @@ type FollowedStatus struct {
 	Ready bool
 	// Nodes is the number of records in the view, Watchers that of open watchers on it.
 	Nodes, Watchers int
+	// Lost is the number of nodes that went in a mass and that selectors with [Grace] still choose.
+	Lost int
 	// Revision is the newest one of etcd's in the view.
 	Revision int64
 	// Stale is how long the view hasn't been kept up to date, and Err why; 0 and nil for a
@@ -73,7 +75,7 @@ func (r *Registry) Status() Status {
 	s.Endpoints = slices.Clone(settings.endpoints)
 	if l != nil {
 		s.Connected = l.ActiveConnection().GetState() == connectivity.Ready
-		s.Cluster = l.cluster.Load()
+		s.Cluster = l.history.cluster.Load()
 	}
 	if p.err != nil {
 		return s
@@ -122,6 +124,7 @@ func (m *mirror) status() FollowedStatus {
 		Ready:    m.isReady(),
 		Nodes:    m.catalogue.Len(),
 		Watchers: len(m.watchers),
+		Lost:     m.graced(),
 		Revision: m.newest,
 		Err:      m.broken,
 	}

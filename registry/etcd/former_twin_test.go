@@ -1,0 +1,167 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+)
+
+// What was ours before, and comes back or never ended.
+
+func leaseOptions(shared bool) []registry.Option {
+	if shared {
+		return []registry.Option{SharedLease()}
+	}
+	return nil
+}
+
+func TestASnapshotDoesNotReviveWhatWasDeregistered(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		t.Run(fmt.Sprint("shared ", shared), func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t, leaseOptions(shared)...)
+				mustRegister(t, r, greeter(5), time.Hour)
+				saved := e.snapshot()
+				one := &registry.Service{Name: "greeter", Nodes: greeter(1).Nodes}
+				require.NoError(t, r.Deregister(one))
+				e.restore(saved)
+				await(t, 30*time.Second, "it is removed again", func() bool {
+					_, _, there := e.value(greeterKey)
+					return !there
+				})
+				time.Sleep(time.Minute)
+				require.NoError(t, r.Close())
+				require.Zero(t, e.leaseCount())
+			})
+		})
+	}
+}
+
+func TestARecordOnAFormerLeaseOfOursIsOurs(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		t.Run(fmt.Sprint("shared ", shared), func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t, leaseOptions(shared)...)
+				mustRegister(t, r, greeter(5), time.Hour)
+				saved := e.snapshot()
+				e.revokeAll()
+				await(t, time.Second, "all are back", func() bool { return e.has(greeter(5), time.Hour) })
+				e.restore(saved)
+				await(t, 30*time.Second, "it is registered", func() bool {
+					for _, g := range r.Status().Registrations {
+						if g.State != "registered" {
+							return false
+						}
+						if _, lease, _ := e.value(g.Key); lease != g.Lease {
+							return false
+						}
+					}
+					return e.has(greeter(5), time.Hour)
+				})
+				require.NoError(t, r.Deregister(greeter(5)))
+				require.Empty(t, e.truth("greeter"))
+			})
+		})
+	}
+}
+
+// A put whose answer was lost may land late. On a shared lease it would live for as long as the
+// others; Close leaves it nothing to land on.
+func TestCloseEndsASharedLeaseThatAPutMayLandOn(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t, SharedLease(), registry.Timeout(2*time.Second))
+		mustRegister(t, r, greeter(1), time.Hour)
+		e.loseAnswers(puts, 1)
+		mustRegister(t, r, greeter(20), time.Hour)
+		require.NoError(t, r.Close())
+		require.Zero(t, e.leaseCount())
+		require.Empty(t, e.truth("greeter"))
+	})
+}
+
+func TestALatePutOnASharedLeaseLeavesNoGhost(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t, SharedLease(), registry.Timeout(2*time.Second))
+		other := &registry.Service{Name: "other", Version: "1", Nodes: []*registry.Node{{Id: "1", Address: "a:1"}}}
+		mustRegister(t, r, other, time.Hour)
+		e.delayPast(puts, 1, 10*time.Second)
+		mustRegister(t, r, greeter(1), time.Hour)
+		require.NoError(t, r.Deregister(greeter(1)))
+		time.Sleep(time.Minute)
+		require.Empty(t, e.truth("greeter"), "whatever landed is gone")
+		require.True(t, e.has(other, time.Hour))
+		require.Equal(t, 1, e.leaseCount())
+	})
+}
+
+func TestAShortDeadlineIsKept(t *testing.T) {
+	for _, bound := range []time.Duration{50 * time.Millisecond, time.Second} {
+		t.Run(bound.String(), func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t)
+				mustRegister(t, r, greeter(1), testTTL)
+				e.hold(true, false)
+				time.Sleep(time.Minute)
+				for range 3 {
+					ctx, cancel := context.WithTimeout(t.Context(), bound)
+					began := time.Now()
+					_, err := r.GetService("unknown", func(o *registry.GetOptions) { o.Context = ctx })
+					require.Error(t, err)
+					require.LessOrEqual(t, time.Since(began), bound)
+					cancel()
+					ctx, cancel = context.WithTimeout(t.Context(), bound)
+					began = time.Now()
+					require.ErrorIs(t, r.Register(greeter(30), registry.RegisterTTL(testTTL), func(o *registry.RegisterOptions) { o.Context = ctx }), ErrPending)
+					require.LessOrEqual(t, time.Since(began), bound)
+					cancel()
+					time.Sleep(time.Minute)
+				}
+				e.mend()
+			})
+		})
+	}
+}
+
+// Without a lease, only the value tells what is ours. An update that never reached etcd must not hide the one before.
+func TestDeregisterAfterALostUpdateLeavesNothing(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		require.NoError(t, r.Register(greeter(1)))
+		mend := e.ignore(puts, always)
+		require.ErrorIs(t, r.Register(rival()), ErrPending)
+		_ = r.Deregister(rival())
+		mend()
+		time.Sleep(time.Minute)
+		require.Empty(t, e.truth("greeter"))
+	})
+}
+
+func TestALatePutOfAnOlderValueIsOurs(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		e.delayPast(puts, 1, 2*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		require.Error(t, r.Register(greeter(1), registry.RegisterContext(ctx)))
+		require.NoError(t, r.Register(rival()))
+		time.Sleep(time.Minute)
+		require.True(t, e.has(rival(), 0), r.Status().Registrations)
+	})
+}
+
+func TestARestoredOlderValueIsOurs(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		require.NoError(t, r.Register(greeter(1)))
+		backup := e.snapshot()
+		require.NoError(t, r.Register(rival()))
+		time.Sleep(time.Minute)
+		e.restore(backup)
+		time.Sleep(time.Hour)
+		require.True(t, e.has(rival(), 0), r.Status().Registrations)
+	})
+}

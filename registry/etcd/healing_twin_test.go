@@ -1,0 +1,180 @@
+package etcd
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+)
+
+const (
+	greeterDir = DefaultPrefix + "greeter/"
+	greeterKey = greeterDir + "n1"
+	testTTL    = 30 * time.Second
+)
+
+// greeter returns a service with some nodes.
+func greeter(nodes int) *registry.Service {
+	s := &registry.Service{Name: "greeter", Version: "1"}
+	for i := range nodes {
+		s.Nodes = append(s.Nodes, &registry.Node{Id: fmt.Sprint("n", i+1), Address: "a:1"})
+	}
+	return s
+}
+
+func mustRegister(t *testing.T, r *Registry, s *registry.Service, ttl time.Duration) {
+	t.Helper()
+	require.NoError(t, r.Register(s, registry.RegisterTTL(ttl)))
+}
+
+// What happens to a record or its lease while its process lives, which needs nothing to be mended.
+var harms = map[string]func(*fakeEtcd){
+	"lease revoked":             func(e *fakeEtcd) { e.revokeAll() },
+	"key deleted":               func(e *fakeEtcd) { e.remove(greeterKey) },
+	"whole prefix deleted":      func(e *fakeEtcd) { e.remove(DefaultPrefix) },
+	"key overwritten by junk":   func(e *fakeEtcd) { e.put(greeterKey, "junk", 0) },
+	"deleted while cut off":     func(e *fakeEtcd) { e.cut(); e.remove(greeterKey); e.mend() },
+	"deleted and compacted":     func(e *fakeEtcd) { e.cut(); e.remove(greeterKey); e.compactNow(); e.mend() },
+	"watch cancelled":           func(e *fakeEtcd) { e.cancelWatches(""); e.remove(greeterKey) },
+	"watch cancelled by reason": func(e *fakeEtcd) { e.cancelWatches("etcdserver: mvcc: whatever"); e.remove(greeterKey) },
+	"streams ended":             func(e *fakeEtcd) { e.endStreams(errUnavailable); e.remove(greeterKey) },
+	"leader lost": func(e *fakeEtcd) {
+		elect := e.loseLeader()
+		time.Sleep(2 * time.Second)
+		e.remove(greeterKey)
+		elect()
+	},
+}
+
+// leasings are the ways in which records can hang on leases.
+var leasings = map[string][]registry.Option{"own lease": nil, "shared lease": {SharedLease()}, "no lease": nil}
+
+func TestARecordIsBackWithinASecond(t *testing.T) {
+	for name, harm := range harms {
+		for lease, opts := range leasings {
+			ttl := testTTL
+			if lease == "no lease" {
+				ttl = 0
+			}
+			t.Run(name+", "+lease, func(t *testing.T) {
+				withFake(t, func(t *testing.T, e *fakeEtcd) {
+					provider, _ := e.newRegistry(t, opts...)
+					other, _ := e.newRegistry(t)
+					mustRegister(t, provider, greeter(1), ttl)
+					f := newFollower(t, other, "greeter")
+					time.Sleep(time.Minute)
+					for range 2 {
+						harm(e)
+						await(t, time.Second, "the record is back", func() bool { return e.has(greeter(1), ttl) })
+						await(t, time.Second, "others see it", func() bool { return e.differ("greeter", other, f) == "" })
+						time.Sleep(3 * testTTL)
+						require.True(t, e.has(greeter(1), ttl), "it is kept alive")
+						require.Empty(t, e.differ("greeter", other, f))
+					}
+					require.NoError(t, provider.Close())
+					require.Zero(t, e.leaseCount())
+					require.Empty(t, e.truth("greeter"))
+				})
+			})
+		}
+	}
+}
+
+func TestEveryRecordIsBackWithinASecond(t *testing.T) {
+	for _, name := range []string{"lease revoked", "whole prefix deleted"} {
+		for _, lease := range []string{"own lease", "shared lease"} {
+			t.Run(name+", "+lease, func(t *testing.T) {
+				withFake(t, func(t *testing.T, e *fakeEtcd) {
+					r, _ := e.newRegistry(t, leasings[lease]...)
+					mustRegister(t, r, greeter(50), testTTL)
+					time.Sleep(time.Minute)
+					harms[name](e)
+					await(t, time.Second, "all records are back", func() bool { return e.has(greeter(50), testTTL) })
+				})
+			})
+		}
+	}
+}
+
+// What the etcd client and the network do to renewals doesn't cost a living lease.
+func TestALeaseSurvivesWhatOnlySeemsToBeItsLoss(t *testing.T) {
+	for name, harm := range map[string]func(*fakeEtcd){
+		"etcd says once that there is none": func(e *fakeEtcd) { e.denyLease(1) },
+		"streams ended":                     func(e *fakeEtcd) { e.endStreams(errUnavailable) },
+		"renewals unanswered for a while": func(e *fakeEtcd) {
+			mend := e.ignore(renewals, always)
+			time.Sleep(testTTL * 2 / 3)
+			mend()
+			e.endStreams(errUnavailable)
+		},
+		"cut off for half a TTL": func(e *fakeEtcd) {
+			e.cut()
+			time.Sleep(testTTL / 2)
+			e.mend()
+		},
+		"black hole for half a TTL": func(e *fakeEtcd) {
+			e.hold(true, false)
+			time.Sleep(testTTL / 2)
+			e.mend()
+		},
+		"requests vanish for half a TTL": func(e *fakeEtcd) {
+			e.hold(true)
+			time.Sleep(testTTL / 2)
+			e.mend()
+		},
+		"answers vanish for half a TTL": func(e *fakeEtcd) {
+			e.hold(false)
+			time.Sleep(testTTL / 2)
+			e.mend()
+		},
+		"slow network": func(e *fakeEtcd) {
+			e.slow(900 * time.Millisecond)
+			time.Sleep(3 * testTTL)
+			e.mend()
+		},
+		"no leader for two TTLs": func(e *fakeEtcd) {
+			elect := e.loseLeader()
+			time.Sleep(2 * testTTL)
+			elect()
+		},
+		"etcd down for two TTLs, and its clock with it": func(e *fakeEtcd) {
+			e.stop()
+			time.Sleep(2 * testTTL)
+			e.start()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t)
+				mustRegister(t, r, greeter(1), testTTL)
+				_, lease, _ := e.value(greeterKey)
+				time.Sleep(time.Minute)
+				for range 2 {
+					harm(e)
+					time.Sleep(3 * testTTL)
+				}
+				_, now, _ := e.value(greeterKey)
+				require.Equal(t, lease, now)
+				require.Zero(t, e.losses(greeterKey))
+			})
+		})
+	}
+}
+
+// The first answer to a keepalive is late: the etcd client closes the channel although the
+// lease lives (client/v3 lease.go, firstKeepAliveTimeout).
+func TestALateFirstRenewalDoesNotCostTheLease(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		mend := e.ignore(renewals, always)
+		mustRegister(t, r, greeter(1), time.Minute)
+		time.Sleep(dialTimeout + 5*time.Second)
+		mend()
+		e.endStreams(errUnavailable)
+		time.Sleep(10 * time.Minute)
+		require.Zero(t, e.losses(greeterKey))
+		require.Equal(t, 1, e.requests("LeaseGrant"))
+	})
+}

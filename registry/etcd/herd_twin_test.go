@@ -1,0 +1,56 @@
+package etcd
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+)
+
+// A fleet that comes back with etcd does so over a while, and with few requests each. Streams
+// that are opened again count as requests.
+func TestAFleetDoesNotComeBackInStep(t *testing.T) {
+	for name, outage := range map[string]func(*fakeEtcd){
+		"leases survive": func(e *fakeEtcd) { e.stop(); time.Sleep(20 * time.Second); e.start() },
+		"leases lost":    func(e *fakeEtcd) { e.stop(); time.Sleep(20 * time.Second); e.revokeAll(); e.start() },
+		"all data lost":  func(e *fakeEtcd) { e.stop(); time.Sleep(20 * time.Second); e.wipe(); e.start() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				const fleet = 40
+				all := greeter(fleet)
+				for _, n := range all.Nodes {
+					r, _ := e.newRegistry(t)
+					mustRegister(t, r, &registry.Service{Name: "greeter", Version: "1", Nodes: []*registry.Node{n}}, testTTL)
+					looked(t, r, "greeter")
+				}
+				time.Sleep(time.Minute)
+				counted := make(map[int]int)
+				var began time.Time
+				e.on(func(method string, _ any) bool {
+					if !began.IsZero() && method != "LeaseKeepAlive" {
+						counted[int(time.Since(began)/(50*time.Millisecond))]++
+					}
+					return false
+				}, always, nil)
+				outage(e)
+				e.mu.Lock()
+				began = time.Now()
+				e.mu.Unlock()
+				took := await(t, 2*time.Second, "all are back", func() bool { return e.has(all, testTTL) })
+				time.Sleep(5 * time.Second)
+				e.mu.Lock()
+				defer e.mu.Unlock()
+				total, most := 0, 0
+				for _, n := range counted {
+					total, most = total+n, max(most, n)
+				}
+				t.Logf("all %d back after %s, %.1f requests each, at most %.0f%% of them within 50 ms",
+					fleet, took, float64(total)/fleet, 100*float64(most)/float64(total))
+				require.LessOrEqual(t, total, 12*fleet)
+				require.LessOrEqual(t, most, total/3)
+			})
+		})
+	}
+}

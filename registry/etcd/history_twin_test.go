@@ -1,0 +1,146 @@
+package etcd
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+)
+
+// repairTime is what a change of etcd's history may take until everything is right again.
+const repairTime = 30 * time.Second
+
+// rewriting is how etcd can come by another history. That may soon be as long as the one before,
+// so that revisions don't tell.
+type rewriting struct {
+	does  func(e *fakeEtcd, backup *fakeStore)
+	ahead []int64 // by how many revisions it overtakes the one before at once
+}
+
+var rewritings = map[string]rewriting{
+	"wiped":               {func(e *fakeEtcd, _ *fakeStore) { e.wipe() }, []int64{0, 1, 50}},
+	"wiped, unnoticed":    {func(e *fakeEtcd, _ *fakeStore) { e.swapData(newFakeStore(e.store.cluster)) }, []int64{0, 1, 50}},
+	"another cluster":     {func(e *fakeEtcd, _ *fakeStore) { e.moveCluster() }, []int64{0, 1, 50}},
+	"restored":            {func(e *fakeEtcd, backup *fakeStore) { e.restore(backup) }, []int64{0, 1, 50}},
+	"restored, unnoticed": {func(e *fakeEtcd, backup *fakeStore) { e.swapData(backup.snapshot()) }, []int64{0, 1, 50}},
+	"restored, and bumped": {func(e *fakeEtcd, backup *fakeStore) {
+		bumped := backup.snapshot()
+		bumped.revision += 1000
+		bumped.compacted = bumped.revision
+		e.replaceData(bumped)
+	}, []int64{0}},
+}
+
+// provider and reader are two processes. Somebody else's nodes come and go beside them.
+func TestEverythingIsRightAgainAfterAnotherHistory(t *testing.T) {
+	for name, rewriting := range rewritings {
+		for _, ahead := range rewriting.ahead {
+			for _, ttl := range []time.Duration{testTTL, 0} {
+				t.Run(fmt.Sprintf("%s, %d revisions ahead, TTL %s", name, ahead, ttl), func(t *testing.T) {
+					withFake(t, func(t *testing.T, e *fakeEtcd) {
+						provider, _ := e.newRegistry(t)
+						reader, _ := e.newRegistry(t)
+						e.put(greeterDir+"x1", `{"name":"greeter","version":"1","nodes":[{"id":"x1"}]}`, 0)
+						old := greeter(2)
+						if ttl > 0 {
+							old.Nodes[0].Address = "old:1"
+						}
+						mustRegister(t, provider, old, ttl)
+						e.grow(10)
+						backup := e.snapshot()
+						e.put(greeterDir+"x2", `{"name":"greeter","version":"1","nodes":[{"id":"x2"}]}`, 0)
+						e.remove(greeterDir + "x1")
+						mustRegister(t, provider, greeter(2), ttl)
+						followers := []*follower{newFollower(t, provider, "greeter"), newFollower(t, reader, "greeter")}
+						time.Sleep(testTTL)
+						before := e.revision()
+
+						rewriting.does(e, backup)
+						if ahead > 0 {
+							e.grow(before + ahead)
+						}
+						await(t, repairTime, "records and views are right", func() bool {
+							return e.has(greeter(2), ttl) && e.differ("greeter", provider, followers[0]) == "" && e.differ("greeter", reader, followers[1]) == ""
+						})
+
+						e.put(greeterDir+"x3", `{"name":"greeter","version":"1","nodes":[{"id":"x3"}]}`, 0)
+						e.remove(greeterKey)
+						await(t, time.Second, "the record is back", func() bool { return e.has(greeter(2), ttl) })
+						await(t, time.Second, "watches go on", func() bool {
+							return e.differ("greeter", provider, followers[0]) == "" && e.differ("greeter", reader, followers[1]) == ""
+						})
+						time.Sleep(3 * testTTL)
+						require.True(t, e.has(greeter(2), ttl))
+						require.Empty(t, e.differ("greeter", reader, followers[1]))
+					})
+				})
+			}
+		}
+	}
+}
+
+// A process that only provides has no view whose probe would find it out.
+func TestAProviderWithoutViewsFindsOutAboutAWipe(t *testing.T) {
+	for _, ahead := range []int64{0, 1, 50} {
+		for _, ttl := range []time.Duration{time.Hour, 0} {
+			t.Run(fmt.Sprintf("%d revisions ahead, TTL %s", ahead, ttl), func(t *testing.T) {
+				withFake(t, func(t *testing.T, e *fakeEtcd) {
+					r, _ := e.newRegistry(t)
+					mustRegister(t, r, greeter(2), ttl)
+					time.Sleep(time.Minute)
+					before := e.revision()
+					e.wipe()
+					if ahead > 0 {
+						e.grow(before + ahead)
+					}
+					await(t, repairTime, "records", func() bool { return e.has(greeter(2), ttl) })
+				})
+			})
+		}
+	}
+}
+
+// A watch can be silent for ever though all is well otherwise: what it misses is found out.
+func TestASilentWatchIsFoundOut(t *testing.T) {
+	for _, ttl := range []time.Duration{testTTL, 0} {
+		t.Run(ttl.String(), func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t)
+				mustRegister(t, r, greeter(1), ttl)
+				f := newFollower(t, r, "greeter")
+				time.Sleep(time.Minute)
+				e.mute(true)
+				e.remove(greeterKey)
+				e.put(greeterDir+"x1", `{"name":"greeter","version":"1","nodes":[{"id":"x1"}]}`, 0)
+				e.mute(false)
+				await(t, 2*repairTime, "record and view", func() bool { return e.has(greeter(1), ttl) && e.differ("greeter", r, f) == "" })
+			})
+		})
+	}
+}
+
+// One view that is found wrong is enough for all to be looked at.
+func TestManyViewsAreRightAgainAfterAWipe(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		for i := range 20 {
+			e.put(fmt.Sprint(DefaultPrefix, "s", i, "/n"), fmt.Sprintf(`{"name":"s%d","nodes":[{"id":"n"}]}`, i), 0)
+			_, err := r.GetService(fmt.Sprint("s", i))
+			require.NoError(t, err)
+		}
+		time.Sleep(time.Minute)
+		before := e.revision()
+		e.wipe()
+		e.grow(before + 1)
+		await(t, repairTime, "all views", func() bool {
+			for i := range 20 {
+				if _, err := r.GetService(fmt.Sprint("s", i)); err != registry.ErrNotFound { //nolint:errorlint // go-micro's users compare it
+					return false
+				}
+			}
+			return true
+		})
+	})
+}

@@ -1,0 +1,194 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// leases hands out the sessions that keys hang on: one for each key, or with SharedLease one
+// for many keys of the same TTL.
+//
+// One per key is the default because whatever etcd does to a lease it does in one revision, and the
+// official plugin's watcher sees only the first event of a revision.
+type leases struct {
+	connector *connector
+	shared    func() bool
+
+	granting chan struct{} // has a token while a shared lease is being granted
+
+	mu      sync.Mutex
+	open    []*session // shared ones that may be joined
+	held    []*session // shared ones that have users
+	ours    map[clientv3.LeaseID]bool
+	granted []clientv3.LeaseID // the same, the oldest first
+}
+
+// maxGranted bounds how many leases are remembered as ours. Another history may bring back
+// records on them.
+const maxGranted = 4096
+
+// shardSize bounds how many keys share a lease, and so how many vanish in one revision when it is revoked.
+const shardSize = 512
+
+func newLeases(c *connector, shared func() bool) *leases {
+	return &leases{connector: c, shared: shared, granting: make(chan struct{}, 1), ours: make(map[clientv3.LeaseID]bool)}
+}
+
+// take returns a session of a TTL for one key. It is given back by leave or release.
+func (ls *leases) take(ctx context.Context, seconds int64) (*session, error) {
+	if !ls.shared() {
+		return ls.grant(ctx, seconds, false)
+	}
+	if s := ls.join(seconds); s != nil {
+		return s, nil
+	}
+	select {
+	case ls.granting <- struct{}{}:
+		defer func() { <-ls.granting }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if s := ls.join(seconds); s != nil {
+		return s, nil
+	}
+	s, err := ls.grant(ctx, seconds, true)
+	if err != nil {
+		return nil, err
+	}
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	ls.open, ls.held = append(ls.open, s), append(ls.held, s)
+	return s, nil
+}
+
+func (ls *leases) grant(ctx context.Context, seconds int64, shared bool) (*session, error) {
+	s, err := grantSession(ctx, ls.connector, seconds, shared)
+	if err != nil {
+		return nil, err
+	}
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if len(ls.granted) == maxGranted {
+		delete(ls.ours, ls.granted[0])
+		ls.granted = ls.granted[1:]
+	}
+	ls.ours[s.id] = true
+	ls.granted = append(ls.granted, s.id)
+	return s, nil
+}
+
+// isOurs reports whether a lease is one that this registry was granted.
+func (ls *leases) isOurs(id clientv3.LeaseID) bool {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return ls.ours[id]
+}
+
+// revokeFormer revokes a lease that came back with a snapshot, unless keys of ours hang on it.
+func (ls *leases) revokeFormer(ctx context.Context, id clientv3.LeaseID) error {
+	ls.mu.Lock()
+	needed := id == clientv3.NoLease || slices.ContainsFunc(ls.held, func(s *session) bool { return s.id == id })
+	ls.mu.Unlock()
+	if needed {
+		return nil
+	}
+	return revoke(ctx, ls.connector, id)
+}
+
+// join takes a shared session in use that has room.
+func (ls *leases) join(seconds int64) *session {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	for _, s := range ls.open {
+		if s.seconds == seconds && s.users < shardSize && !s.isLost() {
+			s.users++
+			return s
+		}
+	}
+	return nil
+}
+
+// stopRenewing ends the renewal of a session that nobody else uses.
+func (ls *leases) stopRenewing(s *session) {
+	ls.mu.Lock()
+	alone := s.users == 1
+	if alone {
+		ls.closeToOthers(s)
+	}
+	ls.mu.Unlock()
+	if alone {
+		s.end()
+	}
+}
+
+// leave gives a session back whose lease is gone, or left to its TTL. Nobody joins it any more.
+func (ls *leases) leave(s *session) {
+	ls.mu.Lock()
+	ls.closeToOthers(s)
+	s.users--
+	alone := s.users == 0
+	if alone {
+		ls.held = without(ls.held, s)
+	}
+	ls.mu.Unlock()
+	if alone {
+		s.end()
+	} else {
+		s.doubt()
+	}
+}
+
+// release gives a session back that no key of the caller hangs on any more. The last user revokes
+// the lease, and may try again if that fails. While a put of the caller's may land on it yet, it
+// is released only by the revoke: else that put would live for as long as the others do.
+func (ls *leases) release(ctx context.Context, s *session, g *registration) (released bool, err error) {
+	landing := !g.inFlight.IsZero()
+	ls.mu.Lock()
+	delete(s.landing, g)
+	needed := s.users-len(s.landing) > 1
+	switch {
+	case s.isLost() || needed && !landing:
+		s.users--
+	case needed:
+		s.landing[g] = true
+	default:
+		ls.closeToOthers(s)
+	}
+	ls.mu.Unlock()
+	if s.isLost() || needed {
+		return s.isLost() || !landing, nil
+	}
+	if err := s.revoke(ctx); err != nil {
+		return false, err
+	}
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	s.users--
+	ls.held = without(ls.held, s)
+	return true, nil
+}
+
+// close revokes the shared leases that there are: what may land on them yet is nobody's wish.
+func (ls *leases) close(ctx context.Context) error {
+	ls.mu.Lock()
+	held := slices.Clone(ls.held)
+	ls.mu.Unlock()
+	var errs []error
+	for _, s := range held {
+		if !s.isLost() {
+			errs = append(errs, s.revoke(ctx))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// closeToOthers lets nobody join a session any more. It needs mu.
+func (ls *leases) closeToOthers(s *session) { ls.open = without(ls.open, s) }
+
+func without(all []*session, s *session) []*session {
+	return slices.DeleteFunc(all, func(o *session) bool { return o == s })
+}

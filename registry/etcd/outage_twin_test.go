@@ -1,0 +1,208 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+)
+
+// How etcd can be away, and back.
+var outages = map[string]struct{ begin, end func(*fakeEtcd) }{
+	"connections refused, leases run out": {func(e *fakeEtcd) { e.cut() }, func(e *fakeEtcd) { e.mend() }},
+	"black hole, leases run out":          {func(e *fakeEtcd) { e.hold(true, false) }, func(e *fakeEtcd) { e.mend() }},
+	"requests vanish, leases run out":     {func(e *fakeEtcd) { e.hold(true) }, func(e *fakeEtcd) { e.mend() }},
+	"answers vanish, leases run out":      {func(e *fakeEtcd) { e.hold(false) }, func(e *fakeEtcd) { e.mend() }},
+	"etcd down, leases survive":           {func(e *fakeEtcd) { e.stop() }, func(e *fakeEtcd) { e.start() }},
+	"etcd down, started without its data": {func(e *fakeEtcd) { e.stop() }, func(e *fakeEtcd) { e.wipe() }},
+}
+
+func TestAllRecordsAreBackTwoSecondsAfterAnOutage(t *testing.T) {
+	for name, outage := range outages {
+		for _, length := range []time.Duration{2 * testTTL, 3 * time.Minute} {
+			t.Run(name+", "+length.String(), func(t *testing.T) {
+				withFake(t, func(t *testing.T, e *fakeEtcd) {
+					r, _ := e.newRegistry(t)
+					mustRegister(t, r, greeter(20), testTTL)
+					f := newFollower(t, r, "greeter")
+					time.Sleep(time.Minute)
+					before := looked(t, r, "greeter").lines()
+					outage.begin(e)
+					for began := time.Now(); time.Since(began) < length; time.Sleep(time.Second) {
+						require.Equal(t, before, looked(t, r, "greeter").lines(), "look-ups are answered from the last view")
+					}
+					outage.end(e)
+					await(t, 2*time.Second, "all records are back", func() bool { return e.has(greeter(20), testTTL) })
+					await(t, 3*time.Second, "everybody sees them", func() bool { return e.differ("greeter", r, f) == "" })
+					time.Sleep(3 * testTTL)
+					require.True(t, e.has(greeter(20), testTTL))
+					require.Empty(t, e.differ("greeter", r, f))
+				})
+			})
+		}
+	}
+}
+
+// explaining is how long a call may ask for the reason of its failure after its time.
+const explaining = 100 * time.Millisecond
+
+func TestCallsReturnInTimeDuringAnOutage(t *testing.T) {
+	const timeout = 3 * time.Second
+	for name, outage := range outages {
+		t.Run(name, func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t, registry.Timeout(timeout))
+				mustRegister(t, r, greeter(1), testTTL)
+				time.Sleep(time.Minute)
+				outage.begin(e)
+				time.Sleep(20 * time.Second)
+				took := func(limit time.Duration, call func() error) error {
+					t.Helper()
+					began := time.Now()
+					err := call()
+					require.LessOrEqual(t, time.Since(began), limit)
+					return err
+				}
+				other := &registry.Service{Name: "other", Nodes: []*registry.Node{{Id: "1"}}}
+				register := func() error { return r.Register(other, registry.RegisterTTL(testTTL)) }
+				require.ErrorIs(t, took(timeout+explaining, register), ErrPending)
+				require.ErrorIs(t, took(0, register), ErrPending, "repeated")
+				require.NoError(t, took(timeout+explaining, func() error { return r.Deregister(other) }), "nothing is there")
+				_, err := r.GetService("unknown")
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.NoError(t, took(timeout+explaining, func() error {
+					w, err := r.Watch(registry.WatchService("greeter"))
+					w.Stop()
+					return err
+				}))
+				require.NoError(t, took(2*timeout+3*time.Second, func() error { serverStop(r, greeter(1)); return nil }))
+				_ = took(timeout+explaining, r.Close)
+				outage.end(e)
+			})
+		})
+	}
+}
+
+// serverStop does what go-micro's server does when it is stopped while a tick of it is due
+// (server/rpc_server.go: Start, Register, Deregister).
+func serverStop(r registry.Registry, s *registry.Service) {
+	for _, pause := range []time.Duration{100 * time.Millisecond, 600 * time.Millisecond, 1900 * time.Millisecond} {
+		if r.Register(s, registry.RegisterTTL(testTTL)) == nil {
+			break
+		}
+		time.Sleep(pause)
+	}
+	_ = r.Deregister(s)
+}
+
+func TestAServiceThatStartsWithoutEtcdIsThereASecondAfterIt(t *testing.T) {
+	for name, outage := range outages {
+		t.Run(name, func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				outage.begin(e)
+				r, logs := e.newRegistry(t)
+				require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), ErrPending)
+				for range 3 {
+					time.Sleep(testTTL)
+					require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), ErrPending)
+				}
+				require.NotEmpty(t, logs.logged(), "it says so")
+				outage.end(e)
+				await(t, time.Second, "it is registered", func() bool { return e.has(greeter(1), testTTL) })
+				require.NoError(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)))
+			})
+		})
+	}
+}
+
+// The wish of a Register that returned an error lapses, unless it is repeated: go-micro never
+// deregisters what it believes was never registered.
+func TestAWishLapses(t *testing.T) {
+	for _, ttl := range []time.Duration{testTTL, 5 * time.Minute, 0} {
+		t.Run(ttl.String(), func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				lapse := max(2*ttl, 2*time.Minute)
+				e.cut()
+				r, _ := e.newRegistry(t)
+				require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(ttl)), ErrPending)
+				time.Sleep(lapse / 2)
+				require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(ttl)), ErrPending)
+				repeated := time.Now()
+				time.Sleep(lapse / 2)
+				e.mend()
+				await(t, time.Second, "it is registered", func() bool { return e.has(greeter(1), ttl) })
+				time.Sleep(time.Until(repeated.Add(lapse - time.Millisecond)))
+				require.True(t, e.has(greeter(1), ttl), "not yet")
+				await(t, time.Second, "it lapses", func() bool { return len(e.truth("greeter")) == 0 })
+				time.Sleep(time.Minute)
+				require.Empty(t, e.truth("greeter"))
+				require.Zero(t, e.leaseCount())
+				require.Empty(t, r.Status().Registrations)
+			})
+		})
+	}
+}
+
+func TestAWishThatIsFulfilledAfterAnErrorLapsesTooUnlessRepeated(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		e.cut()
+		r, _ := e.newRegistry(t)
+		require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), ErrPending)
+		e.mend()
+		await(t, time.Second, "it is registered", func() bool { return e.has(greeter(1), testTTL) })
+		require.NoError(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), "go-micro's next tick")
+		time.Sleep(10 * time.Minute)
+		require.True(t, e.has(greeter(1), testTTL))
+	})
+}
+
+func TestADeregisterDuringAnOutageLeavesNothing(t *testing.T) {
+	for name, outage := range outages {
+		for _, ttl := range []time.Duration{testTTL, 0} {
+			t.Run(name+", TTL "+ttl.String(), func(t *testing.T) {
+				withFake(t, func(t *testing.T, e *fakeEtcd) {
+					r, _ := e.newRegistry(t)
+					mustRegister(t, r, greeter(1), ttl)
+					outage.begin(e)
+					time.Sleep(5 * time.Second)
+					require.Error(t, r.Deregister(greeter(1)))
+					outage.end(e)
+					await(t, 2*time.Second, "it is gone", func() bool { return len(e.truth("greeter")) == 0 })
+					time.Sleep(3 * testTTL)
+					require.Empty(t, e.truth("greeter"))
+					require.Zero(t, e.leaseCount())
+				})
+			})
+		}
+	}
+}
+
+// What happened while a view was cut off reaches its watchers as changes, also when etcd has
+// forgotten how it came to be.
+func TestWatchersHearOfWhatTheyMissed(t *testing.T) {
+	for _, compacted := range []bool{false, true} {
+		withFake(t, func(t *testing.T, e *fakeEtcd) {
+			provider, _ := e.newRegistry(t)
+			e.cut()
+			reader, _ := e.newRegistry(t)
+			e.mend()
+			mustRegister(t, provider, greeter(3), 0)
+			f := newFollower(t, reader, "greeter")
+			time.Sleep(time.Minute)
+			e.cut()
+			e.remove(greeterDir + "n2")
+			e.put(greeterDir+"n4", `{"name":"greeter","version":"2","nodes":[{"id":"n4"}]}`, 0)
+			e.put(greeterKey, `{"name":"greeter","version":"2","nodes":[{"id":"n1"}]}`, 0)
+			time.Sleep(time.Minute)
+			if compacted {
+				e.compactNow()
+			}
+			e.mend()
+			await(t, 2*time.Second, "everything is told", func() bool { return e.differ("greeter", reader, f) == "" })
+			require.NoError(t, errors.Join(provider.Close(), reader.Close()))
+		})
+	}
+}

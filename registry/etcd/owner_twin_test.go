@@ -1,0 +1,161 @@
+package etcd
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+)
+
+// stored is what another process would put for a service with one node.
+func stored(s *registry.Service) string {
+	value, _ := json.Marshal(s)
+	return string(value)
+}
+
+// rival is the greeter at another address.
+func rival() *registry.Service {
+	s := greeter(1)
+	s.Nodes[0].Address = "rival:1"
+	return s
+}
+
+func TestTwoOwnersOfOneIDDontFight(t *testing.T) {
+	for _, ttl := range []time.Duration{testTTL, 0} {
+		t.Run(ttl.String(), func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				first, logs := e.newRegistry(t)
+				second, _ := e.newRegistry(t)
+				mustRegister(t, first, greeter(1), ttl)
+				time.Sleep(time.Minute)
+				mustRegister(t, second, rival(), ttl)
+				before := e.revision()
+				for range 20 { // both tick, as go-micro does
+					time.Sleep(30 * time.Second)
+					mustRegister(t, first, greeter(1), ttl)
+					mustRegister(t, second, rival(), ttl)
+				}
+				require.Equal(t, before, e.revision(), "nobody writes")
+				require.Equal(t, "superseded", first.Status().Registrations[0].State)
+				require.Len(t, logs.logged(), 1, "it is said once")
+
+				require.NoError(t, second.Close())
+				await(t, time.Second, "the first one is back", func() bool { return e.has(greeter(1), ttl) })
+				require.Equal(t, "registered", first.Status().Registrations[0].State)
+			})
+		})
+	}
+}
+
+func TestTheOneStandingByIsBackWhenTheOtherDies(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		mustRegister(t, r, greeter(1), testTTL)
+		for range 3 {
+			time.Sleep(time.Minute)
+			lease := e.lease(10)
+			e.put(greeterKey, stored(rival()), lease)
+			time.Sleep(9 * time.Second)
+			require.True(t, e.has(rival(), testTTL))
+			time.Sleep(time.Second) // its lease runs out
+			await(t, time.Second, "ours is back", func() bool { return e.has(greeter(1), testTTL) })
+		}
+	})
+}
+
+// A process that was stopped for longer than its TTL wakes up to find its id taken.
+func TestAProcessThatWakesUpLeavesTheNewOwnerAlone(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		mustRegister(t, r, greeter(1), testTTL)
+		time.Sleep(time.Minute)
+		e.hold(true, false)
+		time.Sleep(2 * testTTL)
+		lease := e.lease(3600)
+		e.put(greeterKey, stored(rival()), lease)
+		before := e.revision()
+		e.mend()
+		for range 20 {
+			time.Sleep(30 * time.Second)
+			mustRegister(t, r, greeter(1), testTTL)
+		}
+		require.Equal(t, before, e.revision())
+		e.revoke(lease)
+		await(t, time.Second, "ours is back", func() bool { return e.has(greeter(1), testTTL) })
+	})
+}
+
+func TestALateDeregisterLeavesTheNewOwnerAlone(t *testing.T) {
+	for name, meanwhile := range map[string]func(*fakeEtcd){
+		"at once":             func(*fakeEtcd) {},
+		"after a minute":      func(*fakeEtcd) { time.Sleep(time.Minute) },
+		"after the own lease": func(e *fakeEtcd) { e.cut(); time.Sleep(2 * testTTL); e.mend() },
+	} {
+		for _, ttl := range []time.Duration{testTTL, 0} {
+			t.Run(name+", TTL "+ttl.String(), func(t *testing.T) {
+				withFake(t, func(t *testing.T, e *fakeEtcd) {
+					r, _ := e.newRegistry(t)
+					mustRegister(t, r, greeter(1), ttl)
+					time.Sleep(time.Minute)
+					e.put(greeterKey, stored(rival()), e.lease(3600))
+					meanwhile(e)
+					require.NoError(t, r.Deregister(greeter(1)))
+					require.NoError(t, r.Deregister(greeter(1)), "again")
+					require.True(t, e.has(rival(), testTTL))
+					require.NoError(t, r.Close())
+					require.True(t, e.has(rival(), testTTL))
+					require.Equal(t, 1, e.leaseCount(), "only the other one's")
+				})
+			})
+		}
+	}
+}
+
+// A put whose answer never came may have happened, or may happen yet. Whatever it is, the record
+// is there when Register or its repetition says so, and gone after Deregister.
+func TestAPutOfUnknownOutcome(t *testing.T) {
+	for name, harm := range map[string]func(*fakeEtcd){
+		"done, not answered":     func(e *fakeEtcd) { e.loseAnswers(puts, 1) },
+		"never done":             func(e *fakeEtcd) { e.ignore(puts, 1) },
+		"done a second too late": func(e *fakeEtcd) { e.delayPast(puts, 1, time.Second) },
+		"done 12 s too late":     func(e *fakeEtcd) { e.delayPast(puts, 1, 12*time.Second) },
+		"twice, and too late":    func(e *fakeEtcd) { e.delayPast(puts, 2, 5*time.Second) },
+	} {
+		for _, ttl := range []time.Duration{testTTL, 0} {
+			t.Run(name+", TTL "+ttl.String(), func(t *testing.T) {
+				withFake(t, func(t *testing.T, e *fakeEtcd) {
+					r, _ := e.newRegistry(t)
+					f := newFollower(t, r, "greeter")
+					harm(e)
+					began := time.Now()
+					require.NoError(t, r.Register(greeter(1), registry.RegisterTTL(ttl)))
+					require.LessOrEqual(t, time.Since(began), 5*time.Second)
+					require.True(t, e.has(greeter(1), ttl))
+					require.Empty(t, e.differ("greeter", r))
+					time.Sleep(time.Minute)
+					require.Empty(t, e.differ("greeter", r, f))
+
+					changed := rival()
+					harm(e)
+					require.NoError(t, r.Register(changed, registry.RegisterTTL(ttl)))
+					require.True(t, e.has(changed, ttl))
+					time.Sleep(time.Minute)
+					require.True(t, e.has(changed, ttl), "what lands late is put right")
+					require.Empty(t, e.differ("greeter", r, f))
+
+					require.NoError(t, r.Deregister(changed))
+					harm(e)
+					go func() { _ = r.Register(greeter(1), registry.RegisterTTL(ttl)) }()
+					time.Sleep(100 * time.Millisecond)
+					require.NoError(t, r.Deregister(greeter(1)))
+					time.Sleep(time.Minute)
+					require.Empty(t, e.truth("greeter"), "nothing lands after a Deregister and stays")
+					require.Empty(t, e.differ("greeter", r, f))
+					require.Zero(t, e.leaseCount())
+				})
+			})
+		}
+	}
+}

@@ -1,0 +1,206 @@
+package etcd
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+// With the NOSPACE alarm grants and puts fail; renewals, deletes and revokes work.
+func TestWithoutSpaceOldRecordsLiveOnAndNewOnesFollow(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		mustRegister(t, r, greeter(2), testTTL)
+		free := e.fill()
+		began := time.Now()
+		require.ErrorIs(t, r.Register(greeter(3), registry.RegisterTTL(testTTL)), ErrPending)
+		require.ErrorIs(t, r.Register(rival(), registry.RegisterTTL(testTTL)), rpctypes.ErrNoSpace, "a change of n1")
+		require.Less(t, time.Since(began), time.Second, "etcd has answered, so nobody waits")
+		for range 20 {
+			time.Sleep(testTTL)
+			require.ErrorIs(t, r.Register(greeter(3), registry.RegisterTTL(testTTL)), ErrPending)
+			require.True(t, e.has(greeter(2), testTTL), "the old records stay")
+		}
+		require.NoError(t, r.Deregister(&registry.Service{Name: "greeter", Nodes: []*registry.Node{{Id: "n2"}}}))
+		require.Len(t, e.truth("greeter")["greeter@1"].Nodes, 1)
+		free()
+		want := greeter(3)
+		want.Nodes = slices.Delete(want.Nodes, 1, 2)
+		await(t, time.Second, "the new ones follow", func() bool { return e.has(want, testTTL) })
+	})
+}
+
+func TestARefusalIsGotOverWhenItIsTakenBack(t *testing.T) {
+	for name, what := range map[string]func(string, any) bool{
+		"all requests": requests, "writes": either(puts, grants, deletes), "reads": reads, "renewals": renewals,
+	} {
+		for _, no := range []error{rpctypes.ErrGRPCPermissionDenied, rpctypes.ErrGRPCUserEmpty} {
+			t.Run(name+": "+no.Error(), func(t *testing.T) {
+				withFake(t, func(t *testing.T, e *fakeEtcd) {
+					r, _ := e.newRegistry(t)
+					mustRegister(t, r, greeter(1), testTTL)
+					f := newFollower(t, r, "greeter")
+					time.Sleep(time.Minute)
+					allow := e.refuse(what, no)
+					e.endStreams(errUnavailable)
+					e.remove(greeterKey)
+					before := e.requests()
+					time.Sleep(2 * time.Minute)
+					require.Less(t, e.requests()-before, 2*60*8, "it isn't asked in a tight loop")
+					allow()
+					await(t, backoffRefused+time.Second, "the record is back", func() bool { return e.has(greeter(1), testTTL) })
+					await(t, backoffRefused+time.Second, "and the view right", func() bool { return e.differ("greeter", r, f) == "" })
+				})
+			})
+		}
+	}
+}
+
+// One at a time: of two that are refused on one stream, the etcd client may forget one for ever.
+func TestARefusedWatchIsGotOver(t *testing.T) {
+	for _, no := range []error{rpctypes.ErrGRPCPermissionDenied, rpctypes.ErrGRPCInvalidAuthToken} {
+		t.Run(no.Error(), func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				provider, _ := e.newRegistry(t)
+				reader, _ := e.newRegistry(t)
+				mustRegister(t, provider, greeter(1), testTTL)
+				f := newFollower(t, reader, "greeter")
+				time.Sleep(time.Minute)
+				allow := e.refuse(watches, no)
+				e.endStreams(errUnavailable)
+				time.Sleep(2 * time.Minute)
+				allow()
+				time.Sleep(backoffRefused)
+				e.remove(greeterKey)
+				await(t, time.Second, "the record is back", func() bool { return e.has(greeter(1), testTTL) })
+				await(t, time.Second, "and the view right", func() bool { return e.differ("greeter", reader, f) == "" })
+			})
+		})
+	}
+}
+
+// A token that has expired is for ever that of its stream: the watches there are go on, and new
+// ones need another stream.
+func TestAnExpiredTokenEndsOnlyItsStream(t *testing.T) {
+	for _, watched := range []string{greeterKey, greeterDir} {
+		t.Run(watched, func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t)
+				mustRegister(t, r, greeter(1), testTTL)
+				f := newFollower(t, r, "greeter")
+				for range 5 {
+					time.Sleep(time.Minute)
+					e.expireTokens()
+					e.cancelWatchesOf(watched, rpctypes.ErrGRPCInvalidAuthToken.Error())
+					time.Sleep(time.Second)
+					e.remove(greeterKey)
+					e.put(greeterDir+"x", `{"name":"greeter","version":"1","nodes":[{"id":"x"}]}`, 0)
+					await(t, time.Second, "the record is back", func() bool { return e.has(greeter(1), testTTL) })
+					await(t, time.Second, "and the view right", func() bool { return e.differ("greeter", r, f) == "" })
+					before := e.requests("Watch", "Range")
+					time.Sleep(time.Minute)
+					require.Less(t, e.requests("Watch", "Range")-before, 10, "by watching, and not by asking again and again")
+				}
+			})
+		})
+	}
+}
+
+// attempts notes when some requests come, all of which are refused.
+func (e *fakeEtcd) attempts(what func(string, any) bool, no error) (at func() []time.Time, allow func()) {
+	var times []time.Time
+	end := e.refuse(func(method string, request any) bool {
+		if !what(method, request) {
+			return false
+		}
+		times = append(times, time.Now()) // under the etcd's mutex
+		return true
+	}, no)
+	return func() []time.Time {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return slices.Clone(times)
+	}, end
+}
+
+func gaps(times []time.Time) []time.Duration {
+	var between []time.Duration
+	for i := range len(times) - 1 {
+		between = append(between, times[i+1].Sub(times[i]))
+	}
+	return between
+}
+
+func TestBackoffGrowsHasJitterNeverGivesUpAndResetsOnHealth(t *testing.T) {
+	for name, no := range map[string]error{"quota": rpctypes.ErrGRPCNoSpace, "permission": rpctypes.ErrGRPCPermissionDenied} {
+		limit := backoffMax
+		if name == "permission" {
+			limit = backoffRefused
+		}
+		t.Run(name, func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t)
+				mustRegister(t, r, greeter(1), testTTL)
+				for range 2 {
+					time.Sleep(time.Minute)
+					at, allow := e.attempts(puts, no)
+					e.remove(greeterKey)
+					time.Sleep(30 * time.Minute)
+					between := gaps(at())
+					require.Greater(t, len(between), int(30*time.Minute/limit), "it never gives up")
+					require.Less(t, between[0], 2*backoffBase, "it begins quickly, after health too")
+					require.Greater(t, between[8], limit/2-time.Millisecond)
+					seen := make(map[time.Duration]bool)
+					for _, gap := range between {
+						require.LessOrEqual(t, gap, limit+10*time.Millisecond)
+						seen[gap.Round(time.Millisecond)] = true
+					}
+					require.Greater(t, len(seen), 100, "it has jitter")
+					allow()
+					await(t, limit, "the record is back", func() bool { return e.has(greeter(1), testTTL) })
+				}
+			})
+		})
+	}
+}
+
+// An hour without etcd, with go-micro ticking and looking up, is a handful of log lines.
+func TestALongOutageIsLoggedOnce(t *testing.T) {
+	for name, begin := range map[string]func(*fakeEtcd) func(){
+		"cut off":    func(e *fakeEtcd) func() { e.cut(); return e.mend },
+		"black hole": func(e *fakeEtcd) func() { e.hold(true, false); return e.mend },
+		"no leader":  func(e *fakeEtcd) func() { return e.loseLeader() },
+		"no space":   func(e *fakeEtcd) func() { free := e.fill(); e.revokeAll(); return free },
+		"not allowed": func(e *fakeEtcd) func() {
+			end := e.refuse(requests, rpctypes.ErrGRPCPermissionDenied)
+			e.endStreams(errUnavailable)
+			e.remove(greeterKey)
+			return end
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, logs := e.newRegistry(t)
+				mustRegister(t, r, greeter(1), testTTL)
+				f := newFollower(t, r, "greeter")
+				end := begin(e)
+				for range 60 {
+					time.Sleep(time.Minute)
+					_ = r.Register(greeter(1), registry.RegisterTTL(testTTL))
+					_, _ = r.GetService("greeter")
+				}
+				require.LessOrEqual(t, len(logs.logged()), 4, logs.logged())
+				end()
+				await(t, backoffRefused+time.Second, "all is well", func() bool {
+					return e.has(greeter(1), testTTL) && e.differ("greeter", r, f) == ""
+				})
+				time.Sleep(10 * time.Minute)
+				require.LessOrEqual(t, len(logs.logged()), 8, logs.logged())
+			})
+		})
+	}
+}

@@ -1,0 +1,365 @@
+package etcd
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go-micro.dev/v4/registry"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+// model is two processes at a fake etcd, one of which provides nodes, and what should come of
+// what happens to them.
+type model struct {
+	t         *testing.T
+	etcd      *fakeEtcd
+	provider  *Registry
+	reader    *Registry
+	followers []*follower // of either process, in turn
+	mends     []func()    // end the faults there are
+
+	wished  map[string]*registry.Service // of the provider, by node id
+	told    map[string]error             // what the last Register returned
+	foreign map[string]bool              // node ids that somebody else has taken since
+	leases  int                          // of others, at most
+}
+
+// step is one thing that happens. a and b choose among what it can be about.
+type step struct {
+	what string
+	a, b int
+}
+
+func (s step) String() string { return fmt.Sprint(s.what, " ", s.a, " ", s.b) }
+
+// ttlOf gives the nodes of the model different TTLs.
+func ttlOf(id string) time.Duration {
+	return map[string]time.Duration{"n0": 10 * time.Second, "n1": testTTL, "n2": 0}[id]
+}
+
+// node returns what a step registers. The record without a lease never changes.
+func (m *model) node(s step) *registry.Service {
+	if s.a%3 == 2 {
+		s.b = 0
+	}
+	version := fmt.Sprint(1 + s.b%2)
+	return &registry.Service{
+		Name: "greeter", Version: version, Metadata: map[string]string{"of": version},
+		Nodes: []*registry.Node{{Id: fmt.Sprint("n", s.a%3), Address: fmt.Sprint("a:", s.b%3)}},
+	}
+}
+
+func foreignValue(id string, s step) string {
+	return stored(&registry.Service{
+		Name: "greeter", Version: fmt.Sprint(1 + s.b%2), Nodes: []*registry.Node{{Id: id, Address: fmt.Sprint("x:", s.b)}},
+	})
+}
+
+// whatHappens are the steps, by name. A fault that lasts is left to be mended.
+var whatHappens = map[string]func(*model, step){
+	"register": func(m *model, s step) {
+		service := m.node(s)
+		id := service.Nodes[0].Id
+		m.told[id] = m.provider.Register(service, registry.RegisterTTL(ttlOf(id)))
+		if before := m.wished[id]; before == nil || stored(before) != stored(service) {
+			delete(m.foreign, id)
+		}
+		m.wished[id] = service
+	},
+	"deregister": func(m *model, s step) {
+		service := m.node(s)
+		_ = m.provider.Deregister(service)
+		delete(m.wished, service.Nodes[0].Id)
+	},
+	"other takes id": func(m *model, s step) {
+		id := fmt.Sprint("n", s.a%3)
+		if len(m.mends) > 0 || m.wished[id] != nil && m.told[id] != nil {
+			return // who is the last one is a matter of luck
+		}
+		m.foreign[id] = true
+		m.leases++
+		m.etcd.put(greeterDir+id, foreignValue(id, s), m.etcd.lease(3600))
+	},
+	"other puts": func(m *model, s step) {
+		id := fmt.Sprint("x", s.a%3)
+		m.etcd.put(greeterDir+id, foreignValue(id, s), 0)
+	},
+	"other leaves": func(m *model, s step) { m.etcd.remove(fmt.Sprint(greeterDir, "x", s.a%3)) },
+	"key deleted":  func(m *model, s step) { m.etcd.remove(fmt.Sprint(greeterDir, "n", s.a%3)) },
+	"all deleted":  func(m *model, _ step) { m.etcd.remove(DefaultPrefix) },
+	"junk":         func(m *model, s step) { m.etcd.put(fmt.Sprint(greeterDir, "n", s.a%4), "junk", 0) },
+	"revoke all":   func(m *model, _ step) { m.etcd.revokeAll() },
+	"compact":      func(m *model, _ step) { m.etcd.compactNow() },
+	"end streams":  func(m *model, _ step) { m.etcd.endStreams(errUnavailable) },
+	"end watches":  func(m *model, s step) { m.etcd.cancelWatches([]string{"", "whatever"}[s.a%2]) },
+	"deny lease":   func(m *model, _ step) { m.mends = append(m.mends, m.etcd.denyLease(1)) },
+	"lose answers": func(m *model, s step) { m.mends = append(m.mends, m.etcd.loseAnswers(puts, 1+s.a%3)) },
+	"ignore puts":  func(m *model, s step) { m.mends = append(m.mends, m.etcd.ignore(puts, 1+s.a%3)) },
+	"late puts":    func(m *model, s step) { m.mends = append(m.mends, m.etcd.delayPast(puts, 1+s.a%2, time.Second)) },
+	"late deletes": func(m *model, s step) { m.mends = append(m.mends, m.etcd.delayPast(deletes, 1+s.a%2, time.Second)) },
+	"refuse": func(m *model, _ step) {
+		m.mends = append(m.mends, m.etcd.refuse(requests, rpctypes.ErrGRPCPermissionDenied))
+	},
+	"fill":          func(m *model, _ step) { m.mends = append(m.mends, m.etcd.fill()) },
+	"lose leader":   func(m *model, _ step) { m.mends = append(m.mends, m.etcd.loseLeader()) },
+	"cut":           func(m *model, _ step) { m.etcd.cut(); m.mends = append(m.mends, m.etcd.mend) },
+	"hold":          func(m *model, s step) { m.etcd.hold(s.a%2 == 0); m.mends = append(m.mends, m.etcd.mend) },
+	"stop":          func(m *model, _ step) { m.etcd.stop(); m.mends = append(m.mends, m.etcd.start) },
+	"wipe":          func(m *model, _ step) { m.etcd.wipe() },
+	"other cluster": func(m *model, _ step) { m.etcd.moveCluster() },
+	"mend":          func(m *model, _ step) { m.mend() },
+	"relist":        func(m *model, s step) { []*Registry{m.provider, m.reader}[s.a%2].rewritten() },
+	"pass":          func(_ *model, s step) { time.Sleep([]time.Duration{time.Millisecond, time.Second, time.Minute}[s.a%3]) },
+	"look":          func(m *model, s step) { _, _ = look([]*Registry{m.provider, m.reader}[s.a%2], "greeter") },
+	"pause":         func(m *model, s step) { m.followers[s.a%len(m.followers)].pause() },
+	"resume":        func(m *model, s step) { m.followers[s.a%len(m.followers)].resume() },
+	"watch anew":    (*model).watchAnew,
+}
+
+// requests are what is refused together. Not watches: of two that are refused on one stream, the etcd
+// client may forget one for ever, and then its Close doesn't return (client/v3 watch.go, addSubstream
+// and the end of run).
+var requests = either(puts, grants, deletes, reads, renewals)
+
+// watchAnew replaces a follower by one that looks up, and watches a little later.
+func (m *model) watchAnew(s step) {
+	i := s.a % len(m.followers)
+	r := m.registryOf(i)
+	shown, err := look(r, "greeter")
+	if err != nil {
+		return
+	}
+	time.Sleep([]time.Duration{0, time.Second, 10 * time.Second}[s.b%3])
+	f, err := follow(r, "greeter", shown)
+	if err != nil {
+		return
+	}
+	m.followers[i].stop()
+	m.followers[i] = f
+}
+
+func (m *model) registryOf(follower int) *Registry {
+	return []*Registry{m.provider, m.reader}[follower%2]
+}
+
+func (m *model) mend() {
+	for _, mend := range m.mends {
+		mend()
+	}
+	m.mends = nil
+}
+
+// settleTime is what everything may take to be right again, another history included.
+const settleTime = repairTime + 15*time.Second
+
+// settle ends all faults and waits until all is well.
+func (m *model) settle() error {
+	m.mend()
+	for _, f := range m.followers {
+		f.resume()
+	}
+	for id, s := range m.wished { // go-micro repeats what failed
+		if m.told[id] != nil {
+			if m.told[id] = m.provider.Register(s, registry.RegisterTTL(ttlOf(id))); m.told[id] != nil {
+				time.Sleep(backoffRefused)
+				m.told[id] = m.provider.Register(s, registry.RegisterTTL(ttlOf(id)))
+			}
+		}
+	}
+	err := m.wrong()
+	for began := time.Now(); err != nil && time.Since(began) < settleTime; err = m.wrong() {
+		time.Sleep(100 * time.Millisecond)
+	}
+	return err
+}
+
+// wrong says what isn't as it should be.
+func (m *model) wrong() error {
+	for _, id := range []string{"n0", "n1", "n2"} {
+		value, _, there := m.etcd.value(greeterDir + id)
+		others := m.foreign[id] && strings.Contains(value, `"x:`) || m.wished[id] == nil && value == "junk"
+		switch s := m.wished[id]; {
+		case others:
+		case s == nil && there:
+			return fmt.Errorf("%s is there and not wished for: %s", id, value)
+		case s != nil && m.told[id] != nil:
+			return fmt.Errorf("register %s: %w", id, m.told[id])
+		case s != nil && !m.etcd.has(s, ttlOf(id)):
+			return fmt.Errorf("%s isn't there as wished for, but %q", id, value)
+		}
+	}
+	for i, f := range m.followers {
+		if wrong := m.etcd.differ("greeter", m.registryOf(i), f); wrong != "" {
+			return errors.New(wrong)
+		}
+	}
+	return nil
+}
+
+// costs says what was asked of etcd that needn't be.
+func (m *model) costs() error {
+	time.Sleep(20 * time.Second) // what was begun before may go on for a while
+	synctest.Wait()
+	before := m.etcd.requests()
+	for range 10 {
+		for id, s := range m.wished {
+			if err := m.provider.Register(s, registry.RegisterTTL(ttlOf(id))); err != nil {
+				return fmt.Errorf("repeated register of %s: %w", id, err)
+			}
+		}
+		_, _ = look(m.provider, "greeter")
+		_, _ = look(m.reader, "greeter")
+	}
+	synctest.Wait()
+	if asked := m.etcd.requests() - before; asked > 0 {
+		return fmt.Errorf("%d requests for look-ups of what is followed and registers of what is registered", asked)
+	}
+	before = m.etcd.requests()
+	time.Sleep(2 * time.Minute)
+	const perMinute = 40 // probes of two processes, renewals at TTL 10 and 30, and now and then a list
+	if asked := m.etcd.requests() - before; asked > 2*perMinute {
+		return fmt.Errorf("%d requests in two quiet minutes", asked)
+	}
+	return m.wrong()
+}
+
+// leave ends both processes and says what they left.
+func (m *model) leave() error {
+	for id, s := range m.wished {
+		if err := m.provider.Deregister(s); err != nil {
+			return err
+		}
+		delete(m.wished, id)
+	}
+	if err := m.provider.Close(); err != nil {
+		return err
+	}
+	if err := m.reader.Close(); err != nil {
+		return err
+	}
+	for _, f := range m.followers {
+		f.stop()
+	}
+	m.followers = nil
+	for _, id := range []string{"n0", "n1", "n2"} {
+		if value, _, there := m.etcd.value(greeterDir + id); there && value != "junk" && !strings.Contains(value, `"x:`) {
+			return fmt.Errorf("%s is left", id)
+		}
+	}
+	synctest.Wait()
+	for _, id := range []string{"n0", "n1", "n2", "x0"} { // the etcd client cancels some watches only when they have something to say
+		m.etcd.put(greeterDir+id, "", 0)
+	}
+	synctest.Wait()
+	if left := m.etcd.watchCount(); left > 0 {
+		return fmt.Errorf("%d watches are left", left)
+	}
+	if left := m.etcd.leaseCount() - m.leases; left > 0 {
+		return fmt.Errorf("%d leases are left", left)
+	}
+	return nil
+}
+
+// play lets some steps happen to a new model, and says what was wrong afterwards.
+func play(t *testing.T, steps []step) (err error) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		m := &model{
+			t: t, etcd: e, wished: make(map[string]*registry.Service), told: make(map[string]error), foreign: make(map[string]bool),
+		}
+		var sharing []registry.Option
+		if len(steps)%2 > 0 {
+			sharing = append(sharing, SharedLease())
+		}
+		e.grow(100) // a new history is shorter then
+		m.provider, _ = e.newRegistry(t, sharing...)
+		m.reader, _ = e.newRegistry(t)
+		for i := range 3 {
+			shown := looked(t, m.registryOf(i), "greeter")
+			f, err := follow(m.registryOf(i), "greeter", shown)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.followers = append(m.followers, f)
+		}
+		for _, s := range steps {
+			whatHappens[s.what](m, s)
+			synctest.Wait()
+		}
+		if err = m.settle(); err == nil {
+			err = m.costs()
+		}
+		if err == nil {
+			err = m.leave()
+		}
+		for _, f := range m.followers {
+			f.stop()
+		}
+	})
+	return err
+}
+
+// playHard plays steps several times: what comes of them depends on some chance.
+func playHard(t *testing.T, steps []step, times int) error {
+	for range times {
+		if err := play(t, steps); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shrink drops steps, in ever smaller pieces, as long as what is left still goes wrong.
+func shrink(t *testing.T, steps []step) []step {
+	for size := max(len(steps)/2, 1); size > 0; size /= 2 {
+		for at := 0; at+size <= len(steps); {
+			fewer := slices.Delete(slices.Clone(steps), at, at+size)
+			if playHard(t, fewer, 3) != nil {
+				steps = fewer
+			} else {
+				at += size
+			}
+		}
+	}
+	return steps
+}
+
+// likely are the steps of a script, the frequent ones several times.
+var likely = func() []string {
+	var names []string
+	for name := range whatHappens {
+		names = append(names, name)
+	}
+	for range 5 {
+		names = append(names, "register")
+	}
+	names = append(names, "register", "deregister", "deregister", "other puts", "other leaves", "pass", "pass", "mend", "mend", "mend")
+	slices.Sort(names)
+	return names
+}()
+
+// Whatever happens to a process and its etcd: afterwards what is wished for is there and nothing
+// else of ours, and look-ups and watchers tell the truth, all at a bounded cost.
+func TestWhateverHappensAllIsWellAfterwards(t *testing.T) {
+	seed := *fixedSeed
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano())
+	}
+	t.Logf("to repeat: -run TestWhateverHappens -seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	for range 100 {
+		steps := make([]step, 1+random.IntN(12))
+		for i := range steps {
+			steps[i] = step{likely[random.IntN(len(likely))], random.IntN(12), random.IntN(12)}
+		}
+		if err := play(t, steps); err != nil {
+			few := shrink(t, steps)
+			t.Fatalf("%v\nafter\n%v\nand %v\nafter\n%v", playHard(t, few, 10), few, err, steps)
+		}
+	}
+}

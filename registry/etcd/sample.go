@@ -1,0 +1,142 @@
+package etcd
+
+import (
+	"math/rand/v2"
+	"slices"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// sample is a part of what this registry knows of etcd, small enough to be compared in one request.
+// Only what the registry uses is read: with least privilege it may read nothing else.
+type sample struct {
+	spots []spot
+	count *count // nil for none
+}
+
+// spot is a key that is known.
+type spot struct {
+	key      string
+	revision int64 // at which it was last written, when the sample was taken
+	source
+}
+
+// source knows at which revision a key was last written; 0 if it doesn't know the key.
+type source interface{ revisionOf(key string) int64 }
+
+// count is the number of keys in a view.
+type count struct {
+	mirror  *mirror
+	keys    int
+	applied int64 // the last event that this is after
+}
+
+// maxSpots bounds a sample's keys.
+const maxSpots = 16
+
+// draw takes a few of many spots: the newest one, because that is what a restored snapshot
+// lacks; the oldest, because of that a history which has overtaken ours has sent us nothing; and
+// any others.
+type draw struct {
+	oldest, newest spot
+	others         []spot
+	seen           int
+}
+
+func (d *draw) add(s spot) {
+	d.seen++
+	if d.seen == 1 || s.revision < d.oldest.revision {
+		d.oldest = s
+	}
+	if d.seen == 1 || s.revision > d.newest.revision {
+		d.newest = s
+	}
+	if len(d.others) < maxSpots {
+		d.others = append(d.others, s)
+	} else if i := rand.N(d.seen); i < maxSpots {
+		d.others[i] = s
+	}
+}
+
+func (d *draw) spots() []spot {
+	if d.seen <= maxSpots {
+		return d.others
+	}
+	for i, s := range []spot{d.oldest, d.newest} {
+		if at := slices.Index(d.others, s); at >= 0 {
+			d.others[at] = d.others[i]
+		}
+		d.others[i] = s
+	}
+	return d.others
+}
+
+func (s sample) empty() bool { return len(s.spots) == 0 && s.count == nil }
+
+// reads returns what to ask etcd for: each spot, then the count.
+func (s sample) reads() []clientv3.Op {
+	var reads []clientv3.Op
+	for _, spot := range s.spots {
+		reads = append(reads, clientv3.OpGet(spot.key, clientv3.WithKeysOnly()))
+	}
+	if s.count != nil {
+		reads = append(reads, clientv3.OpGet(s.count.mirror.prefix, clientv3.WithPrefix(), clientv3.WithCountOnly()))
+	}
+	return reads
+}
+
+// unmoved returns the part of the sample that still is as it was: of the rest, news has come.
+func (s sample) unmoved() sample {
+	s.spots = slices.DeleteFunc(s.spots, func(spot spot) bool { return spot.revisionOf(spot.key) != spot.revision })
+	if s.count != nil && *s.count != s.count.mirror.counted() {
+		s.count = nil
+	}
+	return s
+}
+
+// offer adds the mirror's keys to a draw.
+func (m *mirror) offer(d *draw) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for r := range m.catalogue.Records {
+		d.add(spot{r.Key, r.Revision, m})
+	}
+}
+
+func (m *mirror) revisionOf(key string) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r := m.catalogue.Record(key); r != nil {
+		return r.Revision
+	}
+	return 0
+}
+
+func (m *mirror) counted() count {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return count{m, m.catalogue.Len() + m.junk, m.applied}
+}
+
+// isFollowing reports whether the view is kept up to date, for all that is known.
+func (m *mirror) isFollowing() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.isReady() && m.broken == nil
+}
+
+// offer adds the registration's key to a draw, if it is known who has it.
+func (g *registration) offer(d *draw) {
+	if revision := g.revisionOf(g.key); revision > 0 {
+		d.add(spot{g.key, revision, g})
+	}
+}
+
+func (g *registration) revisionOf(string) int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.holder == unknown || g.wish.record == nil {
+		return 0
+	}
+	return g.revision
+}

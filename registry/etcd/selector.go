@@ -1,0 +1,275 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go-micro.dev/v4/registry"
+	"go-micro.dev/v4/selector"
+	"go-micro.dev/v4/util/cmd"
+)
+
+func init() {
+	cmd.DefaultSelectors["etcd"] = NewSelector
+}
+
+// ErrSelectorClosed is returned by a selector's Select and Init after its Close.
+var ErrSelectorClosed = errors.New("selector is closed")
+
+// NewSelector returns a selector that picks from the registry's own view, without copying it:
+//
+//	r := etcd.NewRegistry()
+//	service := micro.NewService(
+//		micro.Registry(r),
+//		micro.Selector(etcd.NewSelector(selector.Registry(r))),
+//	)
+//
+// It is go-micro's own selector in all that callers see, with the same strategies, filters and
+// errors, but for these:
+//
+//   - Nodes are shared with everybody who picks them. Read them, don't change them. Filters and
+//     strategies get services and slices of nodes that are theirs; nodes, endpoints and metadata are
+//     shared.
+//   - selector.RoundRobin is a rotation over all calls of a service; go-micro's begins anew at
+//     each Select. Only the function itself is recognised, not one that calls it.
+//   - Mark sets a node aside when it can't be reached, or doesn't answer two calls in a row:
+//     for up to a second, then for twice as long each time, up to 30 s. When the time is over, one call tries it.
+//     A handler's own error counts as an answer. Its time ends when its record changes. If less than
+//     a quarter of the nodes would be left, all of them are used.
+//   - Reset forgets all that is known of a service's nodes. So does Init, for all services.
+//   - [Weighted], [PreferZone] and [Grace] change how it picks.
+//
+// On a registry that isn't a [*Registry] it is go-micro's selector. The registry defaults to
+// registry.DefaultRegistry, as there. With several options of a kind the last one counts.
+//
+// Select returns selector.ErrNotFound for a service without nodes, and selector.ErrNoneAvailable when
+// the filters leave none, both as they are; ErrSelectorClosed; and the errors of [Registry.GetService]. It asks
+// etcd only for a service that isn't followed yet, within the deadline of the SelectOptions'
+// Context or else the registry's timeout. All methods may be called concurrently, and so may each
+// Next.
+func NewSelector(opts ...selector.Option) selector.Selector {
+	s := &nodeSelector{}
+	s.setup.Store(newSetup(selector.Options{Strategy: selector.Random}, opts))
+	return s
+}
+
+type nodeSelector struct {
+	mu    sync.Mutex // for replacing setup
+	setup atomic.Pointer[setup]
+}
+
+// setup is what the present options come to, and what was learned under them.
+type setup struct {
+	options  selector.Options
+	standard selector.Selector // go-micro's own, for a registry that isn't ours; nil otherwise
+	registry *Registry
+	taste    taste
+	grace    time.Duration
+	born     time.Time // when its clock began
+
+	pools sync.Map // service → *pool
+
+	mu     sync.Mutex // for adding to pools, and closed
+	closed atomic.Bool
+}
+
+func newSetup(options selector.Options, opts []selector.Option) *setup {
+	for _, opt := range opts {
+		opt(&options)
+	}
+	if options.Registry == nil {
+		options.Registry = registry.DefaultRegistry
+	}
+	if options.Strategy == nil {
+		options.Strategy = selector.Random
+	}
+	u := &setup{options: options, born: time.Now()}
+	var ours bool
+	if u.registry, ours = options.Registry.(*Registry); !ours {
+		u.standard = selector.NewSelector(func(o *selector.Options) { *o = options })
+	}
+	u.taste = newTaste(options)
+	u.grace = fromContext[time.Duration](options.Context, graceKey{})
+	return u
+}
+
+// clock is monotonic, unlike the wall's, and cheaper.
+func (u *setup) clock() int64 { return int64(time.Since(u.born)) }
+
+// Init changes options and forgets what is known of nodes. Errors: ErrSelectorClosed.
+func (s *nodeSelector) Init(opts ...selector.Option) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.setup.Load()
+	if before.closed.Load() {
+		return fmt.Errorf("init: %w", ErrSelectorClosed)
+	}
+	s.setup.Store(newSetup(before.options, opts))
+	return before.close()
+}
+
+// Options returns the options as they were given, with defaults filled in.
+func (s *nodeSelector) Options() selector.Options { return s.setup.Load().options }
+
+// String returns "etcd".
+func (s *nodeSelector) String() string { return "etcd" }
+
+// Close forgets everything. It may be called again. The registry stays open.
+func (s *nodeSelector) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.setup.Load().close()
+}
+
+// Select: see [NewSelector].
+func (s *nodeSelector) Select(service string, opts ...selector.SelectOption) (selector.Next, error) {
+	u := s.setup.Load()
+	if len(opts) == 0 && u.taste.strategy == nil && u.standard == nil && u.registry.closing.Err() == nil {
+		if p, ok := u.pools.Load(service); ok && !p.(*pool).present().empty() {
+			return p.(*pool).next(u.taste), nil
+		}
+	}
+	return u.choose(service, opts)
+}
+
+// choose is Select for everything but the most frequent case.
+func (u *setup) choose(service string, opts []selector.SelectOption) (selector.Next, error) {
+	if u.closed.Load() {
+		return nil, fmt.Errorf("select %q: %w", service, ErrSelectorClosed)
+	}
+	if u.standard != nil {
+		return u.standard.Select(service, opts...)
+	}
+	var o selector.SelectOptions
+	for _, opt := range opts {
+		opt(&o)
+	}
+	p, err := u.pool(o.Context, service)
+	if err != nil {
+		return nil, err
+	}
+	t := u.taste
+	if o.Strategy != nil {
+		t = t.with(o.Strategy)
+	}
+	if len(o.Filters) == 0 && t.strategy == nil {
+		return p.next(t), nil
+	}
+	c := p.present()
+	services, loan := c.lend()
+	for _, filter := range o.Filters {
+		services = filter(services)
+	}
+	switch {
+	case len(services) == 0:
+		return nil, selector.ErrNoneAvailable
+	case t.strategy != nil:
+		return p.supervise(t.strategy, services), nil
+	}
+	return p.among(t, c.settle(loan, services)), nil
+}
+
+// pool returns what is known of a service. It asks etcd if the service isn't followed.
+func (u *setup) pool(ctx context.Context, service string) (*pool, error) {
+	parts, err := u.registry.serving(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("select %q: %w", service, err)
+	}
+	if known, ok := u.pools.Load(service); ok {
+		if p := known.(*pool); !p.present().empty() {
+			return p, nil
+		}
+		u.drop(known.(*pool))
+	}
+	m, err := u.follow(ctx, parts, service)
+	if err != nil {
+		return nil, fmt.Errorf("select %q: %w", service, err)
+	}
+	p := newPool(u, m, service)
+	if p.present().empty() {
+		return nil, selector.ErrNotFound
+	}
+	return u.keep(p), nil
+}
+
+// follow returns the mirror that has a service.
+func (u *setup) follow(ctx context.Context, p *parts, service string) (*mirror, error) {
+	if err := checkServiceName(service); err != nil {
+		return nil, err
+	}
+	ctx, cancel := u.registry.bound(ctx)
+	defer cancel()
+	p.mirrors.grace.raise(int64(u.grace))
+	_, m, err := p.mirrors.lookup(ctx, service)
+	return m, err
+}
+
+// keep puts a pool where Select finds it, until its mirror ends, and returns it, or the one that
+// is there already.
+func (u *setup) keep(p *pool) *pool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed.Load() {
+		return p
+	}
+	p.release = context.AfterFunc(p.mirror.ctx, func() { u.drop(p) })
+	if other, ok := u.pools.LoadOrStore(p.service, p); ok {
+		p.release()
+		return other.(*pool)
+	}
+	if p.mirror.ctx.Err() != nil {
+		u.drop(p) // what AfterFunc has called may have come too early
+	}
+	return p
+}
+
+// drop forgets a pool.
+func (u *setup) drop(p *pool) {
+	if u.pools.CompareAndDelete(p.service, p) {
+		p.release()
+	}
+}
+
+func (u *setup) close() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.closed.Store(true)
+	u.pools.Range(func(_, p any) bool {
+		u.drop(p.(*pool))
+		return true
+	})
+	if u.standard != nil {
+		return u.standard.Close()
+	}
+	return nil
+}
+
+// Mark notes how a call of a node went. It doesn't matter whether the node is the one that was
+// picked or a copy.
+func (s *nodeSelector) Mark(service string, node *registry.Node, err error) {
+	u := s.setup.Load()
+	if u.standard != nil {
+		u.standard.Mark(service, node, err)
+		return
+	}
+	if p, ok := u.pools.Load(service); ok && node != nil {
+		p.(*pool).mark(node, err)
+	}
+}
+
+// Reset forgets what is known of a service's nodes.
+func (s *nodeSelector) Reset(service string) {
+	u := s.setup.Load()
+	if u.standard != nil {
+		u.standard.Reset(service)
+		return
+	}
+	if p, ok := u.pools.Load(service); ok {
+		u.drop(p.(*pool))
+		p.(*pool).mirror.forgetLosses(service)
+	}
+}

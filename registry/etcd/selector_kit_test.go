@@ -1,0 +1,140 @@
+package etcd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+	"go-micro.dev/v4/selector"
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// staged is a registry with a mirror of one service that the test plays etcd for.
+type staged struct {
+	t        testing.TB
+	registry *Registry
+	mirror   *mirror
+	service  string
+	revision int64
+}
+
+func stage(t testing.TB, service string) *staged {
+	return stageIn(t, service, func(k keyspace) string { return k.dir(service) })
+}
+
+func stageIn(t testing.TB, service string, prefix func(keyspace) string) *staged {
+	for _, name := range []string{"MICRO_REGISTRY_ADDRESS", "ETCD_USERNAME", "ETCD_PASSWORD", "ETCD_CACERT", "ETCD_CERT", "ETCD_KEY"} {
+		t.Setenv(name, "")
+	}
+	r, err := New(registry.Addrs("unix:///nobody.sock"), registry.Logger(&recorder{}))
+	require.NoError(t, err)
+	r.started.Do(func() {}) // no probe
+	ms := r.parts.Load().mirrors
+	f := &staged{t: t, registry: r, service: service, revision: 10}
+	f.mirror = newMirror(ms, prefix(ms.keys))
+	f.mirror.ctx, f.mirror.end = context.WithCancel(ms.ctx)
+	ms.mu.Lock()
+	ms.byPrefix[f.mirror.prefix] = f.mirror
+	ms.mu.Unlock()
+	f.mirror.replace(&listing{header: &etcdserverpb.ResponseHeader{ClusterId: 1, Revision: f.revision}}, 0)
+	t.Cleanup(func() { require.NoError(t, r.Close()) })
+	return f
+}
+
+func (f *staged) put(version string, nodes ...*registry.Node) {
+	f.t.Helper()
+	f.apply(clientv3.EventTypePut, version, nodes...)
+}
+
+func (f *staged) del(nodes ...*registry.Node) {
+	f.t.Helper()
+	f.apply(clientv3.EventTypeDelete, "", nodes...)
+}
+
+func (f *staged) apply(kind mvccpb.Event_EventType, version string, nodes ...*registry.Node) {
+	f.t.Helper()
+	var events []*clientv3.Event
+	for _, n := range nodes {
+		f.revision++
+		value, err := json.Marshal(&registry.Service{
+			Name: f.service, Version: version, Nodes: []*registry.Node{n},
+			Metadata:  map[string]string{"team": "blue"},
+			Endpoints: []*registry.Endpoint{{Name: "Greeter.V" + version, Request: &registry.Value{Name: "Request"}, Response: &registry.Value{Name: "Response"}}},
+		})
+		require.NoError(f.t, err)
+		key := []byte(f.key(n))
+		events = append(events, &clientv3.Event{Type: kind, Kv: &mvccpb.KeyValue{
+			Key: key, Value: value, ModRevision: f.revision, CreateRevision: f.revision,
+		}})
+	}
+	f.mirror.apply(events, 0)
+}
+
+func (f *staged) key(n *registry.Node) string { return f.mirror.mirrors.keys.dir(f.service) + n.Id }
+
+// selector returns a selector on the registry.
+func (f *staged) selector(opts ...selector.Option) *nodeSelector {
+	s := NewSelector(append([]selector.Option{selector.Registry(f.registry)}, opts...)...).(*nodeSelector)
+	f.t.Cleanup(func() { require.NoError(f.t, s.Close()) })
+	return s
+}
+
+// some returns n nodes whose metadata is as long as that of go-micro's server.
+func some(n int) []*registry.Node {
+	nodes := make([]*registry.Node, n)
+	for i := range nodes {
+		nodes[i] = &registry.Node{
+			Id: fmt.Sprintf("n%04d", i), Address: fmt.Sprintf("10.0.%d.%d:8080", i/256, i%256),
+			Metadata: map[string]string{
+				"broker": "http", "protocol": "mucp", "registry": "etcd", "server": "mucp", "transport": "http",
+				"parity": []string{"even", "odd"}[i%2],
+			},
+		}
+	}
+	return nodes
+}
+
+func ids(nodes []*registry.Node) []string {
+	ids := make([]string, len(nodes))
+	for i, n := range nodes {
+		ids[i] = n.Id
+	}
+	return ids
+}
+
+// pick selects once.
+func pick(t testing.TB, s selector.Selector, service string, opts ...selector.SelectOption) *registry.Node {
+	t.Helper()
+	next, err := s.Select(service, opts...)
+	require.NoError(t, err)
+	node, err := next()
+	require.NoError(t, err)
+	return node
+}
+
+// tally selects many times and counts by node id.
+func tally(t testing.TB, times int, s selector.Selector, service string, opts ...selector.SelectOption) map[string]int {
+	t.Helper()
+	picked := make(map[string]int)
+	for range times {
+		picked[pick(t, s, service, opts...).Id]++
+	}
+	return picked
+}
+
+// chosen returns the ids that come up when selecting often.
+func chosen(t testing.TB, s selector.Selector, service string, opts ...selector.SelectOption) []string {
+	t.Helper()
+	var names []string
+	for id := range tally(t, 400, s, service, opts...) {
+		names = append(names, id)
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,64 @@
+package etcd
+
+import (
+	"context"
+	"time"
+
+	"go-micro.dev/v4/selector"
+)
+
+type (
+	weightedKey struct{}
+	zoneKey     struct{}
+	graceKey    struct{}
+)
+
+// The keys in a node's metadata that [Weighted] and [PreferZone] read.
+const (
+	WeightKey = "weight"
+	ZoneKey   = "zone"
+)
+
+// Weighted makes a selector's Random and RoundRobin pick nodes in proportion to the decimal number
+// in their metadata under [WeightKey]. It is 1 for a node without one, or with one that isn't a number from 0 to 1,000,000.
+// A node of weight 0 isn't picked, unless all are.
+func Weighted() selector.Option {
+	return inContext(weightedKey{}, true)
+}
+
+// PreferZone makes a selector's Random and RoundRobin pick nodes whose metadata has the zone under
+// [ZoneKey], as long as at least a quarter of those can be used; else they pick from all. The empty zone, which is the
+// default, prefers none.
+func PreferZone(zone string) selector.Option {
+	return inContext(zoneKey{}, zone)
+}
+
+// Grace lets a selector choose for up to d among nodes that are gone from etcd, beside those that
+// are there, if more than half of a service's nodes, of which there were at least four, went within ten seconds: that is more likely
+// etcd's or the network's fault than theirs. The default is 0: what is gone isn't chosen.
+//
+// etcd doesn't say whether a record was deleted or expired, so both count, but for those that this
+// registry has deregistered. Therefore the first call that can't reach a lost node ends its grace.
+// It ends for all of them when no more are lost than there are, and at Reset. Only selectors
+// have grace: GetService and watchers tell what is in etcd. [FollowedStatus] shows it.
+func Grace(d time.Duration) selector.Option {
+	return inContext(graceKey{}, d)
+}
+
+func inContext(key, value any) selector.Option {
+	return func(o *selector.Options) {
+		if o.Context == nil {
+			o.Context = context.Background()
+		}
+		o.Context = context.WithValue(o.Context, key, value)
+	}
+}
+
+// fromContext returns what a selector's option stored under its key, or nothing.
+func fromContext[T any](ctx context.Context, key any) T {
+	var value T
+	if ctx != nil {
+		value, _ = ctx.Value(key).(T)
+	}
+	return value
+}

@@ -1,0 +1,221 @@
+package etcd
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"go-micro.dev/v4/registry"
+	"go-micro.dev/v4/selector"
+)
+
+// pool is what a selector knows of one service.
+type pool struct {
+	setup   *setup
+	service string
+	mirror  *mirror
+	random  selector.Next // these two are made once, so that Select needn't make one
+	inTurn  selector.Next
+	release func() bool // ends the wait for the mirror's end
+
+	choice atomic.Pointer[choice]
+
+	mu       sync.Mutex          // for replacing choice, and for what follows
+	suspects map[string]*suspect // by node id
+
+	_    [64]byte // turn is written by everybody, choice is read
+	turn atomic.Uint64
+}
+
+func newPool(u *setup, m *mirror, service string) *pool {
+	p := &pool{setup: u, service: service, mirror: m, suspects: make(map[string]*suspect)}
+	p.turn.Store(rand.Uint64())
+	p.random = func() (*registry.Node, error) { return p.choice.Load().pick(u.clock, nil) }
+	p.inTurn = func() (*registry.Node, error) { return p.choice.Load().pick(u.clock, &p.turn) }
+	return p
+}
+
+func (p *pool) next(t taste) selector.Next {
+	if t.rotates {
+		return p.inTurn
+	}
+	return p.random
+}
+
+// present returns the choice as it is now.
+func (p *pool) present() *choice {
+	if c := p.choice.Load(); p.holds(c) {
+		return c
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.latest()
+}
+
+// latest is present for who has mu.
+func (p *pool) latest() *choice {
+	if c := p.choice.Load(); p.holds(c) {
+		return c
+	}
+	return p.renew()
+}
+
+func (p *pool) holds(c *choice) bool {
+	return c != nil && c.view == p.mirror.view(p.service) && c.ended == p.mirror.graceEnded.Load() &&
+		(c.ends == 0 || p.setup.clock() < c.ends)
+}
+
+// renew makes a choice of what etcd has, of those lost that have grace, and of the suspects. It needs mu.
+func (p *pool) renew() *choice {
+	ended := p.mirror.graceEnded.Load()
+	view := p.mirror.view(p.service)
+	c := &choice{view: view, shown: view, ended: ended}
+	if p.setup.grace > 0 {
+		lost, end := p.mirror.lost(p.service, p.setup.grace)
+		c.shown = view.With(lost)
+		if len(lost) > 0 {
+			c.lost, c.ends = lost, int64(end.Sub(p.setup.born))
+		}
+	}
+	c.nodes = c.shown.Nodes()
+	if len(p.suspects) > 0 {
+		p.forgetSuspects(c.nodes)
+		c.suspects = maps.Clone(p.suspects)
+	}
+	c.weigh(p.setup.taste, c.nodes)
+	p.choice.Store(c)
+	return c
+}
+
+// forgetSuspects keeps the suspects that are among the nodes. One whose record has changed isn't: its node is
+// another value, even if it says the same.
+func (p *pool) forgetSuspects(nodes []*registry.Node) {
+	kept := make(map[string]*suspect, len(p.suspects))
+	for _, n := range nodes {
+		if s := p.suspects[n.Id]; s != nil && s.node == n {
+			kept[n.Id] = s
+		}
+	}
+	p.suspects = kept
+}
+
+// among returns a Next for the nodes that filters have left.
+func (p *pool) among(t taste, nodes []*registry.Node) selector.Next {
+	var turn *atomic.Uint64
+	if t.rotates {
+		turn = &p.turn
+	}
+	type sifted struct {
+		by *choice
+		choice
+	}
+	var last atomic.Pointer[sifted]
+	return func() (*registry.Node, error) {
+		s, now := last.Load(), p.choice.Load()
+		if s == nil || s.by != now {
+			s = &sifted{by: now, choice: choice{suspects: now.suspects}}
+			s.weigh(t, nodes)
+			last.Store(s)
+		}
+		return s.pick(p.setup.clock, turn)
+	}
+}
+
+// maxAsks is how often a user's strategy is asked for another node than one that is aside.
+const maxAsks = 16
+
+// supervise returns the Next of a user's strategy, which isn't shown the nodes that are aside, unless
+// that would leave too few.
+func (p *pool) supervise(strategy selector.Strategy, services []*registry.Service) selector.Next {
+	next := strategy(p.withoutAside(services))
+	return func() (*registry.Node, error) {
+		for range maxAsks - 1 {
+			node, err := next()
+			if err != nil || node == nil || p.admits(node) {
+				return node, err
+			}
+		}
+		return next()
+	}
+}
+
+// withoutAside leaves those whose time aside is over, to be tried.
+func (p *pool) withoutAside(services []*registry.Service) []*registry.Service {
+	c := &choice{suspects: p.choice.Load().suspects}
+	if len(c.suspects) == 0 || !c.sift(nodesOf(services)) {
+		return services
+	}
+	now := p.setup.clock()
+	left := make([]*registry.Service, len(services))
+	for i, service := range services {
+		s := *service
+		s.Nodes = slices.DeleteFunc(slices.Clone(s.Nodes), func(n *registry.Node) bool {
+			s := c.suspects[n.Id]
+			return s.isAside() && s.is(n) && now < s.until.Load()
+		})
+		left[i] = &s
+	}
+	return left
+}
+
+// admits reports whether a node isn't aside, or may be tried.
+func (p *pool) admits(n *registry.Node) bool {
+	c := p.choice.Load()
+	s := c.suspects[n.Id]
+	return c.sparse || !s.isAside() || !s.is(n) || s.try(p.setup.clock())
+}
+
+// mark notes how a call of a node went.
+func (p *pool) mark(node *registry.Node, err error) {
+	switch v := judge(node, err); v {
+	case heard:
+		if p.choice.Load().suspects[node.Id].is(node) {
+			p.acquit(node)
+		}
+	case unanswered, unreachable:
+		p.blame(node, v)
+	}
+}
+
+func (p *pool) acquit(node *registry.Node) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.suspects[node.Id].is(node) {
+		delete(p.suspects, node.Id)
+		p.renew()
+	}
+}
+
+func (p *pool) blame(node *registry.Node, v verdict) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.latest()
+	s := p.suspects[node.Id]
+	isNew := !s.is(node)
+	if isNew {
+		i := slices.IndexFunc(c.nodes, func(n *registry.Node) bool { return n.Id == node.Id && n.Address == node.Address })
+		if i < 0 {
+			return
+		}
+		s = &suspect{node: c.nodes[i]}
+		p.suspects[node.Id] = s
+	}
+	isAside := s.fail(v, p.setup.clock())
+	if isAside {
+		p.giveUp(c, s.node)
+	}
+	if isNew || isAside {
+		p.renew()
+	}
+}
+
+// giveUp ends the grace of a lost node that really can't be reached.
+func (p *pool) giveUp(c *choice, node *registry.Node) {
+	for _, r := range c.lost {
+		if r.Node == node {
+			p.mirror.giveUp(r.Key)
+		}
+	}
+}
