@@ -24,7 +24,11 @@ const patience = 20 * time.Second
 
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
-		goleak.IgnoreCurrent(), // go-micro's packages start goroutines when they are imported
+		// go-micro's packages start goroutines when they are imported, and these a moment later.
+		goleak.IgnoreCurrent(),
+		goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run"),
+		goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run.func2"),
+		goleak.IgnoreAnyFunction("go-micro.dev/v4/config/loader/memory.(*memory).Watch.func1"),
 		// etcd's peers keep a connection for five seconds after their server has gone.
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
