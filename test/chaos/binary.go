@@ -1,0 +1,32 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+)
+
+// binaries are built once, from the versions in go.mod, into the checkout's .bin.
+const binaries = "../../.bin/chaos"
+
+var (
+	etcdBinary = sync.OnceValues(func() (string, error) { return build("etcd", "go.etcd.io/etcd/server/v3") })
+	utlBinary  = sync.OnceValues(func() (string, error) { return build("etcdutl", "go.etcd.io/etcd/etcdutl/v3") })
+)
+
+func build(name, pkg string) (string, error) {
+	path, err := filepath.Abs(filepath.Join(binaries, name))
+	if err != nil {
+		return "", err
+	}
+	// Another run of the tests may execute it now, and the linker would write into it.
+	fresh := fmt.Sprintf("%s.%d", path, os.Getpid())
+	out, err := exec.CommandContext(context.Background(), "go", "build", "-o", fresh, pkg).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+	}
+	return path, os.Rename(fresh, path)
+}

@@ -1,0 +1,84 @@
+package chaos
+
+import (
+	"fmt"
+	"time"
+
+	"go-micro.dev/v4/registry"
+)
+
+// bounds checks P6: every call returns in time.
+func (h *story) bounds() []violation {
+	var found []violation
+	for _, e := range h.events {
+		if e.Bound == 0 {
+			continue
+		}
+		took := e.Took
+		for _, p := range h.pauses[e.Process] {
+			if held := p.overlap(span{e.At, e.end()}).length(); held > 0 {
+				took -= held
+			}
+		}
+		if took > e.Bound+noise {
+			what := e.Op
+			if e.Kind == kindView {
+				what = "look-up of " + e.Name
+			}
+			found = append(found, violation{"P6", e.At, fmt.Sprintf("%s of %s took %v, more than %v", what, e.Process, took.Round(time.Millisecond), e.Bound)})
+		}
+	}
+	return found
+}
+
+// answers checks that look-ups go on from the last view (P5), and that watchers do until they are stopped (P4).
+func (h *story) answers() []violation {
+	var found []violation
+	for v, seen := range h.views {
+		answered := false
+		for _, e := range seen {
+			known := e.Err == "" || e.Err == registry.ErrNotFound.Error()
+			if answered && !known {
+				found = append(found, violation{"P5", e.At, fmt.Sprintf("a look-up of %s by %s failed: %s", v.name, v.process, e.Err)})
+			}
+			answered = answered || known
+		}
+	}
+	for _, e := range h.events {
+		over, closed := h.over[e.Process]
+		if e.Kind == kindStopped && e.Err != registry.ErrWatcherStopped.Error() && (!closed || e.At.Before(over.At)) {
+			found = append(found, violation{"P4", e.At, fmt.Sprintf("watcher %d of %s failed: %s", e.Watcher, e.Process, e.Err)})
+		}
+	}
+	return found
+}
+
+// leftovers checks P6: after Close nothing is left, neither in the process nor in etcd.
+func (h *story) leftovers() []violation {
+	var found []violation
+	looked, told := false, map[string]bool{}
+	for _, e := range h.events {
+		switch e.Kind {
+		case kindLeft:
+			told[e.Process] = true
+			if e.Text != "" {
+				found = append(found, violation{"P6", e.At, e.Process + " has goroutines after Close: " + e.Text})
+			}
+		case kindRemain:
+			looked = true
+			if e.Text != "" {
+				found = append(found, violation{"P6", e.At, "etcd has leftovers: " + e.Text})
+			}
+		default:
+		}
+	}
+	if !looked {
+		found = append(found, violation{"P6", h.end, "nobody has looked for leftovers in etcd"})
+	}
+	for process, o := range h.over {
+		if o.Kind == kindClosed && !told[process] {
+			found = append(found, violation{"P6", o.At, process + " hasn't said what Close left"})
+		}
+	}
+	return found
+}

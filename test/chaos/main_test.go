@@ -1,0 +1,28 @@
+package chaos
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	if text := os.Getenv(setupVariable); text != "" {
+		os.Exit(runService(text))
+	}
+	before := goleak.IgnoreCurrent()
+	code := m.Run()
+	if err := measured.report(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
+	}
+	if code == 0 {
+		if err := goleak.Find(append(goMicros, before)...); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}

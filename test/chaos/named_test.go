@@ -1,0 +1,67 @@
+package chaos
+
+import (
+	"os"
+	"testing"
+)
+
+// scenarios are the named ones, the longest first, because they run side by side.
+var scenarios = []struct {
+	name string
+	run  func(*testing.T)
+}{
+	{"OutageOfThreeMinutes", outageOfThreeMinutes},
+	{"WishLapses", wishLapses},
+	{"WipedThenOvertaken", wipedThenOvertaken},
+	{"Wiped", wiped},
+	{"WipedWithThreeMembers", wipedWithThreeMembers},
+	{"RestoredPlain", restoredPlain},
+	{"RestoredBumped", restoredBumped},
+	{"CompactedWhileAway", compactedWhileAway},
+	{"MembersKilledInTurn", membersKilledInTurn},
+	{"LeaderPaused", leaderPaused},
+	{"LeaderPausedPastTheTTL", leaderPausedPastTheTTL},
+	{"BlackHoleToServer", func(t *testing.T) { blackHole(t, toServer) }},
+	{"BlackHoleToClient", func(t *testing.T) { blackHole(t, toClient) }},
+	{"BlackHoleBothWays", func(t *testing.T) { blackHole(t, toServer, toClient) }},
+	{"StaleMember", staleMember},
+	{"StaleMemberAlone", staleMemberAlone},
+	{"LeaderIsolated", leaderIsolated},
+	{"KeepaliveUnanswered", keepaliveUnanswered},
+	{"OutageOfTwiceTheTTL", outageOfTwiceTheTTL},
+	{"ServiceStartsBeforeEtcd", serviceStartsBeforeEtcd},
+	{"ServicePaused", servicePaused},
+	{"ServiceKilled", serviceKilled},
+	{"ServiceCutOff", serviceCutOff},
+	{"ConnectionsReset", connectionsReset},
+	{"MassExpiry", massExpiry},
+	{"FleetReconnects", fleetReconnects},
+	{"NoSpace", noSpace},
+	{"AuthTokenExpired", authTokenExpired},
+	{"PasswordChanged", passwordChanged},
+	{"TakenOverThenKilled", takenOverThenKilled},
+	{"TakenOverWhileStopped", takenOverWhileStopped},
+	{"LateDeregister", lateDeregister},
+	{"KeyDeleted", keyDeleted},
+	{"EverythingDeleted", everythingDeleted},
+	{"Junk", junk},
+	{"LeaseRevoked", leaseRevoked},
+	{"SharedLeaseRevoked", sharedLeaseRevoked},
+	{"LeaseExpired", leaseExpired},
+}
+
+// modeVariable, when set, makes the named scenarios and the random ones run.
+const modeVariable = "CHAOS"
+
+func TestScenario(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(modeVariable) == "" {
+		t.Skip("these take minutes: use make chaos, or set " + modeVariable + "=ci")
+	}
+	for _, s := range scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			s.run(t)
+		})
+	}
+}

@@ -1,0 +1,269 @@
+package chaos
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// random plays a schedule that its seed decides: which faults and what work, in which order, and how long apart. What
+// happens in between is up to the machine, so a seed reproduces the schedule, and usually what it shows.
+type random struct {
+	*world
+	dice      *rand.Rand
+	providers []*process
+	consumers []*process
+	born      int // providers so far
+	nodes     map[*process]map[[2]string]bool
+	faults    int
+	rewritten bool // etcd's data have been replaced since the last recovery
+}
+
+var randomServices = []string{"greeter", "billing", "search"}
+
+const (
+	randomTTL    = 5 * time.Second
+	randomRounds = 12
+)
+
+func newRandom(t testing.TB, seed uint64) *random {
+	t.Helper()
+	dice := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a schedule has to be reproducible, not secret
+	size := 1
+	if dice.IntN(3) == 0 {
+		size = 3
+	}
+	r := &random{world: begin(t, size), dice: dice, nodes: map[*process]map[[2]string]bool{}}
+	for range 2 {
+		r.bear()
+	}
+	for i := range 2 {
+		r.consumers = append(r.consumers, r.follower(fmt.Sprint("consumer-", i), randomServices...))
+	}
+	return r
+}
+
+// run does some rounds of a fault and work, and one of rest.
+func (r *random) run() {
+	r.t.Helper()
+	for range randomRounds {
+		for range 1 + r.dice.IntN(4) {
+			r.work()
+		}
+		r.disturb()
+		if r.dice.IntN(2) == 0 { // else the next fault meets a registry that hasn't recovered
+			r.recover()
+		}
+	}
+	r.rest()
+	r.end()
+	measured.schedule(r.faults)
+}
+
+// bear starts another provider.
+func (r *random) bear() {
+	r.t.Helper()
+	r.born++
+	s := setup{Timeout: callTimeout, Shared: r.dice.IntN(3) == 0}
+	p := r.processAt(fmt.Sprint("provider-", r.born), r.cluster.members, s)
+	r.providers = append(r.providers, p)
+	r.nodes[p] = map[[2]string]bool{}
+}
+
+func (r *random) pick(from []*process) *process { return from[r.dice.IntN(len(from))] }
+
+// node draws a service, and a node of a provider's own: those that fight for an id have scenarios of their own.
+func (r *random) node(p *process) (service, node string) {
+	return randomServices[r.dice.IntN(len(randomServices))], fmt.Sprint(p.name, "-", r.dice.IntN(3))
+}
+
+// work does what services do. It may fail, because of a fault, and is then made good in rest.
+func (r *random) work() {
+	r.t.Helper()
+	p := r.pick(r.providers)
+	service, node := r.node(p)
+	switch r.dice.IntN(8) {
+	case 0, 1, 2, 3:
+		r.nodes[p][[2]string{service, node}] = true
+		r.attempt(p, r.registration(p, service, node, randomTTL))
+	case 4:
+		if r.nodes[p][[2]string{service, node}] {
+			delete(r.nodes[p], [2]string{service, node})
+			r.deregister(p, service, node)
+		}
+	case 5:
+		r.attempt(r.pick(r.consumers), command{Do: "watch", Name: service})
+	case 6:
+		r.attempt(r.pick(r.consumers), command{Do: "look", Name: fmt.Sprint("unknown-", r.dice.IntN(100))})
+	case 7:
+		if len(r.providers) < 4 {
+			r.bear()
+		}
+	}
+}
+
+// disturb does one fault, with work while it lasts.
+func (r *random) disturb() {
+	r.t.Helper()
+	r.faults++
+	faults := []func(){
+		r.killOne, r.killAll, r.pauseOne, r.wipeAll, r.restoreOld, r.revokeOne, r.deleteOne, r.junkOne, r.deleteAll,
+		r.compact, r.blackHoleOne, r.cutOne, r.slowOne, r.resetOne, r.killProvider, r.pauseProvider, r.isolateOne,
+	}
+	faults[r.dice.IntN(len(faults))]()
+	r.work()
+}
+
+// recover wants back what should be there, in the time that the faults since the last recovery allow.
+func (r *random) recover() {
+	r.t.Helper()
+	if r.rewritten {
+		r.back(probeInterval, "after faults that rewrite etcd: records back")
+	} else {
+		r.back(2*time.Second, "after other faults: records back")
+	}
+	r.rewritten = false
+}
+
+// last lets a fault last for up to two TTLs, with work meanwhile.
+func (r *random) last() {
+	r.t.Helper()
+	d := time.Duration(r.dice.IntN(int(2*randomTTL/time.Millisecond))) * time.Millisecond
+	until := time.Now().Add(d)
+	for range r.dice.IntN(3) {
+		r.work()
+	}
+	r.wait(time.Until(until))
+}
+
+func (r *random) member() *member { return r.cluster.members[r.dice.IntN(len(r.cluster.members))] }
+
+func (r *random) anybody() *process {
+	if r.dice.IntN(2) == 0 {
+		return r.pick(r.consumers)
+	}
+	return r.pick(r.providers)
+}
+
+func (r *random) killOne() { r.t.Helper(); r.killMember(r.member()); r.last(); r.startEtcd() }
+func (r *random) killAll() { r.t.Helper(); r.killEtcd(); r.last(); r.startEtcd() }
+
+func (r *random) pauseOne() {
+	r.t.Helper()
+	m := r.member()
+	r.pauseMember(m)
+	r.last()
+	r.resumeMember(m)
+}
+
+func (r *random) wipeAll() { r.t.Helper(); r.rewritten = true; r.wipe() }
+
+func (r *random) restoreOld() {
+	r.t.Helper()
+	r.rewritten = true
+	snapshot := r.snapshot()
+	for range r.dice.IntN(4) {
+		r.work()
+	}
+	if r.dice.IntN(2) == 0 {
+		r.restore(snapshot)
+	} else {
+		r.restore(snapshot, "--bump-revision", "1000000", "--mark-compacted")
+	}
+}
+
+// some draws one of the keys that somebody wants, if there are any.
+func (r *random) some() (string, bool) {
+	p := r.pick(r.providers)
+	service, node := r.node(p)
+	return service + "/" + node, r.nodes[p][[2]string{service, node}] && r.has(service+"/"+node)
+}
+
+func (r *random) has(key string) bool {
+	have, err := r.records()
+	return err == nil && have[key] != ""
+}
+
+func (r *random) revokeOne() {
+	r.t.Helper()
+	if key, ok := r.some(); ok {
+		r.revoke(key)
+	}
+}
+
+func (r *random) deleteOne() {
+	r.t.Helper()
+	if key, ok := r.some(); ok {
+		r.delete(key)
+	}
+}
+
+func (r *random) junkOne() {
+	r.t.Helper()
+	if key, ok := r.some(); ok {
+		r.junk(key)
+	}
+}
+
+func (r *random) blackHoleOne() {
+	r.t.Helper()
+	p := r.anybody()
+	ways := [][]direction{{toServer}, {toClient}, {toServer, toClient}}[r.dice.IntN(3)]
+	r.blackHole(p, r.cluster.members[:1+r.dice.IntN(len(r.cluster.members))], ways...)
+	r.last()
+	r.connect(p)
+}
+
+func (r *random) cutOne() { r.t.Helper(); p := r.anybody(); r.cut(p); r.last(); r.connect(p) }
+
+func (r *random) slowOne() {
+	r.t.Helper()
+	p := r.anybody()
+	r.slow(p, direction(r.dice.IntN(2)), time.Duration(r.dice.IntN(2000))*time.Millisecond)
+	r.last()
+	r.connect(p)
+}
+
+func (r *random) resetOne() { r.t.Helper(); r.reset(r.anybody()) }
+
+func (r *random) killProvider() {
+	r.t.Helper()
+	if len(r.providers) < 2 {
+		return
+	}
+	i := r.dice.IntN(len(r.providers))
+	r.kill(r.providers[i])
+	r.providers = append(r.providers[:i:i], r.providers[i+1:]...)
+}
+
+func (r *random) pauseProvider() {
+	r.t.Helper()
+	p := r.pick(r.providers)
+	r.pause(p)
+	r.wait(time.Duration(r.dice.IntN(10_000)) * time.Millisecond)
+	r.resume(p)
+}
+
+func (r *random) isolateOne() {
+	r.t.Helper()
+	m := r.member()
+	r.isolate(m)
+	r.last()
+	r.rejoin(m)
+}
+
+// rest ends all faults, repeats what may have failed as go-micro would, and waits until all is well.
+func (r *random) rest() {
+	r.t.Helper()
+	for _, p := range r.providers {
+		for _, n := range slices.SortedFunc(maps.Keys(r.nodes[p]), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+			c := r.registration(p, n[0], n[1], randomTTL)
+			r.eventually(probeInterval, "Register of "+n[1]+" succeeds", func() bool { return r.attempt(p, c).Err == "" })
+		}
+	}
+	r.recover()
+	r.agree(probeInterval, "at rest: views agree")
+}
