@@ -1,0 +1,237 @@
+package main
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+	"go-micro.dev/v4/selector"
+
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+)
+
+// What doesn't depend on the machine is asserted here: allocations, and what etcd counts. A figure that gets better
+// is to be written down here as well.
+
+// Allocations that a call needs: the services, nodes and maps that belong to its caller.
+const (
+	lookupAllocs10   = 51
+	lookupAllocs1000 = 2031
+	registerAllocs   = 4
+)
+
+func guarded(t *testing.T) *store {
+	t.Helper()
+	s, err := openStore(unflushed)
+	require.NoError(t, err)
+	t.Cleanup(s.close)
+	return s
+}
+
+func (s *store) open(t *testing.T, opts ...registry.Option) *etcd.Registry {
+	t.Helper()
+	r, err := openOurs(s.endpoint, opts...)
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, r.Close()) })
+	return r
+}
+
+// asked returns what etcd is asked by what f does.
+func (s *store) asked(t *testing.T, f func()) counts {
+	t.Helper()
+	before, err := s.counts(t.Context())
+	require.NoError(t, err)
+	f()
+	after, err := s.counts(t.Context())
+	require.NoError(t, err)
+	return after.since(before)
+}
+
+// quiet fails if etcd was asked for anything but a probe, which may come at any time.
+func quiet(t *testing.T, asked counts) {
+	t.Helper()
+	assert.LessOrEqual(t, asked["Range"]+asked["Txn"], 3, "a key, a count, and a second look")
+	for what, n := range asked {
+		if what != "Range" && what != "Txn" {
+			assert.Zero(t, n, what)
+		}
+	}
+}
+
+func TestGuardLookup(t *testing.T) {
+	s := guarded(t)
+	for i, c := range []struct{ nodes, allocs int }{{10, lookupAllocs10}, {1000, lookupAllocs1000}} {
+		name := fmt.Sprintf("guard-%d", c.nodes)
+		require.NoError(t, s.seed(t.Context(), name, c.nodes))
+		r := s.open(t)
+		look := func() {
+			if _, err := r.GetService(name); err != nil {
+				t.Error(err)
+			}
+		}
+		first := s.asked(t, func() { require.NoError(t, find(ours, r, name, c.nodes)(0)) })
+		s.reached(t, counts{watchers: i + 1})
+		assert.Equal(t, 1, first["Range"], "the first look-up is one list")
+		quiet(t, s.asked(t, func() {
+			assert.InDelta(t, c.allocs, testing.AllocsPerRun(1000, look), 0, "allocations of a look-up of %d nodes", c.nodes)
+		}))
+	}
+}
+
+func TestGuardSelect(t *testing.T) {
+	s := guarded(t)
+	r := s.open(t)
+	choose := etcd.NewSelector(selector.Registry(r))
+	t.Cleanup(func() { assert.NoError(t, choose.Close()) })
+	for i, nodes := range []int{1, 1000} {
+		name := fmt.Sprintf("guard-%d", nodes)
+		require.NoError(t, s.seed(t.Context(), name, nodes))
+		one := pick(choose, name)
+		pickOne := func() {
+			if err := one(0); err != nil {
+				t.Error(err)
+			}
+		}
+		pickOne()
+		s.reached(t, counts{watchers: i + 1})
+		quiet(t, s.asked(t, func() {
+			assert.Zero(t, testing.AllocsPerRun(1000, pickOne), "allocations of picking one of %d nodes", nodes)
+		}))
+	}
+}
+
+func TestGuardRepeatedRegister(t *testing.T) {
+	for name, opts := range map[string][]registry.Option{"own leases": nil, "shared lease": {etcd.SharedLease()}} {
+		t.Run(name, func(t *testing.T) {
+			s := guarded(t)
+			r := s.open(t, opts...)
+			service := service("guard", 0)
+			again := func() { require.NoError(t, r.Register(service, registry.RegisterTTL(ttl))) }
+			again()
+			s.reached(t, counts{watchers: 1, "message LeaseKeepAlive": 1})
+			quiet(t, s.asked(t, func() {
+				assert.InDelta(t, registerAllocs, testing.AllocsPerRun(1000, again), 0, "allocations of a repeated Register")
+			}))
+		})
+	}
+}
+
+// With passwords each request that opens a stream authenticates, which sank a cluster (go-micro#2821).
+func TestGuardNoAuthenticationOnceRegistered(t *testing.T) {
+	s := guarded(t)
+	s.demandPassword(t)
+	r := s.open(t, etcd.Auth("root", "secret"))
+	service := service("guard", upTo(0, 10)...)
+	again := func() { require.NoError(t, r.Register(service, registry.RegisterTTL(ttl))) }
+	again()
+	s.reached(t, counts{watchers: 10, "message LeaseKeepAlive": 10})
+	asked := s.asked(t, func() {
+		for range 100 {
+			again()
+		}
+	})
+	assert.Zero(t, asked["Authenticate"])
+	quiet(t, asked)
+}
+
+func (s *store) demandPassword(t *testing.T) {
+	t.Helper()
+	_, err := s.client.UserAdd(t.Context(), "root", "secret")
+	require.NoError(t, err)
+	_, err = s.client.UserGrantRole(t.Context(), "root", "root")
+	require.NoError(t, err)
+	_, err = s.client.AuthEnable(t.Context())
+	require.NoError(t, err)
+}
+
+func TestGuardFirstRegister(t *testing.T) {
+	const nodes = 8
+	for _, c := range []struct {
+		name   string
+		opts   []registry.Option
+		grants int
+	}{{"own leases", nil, nodes}, {"shared lease", []registry.Option{etcd.SharedLease()}, 1}} {
+		t.Run(c.name, func(t *testing.T) {
+			s := guarded(t)
+			r := s.open(t, c.opts...)
+			asked := s.asked(t, func() {
+				for i := range nodes {
+					require.NoError(t, r.Register(service("guard", i), registry.RegisterTTL(ttl)))
+				}
+				s.reached(t, counts{watchers: nodes, "message LeaseKeepAlive": c.grants})
+			})
+			assert.Equal(t, c.grants, asked["LeaseGrant"])
+			assert.Equal(t, nodes, asked["Txn"])
+			assert.Equal(t, 1, asked["LeaseKeepAlive"], "streams")
+			assert.Equal(t, 1, asked["Watch"], "streams")
+			assert.Equal(t, nodes, asked["message Watch"])
+			assert.LessOrEqual(t, asked["Range"], 3, "a probe may come")
+		})
+	}
+}
+
+func TestGuardWatchersShareOneWatch(t *testing.T) {
+	s := guarded(t)
+	r := s.open(t)
+	open := feedOf(r)
+	asked := s.asked(t, func() {
+		for range 200 {
+			f, err := open("guard")
+			require.NoError(t, err)
+			t.Cleanup(f.stop)
+		}
+		s.reached(t, counts{watchers: 1})
+		require.NoError(t, r.Register(service("guard", 0), registry.RegisterTTL(ttl)))
+		s.reached(t, counts{watchers: 2})
+	})
+	assert.Equal(t, 2, asked[watchers], "that of the watchers, and that of the registration after them")
+	assert.Equal(t, 2, asked["message Watch"])
+}
+
+func TestGuardSteadyState(t *testing.T) {
+	const (
+		nodes = 10
+		span  = 8 * time.Second
+		short = 6 * time.Second // of which a third is a keepalive's interval
+	)
+	for _, c := range []struct {
+		name   string
+		opts   []registry.Option
+		leases int
+	}{{"own leases", nil, nodes}, {"shared lease", []registry.Option{etcd.SharedLease()}, 1}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := guarded(t)
+			r := s.open(t, c.opts...)
+			require.NoError(t, r.Register(service("guard", upTo(0, nodes)...), registry.RegisterTTL(short)))
+			require.NoError(t, find(ours, r, "guard", nodes)(0))
+			s.reached(t, counts{watchers: nodes + 1, "message LeaseKeepAlive": c.leases})
+			asked := s.asked(t, func() { require.NoError(t, rest(t.Context(), span)) })
+			most := c.leases * (int(span/(short/3)) + 1)
+			assert.LessOrEqual(t, asked["message LeaseKeepAlive"], most)
+			assert.Positive(t, asked["message LeaseKeepAlive"])
+			delete(asked, "message LeaseKeepAlive")
+			quiet(t, asked)
+		})
+	}
+}
+
+// reached waits until etcd has counted what follows a call sooner or later, such as the watch of one's own key.
+func (s *store) reached(t *testing.T, least counts) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		now, err := s.counts(t.Context())
+		if err != nil {
+			return false
+		}
+		for what, n := range least {
+			if now[what] < n {
+				return false
+			}
+		}
+		return true
+	}, 30*time.Second, 20*time.Millisecond, "%v", least)
+}

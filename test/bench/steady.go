@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go-micro.dev/v4/registry"
+	registry5 "go-micro.dev/v5/registry"
+
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/bench/report"
+)
+
+const (
+	steadyNodes = 10
+	tick        = 30 * time.Second // go-micro's RegisterInterval
+)
+
+// idler is a process that has registered some nodes and does what go-micro's server does from then on.
+type idler struct {
+	who, note string
+	register  func(endpoint string) (again func() error, end func(), err error)
+}
+
+// steady measures what etcd is asked while nothing changes. Each competitor has an etcd of its own, because all
+// wait at the same time.
+func (r *run) steady() error {
+	span := 150 * time.Second
+	if r.quick {
+		span = time.Second
+	}
+	row := &report.Row{
+		ID: "steady", Unit: "requests",
+		Title: fmt.Sprintf("requests and messages a minute, %d nodes and one followed service, TTL %v, nothing changes, over %v", steadyNodes, ttl, span),
+	}
+	var all sync.WaitGroup
+	idlers := idlers()
+	figures, errs := make([]*report.Figure, len(idlers)), make([]error, len(idlers))
+	for i, p := range idlers {
+		all.Go(func() { figures[i], errs[i] = p.idle(r.ctx, span) })
+	}
+	all.Wait()
+	row.Figures = figures
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	r.add(row)
+	return nil
+}
+
+func idlers() []idler {
+	return []idler{
+		{who: ours, register: idleOurs()},
+		{who: shared, register: idleOurs(etcd.SharedLease())},
+		{who: plugin, note: "follows nothing", register: idlePlugin},
+		{who: five, note: "follows nothing", register: idleFive},
+		{who: zero, note: "its TTL is 10 s and can't be changed", register: idleZero},
+	}
+}
+
+func idleOurs(opts ...registry.Option) func(string) (func() error, func(), error) {
+	return func(endpoint string) (func() error, func(), error) {
+		mine, err := openOurs(endpoint, opts...)
+		if err != nil {
+			return nil, nil, err
+		}
+		again := func() error {
+			return mine.Register(service("steady", upTo(0, steadyNodes)...), registry.RegisterTTL(ttl))
+		}
+		if err := again(); err != nil {
+			return nil, nil, err
+		}
+		return again, func() { shut(mine) }, find(ours, mine, "steady", steadyNodes)(0)
+	}
+}
+
+func idlePlugin(endpoint string) (func() error, func(), error) {
+	old := openPlugin(endpoint)
+	again := func() error {
+		return old.Register(service("steady", upTo(0, steadyNodes)...), registry.RegisterTTL(ttl))
+	}
+	return again, func() {}, again()
+}
+
+func idleFive(endpoint string) (func() error, func(), error) {
+	v5 := openFive(endpoint)
+	again := func() error {
+		return v5.Register(service5("steady", upTo(0, steadyNodes)...), registry5.RegisterTTL(ttl))
+	}
+	return again, func() {}, again()
+}
+
+func idleZero(endpoint string) (func() error, func(), error) {
+	p := publishers{store: &store{server: &server{endpoint: endpoint}}}
+	for i := range steadyNodes {
+		if err := p.publish(i); err != nil {
+			return nil, nil, err
+		}
+	}
+	sub, err := p.store.subscribe("fresh")
+	if err != nil {
+		return nil, nil, err
+	}
+	again := func() error { return nil } // a Publisher is told once
+	return again, func() {
+		sub.Close()
+		_ = p.stop(0, 0)
+	}, nil
+}
+
+// idle counts what etcd is asked once the first registrations are done.
+func (p idler) idle(ctx context.Context, span time.Duration) (*report.Figure, error) {
+	s, err := startServer(unflushed)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = s.stop() }()
+	again, end, err := p.register(s.endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", p.who, err)
+	}
+	defer end()
+	if err := rest(ctx, min(5*time.Second, span)); err != nil { // for what a registration does afterwards
+		return nil, err
+	}
+	before, err := s.counts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	for next := began.Add(tick); time.Since(began) < span; {
+		if err := rest(ctx, min(time.Until(next), span-time.Since(began))); err != nil {
+			return nil, err
+		}
+		if !time.Now().Before(next) {
+			next = next.Add(tick)
+			if err := again(); err != nil {
+				return nil, fmt.Errorf("%s: %w", p.who, err)
+			}
+		}
+	}
+	after, err := s.counts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return p.perMinute(after.since(before), time.Since(began)), nil
+}
+
+func (p idler) perMinute(asked counts, span time.Duration) *report.Figure {
+	f := &report.Figure{Who: p.who, Note: p.note, Allocs: -1, Bytes: -1, Requests: map[string]float64{}}
+	total := 0.0
+	for what, n := range asked {
+		if what == watchers {
+			continue
+		}
+		f.Requests[what] = float64(n) / span.Minutes()
+		total += f.Requests[what]
+	}
+	f.Samples = []float64{total}
+	return f
+}
+
+// rest waits.
+func rest(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
