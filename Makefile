@@ -1,7 +1,7 @@
 # Needs Go, make and git. Only compose-test needs more, and installs it.
 GO  ?= go
 BIN := $(CURDIR)/.bin
-MODULES := . test tools
+MODULES := . test tools $(patsubst %/go.mod,%,$(wildcard test/bench/go.mod test/interop/go.mod test/interop/*/*/go.mod))
 
 # The race detector needs a C compiler.
 CC_FOUND := $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC))
@@ -25,10 +25,32 @@ test: ## vet and test everything that needs only Go
 	$(GO) test -C . $(RACE) ./...
 	$(GO) test -C test $(RACE) ./...
 
+.PHONY: chaos
+chaos: ## real processes under faults; MINUTES=30 goes on at random for so long
+	cd test && CHAOS=ci CHAOS_MINUTES=$(MINUTES) $(GO) test $(RACE) -count=1 -parallel 8 -v \
+		-timeout $$(($(or $(MINUTES),0) + 15))m ./chaos $(if $(MINUTES),-run TestRandom)
+
+.PHONY: interop
+interop: ## beside other registries, and under etcd's versions, tools, TLS and roles
+	test/interop/run
+
+.PHONY: bench
+bench: ## measure beside the peers and write docs/benchmarks.md; BENCH='-rows list' only prints
+	@$(GO) build -C test/bench -o $(BIN)/bench .
+	$(BIN)/bench $(or $(BENCH),-out docs -save $(BIN)/bench.json)
+
+.PHONY: bench-check
+bench-check: ## what needs no clock: allocations, requests at etcd, and that every benchmark runs
+	cd test/bench && $(GO) vet ./... && $(GO) test -count=1 -bench . -benchtime 1x ./...
+	@$(GO) build -C test/bench -o $(BIN)/bench .
+	$(BIN)/bench -quick
+
 .PHONY: lint
 lint: $(BIN)/golangci-lint ## what the compiler doesn't say
 	cd . && $(BIN)/golangci-lint run
 	cd test && $(BIN)/golangci-lint run
+	cd test/interop && $(BIN)/golangci-lint run
+	cd test/bench && $(BIN)/golangci-lint run
 
 .PHONY: fmt
 fmt: $(BIN)/golangci-lint ## format every Go file
