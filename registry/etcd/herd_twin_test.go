@@ -1,6 +1,8 @@
 package etcd
 
 import (
+	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -53,4 +55,31 @@ func TestAFleetDoesNotComeBackInStep(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An etcd that works off a request each few milliseconds needs longer for a burst than a single
+// try may take. No try runs out for that, and none is sent twice.
+func TestABurstDoesNotCongestItself(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t, registry.Timeout(time.Minute))
+		mustRegister(t, r, greeter(1), testTTL) // connects
+		queue := make(chan struct{}, 1)
+		e.on(either(grants, puts), always, func(ctx context.Context, answer func() (any, error)) (any, error) {
+			queue <- struct{}{}
+			defer func() { <-queue }()
+			e.wait(ctx, 5*time.Millisecond)
+			return answer()
+		})
+		const burst = 500
+		before := e.requests("LeaseGrant")
+		var wg sync.WaitGroup
+		all := greeter(burst)
+		for _, n := range all.Nodes[1:] {
+			wg.Go(func() {
+				mustRegister(t, r, &registry.Service{Name: "greeter", Version: "1", Nodes: []*registry.Node{n}}, testTTL)
+			})
+		}
+		wg.Wait()
+		require.Equal(t, burst-1, e.requests("LeaseGrant")-before, "one lease for each")
+	})
 }

@@ -13,11 +13,14 @@ import (
 func (g *registration) run(ctx context.Context) {
 	defer g.unfollow() // the session ends with ctx
 	for failures := 0; ; {
+		leave := g.registrar.enter(ctx)
 		w := g.current()
 		err := g.reconcile(ctx, w, min(g.registrar.timeout(), firstTry<<min(failures, 8)))
+		leave()
 		if ctx.Err() != nil || g.settle(w, err) {
 			return
 		}
+		g.follow(w)
 		began, disturbed := time.Now(), false
 		if err == nil || !transient(err) {
 			disturbed, err = g.rest(ctx)
@@ -102,6 +105,24 @@ func (g *registration) rest(ctx context.Context) (disturbed bool, err error) {
 // milliseconds of there being a new one.
 const firstTry = time.Second
 
+// maxTries bounds how many registrations talk to etcd at one time. More would only wait for each other
+// there, and the time of a try with them: each that runs out is sent again, and adds to the load.
+const maxTries = 64
+
+// enter waits for a place among those that talk to etcd, which leave gives back. Shared leases need
+// none: their writes go into transactions, one after the other.
+func (r *registrar) enter(ctx context.Context) (leave func()) {
+	if r.leases.shared() {
+		return func() {}
+	}
+	select {
+	case r.tries <- struct{}{}:
+		return func() { <-r.tries }
+	case <-ctx.Done():
+		return func() {}
+	}
+}
+
 // reconcile makes etcd agree with the wish, once.
 func (g *registration) reconcile(ctx context.Context, w *wish, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
@@ -121,7 +142,6 @@ func (g *registration) reconcile(ctx context.Context, w *wish, limit time.Durati
 		}
 		err = g.retire(ctx)
 		g.fulfilled(w)
-		g.follow()
 		return err
 	}
 }

@@ -31,6 +31,7 @@ type registrar struct {
 	log       func() log
 	wrote     func(key string, revision int64, value []byte) // value nil: deleted
 	alarm     func()                                         // etcd's history may be another one; doesn't block
+	tries     chan struct{}                                  // has a token for each registration that talks to etcd
 
 	mu            sync.Mutex
 	registrations map[string]*registration // by key

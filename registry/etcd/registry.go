@@ -148,6 +148,7 @@ func (r *Registry) assemble(p *parts) {
 		log:           r.log,
 		wrote:         p.mirrors.wrote,
 		alarm:         r.probe.alarm,
+		tries:         make(chan struct{}, maxTries),
 		registrations: make(map[string]*registration),
 		tried:         make(map[string]bool),
 	}

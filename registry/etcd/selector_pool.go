@@ -148,12 +148,16 @@ func (p *pool) withoutAside(services []*registry.Service) []*registry.Service {
 		return services
 	}
 	now := p.setup.clock()
+	aside := make(map[*suspect]bool, len(c.aside)) // asked once: more may be set aside at any moment
+	for _, s := range c.aside {
+		aside[s] = now < s.until.Load()
+	}
 	left := make([]*registry.Service, len(services))
 	for i, service := range services {
 		s := *service
 		s.Nodes = slices.DeleteFunc(slices.Clone(s.Nodes), func(n *registry.Node) bool {
 			s := c.suspects[n.Id]
-			return s.isAside() && s.is(n) && now < s.until.Load()
+			return aside[s] && s.is(n)
 		})
 		left[i] = &s
 	}
