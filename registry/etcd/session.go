@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -92,6 +93,7 @@ func (s *session) doubt() {
 }
 
 func (s *session) keepAlive(ctx context.Context) {
+	pause(ctx, s.firstRenewal(), s.check)
 	var err error
 	suspect := false
 	for failures := 0; ctx.Err() == nil; failures++ {
@@ -115,6 +117,12 @@ func (s *session) keepAlive(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// firstRenewal is how long a new lease needs no keepalive: the etcd client sends the first one at once, which
+// would only be in the way of the write that the lease is for.
+func (s *session) firstRenewal() time.Duration {
+	return min(time.Second, time.Duration(s.seconds)*time.Second/4)
 }
 
 // hold reads the answers to keepalives until the client stops giving any, or there is a doubt, and
