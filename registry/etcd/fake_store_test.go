@@ -113,9 +113,9 @@ func (s *fakeStore) read(r *pb.RangeRequest) (*pb.RangeResponse, error) {
 	}
 	if r.KeysOnly {
 		for i, kv := range found {
-			bare := *kv
-			bare.Value = nil
-			found[i] = &bare
+			found[i] = &mvccpb.KeyValue{
+				Key: kv.Key, CreateRevision: kv.CreateRevision, ModRevision: kv.ModRevision, Version: kv.Version, Lease: kv.Lease,
+			}
 		}
 	}
 	answer.Kvs = found
