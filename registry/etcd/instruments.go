@@ -156,9 +156,9 @@ func (m *metrics) observe(o metric.Observer, i *instruments, s Status) {
 func (i *instruments) observeRegistrations(o metric.Observer, all []RegistrationStatus) {
 	states := map[string]int64{"registered": 0, "pending": 0, "superseded": 0, "leaving": 0}
 	var age time.Duration
-	for _, g := range all {
-		states[g.State]++
-		age = max(age, g.Renewed)
+	for at := range all {
+		states[all[at].State]++
+		age = max(age, all[at].Renewed)
 	}
 	for state, n := range states {
 		o.ObserveInt64(i.registrations, n, label("state", state))

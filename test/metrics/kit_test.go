@@ -141,10 +141,15 @@ func (m *meter) value(name string, labels ...string) float64 {
 	return 0
 }
 
-// reaches waits until a metric's number is n.
-func (m *meter) reaches(n float64, name string, labels ...string) {
+func (m *meter) count(name string, labels ...string) int {
 	m.t.Helper()
-	require.Eventually(m.t, func() bool { return m.value(name, labels...) == n }, patience, 10*time.Millisecond,
+	return int(m.value(name, labels...))
+}
+
+// reaches waits until a metric's number is n.
+func (m *meter) reaches(n int, name string, labels ...string) {
+	m.t.Helper()
+	require.Eventually(m.t, func() bool { return m.count(name, labels...) == n }, patience, 10*time.Millisecond,
 		"%s %v shall be %v, is %v", name, labels, n, m.value(name, labels...))
 }
 

@@ -50,10 +50,10 @@ func TestTheGlobalProviderMayComeLater(t *testing.T) {
 	otel.SetMeterProvider(m.provider)
 	t.Cleanup(func() { otel.SetMeterProvider(noop.NewMeterProvider()) })
 	require.NotEqual(t, before, otel.GetMeterProvider())
-	require.EqualValues(t, 2, m.value("registration.count", "state", "registered"), "those of both registries add up")
-	require.EqualValues(t, 2, m.value("lease.changes", "state", "granted"), "what was before counts")
+	require.Equal(t, 2, m.count("registration.count", "state", "registered"), "those of both registries add up")
+	require.Equal(t, 2, m.count("lease.changes", "state", "granted"), "what was before counts")
 	require.NoError(t, r.Deregister(service("greeter", "a")))
-	require.EqualValues(t, 1, m.value("requests", "rpc.method", "LeaseRevoke"))
+	require.Equal(t, 1, m.count("requests", "rpc.method", "LeaseRevoke"))
 	require.NoError(t, explicit.Close())
 	require.NoError(t, r.Close())
 	require.Zero(t, m.value("registration.count", "state", "registered"))
@@ -66,18 +66,18 @@ func TestInitMovesToAnotherProviderAndCloseEndsIt(t *testing.T) {
 	second := newMeter(t)
 	require.NoError(t, r.Init(etcd.MeterProvider(second.provider)))
 	require.NotContains(t, first.collect(), ns+"registration.count", "the one before isn't told any more")
-	require.EqualValues(t, 1, second.value("registration.count", "state", "registered"))
+	require.Equal(t, 1, second.count("registration.count", "state", "registered"))
 	register(t, r, "b")
-	require.EqualValues(t, 2, second.value("registration.count", "state", "registered"))
-	require.EqualValues(t, 1, second.value("requests", "rpc.method", "LeaseGrant"), "requests begin anew")
-	require.EqualValues(t, 2, second.value("lease.changes", "state", "granted"))
+	require.Equal(t, 2, second.count("registration.count", "state", "registered"))
+	require.Equal(t, 1, second.count("requests", "rpc.method", "LeaseGrant"), "requests begin anew")
+	require.Equal(t, 2, second.count("lease.changes", "state", "granted"))
 
 	for range 10 {
 		require.NoError(t, r.Init(registry.Timeout(time.Minute)), "an Init that isn't about metrics")
 	}
-	require.EqualValues(t, 2, second.value("registration.count", "state", "registered"), "nothing is counted twice")
+	require.Equal(t, 2, second.count("registration.count", "state", "registered"), "nothing is counted twice")
 	require.Error(t, r.Init(etcd.MeterProvider(first.provider), etcd.Prefix("")))
-	require.EqualValues(t, 2, second.value("registration.count", "state", "registered"), "a failed Init changes nothing")
+	require.Equal(t, 2, second.count("registration.count", "state", "registered"), "a failed Init changes nothing")
 
 	require.NoError(t, r.Close())
 	require.NotContains(t, second.collect(), ns+"registration.count")
@@ -93,7 +93,7 @@ func TestMetricsOfARegistryThatInitMends(t *testing.T) {
 	require.NoError(t, r.Init(registry.Addrs(srv.Endpoints()...)))
 	t.Cleanup(func() { _ = r.(*etcd.Registry).Close() })
 	register(t, r, "a")
-	require.EqualValues(t, 1, m.value("registration.count", "state", "registered"))
+	require.Equal(t, 1, m.count("registration.count", "state", "registered"))
 }
 
 // What a look-up allocates is its result, with metrics or without.
@@ -104,12 +104,12 @@ func TestMetricsCostALookUpNoAllocation(t *testing.T) {
 	plain := open(t, srv, etcd.MeterProvider(noop.NewMeterProvider()))
 	require.Equal(t, 1, look(t, r))
 	require.Equal(t, 1, look(t, plain))
-	before := m.value("lookups", "source", "local")
-	allocations := func(r registry.Registry) float64 {
-		return testing.AllocsPerRun(1000, func() { _, _ = r.GetService("greeter") })
+	before := m.count("lookups", "source", "local")
+	allocations := func(r registry.Registry) int {
+		return int(testing.AllocsPerRun(1000, func() { _, _ = r.GetService("greeter") }))
 	}
 	require.Equal(t, allocations(plain), allocations(r))
-	require.EqualValues(t, 1001, m.value("lookups", "source", "local")-before, "and they were counted")
+	require.Equal(t, 1001, m.count("lookups", "source", "local")-before, "and they were counted")
 }
 
 // Collecting, changing the provider and working at one time neither races nor hangs.

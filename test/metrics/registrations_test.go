@@ -15,7 +15,7 @@ func TestRegistrationsByState(t *testing.T) {
 	srv := etcdtest.Start(t)
 	r, m := measured(t, srv, registry.Timeout(time.Second))
 	register(t, r, "a", "b")
-	require.EqualValues(t, 2, m.value("registration.count", "state", "registered"))
+	require.Equal(t, 2, m.count("registration.count", "state", "registered"))
 	register(t, open(t, srv), "b")
 	m.reaches(1, "registration.count", "state", "superseded")
 	m.reaches(1, "registration.count", "state", "registered")
@@ -61,7 +61,7 @@ func TestReregistrationsByCause(t *testing.T) {
 	elsewhere := etcdtest.Start(t)
 	require.NoError(t, r.Init(registry.Addrs(elsewhere.Endpoints()...)))
 	m.reaches(1, "reregistrations", "cause", "client_replaced")
-	require.EqualValues(t, 1, m.value("reregistrations", "cause", "key_deleted"))
+	require.Equal(t, 1, m.count("reregistrations", "cause", "key_deleted"))
 }
 
 // Without a lease it is etcd's data alone that tells.
@@ -83,9 +83,9 @@ func TestLeaseChanges(t *testing.T) {
 	srv := etcdtest.Start(t, option)
 	r, m := measured(t, srv)
 	register(t, r, "a", "b", "c")
-	require.EqualValues(t, 3, m.value("lease.changes", "state", "granted"))
+	require.Equal(t, 3, m.count("lease.changes", "state", "granted"))
 	require.NoError(t, r.Deregister(service("greeter", "b")))
-	require.EqualValues(t, 1, m.value("lease.changes", "state", "revoked"))
+	require.Equal(t, 1, m.count("lease.changes", "state", "revoked"))
 
 	_, err := srv.Client(t).Revoke(ctx(t), lease(r.Status().Registrations[0].Lease))
 	require.NoError(t, err)

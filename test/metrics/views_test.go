@@ -25,7 +25,7 @@ func TestLookUpsBySource(t *testing.T) {
 	put(t, srv.Client(t), key("a"), record(t, "a"))
 	r, m := measured(t, srv)
 	require.Equal(t, 1, look(t, r))
-	require.EqualValues(t, 1, m.value("lookups", "source", "remote"))
+	require.Equal(t, 1, m.count("lookups", "source", "remote"))
 	for range 100 {
 		require.Equal(t, 1, look(t, r))
 	}
@@ -34,18 +34,18 @@ func TestLookUpsBySource(t *testing.T) {
 	require.ErrorIs(t, err, registry.ErrNotFound)
 	_, err = r.GetService("nobody")
 	require.ErrorIs(t, err, registry.ErrNotFound)
-	require.EqualValues(t, 3, m.value("lookups", "source", "remote"))
-	require.EqualValues(t, 101, m.value("lookups", "source", "local"), "nobody is followed too")
+	require.Equal(t, 3, m.count("lookups", "source", "remote"))
+	require.Equal(t, 101, m.count("lookups", "source", "local"), "nobody is followed too")
 	require.Zero(t, m.value("lookups", "source", "stale"))
 
 	srv.Stop()
 	m.reaches(2, "view.count", "state", "stale")
 	require.Equal(t, 1, look(t, r))
-	require.EqualValues(t, 1, m.value("lookups", "source", "stale"))
+	require.Equal(t, 1, m.count("lookups", "source", "stale"))
 	require.NoError(t, srv.Restart())
 	m.reaches(2, "view.count", "state", "current")
 	require.Equal(t, 1, look(t, r))
-	require.EqualValues(t, 102, m.value("lookups", "source", "local"))
+	require.Equal(t, 102, m.count("lookups", "source", "local"))
 }
 
 func TestViews(t *testing.T) {
@@ -54,9 +54,9 @@ func TestViews(t *testing.T) {
 	put(t, client, key("a"), record(t, "a"))
 	r, m := measured(t, srv, registry.Timeout(time.Second))
 	require.Equal(t, 1, look(t, r))
-	require.EqualValues(t, 1, m.value("view.count", "state", "current"))
+	require.Equal(t, 1, m.count("view.count", "state", "current"))
 	require.Zero(t, m.value("view.staleness"))
-	before := m.value("view.revision")
+	before := m.count("view.revision")
 	require.Positive(t, before)
 	put(t, client, key("b"), record(t, "b"))
 	m.reaches(before+1, "view.revision")
@@ -81,7 +81,7 @@ func TestListsByCause(t *testing.T) {
 	put(t, client, key("a"), record(t, "a"))
 	r, m := measured(t, srv)
 	require.Equal(t, 1, look(t, r))
-	require.EqualValues(t, 1, m.value("view.lists", "cause", "first"))
+	require.Equal(t, 1, m.count("view.lists", "cause", "first"))
 	require.NoError(t, r.Init(registry.Addrs("localhost:"+port(t, srv))))
 	m.reaches(1, "view.lists", "cause", "client_replaced")
 	m.reaches(2, "requests", "rpc.method", "Watch")
@@ -96,10 +96,10 @@ func TestListsByCause(t *testing.T) {
 		require.NoError(t, err)
 		_, err = client.Compact(ctx(t), at.Header.Revision, clientv3.WithCompactPhysical())
 		require.NoError(t, err)
-		m.reaches(float64(at.Header.Revision), "view.revision")
+		m.reaches(int(at.Header.Revision), "view.revision")
 	}
-	require.EqualValues(t, 1, m.value("requests", "rpc.method", "Watch", "error.type", "OUT_OF_RANGE"))
-	require.EqualValues(t, 1, m.value("view.lists", "cause", "first"))
+	require.Equal(t, 1, m.count("requests", "rpc.method", "Watch", "error.type", "OUT_OF_RANGE"))
+	require.Equal(t, 1, m.count("view.lists", "cause", "first"))
 }
 
 func TestEvents(t *testing.T) {
@@ -111,7 +111,7 @@ func TestEvents(t *testing.T) {
 	put(t, client, key("b"), record(t, "b"))
 	del(t, client, key("a"))
 	m.reaches(1, "events", "type", "delete")
-	require.EqualValues(t, 2, m.value("events", "type", "put"))
+	require.Equal(t, 2, m.count("events", "type", "put"))
 }
 
 func TestWatchers(t *testing.T) {
@@ -122,7 +122,7 @@ func TestWatchers(t *testing.T) {
 	require.NoError(t, err)
 	read, err := r.Watch(registry.WatchService("greeter"))
 	require.NoError(t, err)
-	require.EqualValues(t, 2, m.value("watcher.count"))
+	require.Equal(t, 2, m.count("watcher.count"))
 	for _, id := range []string{"a", "b", "c"} {
 		put(t, client, key(id), record(t, id))
 	}
@@ -133,7 +133,7 @@ func TestWatchers(t *testing.T) {
 	m.reaches(3, "watcher.queue.length")
 	_, err = idle.Next()
 	require.NoError(t, err)
-	require.EqualValues(t, 2, m.value("watcher.queue.length"))
+	require.Equal(t, 2, m.count("watcher.queue.length"))
 	idle.Stop()
 	read.Stop()
 	m.reaches(0, "watcher.count")
@@ -146,7 +146,7 @@ func TestMalformedRecords(t *testing.T) {
 	put(t, client, key("a"), "junk")
 	r, m := measured(t, srv)
 	require.Zero(t, look(t, r))
-	require.EqualValues(t, 1, m.value("malformed_records"))
+	require.Equal(t, 1, m.count("malformed_records"))
 	put(t, client, key("b"), `{"nodes": 7}`)
 	m.reaches(2, "malformed_records")
 }
