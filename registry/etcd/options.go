@@ -82,12 +82,12 @@ func isShared(o registry.Options) bool {
 }
 
 // MeterProvider says where OpenTelemetry's metrics of this registry go; docs/metrics.md lists them.
-// nil means the default, which is the global provider, also one that is set later
-// (go.opentelemetry.io/otel, SetMeterProvider); without any the metrics go nowhere and cost nothing. After an Init
-// with another provider the one before is told nothing more; Close ends all. An error of the
+// nil means the default, which is the global provider, also one that is set later (otel.SetMeterProvider);
+// without any the metrics go nowhere. After an Init with another provider the one before is told
+// nothing more. Close ends the metrics; a registry that is never closed stays known to its provider. An error of the
 // provider's goes to OpenTelemetry's error handler.
 //
-// Of several registries with one provider, counts add up, and what is measured is that of one of them.
+// Of several registries with one provider, counts and numbers add up, but a gauge shows one of them.
 func MeterProvider(provider metric.MeterProvider) registry.Option {
 	return with(meterProviderKey{}, provider)
 }
