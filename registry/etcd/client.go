@@ -60,7 +60,7 @@ func (l *link) close() error {
 }
 
 // closeTime bounds the closing of a client, which takes no request but may never end: when etcd has
-// refused several watches of one stream (client/v3 watch.go, addSubstream).
+// refused several watches of one stream (client/v3 watch.go, addSubstream). So it does leaving a MeterProvider.
 const closeTime = 2 * time.Second
 
 var errClientStuck = errors.New("the etcd client doesn't close")

@@ -101,7 +101,7 @@ func (m *metrics) export(p metric.MeterProvider, status func() Status) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stopReading()
-	if m.closed {
+	if m.closed.Load() {
 		return
 	}
 	if p == nil {
@@ -110,7 +110,9 @@ func (m *metrics) export(p metric.MeterProvider, status func() Status) {
 	with := &maker{Meter: p.Meter(scope)}
 	i := newInstruments(with)
 	reading, err := with.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		m.observe(o, i, status())
+		if !m.closed.Load() {
+			m.observe(o, i, status())
+		}
 		return nil
 	}, with.observed...)
 	if err = errors.Join(with.err, err); err != nil {
@@ -132,12 +134,21 @@ func (m *metrics) stopReading() {
 	m.reading = nil
 }
 
-// close ends what export began.
+// close ends what export began. A provider that is in the middle of a collection, for which it may
+// wait for others, forgets us when that is over; we don't wait as long.
 func (m *metrics) close() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.closed = true
-	m.stopReading()
+	m.closed.Store(true)
+	forgotten := make(chan struct{})
+	go func() {
+		defer close(forgotten)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.stopReading()
+	}()
+	select {
+	case <-forgotten:
+	case <-time.After(closeTime):
+	}
 }
 
 func (m *metrics) observe(o metric.Observer, i *instruments, s Status) {

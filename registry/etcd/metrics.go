@@ -27,10 +27,10 @@ type metrics struct {
 	events          counter[eventType]
 
 	instruments atomic.Pointer[instruments]
+	closed      atomic.Bool
 
 	mu      sync.Mutex // for replacing instruments
 	reading metric.Registration
-	closed  bool
 }
 
 func newMetrics() *metrics {

@@ -85,6 +85,40 @@ func TestInitMovesToAnotherProviderAndCloseEndsIt(t *testing.T) {
 	require.NotContains(t, first.collect(), ns+"registration.count")
 }
 
+// OpenTelemetry's SDK holds its lock while it calls back whoever is registered, so somebody else may hold up everybody.
+func TestCloseDoesntWaitForSomebodyElsesCallback(t *testing.T) {
+	r, m := measured(t, newServer(t))
+	register(t, r, "a")
+	meter := m.provider.Meter("github.com/micro-etcd/micro-etcd/registry/etcd")
+	revision, err := meter.Int64ObservableGauge(ns + "view.revision")
+	require.NoError(t, err)
+	called, release := make(chan struct{}), make(chan struct{})
+	hung, err := meter.RegisterCallback(func(context.Context, metric.Observer) error {
+		close(called)
+		<-release
+		return nil
+	}, revision)
+	require.NoError(t, err)
+	collected := make(chan struct{})
+	go func() {
+		defer close(collected)
+		assert.NoError(t, m.reader.Collect(context.Background(), new(metricdata.ResourceMetrics)))
+	}()
+	<-called
+	closed := make(chan error, 1)
+	go func() { closed <- r.Close() }()
+	select {
+	case err := <-closed:
+		require.NoError(t, err)
+	case <-time.After(patience):
+		require.Fail(t, "Close hangs")
+	}
+	close(release)
+	<-collected
+	require.NoError(t, hung.Unregister())
+	require.NotContains(t, m.collect(), ns+"registration.count")
+}
+
 // A configuration error leaves the metrics off; the Init that mends it switches them on.
 func TestMetricsOfARegistryThatInitMends(t *testing.T) {
 	srv, m := newServer(t), newMeter(t)
