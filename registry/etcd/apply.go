@@ -22,6 +22,7 @@ func (m *mirror) apply(events []*clientv3.Event, after int64) {
 	for _, e := range events {
 		if e.Kv.ModRevision > after {
 			changes = append(changes, m.event(e)...)
+			m.mirrors.metrics.events.add(eventType(e.Type))
 			m.applied = e.Kv.ModRevision
 		}
 	}
@@ -145,6 +146,8 @@ func (m *mirror) finishList(changes []catalogue.Change) {
 		m.mirrors.log().infof("following %s again", m.prefix)
 	}
 	m.broken = nil
+	m.behind.Store(false)
+	m.mirrors.metrics.lists.add(m.cause)
 	if m.isReady() {
 		m.publish(changes)
 		return

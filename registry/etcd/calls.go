@@ -101,6 +101,7 @@ func (r *Registry) look(ctx context.Context, name string) (*catalogue.Snapshot, 
 	ctx, cancel := r.bound(ctx)
 	defer cancel()
 	if linearizable {
+		r.metrics.lookups.add(fromEtcd)
 		return r.ask(ctx, p, name)
 	}
 	snapshot, _, err := p.mirrors.lookup(ctx, name)

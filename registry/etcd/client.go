@@ -60,7 +60,7 @@ func (l *link) close() error {
 }
 
 // closeTime bounds the closing of a client, which takes no request but may never end: when etcd has
-// refused several watches of one stream (client/v3 watch.go, addSubstream).
+// refused several watches of one stream (client/v3 watch.go, addSubstream). So it does leaving a MeterProvider.
 const closeTime = 2 * time.Second
 
 var errClientStuck = errors.New("the etcd client doesn't close")
@@ -71,7 +71,8 @@ type connector struct {
 	ctx   context.Context // the registry's
 	group *group          // the registry's
 
-	log func() log
+	log     func() log
+	metrics *metrics
 
 	reconnected func() // called when a lost connection is back; does not block
 
@@ -220,10 +221,15 @@ const streamKey = "micro-etcd-stream"
 // says that a watch is created and then nothing.
 //
 // After a watch has failed, renew puts those to come on another stream.
-func (c *connector) stream(ctx context.Context) (_ context.Context, renew func()) {
+func (c *connector) stream(ctx context.Context) (_ context.Context, renew func(error)) {
 	number := c.streams.Load()
 	ctx = metadata.AppendToOutgoingContext(ctx, streamKey, strconv.FormatInt(number, 10))
-	return clientv3.WithRequireLeader(ctx), func() { c.streams.CompareAndSwap(number, number+1) }
+	c.metrics.streamed(ctx, methodWatch, nil)
+	return clientv3.WithRequireLeader(ctx), func(failure error) {
+		if c.streams.CompareAndSwap(number, number+1) {
+			c.metrics.streamed(ctx, methodWatch, failure)
+		}
+	}
 }
 
 var errWatchEnded = errors.New("watch ended without a reason")
@@ -289,7 +295,7 @@ func (s settings) dial(ctx context.Context) (*clientv3.Client, error) {
 
 // call runs one request on the current client, and once more on the next one when Init
 // replaced the client meanwhile. ctx must have a deadline.
-func call[T any](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
+func call[T answer](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
 	return try(ctx, c, func(ctx context.Context, l *link) (T, error) {
 		ctx, cancel := l.during(ctx)
 		defer cancel()
@@ -299,7 +305,7 @@ func call[T any](ctx context.Context, c *connector, request func(context.Context
 
 // callWhole is call for a request that leaves something in etcd. It isn't cut off when Init
 // replaces the client: nobody would know what it left.
-func callWhole[T any](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
+func callWhole[T answer](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
 	return try(ctx, c, func(ctx context.Context, l *link) (T, error) {
 		l.busy.RLock()
 		defer l.busy.RUnlock()
@@ -308,13 +314,13 @@ func callWhole[T any](ctx context.Context, c *connector, request func(context.Co
 }
 
 // try requires a leader, because a member without one keeps a request until its deadline.
-func try[T any](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
+func try[T answer](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
 	ctx = clientv3.WithRequireLeader(ctx)
 	for {
 		l, err := c.link(ctx)
 		if err == nil {
 			var answer T
-			if answer, err = request(ctx, l); err == nil {
+			if answer, err = measure(ctx, c.metrics, func() (T, error) { return request(ctx, l) }); err == nil {
 				return answer, nil
 			}
 			if l.ctx.Err() != nil && ctx.Err() == nil && c.ctx.Err() == nil {

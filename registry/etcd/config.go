@@ -10,6 +10,7 @@ import (
 	"go-micro.dev/v4/logger"
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 )
 
@@ -20,6 +21,7 @@ type config struct {
 	options  registry.Options // as Options returns them
 	keys     keyspace
 	settings settings
+	meters   metric.MeterProvider // nil for the global one
 }
 
 // settings are the part of a config that the connection depends on.
@@ -83,7 +85,8 @@ func newConfig(o registry.Options, env environment) (*config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &config{options: o, keys: keys, settings: s}, nil
+	meters, _ := option[metric.MeterProvider](o, meterProviderKey{})
+	return &config{options: o, keys: keys, settings: s, meters: meters}, nil
 }
 
 // apply adds options to those given before. Those of a connection that the caller's client

@@ -43,6 +43,11 @@
 // MICRO_REGISTRY_ADDRESS (a list with commas), ETCD_USERNAME with ETCD_PASSWORD, and ETCD_CACERT,
 // ETCD_CERT and ETCD_KEY stand in for options that aren't given. They are read once, by New.
 //
+// # Metrics
+//
+// What a registry does is told to OpenTelemetry's global MeterProvider, or to that of [MeterProvider].
+// docs/metrics.md lists the metrics and what to alert on.
+//
 // # Addresses
 //
 // registry.Addrs takes host, host:port, http://, https:// and unix:// addresses, IPv6 with and

@@ -15,7 +15,7 @@ import (
 func TestWhatWasShownAfterARestoreGetsItsDelete(t *testing.T) {
 	keys := testKeys(t)
 	quiet := func() log { return log{&recorder{}} }
-	ms := &mirrors{keys: keys, log: quiet, malformed: &malformed{log: quiet}}
+	ms := &mirrors{keys: keys, log: quiet, metrics: newMetrics(), malformed: &malformed{log: quiet}}
 	m := newMirror(ms, keys.dir("greeter"))
 	kv := func(id string, revision int64) *mvccpb.KeyValue {
 		return &mvccpb.KeyValue{

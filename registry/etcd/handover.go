@@ -22,7 +22,7 @@ func (r *Registry) connect(s settings) {
 		}
 	}
 	for _, m := range p.mirrors.all() {
-		m.doubt()
+		m.doubt(listClientReplaced)
 	}
 	p.registrar.retry()
 }
@@ -39,7 +39,7 @@ func (r *registrar) belongings() []belonging {
 	for _, g := range r.all() {
 		g.mu.Lock()
 		if g.applied != nil && g.applied.record != nil {
-			all = append(all, belonging{g.key, string(g.applied.value), clientv3.LeaseID(g.lease)})
+			all = append(all, belonging{g.key, string(g.applied.value), g.lease.leaseID()})
 		}
 		g.mu.Unlock()
 	}
@@ -69,21 +69,23 @@ func (r *Registry) clearOut(old *link, left []belonging) {
 			continue
 		}
 		done[b.lease] = b.lease != clientv3.NoLease
-		if err := b.remove(ctx, old); err != nil {
+		if err := b.remove(ctx, old, r.metrics); err != nil {
 			r.log().warnf("can't remove %s from the etcd used before: %v", b.key, err)
 		}
 	}
 }
 
-func (b belonging) remove(ctx context.Context, l *link) error {
+func (b belonging) remove(ctx context.Context, l *link, m *metrics) error {
 	if b.lease != clientv3.NoLease {
-		_, err := l.Revoke(ctx, b.lease)
+		_, err := measure(ctx, m, func() (*clientv3.LeaseRevokeResponse, error) { return l.Revoke(ctx, b.lease) })
 		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			return nil
 		}
 		return err
 	}
-	_, err := l.Txn(ctx).If(ownBare(b.key, b.value)...).Then(clientv3.OpDelete(b.key)).Commit()
+	_, err := measure(ctx, m, func() (*clientv3.TxnResponse, error) {
+		return l.Txn(ctx).If(ownBare(b.key, b.value)...).Then(clientv3.OpDelete(b.key)).Commit()
+	})
 	return err
 }
 

@@ -125,7 +125,7 @@ func (ls *leases) stopRenewing(s *session) {
 	}
 }
 
-// leave gives a session back whose lease is gone, or left to its TTL. Nobody joins it any more.
+// leave gives a session back whose lease is gone. Nobody joins it any more.
 func (ls *leases) leave(s *session) {
 	ls.mu.Lock()
 	ls.closeToOthers(s)
@@ -137,6 +137,7 @@ func (ls *leases) leave(s *session) {
 	ls.mu.Unlock()
 	if alone {
 		s.end()
+		s.lose(leaseLost)
 	} else {
 		s.doubt()
 	}

@@ -27,6 +27,9 @@ type mirror struct {
 	views sync.Map    // service name → *catalogue.Snapshot, until it changes
 	used  atomic.Bool // looked at since the last sweep
 
+	link   atomic.Pointer[link] // whose events the view lives on, nil before
+	behind atomic.Bool          // whether broken is set, for look-ups
+
 	graceEnded atomic.Int64 // how often a loss was forgotten before its time
 
 	idle int // sweeps since it was; under mirrors.mu
@@ -49,10 +52,11 @@ type mirror struct {
 	deleted   map[string]int64 // our own deletes that etcd hasn't echoed yet, by key
 	junk      int              // keys that are no records
 	rewritten bool             // etcd's history may be another one since the last list
+	cause     listCause        // of the next list
 	broken    error            // why it doesn't follow at the moment
 	since     time.Time        // of broken
 	failed    chan struct{}    // closed and renewed when broken changes
-	doubted   chan struct{}    // asks for a list
+	doubted   chan struct{}    // asks for a list, for the cause
 }
 
 // replayTime is how long after a look-up a watcher may come and still be told what changed
@@ -107,10 +111,20 @@ func (m *mirror) isReady() bool {
 }
 
 // doubt makes the mirror list again.
-func (m *mirror) doubt() {
+func (m *mirror) doubt(cause listCause) {
+	m.blame(cause)
 	select {
 	case m.doubted <- struct{}{}:
 	default:
+	}
+}
+
+// blame notes why the next list will be. The first one needs no other reason.
+func (m *mirror) blame(cause listCause) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.isReady() {
+		m.cause = cause
 	}
 }
 
@@ -119,7 +133,7 @@ func (m *mirror) rewrite() {
 	m.mu.Lock()
 	m.rewritten = m.isReady()
 	m.mu.Unlock()
-	m.doubt()
+	m.doubt(listHistoryChanged)
 }
 
 // run follows until ctx ends, or until the mirrors don't want it after its first list.
@@ -165,6 +179,7 @@ func (m *mirror) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	m.link.Store(l)
 	all, err := list(ctx, m.mirrors.connector, m.prefix, m.mirrors.timeout())
 	if err != nil {
 		return err
@@ -194,13 +209,16 @@ func (m *mirror) watch(ctx context.Context, l *link, after int64) error {
 		case response, ok := <-events:
 			if err := watchError(response, ok); err != nil {
 				if ctx.Err() != nil {
+					m.blame(listClientReplaced)
 					return nil
 				}
-				renewStream()
+				renewStream(err)
+				m.blame(causeOf(err))
 				return err
 			}
 			m.apply(response.Events, after)
 		case <-relist.C:
+			m.blame(listPeriodic)
 			return nil
 		case <-m.doubted:
 			return nil
@@ -226,8 +244,38 @@ func (m *mirror) breakOff(err error) {
 		}
 	}
 	m.broken = err
+	m.behind.Store(true)
 	close(m.failed)
 	m.failed = make(chan struct{})
+}
+
+// stale says since when and why the view isn't kept up to date, if so. It needs mu.
+func (m *mirror) stale() (since time.Time, err error) {
+	if m.broken != nil {
+		return m.since, m.broken
+	}
+	if l := m.link.Load(); l != nil {
+		if down := l.down.Load(); down != 0 {
+			return time.Unix(0, down), errDisconnected
+		}
+	}
+	return time.Time{}, nil
+}
+
+// origin says what a look-up in a view that there is, is answered from. It takes no lock.
+func (m *mirror) origin() origin {
+	if l := m.link.Load(); m.behind.Load() || l != nil && l.down.Load() != 0 {
+		return fromStaleView
+	}
+	return fromView
+}
+
+// firstOrigin is origin where there may be no view yet.
+func (m *mirror) firstOrigin() origin {
+	if !m.isReady() {
+		return fromEtcd
+	}
+	return m.origin()
 }
 
 // await waits until the mirror is ready. It gives up when ctx ends, and at once when etcd

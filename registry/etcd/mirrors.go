@@ -22,6 +22,7 @@ type mirrors struct {
 	keys      keyspace
 	timeout   func() time.Duration
 	log       func() log
+	metrics   *metrics
 	malformed *malformed
 
 	grace   mark     // the longest that a selector grants to lost nodes, in nanoseconds
@@ -53,6 +54,7 @@ func (ms *mirrors) known(name string) (*catalogue.Snapshot, bool) {
 	if !ok {
 		return nil, false
 	}
+	ms.metrics.lookups.add(m.(*mirror).origin())
 	return m.(*mirror).view(name), true
 }
 
@@ -60,6 +62,7 @@ func (ms *mirrors) known(name string) (*catalogue.Snapshot, bool) {
 func (ms *mirrors) lookup(ctx context.Context, name string) (*catalogue.Snapshot, *mirror, error) {
 	m := ms.borrow(name)
 	defer ms.giveBack(m)
+	ms.metrics.lookups.add(m.firstOrigin())
 	if err := m.await(ctx); err != nil {
 		return nil, nil, err
 	}

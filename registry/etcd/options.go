@@ -5,18 +5,20 @@ import (
 
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 )
 
 type (
-	authKey         struct{}
-	logConfigKey    struct{}
-	clientKey       struct{}
-	prefixKey       struct{}
-	tlsFilesKey     struct{}
-	linearizableKey struct{}
-	sharedLeaseKey  struct{}
-	nilOptionKey    struct{}
+	authKey          struct{}
+	logConfigKey     struct{}
+	clientKey        struct{}
+	prefixKey        struct{}
+	tlsFilesKey      struct{}
+	linearizableKey  struct{}
+	sharedLeaseKey   struct{}
+	meterProviderKey struct{}
+	nilOptionKey     struct{}
 )
 
 type credentials struct{ username, password string }
@@ -77,6 +79,17 @@ func SharedLease() registry.Option {
 func isShared(o registry.Options) bool {
 	shared, _ := option[bool](o, sharedLeaseKey{})
 	return shared
+}
+
+// MeterProvider says where OpenTelemetry's metrics of this registry go; docs/metrics.md lists them.
+// nil means the default, which is the global provider, also one that is set later (otel.SetMeterProvider);
+// without any the metrics go nowhere. After an Init with another provider the one before is told
+// nothing more. Close ends the metrics; a registry that is never closed stays known to its provider. An error of the
+// provider's goes to OpenTelemetry's error handler.
+//
+// Of several registries with one provider, counts and numbers add up, but a gauge shows one of them.
+func MeterProvider(provider metric.MeterProvider) registry.Option {
+	return with(meterProviderKey{}, provider)
 }
 
 // Linearizable makes this one GetService ask etcd's leader instead of the local view: it costs a

@@ -14,12 +14,7 @@ import (
 // This file is what a registration does to its key in etcd: take it, restore it, remove it,
 // and watch it. All of it is for the registration's goroutine.
 
-func (g *registration) leaseID() clientv3.LeaseID {
-	if g.session == nil {
-		return clientv3.NoLease
-	}
-	return g.session.id
-}
+func (g *registration) leaseID() clientv3.LeaseID { return g.session.leaseID() }
 
 func (g *registration) put(w *wish) clientv3.Op {
 	return clientv3.OpPut(g.key, string(w.value), clientv3.WithLease(g.leaseID()))
@@ -56,6 +51,7 @@ func (g *registration) restore(ctx context.Context, w *wish) error {
 			return err
 		}
 		if put.ok {
+			g.restored()
 			g.wrote(w, put.revision)
 			return nil
 		}
@@ -191,7 +187,7 @@ func (g *registration) follow(w *wish) {
 	}
 	l, _ := g.registrar.connector.peek()
 	if l == nil { // replaced a moment ago
-		g.distrust()
+		g.distrust(restoreClientReplaced)
 		g.poke()
 		return
 	}
@@ -215,9 +211,15 @@ func (g *registration) observe(events []*clientv3.Event) (well bool) {
 		if e.Kv.ModRevision <= g.revision {
 			continue
 		}
-		h := unknown
+		h, cause := unknown, restoreDeleted
 		if e.Type == clientv3.EventTypePut {
-			h = g.classify(e.Kv, g.wish)
+			h, cause = g.classify(e.Kv, g.wish), restoreOverwritten
+		}
+		if g.holder == foreign {
+			cause = restoreOwnerLeft
+		}
+		if h == unknown {
+			g.unsure(cause)
 		}
 		g.note(h, e.Kv.ModRevision)
 	}

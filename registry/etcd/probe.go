@@ -87,7 +87,7 @@ func (p *probe) look(ctx context.Context) {
 		p.registry.rewritten()
 	case wrong.count != nil:
 		p.registry.log().infof("%s hasn't the %d keys that were seen; listing it again", wrong.count.mirror.prefix, wrong.count.keys)
-		wrong.count.mirror.doubt()
+		wrong.count.mirror.doubt(listCountDiffers)
 	}
 }
 

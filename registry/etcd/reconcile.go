@@ -80,15 +80,15 @@ func (g *registration) rest(ctx context.Context) (disturbed bool, err error) {
 		case <-ctx.Done():
 		case <-g.wake:
 		case <-lost:
-			g.distrust()
+			g.distrust(restoreLeaseLost)
 			return true, nil
 		case <-lapsed:
 		case <-landed:
 		case response, ok := <-g.events:
 			if err := watchError(response, ok); err != nil {
 				g.unfollow()
-				g.renewStream()
-				g.distrust()
+				g.renewStream(err)
+				g.distrust(restoreWatchEnded)
 				return false, err
 			}
 			if !g.observe(response.Events) {
@@ -191,7 +191,7 @@ func (g *registration) ensureSession(ctx context.Context, w *wish) error {
 		default:
 			g.retired = append(g.retired, s)
 			g.session = nil
-			g.distrust()
+			g.distrust(restoreRepeated)
 		}
 	}
 	if w.seconds > 0 {
@@ -202,7 +202,7 @@ func (g *registration) ensureSession(ctx context.Context, w *wish) error {
 		g.session = s
 	}
 	g.mu.Lock()
-	g.lease = int64(g.leaseID())
+	g.lease = g.session
 	g.mu.Unlock()
 	return nil
 }
@@ -211,5 +211,5 @@ func (g *registration) ensureSession(ctx context.Context, w *wish) error {
 func (g *registration) forgetSession() {
 	g.registrar.leases.leave(g.session)
 	g.session = nil
-	g.distrust()
+	g.distrust(restoreLeaseLost)
 }

@@ -29,6 +29,7 @@ type registrar struct {
 	batch     *batch
 	sentries  *sentries
 	log       func() log
+	metrics   *metrics
 	wrote     func(key string, revision int64, value []byte) // value nil: deleted
 	alarm     func()                                         // etcd's history may be another one; doesn't block
 	tries     chan struct{}                                  // has a token for each registration that talks to etcd
@@ -252,7 +253,7 @@ func (r *registrar) rewritten() {
 		r.cleaning.Store(false)
 	}
 	for _, g := range r.all() {
-		g.doubt()
+		g.doubt(restoreHistoryChanged)
 	}
 }
 

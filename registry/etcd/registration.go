@@ -68,7 +68,7 @@ type registration struct {
 	from        int64      // the revision to watch the key from
 	events      clientv3.WatchChan
 	unwatch     context.CancelFunc
-	renewStream func()
+	renewStream func(error)
 
 	mu        sync.Mutex
 	wish      *wish
@@ -76,9 +76,10 @@ type registration struct {
 	err       error // why the wish isn't fulfilled; nil while there is hope
 	reported  bool  // that it isn't, to the log
 	holder    holder
+	cause     restoreCause  // why the holder isn't known, or wasn't the last time
 	revision  int64         // at which the key was last written, as far as is known
 	rewritten bool          // etcd's history may be another one
-	lease     int64         // that the key hangs on, for Status and for Init to another cluster
+	lease     *session      // what the key hangs on, for Status and for Init to another cluster; nil at TTL 0
 	lapse     time.Time     // when the wish ends unless repeated; zero for never
 	changed   chan struct{} // closed and renewed when something of the above changes
 }
@@ -133,7 +134,7 @@ func (g *registration) set(w *wish) (current *wish, settled bool, err error) {
 		g.postpone()
 		return g.wish, true, g.err
 	}
-	g.holder = unknown
+	g.unsure(restoreRepeated)
 	g.poke()
 	return g.wish, false, nil
 }
@@ -242,10 +243,11 @@ func answered(err error) bool {
 
 // doubt makes the goroutine look at etcd again because its history may be another one: then
 // the watch may wait for a revision that is far away, and the lease be gone without a word.
-func (g *registration) doubt() {
+func (g *registration) doubt(cause restoreCause) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.holder, g.rewritten = unknown, true
+	g.unsure(cause)
+	g.rewritten = true
 	g.poke()
 }
 
@@ -260,17 +262,32 @@ func (g *registration) hurry() {
 
 // retry is doubt after which errors before count no more: etcd is another one, or we are to it.
 func (g *registration) retry() {
-	g.doubt()
+	g.doubt(restoreClientReplaced)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.err = nil
 }
 
 // distrust makes the next reconciling look at etcd. It is for the goroutine itself.
-func (g *registration) distrust() {
+func (g *registration) distrust(cause restoreCause) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.holder = unknown
+	g.unsure(cause)
+}
+
+// unsure notes that nobody knows who has the key, and why. It needs mu.
+func (g *registration) unsure(cause restoreCause) {
+	if g.holder != unknown {
+		g.cause = cause
+	}
+	g.holder, g.cause = unknown, max(g.cause, cause)
+}
+
+// restored notes that the record had to be put back.
+func (g *registration) restored() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.registrar.metrics.reregistrations.add(g.cause)
 }
 
 // found records who has the key, written at a revision, as etcd answered.

@@ -27,6 +27,7 @@ type Registry struct {
 	connector *connector
 	group     group
 	handovers group
+	metrics   *metrics
 
 	closing context.Context // ends when Close begins
 	refuse  context.CancelCauseFunc
@@ -71,10 +72,10 @@ func NewRegistry(opts ...registry.Option) registry.Registry {
 }
 
 func newRegistry(opts []registry.Option) *Registry {
-	r := &Registry{env: readEnvironment()}
+	r := &Registry{env: readEnvironment(), metrics: newMetrics()}
 	r.closing, r.refuse = context.WithCancelCause(context.Background())
 	r.ctx, r.end = context.WithCancel(context.Background())
-	r.connector = &connector{ctx: r.ctx, group: &r.group, log: r.log}
+	r.connector = &connector{ctx: r.ctx, group: &r.group, log: r.log, metrics: r.metrics}
 	r.probe = newProbe(r)
 	r.suspension = suspension{wall: wallClock, ended: r.rewritten, log: r.log}
 	r.connector.reconnected = r.reconnected
@@ -120,6 +121,7 @@ func (r *Registry) configure(given registry.Options) error {
 	}
 	r.given = given
 	r.parts.Store(now)
+	r.metrics.export(c.meters, r.Status)
 	if before == nil || before.err != nil || !c.settings.equal(before.config.settings) {
 		r.connect(c.settings)
 	}
@@ -135,6 +137,7 @@ func (r *Registry) assemble(p *parts) {
 		keys:      p.config.keys,
 		timeout:   r.timeout,
 		log:       r.log,
+		metrics:   r.metrics,
 		malformed: &malformed{log: r.log},
 		byPrefix:  make(map[string]*mirror),
 	}
@@ -146,6 +149,7 @@ func (r *Registry) assemble(p *parts) {
 		batch:         &batch{connector: r.connector},
 		sentries:      newSentries(r.connector, p.config.keys),
 		log:           r.log,
+		metrics:       r.metrics,
 		wrote:         p.mirrors.wrote,
 		alarm:         r.probe.alarm,
 		tries:         make(chan struct{}, maxTries),
@@ -275,6 +279,7 @@ func (r *Registry) shut() error {
 	}
 	r.handovers.close()
 	r.group.close()
+	r.metrics.close()
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close: %w", err)
 	}

@@ -33,7 +33,7 @@ type sentry struct {
 	sentries    *sentries
 	dir         string
 	end         context.CancelFunc
-	renewStream func()
+	renewStream func(error)
 	listeners   map[string]chan clientv3.WatchResponse // by key; under sentries.mu
 }
 
@@ -49,7 +49,7 @@ func (ss *sentries) count(key string, by int) {
 
 // enlist has a key watched along with others, from before it is written on. It returns nil
 // where keys are watched by themselves. The channel is closed when the watch can't go on.
-func (ss *sentries) enlist(key string) (events clientv3.WatchChan, leave, renewStream func()) {
+func (ss *sentries) enlist(key string) (events clientv3.WatchChan, leave func(), renewStream func(error)) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
 	dir := ss.keys.dirOf(key)

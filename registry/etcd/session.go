@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -33,6 +34,8 @@ type session struct {
 	lost      chan struct{} // closed when etcd says that the lease is gone
 	once      sync.Once     // for closing it
 	check     chan struct{} // asks for a look at etcd, for the time when its history changed
+
+	renewed atomic.Int64 // when etcd granted the lease or renewed it last, in Unix nanoseconds
 
 	shared bool // several keys hang on the lease; doesn't change
 
@@ -64,6 +67,8 @@ func grantSession(ctx context.Context, c *connector, seconds int64, shared bool)
 		users:     1,
 		landing:   make(map[*registration]bool),
 	}
+	s.noteRenewal()
+	c.metrics.leases.add(leaseGranted)
 	var running context.Context
 	running, s.stop = context.WithCancel(c.ctx)
 	if !c.group.run(func() {
@@ -73,6 +78,14 @@ func grantSession(ctx context.Context, c *connector, seconds int64, shared bool)
 		close(s.done)
 	}
 	return s, nil
+}
+
+// leaseID is NoLease for no session.
+func (s *session) leaseID() clientv3.LeaseID {
+	if s == nil {
+		return clientv3.NoLease
+	}
+	return s.id
 }
 
 func (s *session) isLost() bool {
@@ -103,6 +116,10 @@ func (s *session) keepAlive(ctx context.Context) {
 		ask := s.renew
 		if !suspect {
 			answered, doubted := s.hold(ctx)
+			if ctx.Err() != nil {
+				return
+			}
+			s.connector.metrics.leases.add(leaseSuspect)
 			if answered {
 				failures = 0
 			}
@@ -112,8 +129,11 @@ func (s *session) keepAlive(ctx context.Context) {
 		}
 		err = ask(ctx)
 		suspect = err != nil
-		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
-			s.lose()
+		switch {
+		case err == nil:
+			s.connector.metrics.leases.add(leaseHeld)
+		case errors.Is(err, rpctypes.ErrLeaseNotFound):
+			s.lose(leaseLost)
 			return
 		}
 	}
@@ -146,6 +166,8 @@ func (s *session) hold(ctx context.Context) (answered, doubted bool) {
 				return answered, false
 			}
 			l.history.saw(answer.ResponseHeader)
+			s.noteRenewal()
+			s.connector.metrics.streamed(ctx, methodKeepAlive, nil)
 			answered = true
 		case <-s.check:
 			return answered, true
@@ -163,7 +185,12 @@ func (s *session) renew(ctx context.Context) error {
 	}
 	ctx, stop := l.during(ctx)
 	defer stop()
-	_, err = l.KeepAliveOnce(ctx, s.id)
+	_, err = measure(ctx, s.connector.metrics, func() (*clientv3.LeaseKeepAliveResponse, error) {
+		return l.KeepAliveOnce(ctx, s.id)
+	})
+	if err == nil {
+		s.noteRenewal()
+	}
 	return err
 }
 
@@ -192,7 +219,7 @@ func (s *session) revoke(ctx context.Context) error {
 	s.end()
 	err := revoke(ctx, s.connector, s.id)
 	if err == nil {
-		s.lose()
+		s.lose(leaseRevoked)
 	}
 	return err
 }
@@ -209,5 +236,15 @@ func revoke(ctx context.Context, c *connector, id clientv3.LeaseID) error {
 	return err
 }
 
-// lose notes that the lease is gone.
-func (s *session) lose() { s.once.Do(func() { close(s.lost) }) }
+// lose notes that the lease is gone, and how.
+func (s *session) lose(how leaseChange) {
+	s.once.Do(func() {
+		close(s.lost)
+		s.connector.metrics.leases.add(how)
+	})
+}
+
+func (s *session) noteRenewal() { s.renewed.Store(time.Now().UnixNano()) }
+
+// age is how long ago the lease was granted or last renewed.
+func (s *session) age() time.Duration { return time.Since(time.Unix(0, s.renewed.Load())) }

@@ -43,6 +43,9 @@ type RegistrationStatus struct {
 	TTL time.Duration
 	// Lease is the id of the lease that the record hangs on, 0 without one.
 	Lease int64
+	// Renewed is how long ago etcd granted the lease or last renewed it; 0 without one, and
+	// when leaving, because then it isn't renewed any more.
+	Renewed time.Duration
 	// Revision is etcd's, as of which the state is known.
 	Revision int64
 	// Err says why the state isn't registered, if that is known.
@@ -57,6 +60,8 @@ type FollowedStatus struct {
 	Ready bool
 	// Nodes is the number of records in the view, Watchers that of open watchers on it.
 	Nodes, Watchers int
+	// Queued is how many changes wait for the Next of the slowest of them.
+	Queued int
 	// Lost is the number of nodes that went in a mass and that selectors with [Grace] still choose.
 	Lost int
 	// Revision is the newest one of etcd's in the view.
@@ -84,11 +89,7 @@ func (r *Registry) Status() Status {
 		s.Registrations = append(s.Registrations, g.status())
 	}
 	for _, m := range p.mirrors.all() {
-		f := m.status()
-		if f.Err == nil && l != nil && l.down.Load() != 0 {
-			f.Stale, f.Err = time.Since(time.Unix(0, l.down.Load())), errDisconnected
-		}
-		s.Followed = append(s.Followed, f)
+		s.Followed = append(s.Followed, m.status())
 	}
 	slices.SortFunc(s.Followed, func(a, b FollowedStatus) int { return cmp.Compare(a.Prefix, b.Prefix) })
 	s.Malformed = p.mirrors.malformed.total()
@@ -100,7 +101,7 @@ var errDisconnected = errors.New("not connected to etcd")
 func (g *registration) status() RegistrationStatus {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := RegistrationStatus{Key: g.key, State: g.holder.String(), Lease: g.lease, Revision: g.revision, Err: g.err}
+	s := RegistrationStatus{Key: g.key, State: g.holder.String(), Lease: int64(g.lease.leaseID()), Revision: g.revision, Err: g.err}
 	w := g.wish
 	if w.record == nil {
 		s.State = "leaving"
@@ -109,6 +110,9 @@ func (g *registration) status() RegistrationStatus {
 	if w != nil && w.record != nil {
 		s.Service, s.Version, s.Node = w.record.Name, w.record.Version, w.record.Node.Id
 		s.TTL = time.Duration(w.seconds) * time.Second
+	}
+	if g.wish.record != nil && g.lease != nil {
+		s.Renewed = g.lease.age()
 	}
 	if w == g.wish && g.applied != w {
 		s.State = unknown.String()
@@ -126,10 +130,12 @@ func (m *mirror) status() FollowedStatus {
 		Watchers: len(m.watchers),
 		Lost:     m.graced(),
 		Revision: m.newest,
-		Err:      m.broken,
 	}
-	if m.broken != nil {
-		s.Stale = time.Since(m.since)
+	if since, err := m.stale(); err != nil {
+		s.Stale, s.Err = time.Since(since), err
+	}
+	for w := range m.watchers {
+		s.Queued = max(s.Queued, w.queued())
 	}
 	return s
 }

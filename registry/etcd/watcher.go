@@ -78,6 +78,12 @@ func (w *watcher) Next() (*registry.Result, error) {
 	}
 }
 
+func (w *watcher) queued() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.backlog.items)
+}
+
 func (w *watcher) stopped() error {
 	if cause := context.Cause(w.ctx); !errors.Is(cause, registry.ErrWatcherStopped) {
 		return fmt.Errorf("%w: %w", registry.ErrWatcherStopped, cause)

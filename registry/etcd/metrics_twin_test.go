@@ -1,0 +1,112 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// Real etcd shows the other causes in test/metrics; these need its faults or its patience.
+
+func (c *counter[E]) read(e E) int { return int(c.counts[e].Load()) }
+
+func TestCausesOfLists(t *testing.T) {
+	for cause, harm := range map[listCause]func(*fakeEtcd){
+		listPeriodic:     func(*fakeEtcd) { time.Sleep(maxRelist) },
+		listWatchEnded:   func(e *fakeEtcd) { e.cancelWatches("") },
+		listCountDiffers: func(e *fakeEtcd) { e.mute(true); e.put(greeterDir+"n2", "junk", 0); time.Sleep(time.Minute) },
+	} {
+		t.Run(listCauses[cause], func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				provider, _ := e.newRegistry(t)
+				mustRegister(t, provider, greeter(1), 0)
+				r, _ := e.newRegistry(t)
+				looked(t, r, "greeter")
+				time.Sleep(time.Second) // in which the watch is opened
+				harm(e)
+				await(t, time.Minute, "a list", func() bool { return r.metrics.lists.read(cause) > 0 })
+				require.Equal(t, 1, r.metrics.lists.read(listFirst))
+				for other := range r.metrics.lists.counts {
+					if c := listCause(other); c != cause && c != listFirst {
+						require.Zero(t, r.metrics.lists.read(c), listCauses[c])
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestCausesOfReregistrations(t *testing.T) {
+	for cause, harm := range map[restoreCause]func(*testing.T, *fakeEtcd, *Registry){
+		restoreWatchEnded: func(_ *testing.T, e *fakeEtcd, _ *Registry) { harms["watch cancelled"](e) },
+		restoreRepeated: func(t *testing.T, e *fakeEtcd, r *Registry) {
+			e.cut()
+			e.remove(greeterKey)
+			time.Sleep(time.Second)
+			require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), ErrPending)
+			e.mend()
+		},
+		// The key is seen to go first, and then the lease turns out to be gone.
+		restoreLeaseLost: func(_ *testing.T, e *fakeEtcd, _ *Registry) { e.revokeAll() },
+	} {
+		t.Run(restoreCauses[cause], func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t)
+				mustRegister(t, r, greeter(1), testTTL)
+				time.Sleep(time.Second)
+				harm(t, e, r)
+				await(t, time.Minute, "the record is back", func() bool { return e.has(greeter(1), testTTL) })
+				time.Sleep(time.Second)
+				for other := range r.metrics.reregistrations.counts {
+					c := restoreCause(other)
+					require.Equal(t, map[bool]int{true: 1}[c == cause], r.metrics.reregistrations.read(c), restoreCauses[c])
+				}
+			})
+		})
+	}
+}
+
+func TestALostLeaseIsLostOnceAndARevokedOneIsNot(t *testing.T) {
+	for name, opts := range map[string][]registry.Option{"own": nil, "shared": {SharedLease()}} {
+		t.Run(name, func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t, opts...)
+				mustRegister(t, r, greeter(3), testTTL)
+				leases := r.metrics.leases.read(leaseGranted)
+				e.revokeAll()
+				time.Sleep(testTTL)
+				require.Equal(t, leases, r.metrics.leases.read(leaseLost))
+				require.Zero(t, r.metrics.leases.read(leaseRevoked))
+				require.NoError(t, r.Close())
+				require.Equal(t, leases, r.metrics.leases.read(leaseLost))
+				require.Equal(t, r.metrics.leases.read(leaseGranted)-leases, r.metrics.leases.read(leaseRevoked))
+			})
+		})
+	}
+}
+
+func TestGRPCCode(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want codes.Code
+	}{
+		{context.DeadlineExceeded, codes.DeadlineExceeded},
+		{rpctypes.ErrCompacted, codes.OutOfRange},
+		{fmt.Errorf("list: %w", rpctypes.ErrPermissionDenied), codes.PermissionDenied},
+		{status.Error(codes.Unavailable, "no"), codes.Unavailable},
+		{status.Error(codes.Code(99), "from the future"), codes.Unknown},
+		{errors.New("whatever"), codes.Unknown},
+	} {
+		require.Equal(t, c.want, grpcCode(c.err), c.err)
+	}
+	require.Len(t, codeNames, 17, "gRPC has codes 0 to 16")
+	require.Equal(t, "UNAUTHENTICATED", codeNames[codes.Unauthenticated])
+}

@@ -1,0 +1,172 @@
+package metrics
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+	sdk "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+var encoder = attribute.DefaultEncoder()
+
+func attributeKey(label string) attribute.Key { return attribute.Key(label) }
+
+func newServer(t testing.TB) *etcdtest.Server {
+	t.Helper()
+	return etcdtest.Start(t)
+}
+
+// failing is the error of a call that etcd doesn't answer.
+func failing(t testing.TB, provider metric.MeterProvider) error {
+	t.Helper()
+	r, err := etcd.New(registry.Addrs("127.0.0.1:1"), registry.Timeout(100*time.Millisecond), etcd.MeterProvider(provider))
+	require.NoError(t, err)
+	_, err = r.GetService("greeter", etcd.Linearizable())
+	require.NoError(t, r.Close())
+	return err
+}
+
+// The default is the global provider, also one that is set when the registry has long been at work.
+func TestTheGlobalProviderMayComeLater(t *testing.T) {
+	srv := newServer(t)
+	r := open(t, srv)
+	explicit := open(t, srv, etcd.MeterProvider(nil))
+	register(t, r, "a")
+	register(t, explicit, "b")
+	m := newMeter(t)
+	before := otel.GetMeterProvider()
+	otel.SetMeterProvider(m.provider)
+	t.Cleanup(func() { otel.SetMeterProvider(noop.NewMeterProvider()) })
+	require.NotEqual(t, before, otel.GetMeterProvider())
+	require.Equal(t, 2, m.count("registration.count", "state", "registered"), "those of both registries add up")
+	require.Equal(t, 2, m.count("lease.changes", "state", "granted"), "what was before counts")
+	require.NoError(t, r.Deregister(service("greeter", "a")))
+	require.Equal(t, 1, m.count("requests", "rpc.method", "LeaseRevoke"))
+	require.NoError(t, explicit.Close())
+	require.NoError(t, r.Close())
+	require.Zero(t, m.value("registration.count", "state", "registered"))
+}
+
+func TestInitMovesToAnotherProviderAndCloseEndsIt(t *testing.T) {
+	srv := newServer(t)
+	r, first := measured(t, srv)
+	register(t, r, "a")
+	second := newMeter(t)
+	require.NoError(t, r.Init(etcd.MeterProvider(second.provider)))
+	require.NotContains(t, first.collect(), ns+"registration.count", "the one before isn't told any more")
+	require.Equal(t, 1, second.count("registration.count", "state", "registered"))
+	register(t, r, "b")
+	require.Equal(t, 2, second.count("registration.count", "state", "registered"))
+	require.Equal(t, 1, second.count("requests", "rpc.method", "LeaseGrant"), "requests begin anew")
+	require.Equal(t, 2, second.count("lease.changes", "state", "granted"))
+
+	for range 10 {
+		require.NoError(t, r.Init(registry.Timeout(time.Minute)), "an Init that isn't about metrics")
+	}
+	require.Equal(t, 2, second.count("registration.count", "state", "registered"), "nothing is counted twice")
+	require.Error(t, r.Init(etcd.MeterProvider(first.provider), etcd.Prefix("")))
+	require.Equal(t, 2, second.count("registration.count", "state", "registered"), "a failed Init changes nothing")
+
+	require.NoError(t, r.Close())
+	require.NotContains(t, second.collect(), ns+"registration.count")
+	require.ErrorIs(t, r.Init(etcd.MeterProvider(first.provider)), etcd.ErrClosed)
+	require.NotContains(t, first.collect(), ns+"registration.count")
+}
+
+// OpenTelemetry's SDK holds its lock while it calls back whoever is registered, so somebody else may hold up everybody.
+func TestCloseDoesntWaitForSomebodyElsesCallback(t *testing.T) {
+	r, m := measured(t, newServer(t))
+	register(t, r, "a")
+	meter := m.provider.Meter("github.com/micro-etcd/micro-etcd/registry/etcd")
+	revision, err := meter.Int64ObservableGauge(ns + "view.revision")
+	require.NoError(t, err)
+	called, release := make(chan struct{}), make(chan struct{})
+	hung, err := meter.RegisterCallback(func(context.Context, metric.Observer) error {
+		close(called)
+		<-release
+		return nil
+	}, revision)
+	require.NoError(t, err)
+	collected := make(chan struct{})
+	go func() {
+		defer close(collected)
+		assert.NoError(t, m.reader.Collect(context.Background(), new(metricdata.ResourceMetrics)))
+	}()
+	<-called
+	closed := make(chan error, 1)
+	go func() { closed <- r.Close() }()
+	select {
+	case err := <-closed:
+		require.NoError(t, err)
+	case <-time.After(patience):
+		require.Fail(t, "Close hangs")
+	}
+	close(release)
+	<-collected
+	require.NoError(t, hung.Unregister())
+	require.NotContains(t, m.collect(), ns+"registration.count")
+}
+
+// A configuration error leaves the metrics off; the Init that mends it switches them on.
+func TestMetricsOfARegistryThatInitMends(t *testing.T) {
+	srv, m := newServer(t), newMeter(t)
+	r := etcd.NewRegistry(registry.Addrs("a:b:c"), etcd.MeterProvider(m.provider))
+	require.Empty(t, m.collect())
+	require.NoError(t, r.Init(registry.Addrs(srv.Endpoints()...)))
+	t.Cleanup(func() { _ = r.(*etcd.Registry).Close() })
+	register(t, r, "a")
+	require.Equal(t, 1, m.count("registration.count", "state", "registered"))
+}
+
+// What a look-up allocates is its result, with metrics or without.
+func TestMetricsCostALookUpNoAllocation(t *testing.T) {
+	srv := newServer(t)
+	put(t, srv.Client(t), key("a"), record(t, "a"))
+	r, m := measured(t, srv)
+	plain := open(t, srv, etcd.MeterProvider(noop.NewMeterProvider()))
+	require.Equal(t, 1, look(t, r))
+	require.Equal(t, 1, look(t, plain))
+	before := m.count("lookups", "source", "local")
+	allocations := func(r registry.Registry) int {
+		return int(testing.AllocsPerRun(1000, func() { _, _ = r.GetService("greeter") }))
+	}
+	require.Equal(t, allocations(plain), allocations(r))
+	require.Equal(t, 1001, m.count("lookups", "source", "local")-before, "and they were counted")
+}
+
+// Collecting, changing the provider and working at one time neither races nor hangs.
+func TestMetricsWhileEverythingGoesOn(t *testing.T) {
+	srv := newServer(t)
+	r, m := measured(t, srv)
+	other := newMeter(t)
+	done := make(chan struct{})
+	stop, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer close(done)
+		for stop.Err() == nil {
+			for _, reader := range []*sdk.ManualReader{m.reader, other.reader} {
+				assert.NoError(t, reader.Collect(context.Background(), new(metricdata.ResourceMetrics)))
+			}
+		}
+	}()
+	for i := range 20 {
+		register(t, r, "a", "b")
+		require.Equal(t, 2, look(t, r))
+		require.NoError(t, r.Init(etcd.MeterProvider([]metric.MeterProvider{other.provider, m.provider}[i%2])))
+		require.NoError(t, r.Deregister(service("greeter", "a")))
+	}
+	cancel()
+	<-done
+}

@@ -1,0 +1,66 @@
+package metrics
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+func TestRequestsByMethod(t *testing.T) {
+	srv := etcdtest.Start(t)
+	r, m := measured(t, srv)
+	register(t, r, "a", "b")
+	require.Equal(t, 2, m.count("requests", "rpc.method", "LeaseGrant"))
+	require.Equal(t, 2, m.count("requests", "rpc.method", "Txn"))
+	m.reaches(2, "requests", "rpc.method", "Watch")
+	require.NoError(t, r.Deregister(service("greeter", "a")))
+	require.Equal(t, 3, m.count("requests", "rpc.method", "Txn"))
+	require.Equal(t, 1, m.count("requests", "rpc.method", "LeaseRevoke"))
+	require.NoError(t, r.Deregister(service("greeter", "stranger")))
+	require.Equal(t, 1, m.count("requests", "rpc.method", "DeleteRange"))
+	require.Equal(t, 1, look(t, r, etcd.Linearizable()))
+	require.Positive(t, m.value("requests", "rpc.method", "Range"))
+
+	for _, method := range []string{"LeaseGrant", "Txn", "LeaseRevoke", "DeleteRange", "Range"} {
+		require.Equal(t, m.count("requests", "rpc.method", method), m.count("request.duration", "rpc.method", method), method)
+	}
+	require.Zero(t, m.value("request.duration", "rpc.method", "Watch"), "a stream has no end")
+	h, ok := m.collect()[ns+"request.duration"].Data.(metricdata.Histogram[float64])
+	require.True(t, ok)
+	for _, p := range h.DataPoints {
+		require.Positive(t, p.Sum)
+		require.Less(t, p.Sum/float64(p.Count), patience.Seconds(), "in seconds")
+	}
+}
+
+func TestRequestsThatFail(t *testing.T) {
+	srv := etcdtest.Start(t)
+	client := srv.Client(t)
+	r, m := measured(t, srv, registry.Timeout(500*time.Millisecond))
+	require.Zero(t, look(t, r))
+	srv.Stop()
+	_, err := r.GetService("greeter", etcd.Linearizable())
+	require.Error(t, err)
+	require.Positive(t, m.value("requests", "rpc.method", "Range", "error.type", "DEADLINE_EXCEEDED"))
+	require.Positive(t, m.value("request.duration", "rpc.method", "Range", "error.type", "DEADLINE_EXCEEDED"))
+	require.NoError(t, srv.Restart())
+
+	_, err = client.RoleAdd(ctx(t), "root")
+	require.NoError(t, err)
+	_, err = client.UserAdd(ctx(t), "root", "secret")
+	require.NoError(t, err)
+	_, err = client.UserGrantRole(ctx(t), "root", "root")
+	require.NoError(t, err)
+	_, err = client.AuthEnable(ctx(t))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		_, err = r.GetService("greeter", etcd.Linearizable())
+		return err != nil && m.value("requests", "rpc.method", "Range", "error.type", "INVALID_ARGUMENT") > 0
+	}, patience, 50*time.Millisecond, "etcd wants a user now")
+}
