@@ -38,6 +38,21 @@ func (l *link) during(ctx context.Context) (context.Context, context.CancelFunc)
 	return ctx, func() { stop(); cancel() }
 }
 
+// await waits for a connection.
+func (l *link) await(ctx context.Context) error {
+	conn := l.ActiveConnection()
+	for {
+		state := conn.GetState()
+		if state == connectivity.Ready {
+			return nil
+		}
+		conn.Connect()
+		if !conn.WaitForStateChange(ctx, state) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
 // close ends the link, and the client if it is ours once it has answered its last request.
 func (l *link) close() error {
 	l.end()
