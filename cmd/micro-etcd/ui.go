@@ -3,6 +3,6 @@ package main
 import "github.com/spf13/cobra"
 
 // newUI returns the web page's command.
-func newUI() *cobra.Command {
+func newUI(*app) *cobra.Command {
 	return &cobra.Command{Use: "ui", Short: "Show it in a web page", Hidden: true}
 }
