@@ -2,27 +2,34 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"go-micro.dev/v4/client"
 	proto "go-micro.dev/v4/debug/proto"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 )
 
 // asked is what the process at a node's address says of itself.
 type asked struct {
+	Answers bool   `json:"answers"`
 	Started string `json:"started,omitempty"`
-	Uptime  int64  `json:"uptime_seconds"`
+	Uptime  *int64 `json:"uptime_seconds,omitempty"`
 	Error   string `json:"error,omitempty"`
 }
 
 func (p *asked) String() string {
-	if p.Error != "" {
+	switch {
+	case !p.Answers:
 		return "unreachable"
+	case p.Uptime == nil:
+		return "answers, but has no Debug.Stats"
 	}
-	return "up " + (time.Duration(p.Uptime) * time.Second).String()
+	return "up " + (time.Duration(*p.Uptime) * time.Second).String()
 }
 
 const (
@@ -30,8 +37,8 @@ const (
 	maxAsking = 32              // processes at a time
 )
 
-// askProcesses fills in what the records' processes say. Every Go Micro service answers Debug.Stats
-// (go-micro service.go, Run), which tells how long it has been running.
+// askProcesses fills in what the records' processes say to Debug.Stats, which tells how long they have
+// been running. Go Micro has it ready (debug/handler), but a service must register it.
 func (a *app) askProcesses(ctx context.Context, records []record) {
 	p := a.progress("asking the nodes")
 	defer p.end()
@@ -68,9 +75,16 @@ func askProcess(ctx context.Context, micro client.Client, r *record) *asked {
 		err = micro.Call(ctx, request, &stats, client.WithAddress(r.Address))
 	}
 	if err != nil {
-		return &asked{Error: err.Error()}
+		return &asked{Answers: isUnknown(err), Error: err.Error()}
 	}
-	return &asked{Started: time.Unix(int64(stats.Started), 0).UTC().Format(time.RFC3339), Uptime: int64(stats.Uptime)}
+	uptime := int64(stats.Uptime)
+	return &asked{Answers: true, Started: time.Unix(int64(stats.Started), 0).UTC().Format(time.RFC3339), Uptime: &uptime}
+}
+
+// isUnknown reports whether a process said that it doesn't have what it was asked for (go-micro
+// server/rpc_router.go, readHeader).
+func isUnknown(err error) bool {
+	return status.Code(err) == codes.Unimplemented || strings.Contains(err.Error(), "rpc: can't find ")
 }
 
 func askGRPC(ctx context.Context, address string, stats *proto.StatsResponse) error {

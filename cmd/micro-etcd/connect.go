@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 
-	"go-micro.dev/v4/logger"
 	"go-micro.dev/v4/registry"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
@@ -14,11 +13,10 @@ import (
 // open returns a registry with the settings of the flags and the environment. The caller closes it.
 // It logs to log.
 func (a *app) open(log io.Writer) (*etcd.Registry, error) {
-	opts, err := a.options()
+	opts, err := a.options(log)
 	if err != nil {
 		return nil, err
 	}
-	opts = append(opts, registry.Logger(logger.NewLogger(logger.WithOutput(log), logger.WithLevel(logger.InfoLevel))))
 	if len(a.flags.addresses) > 0 {
 		opts = append(opts, registry.Addrs(a.flags.addresses...))
 	}

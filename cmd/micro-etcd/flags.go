@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"time"
@@ -69,10 +70,10 @@ func (f *flags) files() (ca, cert, key string) {
 	return cmp.Or(f.cacert, os.Getenv("ETCD_CACERT")), cmp.Or(f.cert, os.Getenv("ETCD_CERT")), cmp.Or(f.key, os.Getenv("ETCD_KEY"))
 }
 
-// options are the registry's but for its addresses.
-func (a *app) options() ([]registry.Option, error) {
+// options are the registry's but for its addresses. It logs to log.
+func (a *app) options(log io.Writer) ([]registry.Option, error) {
 	f := &a.flags
-	opts := []registry.Option{registry.Timeout(f.timeout), etcd.Prefix(f.prefix)}
+	opts := []registry.Option{registry.Timeout(f.timeout), etcd.Prefix(f.prefix), registry.Logger(lines{log})}
 	if f.cacert != "" || f.cert != "" || f.key != "" {
 		opts = append(opts, etcd.TLSFiles(f.files()))
 	}

@@ -8,8 +8,9 @@ import (
 )
 
 const whyNoAge = `etcd stores no times, so the age of a record can't be read from it. AGE shows what can: the revision
-of etcd at which the record was made, and how often it was written since. With --ask the nodes
-themselves are asked, through go-micro's Debug.Stats, how long their processes have been running.`
+of etcd at which the record was made, and how often it was written. With --ask the nodes themselves
+are asked, through go-micro's Debug.Stats, how long their processes have been running. Go Micro v4
+services have that only if they register its handler; others show as answering, or as unreachable.`
 
 func newNodes(a *app) *cobra.Command {
 	var ask bool

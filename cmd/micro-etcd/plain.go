@@ -43,20 +43,28 @@ func unplain(s string) string {
 	return raw
 }
 
-// maxCell bounds the width of a cell in a table.
-const maxCell = 60
+const (
+	maxCell = 60  // the width of a cell in a table
+	maxLine = 200 // that of a key in a sentence
+)
 
 // cell is plain, cut to a bearable width; nothing is shown as "-".
-func cell(s string) string {
+func cell(s string) string { return cut(s, maxCell) }
+
+// line is cell for what has a line for itself.
+func line(s string) string { return cut(s, maxLine) }
+
+func cut(s string, width int) string {
 	if s == "" {
 		return "-"
 	}
-	if len(s) > 4*maxCell { // the rest would be cut anyway
-		cut := 4 * maxCell
-		for cut > 4*maxCell-utf8.UTFMax && !utf8.RuneStart(s[cut]) {
-			cut--
-		}
-		return runewidth.Truncate(plain(s[:cut]), maxCell-1, "") + "…"
+	end := min(len(s), width*utf8.UTFMax) // what comes after that is cut in any case
+	for end < len(s) && !utf8.RuneStart(s[end]) {
+		end--
 	}
-	return runewidth.Truncate(plain(s), maxCell, "…")
+	text := plain(s[:end])
+	if end < len(s) {
+		text += "…"
+	}
+	return runewidth.Truncate(text, width, "…")
 }

@@ -31,9 +31,9 @@ func (p *progress) tell(done, all int) {
 	fmt.Fprintf(p.app.err, "\r\x1b[K%s: %d of %d", p.what, done, all)
 }
 
-// end removes what was shown.
+// end removes what was shown. There may be no progress.
 func (p *progress) end() {
-	if !p.last.IsZero() {
+	if p != nil && !p.last.IsZero() {
 		fmt.Fprint(p.app.err, "\r\x1b[K")
 	}
 }

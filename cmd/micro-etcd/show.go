@@ -89,7 +89,7 @@ func valueType(v *registry.Value) string {
 func (r *record) describe(b *strings.Builder) {
 	fmt.Fprintf(b, "  node %s at %s\n", cell(r.Node), cell(r.Address))
 	describeMetadata(b, "    ", r.Metadata)
-	fmt.Fprintf(b, "    key    %s, %s\n", cell(r.Key), count(r.Bytes, "byte"))
+	fmt.Fprintf(b, "    key    %s, %s\n", line(r.Key), count(r.Bytes, "byte"))
 	switch {
 	case r.Lease == nil:
 		b.WriteString("    lease  none: it stays until somebody deletes it\n")
@@ -99,10 +99,8 @@ func (r *record) describe(b *strings.Builder) {
 		fmt.Fprintf(b, "    lease  %s, %d s left of %d s\n", r.Lease.ID, *r.Lease.Left, *r.Lease.Granted)
 	}
 	fmt.Fprintf(b, "    made at revision %d, written %s, last at revision %d\n", r.Created, times(r.Writes), r.Modified)
-	if r.Process != nil && r.Process.Error != "" {
-		fmt.Fprintf(b, "    process: unreachable: %s\n", cell(r.Process.Error))
-	} else if r.Process != nil {
-		fmt.Fprintf(b, "    process: %s, since %s\n", r.Process, r.Process.Started)
+	if r.Process != nil {
+		fmt.Fprintf(b, "    process %s (%s)\n", r.Process, line(r.Process.Started+r.Process.Error))
 	}
 }
 

@@ -86,3 +86,18 @@ func (s Source) get(ctx context.Context, key string, opts ...clientv3.OpOption) 
 	defer cancel()
 	return s.Client.Get(ctx, key, opts...)
 }
+
+// Key returns what is at one key, whatever service it is of, or nil.
+func (s Source) Key(ctx context.Context, key string) (*Record, error) {
+	answer, err := s.get(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("read %q: %w", key, err)
+	}
+	for _, kv := range answer.Kvs {
+		s.Service = ""
+		r := s.record(kv)
+		r.Seen, r.Before = time.Now(), true
+		return r, nil
+	}
+	return nil, nil
+}

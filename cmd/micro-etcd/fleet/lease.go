@@ -18,7 +18,8 @@ type Lease struct {
 	ID      clientv3.LeaseID
 	Left    time.Duration // until it expires unless it is renewed
 	Granted time.Duration // its TTL
-	Keys    []string      // that hang on it, of all prefixes that we may read
+	Keys    []string      // that hang on it, of all prefixes
+	Hidden  bool          // the user may not see the keys, so there are none
 }
 
 // leaseRequests bounds the requests under way: etcd tells of one lease at a time.
@@ -62,7 +63,8 @@ func (s Source) lease(ctx context.Context, id clientv3.LeaseID) (*Lease, error) 
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), s.timeout())
 	defer cancel()
 	answer, err := s.Client.TimeToLive(ctx, id, clientv3.WithAttachedKeys())
-	if errors.Is(err, rpctypes.ErrPermissionDenied) { // for a key of it; without the keys it is nobody's secret
+	hidden := errors.Is(err, rpctypes.ErrPermissionDenied)
+	if hidden { // for a key of it; without the keys it is nobody's secret
 		answer, err = s.Client.TimeToLive(ctx, id)
 	}
 	switch {
@@ -73,7 +75,7 @@ func (s Source) lease(ctx context.Context, id clientv3.LeaseID) (*Lease, error) 
 	case answer.TTL <= 0:
 		return nil, nil
 	}
-	lease := &Lease{ID: id, Left: time.Duration(answer.TTL) * time.Second, Granted: time.Duration(answer.GrantedTTL) * time.Second}
+	lease := &Lease{ID: id, Left: time.Duration(answer.TTL) * time.Second, Granted: time.Duration(answer.GrantedTTL) * time.Second, Hidden: hidden}
 	for _, key := range answer.Keys {
 		lease.Keys = append(lease.Keys, string(key))
 	}
