@@ -28,3 +28,6 @@ func (l lines) write(level logger.Level, text string) {
 		_, _ = fmt.Fprintln(l.to, harmless(strings.TrimRight(text, "\n"))) // nobody is left to be told
 	}
 }
+
+// Go-micro's parts log to this one unless they are told otherwise.
+func init() { logger.DefaultLogger = lines{io.Discard} }

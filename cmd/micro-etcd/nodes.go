@@ -41,7 +41,8 @@ func (a *app) nodes(ctx context.Context, service string, ask bool) error {
 	}
 	return a.print(records, func(w io.Writer) error {
 		t := table{{"NODE", "VERSION", "ADDRESS", "TTL LEFT", "LEASE", "AGE"}}
-		for _, r := range records {
+		for i := range records {
+			r := &records[i]
 			t.row(cell(r.Node), cell(r.Version), cell(r.Address), r.ttl(), r.leaseName(), r.age())
 		}
 		return t.write(w)

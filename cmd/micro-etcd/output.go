@@ -128,7 +128,8 @@ func yamlNode(d *json.Decoder) (*yaml.Node, error) {
 		return &yaml.Node{Kind: yaml.ScalarNode, Value: t.String()}, nil
 	}
 	node := &yaml.Node{}
-	return node, node.Encode(token)
+	err = node.Encode(token)
+	return node, err
 }
 
 func printable(s string) bool {

@@ -41,7 +41,8 @@ func (a *app) show(ctx context.Context, service string, ask bool) error {
 	}
 	return a.print(records, func(w io.Writer) error {
 		var b strings.Builder
-		for i, r := range records {
+		for i := range records {
+			r := &records[i]
 			if i == 0 || r.Version != records[i-1].Version {
 				describeVersion(&b, newestOf(records, r.Version))
 			}
@@ -53,10 +54,11 @@ func (a *app) show(ctx context.Context, service string, ask bool) error {
 }
 
 // newestOf returns the record that speaks for a version: the one written last.
-func newestOf(records []record, version string) record {
-	var newest record
-	for _, r := range records {
-		if r.Version == version && r.Modified > newest.Modified {
+func newestOf(records []record, version string) *record {
+	var newest *record
+	for i := range records {
+		r := &records[i]
+		if r.Version == version && (newest == nil || r.Modified > newest.Modified) {
 			newest = r
 		}
 	}
@@ -66,7 +68,7 @@ func newestOf(records []record, version string) record {
 // maxShown bounds how many entries of one kind are shown.
 const maxShown = 40
 
-func describeVersion(b *strings.Builder, r record) {
+func describeVersion(b *strings.Builder, r *record) {
 	fmt.Fprintf(b, "%s, version %s\n", cell(r.Service), cell(r.Version))
 	describeMetadata(b, "  ", r.About)
 	for i, e := range r.Endpoints {

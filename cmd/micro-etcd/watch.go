@@ -148,8 +148,11 @@ func changes(x, y *record) []string {
 	}
 	var all []string
 	for _, field := range [][3]string{
-		{"service", x.Service, y.Service}, {"version", x.Version, y.Version}, {"node", x.Node, y.Node},
-		{"address", x.Address, y.Address}, {"lease", x.leaseName(), y.leaseName()},
+		{"service", x.Service, y.Service},
+		{"version", x.Version, y.Version},
+		{"node", x.Node, y.Node},
+		{"address", x.Address, y.Address},
+		{"lease", x.leaseName(), y.leaseName()},
 	} {
 		if field[1] != field[2] {
 			all = append(all, fmt.Sprintf("%s %s → %s", field[0], cell(field[1]), cell(field[2])))

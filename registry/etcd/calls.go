@@ -216,7 +216,10 @@ func (r *Registry) Client(ctx context.Context) (*clientv3.Client, error) {
 	}
 	ctx, cancel := r.bound(ctx)
 	defer cancel()
-	l, err := call(ctx, r.connector, func(ctx context.Context, l *link) (*link, error) { return l, l.await(ctx) })
+	l, err := call(ctx, r.connector, func(ctx context.Context, l *link) (*link, error) {
+		err := l.await(ctx)
+		return l, err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}

@@ -30,12 +30,12 @@ type chart struct {
 	mayRead    error
 	mayWrite   error
 
-	source  fleet.Source
-	fleet   *fleet.Fleet // nil if it couldn't be read
-	fleetErr error       // why
-	leases  map[clientv3.LeaseID]fleet.Lease
-	unasked error // why leases aren't known
-	empty   []fleet.Lease
+	source   fleet.Source
+	fleet    *fleet.Fleet // nil if it couldn't be read
+	fleetErr error        // why
+	leases   map[clientv3.LeaseID]fleet.Lease
+	unasked  error // why leases aren't known
+	empty    []fleet.Lease
 }
 
 // open makes a registry as the patient's processes do.
@@ -130,14 +130,15 @@ func (c *chart) ask(ctx context.Context, r *etcd.Registry) {
 	}
 }
 
-// permitted finds out what the user may do, without writing anything: etcd checks a transaction's
-// permissions for both of its branches, and takes the other one when there is nothing to compare.
+// permitted finds out what the user may do, without writing anything: etcd checks permissions for both
+// branches of a transaction (server/v3 etcdserver/apply/apply_auth.go, checkTxnPermission), and never
+// takes Else when there is nothing to compare.
 func (c *chart) permitted(ctx context.Context) (read, write error) {
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), c.patient.timeout())
 	defer cancel()
 	_, read = c.source.Client.Get(ctx, c.source.Dir(), clientv3.WithPrefix(), clientv3.WithLimit(1), clientv3.WithKeysOnly())
 	never := clientv3.OpPut(c.source.Dir()+"micro-etcd-doctor", "")
-	_, write = c.source.Client.Txn(ctx).Then(clientv3.OpGet("\x00", clientv3.WithCountOnly())).Else(never).Commit()
+	_, write = c.source.Client.Txn(ctx).Else(never).Commit()
 	return read, write
 }
 

@@ -86,7 +86,7 @@ func TestFollowSaysThatEtcdIsAwayAndThenTheDifference(t *testing.T) {
 func TestADifferenceTellsWhatWentCameAndWasMadeAgain(t *testing.T) {
 	c := etcdtest.Start(t).Client(t)
 	s := Source{Client: c}
-	for _, id := range []string{"gone", "changed", "again", "same"} {
+	for _, id := range []string{"removed", "changed", "again", "same"} {
 		put(t, c, "/micro/registry/a/"+id, node("a", id))
 	}
 	var told []Event
@@ -94,7 +94,7 @@ func TestADifferenceTellsWhatWentCameAndWasMadeAgain(t *testing.T) {
 	f.replace(read(t, s))
 	require.Len(t, told, 5)
 
-	remove(t, c, "/micro/registry/a/gone")
+	remove(t, c, "/micro/registry/a/removed")
 	remove(t, c, "/micro/registry/a/again")
 	put(t, c, "/micro/registry/a/again", node("a", "again"))
 	put(t, c, "/micro/registry/a/changed", node("a", "other"))
@@ -109,7 +109,7 @@ func TestADifferenceTellsWhatWentCameAndWasMadeAgain(t *testing.T) {
 		}
 		kinds = append(kinds, e.Kind.String()+" "+r.Key[len("/micro/registry/a/"):])
 	}
-	require.Equal(t, []string{"gone gone", "gone again", "appeared again", "changed changed", "appeared new"}, kinds)
+	require.Equal(t, []string{"gone removed", "gone again", "appeared again", "changed changed", "appeared new"}, kinds)
 }
 
 func TestFollowOfOneServiceLeavesOutItsNeighbour(t *testing.T) {
@@ -160,4 +160,3 @@ func TestFollowSurvivesACompaction(t *testing.T) {
 	f.replace(read(t, s))
 	require.Equal(t, "two", f.known["/micro/registry/a/1"].Node().Id)
 }
-
