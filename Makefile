@@ -1,7 +1,7 @@
 # Needs Go, make and git. Only compose-test needs more, and installs it.
 GO  ?= go
 BIN := $(CURDIR)/.bin
-MODULES := . test tools $(patsubst %/go.mod,%,$(wildcard test/bench/go.mod test/interop/go.mod test/interop/*/*/go.mod))
+MODULES := . test cmd/micro-etcd tools $(patsubst %/go.mod,%,$(wildcard test/bench/go.mod test/interop/go.mod test/interop/*/*/go.mod))
 
 # The race detector needs a C compiler.
 CC_FOUND := $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC))
@@ -17,13 +17,19 @@ demo: ## watch services find each other, one of them being killed
 	@$(GO) build -C test -o $(BIN)/demo ./demo
 	@cd test && $(BIN)/demo
 
+.PHONY: command
+command: ## build the command micro-etcd into .bin, as a single static binary
+	CGO_ENABLED=0 $(GO) build -C cmd/micro-etcd -trimpath -o $(BIN)/micro-etcd .
+
 .PHONY: test
 test: ## vet and test everything that needs only Go
 	@$(if $(RACE),,echo 'No C compiler, so this runs without the race detector.')
 	$(GO) vet -C . ./...
 	$(GO) vet -C test ./...
+	$(GO) vet -C cmd/micro-etcd ./...
 	$(GO) test -C . $(RACE) ./...
 	$(GO) test -C test $(RACE) ./...
+	$(GO) test -C cmd/micro-etcd $(RACE) ./...
 
 .PHONY: chaos
 chaos: ## real processes under faults; MINUTES=30 goes on at random for so long
@@ -49,12 +55,13 @@ bench-check: ## what needs no clock: allocations, requests at etcd, and that eve
 lint: $(BIN)/golangci-lint ## what the compiler doesn't say
 	cd . && $(BIN)/golangci-lint run
 	cd test && $(BIN)/golangci-lint run
+	cd cmd/micro-etcd && $(BIN)/golangci-lint run
 	cd test/interop && $(BIN)/golangci-lint run
 	cd test/bench && $(BIN)/golangci-lint run
 
 .PHONY: fmt
 fmt: $(BIN)/golangci-lint ## format every Go file
-	$(BIN)/golangci-lint fmt . test
+	$(BIN)/golangci-lint fmt . test cmd
 
 .PHONY: tidy
 tidy: ## tidy every module

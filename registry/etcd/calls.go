@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"go-micro.dev/v4/registry"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
@@ -201,4 +202,28 @@ func (r *Registry) Watch(opts ...registry.WatchOption) (registry.Watcher, error)
 		return nil, fmt.Errorf("watch %q: %w", o.Service, err)
 	}
 	return w, nil
+}
+
+// Client returns the etcd client in use once it has a connection, for tools that look into etcd
+// beside the registry: it has the registry's addresses, TLS and user. It belongs to the registry:
+// Close closes it, and so does an Init with other connection settings. A nil ctx means
+// [registry.Timeout] alone.
+//
+// Errors: ErrClosed, those of New, etcd's refusal of the user or password, and a missed deadline
+// with what is wrong with the connection.
+func (r *Registry) Client(ctx context.Context) (*clientv3.Client, error) {
+	if _, err := r.serving(ctx); err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	ctx, cancel := r.bound(ctx)
+	defer cancel()
+	l, err := try(ctx, r.connector, func(ctx context.Context, l *link) (*link, error) {
+		ctx, cancel := l.during(ctx)
+		defer cancel()
+		return l, l.await(ctx)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	return l.Client, nil
 }

@@ -38,6 +38,21 @@ func (l *link) during(ctx context.Context) (context.Context, context.CancelFunc)
 	return ctx, func() { stop(); cancel() }
 }
 
+// await waits for a connection.
+func (l *link) await(ctx context.Context) error {
+	conn := l.ActiveConnection()
+	for {
+		state := conn.GetState()
+		if state == connectivity.Ready {
+			return nil
+		}
+		conn.Connect()
+		if !conn.WaitForStateChange(ctx, state) {
+			return context.Cause(ctx)
+		}
+	}
+}
+
 // close ends the link, and the client if it is ours once it has answered its last request.
 func (l *link) close() error {
 	l.end()
@@ -299,7 +314,7 @@ func call[T answer](ctx context.Context, c *connector, request func(context.Cont
 	return try(ctx, c, func(ctx context.Context, l *link) (T, error) {
 		ctx, cancel := l.during(ctx)
 		defer cancel()
-		return request(ctx, l)
+		return measure(ctx, c.metrics, func() (T, error) { return request(ctx, l) })
 	})
 }
 
@@ -309,18 +324,18 @@ func callWhole[T answer](ctx context.Context, c *connector, request func(context
 	return try(ctx, c, func(ctx context.Context, l *link) (T, error) {
 		l.busy.RLock()
 		defer l.busy.RUnlock()
-		return request(ctx, l)
+		return measure(ctx, c.metrics, func() (T, error) { return request(ctx, l) })
 	})
 }
 
 // try requires a leader, because a member without one keeps a request until its deadline.
-func try[T answer](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
+func try[T any](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
 	ctx = clientv3.WithRequireLeader(ctx)
 	for {
 		l, err := c.link(ctx)
 		if err == nil {
 			var answer T
-			if answer, err = measure(ctx, c.metrics, func() (T, error) { return request(ctx, l) }); err == nil {
+			if answer, err = request(ctx, l); err == nil {
 				return answer, nil
 			}
 			if l.ctx.Err() != nil && ctx.Err() == nil && c.ctx.Err() == nil {

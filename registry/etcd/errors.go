@@ -42,6 +42,9 @@ var (
 	// ErrPending is returned by Register when etcd has not taken the record yet. The
 	// registry goes on trying; the wrapped cause says why it had to.
 	ErrPending = errors.New("registration is pending")
+	// ErrMalformed is returned by Decode when a stored value is no record of the key it was
+	// found at. Look-ups and watchers skip such a value.
+	ErrMalformed = errors.New("malformed record")
 )
 
 // tooLarge turns the ways in which etcd and gRPC refuse a big request into ErrTooLarge.

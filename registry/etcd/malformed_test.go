@@ -13,8 +13,8 @@ func TestAMalformedRecordIsLoggedOnceAndCountedEveryTime(t *testing.T) {
 	m := &malformed{log: func() log { return log{r} }}
 	require.Zero(t, m.total())
 	for range 3 {
-		m.note("/a/1", errMalformed)
-		m.note("/a/2", fmt.Errorf("%w: no node with an id", errMalformed))
+		m.note("/a/1", ErrMalformed)
+		m.note("/a/2", fmt.Errorf("%w: no node with an id", ErrMalformed))
 	}
 	require.Equal(t, uint64(6), m.total())
 	require.Equal(t, []string{
@@ -30,7 +30,7 @@ func TestMalformedRecordsDontFloodTheLog(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for i := range 2 * maxMalformed {
-				m.note(fmt.Sprint(i), errMalformed)
+				m.note(fmt.Sprint(i), ErrMalformed)
 			}
 		})
 	}

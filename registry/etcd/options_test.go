@@ -47,11 +47,11 @@ func TestLoggerGetsWhatTheRegistryReports(t *testing.T) {
 	r, err := New(registry.Logger(first))
 	require.NoError(t, err)
 	p := r.parts.Load()
-	p.mirrors.malformed.note("key", errMalformed)
+	p.mirrors.malformed.note("key", ErrMalformed)
 	require.Equal(t, []string{`warn etcd registry: skipping "key": malformed record`}, first.logged())
 
 	require.NoError(t, r.Init(registry.Logger(second)))
-	p.mirrors.malformed.note("another", errMalformed)
+	p.mirrors.malformed.note("another", ErrMalformed)
 	require.Len(t, first.logged(), 1)
 	require.Len(t, second.logged(), 1)
 }

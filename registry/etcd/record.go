@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"go-micro.dev/v4/registry"
@@ -22,8 +21,21 @@ func encode(r *catalogue.Record) ([]byte, error) {
 	})
 }
 
-// errMalformed says that a stored value is no record of the key it was found at.
-var errMalformed = errors.New("malformed record")
+// Decode reads what is stored at a key as the registry itself does, for tools that look into etcd
+// on their own. prefix is the registry's, see [Prefix]. The result has one node and belongs to the caller.
+//
+// Errors: ErrMalformed when the registry would skip the value, ErrOption for an empty prefix.
+func Decode(prefix, key string, value []byte) (*registry.Service, error) {
+	keys, err := newKeyspace(prefix)
+	if err != nil {
+		return nil, fmt.Errorf("decode: %w", err)
+	}
+	record, err := newDecoder(keys).decode(key, 0, value)
+	if err != nil {
+		return nil, err
+	}
+	return record.Service(), nil
+}
 
 // decoder reads stored records. The records of a service repeat each other, so it keeps
 // what it has decoded by its bytes, and equal parts are decoded and kept once.
@@ -81,14 +93,14 @@ type storedNode struct {
 func (d *decoder) decode(key string, revision int64, value []byte) (*catalogue.Record, error) {
 	var s storedService
 	if err := json.Unmarshal(value, &s); err != nil {
-		return nil, fmt.Errorf("%w: %w", errMalformed, err)
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	node, err := s.onlyNode()
 	if err != nil {
 		return nil, err
 	}
 	if checkServiceName(s.Name) != nil || d.keys.dir(s.Name) != d.keys.dirOf(key) {
-		return nil, fmt.Errorf("%w: service name %q does not belong to this key", errMalformed, s.Name)
+		return nil, fmt.Errorf("%w: service name %q does not belong to this key", ErrMalformed, s.Name)
 	}
 	metadata, err := d.sharedMetadata(node.Metadata)
 	if err != nil {
@@ -114,13 +126,13 @@ func (s *storedService) onlyNode() (*storedNode, error) {
 		switch {
 		case n == nil:
 		case node != nil:
-			return nil, fmt.Errorf("%w: more than one node", errMalformed)
+			return nil, fmt.Errorf("%w: more than one node", ErrMalformed)
 		default:
 			node = n
 		}
 	}
 	if node == nil || node.ID == "" {
-		return nil, fmt.Errorf("%w: no node with an id", errMalformed)
+		return nil, fmt.Errorf("%w: no node with an id", ErrMalformed)
 	}
 	return node, nil
 }
@@ -131,7 +143,7 @@ func (d *decoder) sharedMetadata(raw json.RawMessage) (map[string]string, error)
 	}
 	var m map[string]string
 	if err := json.Unmarshal(raw, &m); err != nil {
-		return nil, fmt.Errorf("%w: metadata: %w", errMalformed, err)
+		return nil, fmt.Errorf("%w: metadata: %w", ErrMalformed, err)
 	}
 	if len(raw) <= maxSharedSize {
 		d.makeRoom(len(raw))
@@ -152,7 +164,7 @@ func (d *decoder) sharedProfile(metadata, endpoints json.RawMessage) (*catalogue
 	}
 	if len(endpoints) > 0 {
 		if err := json.Unmarshal(endpoints, &p.Endpoints); err != nil {
-			return nil, fmt.Errorf("%w: endpoints: %w", errMalformed, err)
+			return nil, fmt.Errorf("%w: endpoints: %w", ErrMalformed, err)
 		}
 	}
 	p.Endpoints = stripEndpoints(p.Endpoints)

@@ -129,7 +129,7 @@ func TestDecodeRefuses(t *testing.T) {
 			d := newDecoder(testKeys(t))
 			for range 2 {
 				_, err := d.decode(testKey, 7, []byte(value))
-				require.ErrorIs(t, err, errMalformed)
+				require.ErrorIs(t, err, ErrMalformed)
 			}
 		})
 	}
@@ -139,7 +139,7 @@ func TestDecodeRefusesAKeyOfAnotherDirectory(t *testing.T) {
 	value := []byte(`{"name":"greeter","nodes":[{"id":"n1"}]}`)
 	for _, key := range []string{"/micro/registry/other/n1", "/micro/registry/greeter", "/other/greeter/n1", "/micro/registry//greeter/n1", ""} {
 		_, err := newDecoder(testKeys(t)).decode(key, 7, value)
-		require.ErrorIs(t, err, errMalformed, key)
+		require.ErrorIs(t, err, ErrMalformed, key)
 	}
 }
 
@@ -265,7 +265,7 @@ func FuzzDecode(f *testing.F) {
 		d := newDecoder(testKeys(t))
 		r, err := d.decode(key, 7, value)
 		if err != nil {
-			require.ErrorIs(t, err, errMalformed)
+			require.ErrorIs(t, err, ErrMalformed)
 			return
 		}
 		requireUsable(t, r)
@@ -273,4 +273,21 @@ func FuzzDecode(f *testing.F) {
 		require.NoError(t, err)
 		require.True(t, r.Equal(again))
 	})
+}
+
+func TestDecodeReadsAsTheRegistryDoes(t *testing.T) {
+	full := fullService()
+	value, err := encode(catalogue.NewRecord(testKey, full, full.Nodes[0]))
+	require.NoError(t, err)
+	for _, prefix := range []string{DefaultPrefix, "/micro/registry"} {
+		read, err := Decode(prefix, testKey, value)
+		require.NoError(t, err)
+		require.Equal(t, full, read)
+	}
+	_, err = Decode("/elsewhere/", testKey, value)
+	require.ErrorIs(t, err, ErrMalformed)
+	_, err = Decode(DefaultPrefix, testKey, []byte("junk"))
+	require.ErrorIs(t, err, ErrMalformed)
+	_, err = Decode("", testKey, value)
+	require.ErrorIs(t, err, ErrOption)
 }

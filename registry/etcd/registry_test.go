@@ -31,6 +31,7 @@ func calls(r registry.Registry) map[string]func() error {
 			return err
 		},
 		"ListServices": func() error { _, err := r.ListServices(); return err },
+		"Client":       func() error { _, err := r.(*Registry).Client(context.Background()); return err },
 		"Watch":        func() error { _, err := r.Watch(); return err },
 		"Watch one":    func() error { _, err := r.Watch(registry.WatchService("greeter")); return err },
 	}

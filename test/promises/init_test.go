@@ -1,8 +1,11 @@
 package promises
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/util/cmd"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 	"github.com/micro-etcd/micro-etcd/test/etcdtest"
@@ -122,4 +126,29 @@ func TestInitIsSafeBesideRunningCallsAndLeaksNothing(t *testing.T) {
 	for next(t, w).Service.Nodes[0].Id != "last" {
 	}
 	require.Equal(t, 2, leases(t, srv.Client(t)), "one of each registration")
+}
+
+func TestTheClientIsTheRegistrysAndConnected(t *testing.T) {
+	srv := etcdtest.Start(t)
+	r := open(t, srv.Endpoints(), registry.Timeout(time.Second))
+	c, err := r.Client(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, r.Register(service("greeter", "1", "a"), registry.RegisterTTL(time.Minute)))
+	got, err := c.Get(t.Context(), etcd.DefaultPrefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, got.Count)
+	again, err := r.Client(context.Background())
+	require.NoError(t, err)
+	require.Same(t, c, again)
+
+	srv.Stop()
+	require.Eventually(t, func() bool {
+		_, err := r.Client(context.Background())
+		return errors.Is(err, context.DeadlineExceeded) && strings.Contains(err.Error(), "connection refused")
+	}, patience, 10*time.Millisecond)
+	require.NoError(t, srv.Restart())
+	_, err = r.Client(context.Background())
+	require.NoError(t, err)
+	require.NoError(t, r.Close())
+	require.Error(t, c.Ctx().Err())
 }

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+func TestTheBinaryIsStaticAndEndsAsItShould(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "micro-etcd")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, string(out))
+	srv := etcdtest.Start(t)
+
+	code := func(args ...string) int {
+		cmd := exec.CommandContext(t.Context(), binary, append(args, "-a", srv.Endpoint())...)
+		var exit *exec.ExitError
+		out, err := cmd.CombinedOutput()
+		t.Logf("%v: %v\n%s", args, err, out)
+		if errors.As(err, &exit) {
+			return exit.ExitCode()
+		}
+		require.NoError(t, err)
+		return 0
+	}
+	require.Equal(t, exitOK, code("services"))
+	require.Equal(t, exitNo, code("nodes", "nobody"))
+	require.Equal(t, exitFailed, code("nodes"))
+	require.Equal(t, exitOK, code("doctor"))
+	put(t, srv.Client(t), legacyKey, "junk")
+	require.Equal(t, exitNo, code("doctor"))
+	require.Equal(t, exitFailed, code("deregister", "--key", legacyKey), "standard input is no terminal")
+	require.Equal(t, exitOK, run(t.Context(), []string{"--version"}, streams{out: io.Discard, err: io.Discard}))
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	watch := exec.CommandContext(ctx, binary, "watch", "-a", srv.Endpoint())
+	stdout, err := watch.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, watch.Start())
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() && !strings.Contains(lines.Text(), "connected") {
+	}
+	require.NoError(t, watch.Process.Signal(os.Interrupt))
+	require.NoError(t, watch.Wait(), "Ctrl-C is exit code 0")
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+)
+
+func newDeregister(a *app) *cobra.Command {
+	var key string
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "deregister {SERVICE NODE | --key KEY}",
+		Short: "Remove a record by hand",
+		Long: `Remove a record by hand: one that a process left behind, or with --key one that is malformed.
+Names and keys may be given as the other commands show them, escapes included.
+
+It shows what is there and asks; --yes is for scripts. What has changed since it was shown stays.
+
+A process that lives puts its record back: within a second if it uses this registry, at its next
+tick at the latest if it uses another. So the command looks for two seconds whether that happens, and
+says so. Such a record goes for good only when its process is stopped.
+
+` + exitCodes,
+		Example: `  micro-etcd deregister greeter greeter-6fa1
+  micro-etcd deregister --key /micro/registry/greeter/junk --yes`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if (key == "") != (len(args) == 2) {
+				return errors.New("give a SERVICE and a NODE, or --key KEY")
+			}
+			return nil
+		},
+		ValidArgsFunction: a.completeNode,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if key != "" {
+				return a.deregister(cmd.Context(), "", "", key, yes)
+			}
+			return a.deregister(cmd.Context(), args[0], args[1], "", yes)
+		},
+	}
+	cmd.Flags().StringVar(&key, "key", "", "key in etcd, below the prefix")
+	addYes(cmd, &yes)
+	return cmd
+}
+
+func (a *app) deregister(ctx context.Context, service, node, key string, yes bool) error {
+	source, done, err := a.connect(ctx, service)
+	if err != nil {
+		return err
+	}
+	defer done()
+	found, err := a.find(ctx, source, node, key)
+	if err != nil {
+		return explain(err)
+	}
+	for _, r := range found {
+		a.describe(ctx, source, r)
+	}
+	if err := a.confirm("Remove "+count(len(found), "record")+"?", yes); err != nil {
+		return err
+	}
+	for _, r := range found {
+		if err := a.remove(ctx, source, r); err != nil {
+			return explain(err)
+		}
+	}
+	return nil
+}
+
+// find returns the records of a node, or the one at a key.
+func (a *app) find(ctx context.Context, source fleet.Source, node, key string) ([]*fleet.Record, error) {
+	if key == "" {
+		return a.findNode(ctx, source, node)
+	}
+	for _, k := range []string{key, unplain(key)} {
+		if !strings.HasPrefix(k, source.Dir()) {
+			return nil, fmt.Errorf("--key %q is not below the prefix %s", k, source.Dir())
+		}
+		if r, err := source.Key(ctx, k); r != nil || err != nil {
+			return []*fleet.Record{r}, err
+		}
+	}
+	return nil, no("there is no key %q", key)
+}
+
+// findNode returns the records of one node id; with a collision there may be several.
+func (a *app) findNode(ctx context.Context, source fleet.Source, node string) ([]*fleet.Record, error) {
+	for _, service := range []string{source.Service, unplain(source.Service)} {
+		source.Service = service
+		all, err := source.Read(ctx, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range []string{node, unplain(node)} {
+			var found []*fleet.Record
+			for _, r := range all.Records {
+				if n := r.Node(); n != nil && n.Id == id {
+					found = append(found, r)
+				}
+			}
+			if len(found) > 0 {
+				return found, nil
+			}
+		}
+	}
+	return nil, no("no node %q of service %q below %s", node, source.Service, source.Dir())
+}
+
+// describe says what a record is, and how long it would last.
+func (a *app) describe(ctx context.Context, source fleet.Source, r *fleet.Record) {
+	v := newRecord(r)
+	if leases, err := source.Leases(ctx, []clientv3.LeaseID{r.Lease}, nil); err == nil { // else without times
+		v.fill(leases[r.Lease])
+	}
+	fmt.Fprintf(a.err, "%s: ", line(v.Key))
+	if v.Malformed != "" {
+		fmt.Fprintf(a.err, "%s, of %s", line(v.Malformed), count(v.Bytes, "byte"))
+	} else {
+		fmt.Fprintf(a.err, "node %s of service %s, version %s, at %s", cell(v.Node), cell(v.Service), cell(v.Version), cell(v.Address))
+	}
+	if v.Lease == nil {
+		fmt.Fprintln(a.err, "; without a lease, so nobody renews it.")
+	} else {
+		fmt.Fprintf(a.err, "; lease %s, %s left. A process that lives puts it back.\n", v.Lease.ID, v.ttl())
+	}
+}
+
+// returnTime is how long to look whether a record comes back: twice what the registry promises.
+const returnTime = 2 * time.Second
+
+// remove deletes a record as it was shown, and looks whether it comes back.
+func (a *app) remove(ctx context.Context, source fleet.Source, r *fleet.Record) error {
+	answer, err := a.ifStill(ctx, source, r.Key, r, clientv3.OpDelete(r.Key))
+	if err != nil {
+		return err
+	}
+	removed := time.Now()
+	fmt.Fprintf(a.err, "Removed %s at revision %d.\n", line(r.Key), answer.Header.Revision)
+	if r.Lease == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), returnTime)
+	defer cancel()
+	for response := range source.Client.Watch(ctx, r.Key, clientv3.WithRev(answer.Header.Revision+1)) {
+		for _, event := range response.Events {
+			if event.Type == clientv3.EventTypePut {
+				return no("%s came back after %d ms, on lease %x: its process lives; stop that one",
+					line(r.Key), time.Since(removed).Milliseconds(), event.Kv.Lease)
+			}
+		}
+	}
+	return nil
+}

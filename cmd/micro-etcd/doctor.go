@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/mattn/go-runewidth"
+	"github.com/spf13/cobra"
+	"go.etcd.io/etcd/client/pkg/v3/transport"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/doctor"
+)
+
+func newDoctor(a *app) *cobra.Command {
+	var service string
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Say what is wrong with etcd and with the records in it",
+		Long: `Connect to etcd as a registry would, and say what is wrong, and what to do about it:
+
+  - addresses and members that can't be reached, in the registry's own words
+  - mixed and old versions, no leader, alarms, a full database, members behind, learners, clocks
+  - permissions that a consumer or a provider would miss
+  - records that are malformed, collide, have no lease, are about to expire, or are huge
+  - node ids and addresses that are registered twice, and what the official plugin leaves behind
+
+It writes nothing. A user that may read one service only gives --service.
+
+` + exitCodes,
+		Example: `  micro-etcd doctor
+  micro-etcd doctor --service greeter --user greeter
+  micro-etcd doctor -o json | jq -r '.findings[] | select(.severity == "critical") | .what'`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context(), service) },
+	}
+	cmd.Flags().StringVar(&service, "service", "", "examine permissions and records of this service only")
+	return cmd
+}
+
+func (a *app) doctor(ctx context.Context, service string) error {
+	patient, err := a.patient(service)
+	if err != nil {
+		return err
+	}
+	var p *progress
+	shown := ""
+	patient.Progress = func(what string, done, all int) {
+		if what != shown {
+			p.end()
+			p, shown = a.progress(what), what
+		}
+		p.tell(done, all)
+	}
+	report, err := doctor.Examine(ctx, *patient)
+	p.end()
+	if err != nil {
+		return err
+	}
+	if err := a.print(report, func(w io.Writer) error { return writeReport(w, report) }); err != nil {
+		return err
+	}
+	if worst := report.Worst(); worst > doctor.Info {
+		return exit{code: int(worst)}
+	}
+	return nil
+}
+
+func (a *app) patient(service string) (*doctor.Patient, error) {
+	opts, err := a.options(io.Discard)
+	if err != nil {
+		return nil, err
+	}
+	config, err := a.tls()
+	if err != nil {
+		return nil, err
+	}
+	return &doctor.Patient{
+		Addresses: a.flags.addresses,
+		Options:   opts,
+		Prefix:    a.flags.prefix,
+		Service:   service,
+		TLS:       config,
+		Timeout:   a.flags.timeout,
+	}, nil
+}
+
+// tls is for requests beside the registry's.
+func (a *app) tls() (*tls.Config, error) {
+	ca, cert, key := a.flags.files()
+	if (cert == "") != (key == "") {
+		return nil, errors.New("--cert and --key belong together")
+	}
+	config, err := transport.TLSInfo{TrustedCAFile: ca, CertFile: cert, KeyFile: key}.ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("TLS files: %w", err)
+	}
+	return config, nil
+}
+
+// lineWidth is where sentences are broken.
+const lineWidth = 100
+
+func writeReport(w io.Writer, r *doctor.Report) error {
+	var b strings.Builder
+	counts := make(map[doctor.Severity]int)
+	for _, f := range r.Findings {
+		counts[f.Severity]++
+		fmt.Fprintf(&b, "%s (%s)\n", strings.ToUpper(f.Severity.String()), f.Check)
+		wrap(&b, "  ", harmless(f.What))
+		wrap(&b, "  → ", harmless(f.Advice))
+		b.WriteString("\n")
+	}
+	wrap(&b, "", fmt.Sprintf("Asked %s; met %d of %s, etcd %s.", harmless(strings.Join(r.Addresses, ", ")), r.Reached, count(r.Members, "member"), harmless(orDash(strings.Join(r.Versions, ", ")))))
+	if r.Revision != 0 {
+		wrap(&b, "", fmt.Sprintf("Read %s of %s below %s at revision %d.", count(r.Records, "record"), count(r.Services, "service"), harmless(r.Prefix), r.Revision))
+	} else {
+		b.WriteString("Read no records.\n")
+	}
+	fmt.Fprintf(&b, "%d critical, %s, %d to know.\n", counts[doctor.Critical], count(counts[doctor.Warning], "warning"), counts[doctor.Info])
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// wrap writes a text in lines that begin below the end of first.
+func wrap(b *strings.Builder, first, text string) {
+	indent := strings.Repeat(" ", runewidth.StringWidth(first))
+	line := first
+	for i, word := range strings.Fields(text) {
+		if i > 0 && runewidth.StringWidth(line)+1+runewidth.StringWidth(word) > lineWidth {
+			b.WriteString(line + "\n")
+			line = indent
+		} else if i > 0 {
+			line += " "
+		}
+		line += word
+	}
+	b.WriteString(line + "\n")
+}

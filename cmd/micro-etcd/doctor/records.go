@@ -1,0 +1,203 @@
+package doctor
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+)
+
+// maxEach bounds the findings of which each is about one key.
+const maxEach = 20
+
+func malformed(c *chart) []Finding {
+	var found []Finding
+	var rest []string
+	for _, r := range c.records() {
+		switch {
+		case r.Err == nil:
+		case len(found) < maxEach:
+			found = append(found, warning("Find out who writes it, and remove it with micro-etcd deregister --key.",
+				"%s is skipped by every registry: %s.", short(r.Key), short(r.Err.Error())).about(r.Key))
+		default:
+			rest = append(rest, r.Key)
+		}
+	}
+	if len(rest) > 0 {
+		found = append(found, warning("The same.", "%s skipped too: %s.",
+			number(len(rest), "more malformed record is", "more malformed records are"), list(rest)).about(rest...))
+	}
+	return found
+}
+
+// collisions are services that share a directory.
+func collisions(c *chart) []Finding {
+	names := make(map[string][]string)
+	for _, name := range slices.Sorted(maps.Keys(c.byService())) {
+		dir := strings.ReplaceAll(name, "/", "-")
+		names[dir] = append(names[dir], name)
+	}
+	var found []Finding
+	for _, dir := range slices.Sorted(maps.Keys(names)) {
+		if len(names[dir]) > 1 {
+			found = append(found, warning("Rename one of them: they overwrite each other where node ids are equal, and the official plugin mixes their look-ups.",
+				"The services %s share the directory %s.", list(names[dir]), short(c.dir(names[dir][0]))).about(names[dir]...))
+		}
+	}
+	return found
+}
+
+func (c *chart) dir(service string) string {
+	s := c.source
+	s.Service = service
+	return s.Dir()
+}
+
+// place is the part of a record's key that should be its node id.
+func (c *chart) place(r *fleet.Record) string {
+	return strings.TrimPrefix(r.Key, c.dir(r.Service.Name))
+}
+
+// isPluginKey reports whether a key is as the official plugin makes it, and not as this registry does.
+func (c *chart) isPluginKey(r *fleet.Record) bool {
+	id := r.Node().Id
+	return strings.Contains(id, "/") && c.place(r) == strings.ReplaceAll(id, "/", "-")
+}
+
+func misplaced(c *chart) []Finding {
+	var keys []string
+	example := ""
+	for _, r := range c.records() {
+		if r.Service == nil || c.place(r) == r.Node().Id || c.isPluginKey(r) {
+			continue
+		}
+		if keys = append(keys, r.Key); example == "" {
+			example = fmt.Sprintf("%s holds the node %s", short(r.Key), short(r.Node().Id))
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	return []Finding{warning("Remove it with micro-etcd deregister --key: its owner can't be a registry, and one that deregisters the node won't find it.",
+		"%s at a key that isn't the node's: %s.", number(len(keys), "record is", "records are"), example).about(keys...)}
+}
+
+func leaseless(c *chart) []Finding {
+	var keys []string
+	for _, r := range c.records() {
+		if r.Service != nil && r.Lease == 0 {
+			keys = append(keys, r.Key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	return []Finding{warning("If its process is gone, remove it with micro-etcd deregister; else give the process a RegisterTTL.",
+		"%s no lease, which means for ever unless somebody intervenes: %s.", number(len(keys), "record has", "records have"), list(keys)).about(keys...)}
+}
+
+func expiring(c *chart) []Finding {
+	var keys []string
+	var soonest time.Duration
+	for _, r := range c.records() {
+		l, ok := c.leases[r.Lease]
+		if !ok || l.Left*3 >= l.Granted {
+			continue
+		}
+		if keys = append(keys, r.Key); len(keys) == 1 || l.Left < soonest {
+			soonest = l.Left
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	return []Finding{warning("Look at the process: it was killed, hangs, or can't reach etcd.",
+		"%s about to expire, the first in %s, because the owner has stopped renewing: %s.",
+		number(len(keys), "record is", "records are"), soonest, list(keys)).about(keys...)}
+}
+
+const (
+	bigValue   = 64 << 10
+	giantValue = 5 << 18 // 1.25 MiB; etcd takes 1.5 (--max-request-bytes)
+)
+
+func giants(c *chart) []Finding {
+	var found []Finding
+	for _, r := range c.records() {
+		if r.Size <= bigValue || len(found) == maxEach {
+			continue
+		}
+		f := warning("Take metadata out: each look-up and each change of the service carries all of it.",
+			"%s has %d KiB.", short(r.Key), r.Size>>10).about(r.Key)
+		if r.Size > giantValue {
+			f.Severity = Critical
+			f.What = fmt.Sprintf("%s has %d KiB, and at 1536 KiB etcd refuses it.", short(r.Key), r.Size>>10)
+		}
+		found = append(found, f)
+	}
+	return found
+}
+
+// doubleIDs are nodes of a service with several keys.
+func doubleIDs(c *chart) []Finding {
+	var found []Finding
+	services := c.byService()
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		keys := make(map[string][]string)
+		for _, r := range services[name] {
+			keys[r.Node().Id] = append(keys[r.Node().Id], r.Key)
+		}
+		for _, id := range slices.Sorted(maps.Keys(keys)) {
+			if len(keys[id]) > 1 {
+				found = append(found, warning("Keep the key that its process renews, and remove the other; only the one written last counts.",
+					"Node %s of service %s is registered at %d keys: %s.", short(id), short(name), len(keys[id]), list(keys[id])).about(keys[id]...))
+			}
+		}
+	}
+	return found[:min(len(found), maxEach)]
+}
+
+// sharedIDs are node ids in several services.
+func sharedIDs(c *chart) []Finding {
+	names := make(map[string][]string)
+	services := c.byService()
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		for _, r := range services[name] {
+			if id := r.Node().Id; !slices.Contains(names[id], name) {
+				names[id] = append(names[id], name)
+			}
+		}
+	}
+	var found []Finding
+	for _, id := range slices.Sorted(maps.Keys(names)) {
+		if len(names[id]) > 1 && len(found) < maxEach {
+			found = append(found, info("Nothing, if it is meant: ids need to be unique within a service only. Go Micro's own are unique everywhere.",
+				"Node id %s is used by several services: %s.", short(id), list(names[id])).about(names[id]...))
+		}
+	}
+	return found
+}
+
+// doubleAddresses are addresses of several nodes of a service.
+func doubleAddresses(c *chart) []Finding {
+	var found []Finding
+	services := c.byService()
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		ids := make(map[string][]string)
+		for _, r := range services[name] {
+			if n := r.Node(); n.Address != "" && !slices.Contains(ids[n.Address], n.Id) {
+				ids[n.Address] = append(ids[n.Address], n.Id)
+			}
+		}
+		for _, address := range slices.Sorted(maps.Keys(ids)) {
+			if len(ids[address]) > 1 {
+				found = append(found, warning("Often a process that was killed and came back on its port: the old record goes with its lease. Else remove what is left over; calls go there more often than to others.",
+					"%d nodes of service %s have the address %s: %s.", len(ids[address]), short(name), short(address), list(ids[address])).about(ids[address]...))
+			}
+		}
+	}
+	return found[:min(len(found), maxEach)]
+}

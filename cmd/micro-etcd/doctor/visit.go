@@ -1,0 +1,96 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// visit is what a member said, asked alone.
+type visit struct {
+	address string
+	err     error // in the registry's words; the rest is nothing then
+	member  uint64
+	cluster uint64
+	status  *clientv3.StatusResponse
+	members []*pb.Member
+
+	skew     time.Duration // by which its clock is ahead of ours at least; negative for behind
+	clockErr error
+}
+
+// visitTime bounds a visit of a member that doesn't answer.
+const visitTime = 3 * time.Second
+
+// visit connects to an address as a plugin would that has no other.
+func (p *Patient) visit(ctx context.Context, address string) visit {
+	v := visit{address: address}
+	r, err := p.open([]string{address})
+	if err != nil {
+		v.err = err
+		return v
+	}
+	defer func() { _ = r.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, min(p.timeout(), visitTime))
+	defer cancel()
+	c, err := r.Client(ctx)
+	if err != nil {
+		v.err = err
+		return v
+	}
+	if v.status, err = c.Status(ctx, c.Endpoints()[0]); err != nil {
+		v.err = fmt.Errorf("status: %w", err)
+		return v
+	}
+	v.member, v.cluster = v.status.Header.MemberId, v.status.Header.ClusterId
+	// Not linearizable, so that a member tells that has no leader.
+	if list, err := pb.NewClusterClient(c.ActiveConnection()).MemberList(ctx, &pb.MemberListRequest{}); err == nil {
+		v.members = list.Members
+	}
+	v.skew, v.clockErr = p.skew(ctx, address)
+	return v
+}
+
+// skew compares clocks. etcd's API tells no time, but the answer to each HTTP request does, in whole
+// seconds.
+func (p *Patient) skew(ctx context.Context, address string) (time.Duration, error) {
+	if strings.HasPrefix(address, "unix:") {
+		return 0, nil // the same machine
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/version", http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	transport := &http.Transport{TLSClientConfig: p.TLS.Clone(), DisableKeepAlives: true}
+	before := time.Now()
+	answer, err := transport.RoundTrip(request)
+	if err != nil {
+		return 0, err
+	}
+	after := time.Now()
+	if err := answer.Body.Close(); err != nil {
+		return 0, err
+	}
+	date, err := http.ParseTime(answer.Header.Get("Date"))
+	if err != nil {
+		return 0, fmt.Errorf("date %q: %w", answer.Header.Get("Date"), err)
+	}
+	return apart(date, before, after), nil
+}
+
+// apart returns by how much a clock that showed date, in whole seconds, somewhen between before and
+// after is ahead at least; negative for behind.
+func apart(date, before, after time.Time) time.Duration {
+	switch {
+	case date.After(after):
+		return date.Sub(after)
+	case date.Add(time.Second).Before(before):
+		return date.Add(time.Second).Sub(before)
+	}
+	return 0
+}

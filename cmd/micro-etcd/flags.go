@@ -1,0 +1,132 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+)
+
+// flags are those that all commands have.
+type flags struct {
+	addresses         []string
+	prefix            string
+	user              string
+	passwordFile      string
+	cacert, cert, key string
+	secure            bool
+	timeout           time.Duration
+	output            string
+}
+
+func (f *flags) add(root *cobra.Command) {
+	p := root.PersistentFlags()
+	p.StringArrayVarP(&f.addresses, "registry_address", "a", nil, "etcd's addresses, with commas (MICRO_REGISTRY_ADDRESS; else 127.0.0.1:2379)")
+	p.StringVar(&f.prefix, "prefix", etcd.DefaultPrefix, "where the records are")
+	p.StringVar(&f.user, "user", "", "etcd user (ETCD_USERNAME); its password comes from ETCD_PASSWORD, --password-file, or a prompt")
+	p.StringVar(&f.passwordFile, "password-file", "", "file with the user's password in its first line")
+	p.StringVar(&f.cacert, "cacert", "", "PEM file of the CA that signed etcd's certificate (ETCD_CACERT)")
+	p.StringVar(&f.cert, "cert", "", "PEM file of the certificate to show to etcd (ETCD_CERT)")
+	p.StringVar(&f.key, "key", "", "PEM file of its key (ETCD_KEY)")
+	p.BoolVar(&f.secure, "secure", false, "TLS, verified with the system's roots; https:// addresses do the same")
+	p.DurationVar(&f.timeout, "timeout", 5*time.Second, "bound of each request to etcd")
+	p.StringVarP(&f.output, "output", "o", "table", "table, json or yaml")
+	root.SetGlobalNormalizationFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		switch name {
+		case "registry-address":
+			name = "registry_address"
+		case "username":
+			name = "user"
+		}
+		return pflag.NormalizedName(name)
+	})
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)) // fails for an unknown flag only
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return f.check() }
+}
+
+func (f *flags) check() error {
+	switch {
+	case f.output != "table" && f.output != "json" && f.output != "yaml":
+		return fmt.Errorf("--output %q is not table, json or yaml", f.output)
+	case f.timeout <= 0:
+		return fmt.Errorf("--timeout %s is not positive", f.timeout)
+	case strings.Contains(f.user, ":"):
+		return errors.New("--user takes a name only: a password on a command line can be read by everybody on the machine; use ETCD_PASSWORD, --password-file, or the prompt")
+	}
+	return nil
+}
+
+// files are the TLS files. One that isn't given comes from the environment, as the registry has it.
+func (f *flags) files() (ca, cert, key string) {
+	return cmp.Or(f.cacert, os.Getenv("ETCD_CACERT")), cmp.Or(f.cert, os.Getenv("ETCD_CERT")), cmp.Or(f.key, os.Getenv("ETCD_KEY"))
+}
+
+// options are the registry's but for its addresses. It logs to log.
+func (a *app) options(log io.Writer) ([]registry.Option, error) {
+	f := &a.flags
+	opts := []registry.Option{registry.Timeout(f.timeout), etcd.Prefix(f.prefix), registry.Logger(lines{log})}
+	if f.cacert != "" || f.cert != "" || f.key != "" {
+		opts = append(opts, etcd.TLSFiles(f.files()))
+	}
+	if f.secure {
+		opts = append(opts, registry.Secure(true))
+	}
+	auth, err := a.auth()
+	if err != nil {
+		return nil, err
+	}
+	return append(opts, auth...), nil
+}
+
+// auth returns no option if the environment says all.
+func (a *app) auth() ([]registry.Option, error) {
+	f := &a.flags
+	if f.user == "" && f.passwordFile == "" {
+		return nil, nil
+	}
+	user := cmp.Or(f.user, os.Getenv("ETCD_USERNAME"))
+	if user == "" {
+		return nil, errors.New("--password-file needs --user or ETCD_USERNAME")
+	}
+	password, err := a.askPassword(user)
+	if err != nil {
+		return nil, err
+	}
+	if password == "" {
+		return nil, fmt.Errorf("the password of user %q is empty", user)
+	}
+	return []registry.Option{etcd.Auth(user, password)}, nil
+}
+
+func (a *app) askPassword(user string) (string, error) {
+	if file := a.flags.passwordFile; file != "" {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return "", fmt.Errorf("--password-file: %w", err)
+		}
+		line, _, _ := strings.Cut(string(text), "\n")
+		return strings.TrimSuffix(line, "\r"), nil
+	}
+	if password := os.Getenv("ETCD_PASSWORD"); password != "" {
+		return password, nil
+	}
+	if !a.asks {
+		return "", fmt.Errorf("no password for user %q: set ETCD_PASSWORD, give --password-file, or run it at a terminal", user)
+	}
+	fmt.Fprintf(a.err, "Password of %s: ", plain(user))
+	password, err := a.password()
+	fmt.Fprintln(a.err)
+	if err != nil {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	return string(password), nil
+}

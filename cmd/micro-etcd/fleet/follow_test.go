@@ -1,0 +1,162 @@
+package fleet
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+// follower is a Follow under way.
+type follower struct {
+	t      testing.TB
+	events chan Event
+	cancel context.CancelFunc
+	done   chan error
+}
+
+func follow(t testing.TB, s Source) *follower {
+	ctx, cancel := context.WithCancel(t.Context())
+	f := &follower{t: t, events: make(chan Event, 1000), cancel: cancel, done: make(chan error, 1)}
+	go func() { f.done <- s.Follow(ctx, func(e Event) { f.events <- e }) }()
+	t.Cleanup(func() {
+		cancel()
+		require.ErrorIs(t, <-f.done, context.Canceled)
+	})
+	return f
+}
+
+func (f *follower) next(kind Kind) Event {
+	f.t.Helper()
+	select {
+	case e := <-f.events:
+		require.Equal(f.t, kind.String(), e.Kind.String(), "%+v", e)
+		return e
+	case <-time.After(patience):
+		require.FailNow(f.t, "no event", "want %s", kind)
+		return Event{}
+	}
+}
+
+func TestFollowTellsWhatThereIsAndWhatChanges(t *testing.T) {
+	c := etcdtest.Start(t).Client(t)
+	put(t, c, "/micro/registry/a/1", node("a", "1"))
+	f := follow(t, Source{Client: c})
+	first := f.next(Appeared)
+	require.True(t, first.Record.Before)
+	require.EqualValues(t, 2, f.next(Connected).Revision)
+
+	put(t, c, "/micro/registry/a/1", node("a", "one"))
+	changed := f.next(Changed)
+	require.Same(t, first.Record, changed.Before)
+	require.Equal(t, "one", changed.Record.Node().Id)
+	require.Equal(t, first.Record.Seen, changed.Record.Seen)
+
+	put(t, c, "/micro/registry/a/2", node("a", "2"))
+	require.False(t, f.next(Appeared).Record.Before)
+	remove(t, c, "/micro/registry/a/1")
+	gone := f.next(Gone)
+	require.Same(t, changed.Record, gone.Before)
+	require.EqualValues(t, 5, gone.Revision)
+}
+
+func TestFollowSaysThatEtcdIsAwayAndThenTheDifference(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	for _, id := range []string{"1", "2", "3"} {
+		put(t, c, "/micro/registry/a/"+id, node("a", id))
+	}
+	f := follow(t, Source{Client: c, Timeout: time.Second})
+	f.next(Appeared)
+	f.next(Appeared)
+	f.next(Appeared)
+	f.next(Connected)
+	srv.Stop()
+	require.ErrorIs(t, f.next(Disconnected).Err, errLost)
+	require.NoError(t, srv.Restart())
+	f.next(Connected)
+
+	put(t, c, "/micro/registry/a/4", node("a", "4"))
+	f.next(Appeared)
+}
+
+func TestADifferenceTellsWhatWentCameAndWasMadeAgain(t *testing.T) {
+	c := etcdtest.Start(t).Client(t)
+	s := Source{Client: c}
+	for _, id := range []string{"removed", "changed", "again", "same"} {
+		put(t, c, "/micro/registry/a/"+id, node("a", id))
+	}
+	var told []Event
+	f := &following{Source: s, known: map[string]*Record{}, tell: func(e Event) { told = append(told, e) }}
+	f.replace(read(t, s))
+	require.Len(t, told, 5)
+
+	remove(t, c, "/micro/registry/a/removed")
+	remove(t, c, "/micro/registry/a/again")
+	put(t, c, "/micro/registry/a/again", node("a", "again"))
+	put(t, c, "/micro/registry/a/changed", node("a", "other"))
+	put(t, c, "/micro/registry/a/new", node("a", "new"))
+	told = nil
+	f.replace(read(t, s))
+	var kinds []string
+	for _, e := range told {
+		r := e.Record
+		if r == nil {
+			r = e.Before
+		}
+		kinds = append(kinds, e.Kind.String()+" "+r.Key[len("/micro/registry/a/"):])
+	}
+	require.Equal(t, []string{"gone removed", "gone again", "appeared again", "changed changed", "appeared new"}, kinds)
+}
+
+func TestFollowOfOneServiceLeavesOutItsNeighbour(t *testing.T) {
+	c := etcdtest.Start(t).Client(t)
+	put(t, c, "/micro/registry/a-b/1", node("a-b", "1"))
+	put(t, c, "/micro/registry/a-b/2", node("a/b", "2"))
+	f := follow(t, Source{Client: c, Service: "a/b"})
+	require.Equal(t, "2", f.next(Appeared).Record.Node().Id)
+	f.next(Connected)
+	put(t, c, "/micro/registry/a-b/3", node("a-b", "3"))
+	put(t, c, "/micro/registry/a-b/2", node("a-b", "2")) // the other one takes it over
+	f.next(Gone)
+}
+
+func TestAProbeFindsAnotherHistoryAndAnotherNumberOfKeys(t *testing.T) {
+	c := etcdtest.Start(t).Client(t)
+	s := Source{Client: c, Service: "a/b"}
+	put(t, c, "/micro/registry/a-b/1", node("a-b", "1"))
+	put(t, c, "/micro/registry/a-b/2", node("a/b", "2"))
+	f := &following{Source: s, known: map[string]*Record{}, tell: func(Event) {}}
+	f.replace(read(t, s))
+	same, err := f.probe(t.Context())
+	require.NoError(t, err)
+	require.True(t, same)
+
+	put(t, c, "/micro/registry/a-b/3", node("a/b", "3"))
+	same, err = f.probe(t.Context())
+	require.NoError(t, err)
+	require.False(t, same)
+
+	f.revision += 10
+	_, err = f.probe(t.Context())
+	require.ErrorIs(t, err, errRewritten)
+}
+
+func TestFollowSurvivesACompaction(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	put(t, c, "/micro/registry/a/1", node("a", "1"))
+	s := Source{Client: c}
+	f := &following{Source: s, known: map[string]*Record{}, tell: func(Event) {}}
+	f.replace(read(t, s))
+	put(t, c, "/micro/registry/a/1", node("a", "one"))
+	put(t, c, "/micro/registry/a/1", node("a", "two"))
+	_, err := c.Compact(t.Context(), f.revision+2)
+	require.NoError(t, err)
+	require.ErrorContains(t, f.watch(t.Context()), "compacted")
+	f.replace(read(t, s))
+	require.Equal(t, "two", f.known["/micro/registry/a/1"].Node().Id)
+}

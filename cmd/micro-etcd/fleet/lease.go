@@ -1,0 +1,83 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sync/errgroup"
+)
+
+// Lease is what etcd says of a lease. Times are in whole seconds, as etcd keeps them.
+type Lease struct {
+	ID      clientv3.LeaseID
+	Left    time.Duration // until it expires unless it is renewed
+	Granted time.Duration // its TTL
+	Keys    []string      // that hang on it, of all prefixes
+	Hidden  bool          // the user may not see the keys, so there are none
+}
+
+// leaseRequests bounds the requests under way: etcd tells of one lease at a time.
+const leaseRequests = 32
+
+// Leases asks for each of the leases, a bounded number at a time. Those that are gone are not in the
+// result; neither is 0. progress is called by one goroutine at a time.
+func (s Source) Leases(ctx context.Context, ids []clientv3.LeaseID, progress Progress) (map[clientv3.LeaseID]Lease, error) {
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	ids = slices.DeleteFunc(slices.Compact(ids), func(id clientv3.LeaseID) bool { return id == 0 })
+	leases := make(map[clientv3.LeaseID]Lease, len(ids))
+	var mu sync.Mutex
+	done := 0
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(leaseRequests)
+	for _, id := range ids {
+		group.Go(func() error {
+			lease, err := s.lease(ctx, id)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if lease != nil {
+				leases[id] = *lease
+			}
+			done++
+			progress.tell(done, len(ids))
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return leases, nil
+}
+
+// lease returns nil for a lease that is gone.
+func (s Source) lease(ctx context.Context, id clientv3.LeaseID) (*Lease, error) {
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), s.timeout())
+	defer cancel()
+	answer, err := s.Client.TimeToLive(ctx, id, clientv3.WithAttachedKeys())
+	hidden := errors.Is(err, rpctypes.ErrPermissionDenied)
+	if hidden { // for a key of it; without the keys it is nobody's secret
+		answer, err = s.Client.TimeToLive(ctx, id)
+	}
+	switch {
+	case errors.Is(err, rpctypes.ErrLeaseNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("lease %x: %w", int64(id), err)
+	case answer.TTL <= 0:
+		return nil, nil
+	}
+	lease := &Lease{ID: id, Left: time.Duration(answer.TTL) * time.Second, Granted: time.Duration(answer.GrantedTTL) * time.Second, Hidden: hidden}
+	for _, key := range answer.Keys {
+		lease.Keys = append(lease.Keys, string(key))
+	}
+	return lease, nil
+}

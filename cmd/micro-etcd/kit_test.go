@@ -1,0 +1,164 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/goleak"
+
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+// patience is how long a test waits for what must happen soon.
+const patience = 30 * time.Second
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreCurrent(),
+		goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run"),
+		goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run.func2"),
+		goleak.IgnoreAnyFunction("go-micro.dev/v4/config/loader/memory.(*memory).Watch.func1"),
+	)
+}
+
+// buffer is what a command writes to while a test reads it.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// running is a command under way.
+type running struct {
+	t        testing.TB
+	out, err buffer
+	cancel   context.CancelFunc
+	done     chan int
+}
+
+// start runs a command line. With an input it is at a terminal.
+func start(t testing.TB, srv *etcdtest.Server, input io.Reader, args ...string) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	r := &running{t: t, cancel: cancel, done: make(chan int, 1)}
+	s := streams{in: input, out: &r.out, err: &r.err, asks: input != nil, password: func() ([]byte, error) {
+		text, err := io.ReadAll(input)
+		return text, err
+	}}
+	if srv != nil {
+		args = append([]string{"-a", srv.Endpoint()}, args...)
+	}
+	go func() { r.done <- run(ctx, args, s) }()
+	t.Cleanup(cancel)
+	return r
+}
+
+func (r *running) wait() int {
+	r.t.Helper()
+	select {
+	case code := <-r.done:
+		return code
+	case <-time.After(patience):
+		require.FailNow(r.t, "the command doesn't end", "%s\n%s", r.out.String(), r.err.String())
+		return 0
+	}
+}
+
+// stop is Ctrl-C.
+func (r *running) stop() int {
+	r.t.Helper()
+	r.cancel()
+	return r.wait()
+}
+
+// says waits until the command has written something.
+func (r *running) says(text string) {
+	r.t.Helper()
+	require.Eventually(r.t, func() bool { return strings.Contains(r.out.String()+r.err.String(), text) }, patience, 5*time.Millisecond, text)
+}
+
+// must runs a command that ends with a code, and returns its output and what it said beside.
+func must(t testing.TB, code int, srv *etcdtest.Server, args ...string) (out, err string) {
+	t.Helper()
+	r := start(t, srv, nil, args...)
+	require.Equal(t, code, r.wait(), "%v\n%s\n%s", args, r.out.String(), r.err.String())
+	return r.out.String(), r.err.String()
+}
+
+// as decodes the JSON that a command writes.
+func as[T any](t testing.TB, srv *etcdtest.Server, args ...string) T {
+	t.Helper()
+	out, _ := must(t, exitOK, srv, append(args, "-o", "json")...)
+	var v T
+	require.NoError(t, json.Unmarshal([]byte(out), &v), out)
+	return v
+}
+
+func open(t testing.TB, srv *etcdtest.Server, opts ...registry.Option) *etcd.Registry {
+	t.Helper()
+	r, err := etcd.New(append([]registry.Option{registry.Addrs(srv.Endpoint())}, opts...)...)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+func greeter(version string, ids ...string) *registry.Service {
+	s := &registry.Service{
+		Name: "greeter", Version: version, Metadata: map[string]string{"team": "blue"},
+		Endpoints: []*registry.Endpoint{{Name: "Greeter.Hello", Request: &registry.Value{Type: "Request"}, Response: &registry.Value{Type: "Response"}}},
+	}
+	for _, id := range ids {
+		s.Nodes = append(s.Nodes, &registry.Node{Id: id, Address: "10.0.0.1:" + id, Metadata: map[string]string{"zone": "a"}})
+	}
+	return s
+}
+
+func register(t testing.TB, r *etcd.Registry, s *registry.Service) {
+	t.Helper()
+	require.NoError(t, r.Register(s, registry.RegisterTTL(time.Minute)))
+}
+
+func put(t testing.TB, c *clientv3.Client, key, value string, opts ...clientv3.OpOption) {
+	t.Helper()
+	_, err := c.Put(t.Context(), key, value, opts...)
+	require.NoError(t, err)
+}
+
+func get(t testing.TB, c *clientv3.Client, key string) string {
+	t.Helper()
+	got, err := c.Get(t.Context(), key)
+	require.NoError(t, err)
+	if len(got.Kvs) == 0 {
+		return ""
+	}
+	return string(got.Kvs[0].Value)
+}
+
+// stored is a record as a registry would write it.
+func stored(t testing.TB, s *registry.Service) string {
+	t.Helper()
+	b, err := json.Marshal(s)
+	require.NoError(t, err)
+	return string(b)
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"go-micro.dev/v4/registry"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+)
+
+// registration is what register was asked for.
+type registration struct {
+	service, version, node, address string
+	metadata                        []string
+	ttl                             time.Duration
+	yes                             bool
+}
+
+func newRegister(a *app) *cobra.Command {
+	var r registration
+	cmd := &cobra.Command{
+		Use:   "register --service NAME --node ID --address HOST:PORT",
+		Short: "Register a node by hand, for as long as this command runs",
+		Long: `Register a node by hand: for a process that can't do it itself, or for a while.
+
+The record hangs on a lease that this command keeps alive. It stays until Ctrl-C, which deregisters
+it, and disappears within its TTL if the command is killed. Should the record be deleted meanwhile,
+it is put back, as the registry does it for every process.
+
+With --ttl 0 the record gets no lease: the command ends at once, and the record stays until somebody
+removes it, whether anybody listens at its address or not.
+
+It says what is there before, and asks; --yes is for scripts.
+
+` + exitCodes,
+		Example: `  micro-etcd register --service legacy --version 1 --node legacy-1 --address 10.0.0.7:80
+  micro-etcd register --service legacy --node legacy-1 --address 10.0.0.7:80 --metadata protocol=mucp --ttl 0 --yes`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              func(cmd *cobra.Command, _ []string) error { return a.register(cmd.Context(), &r) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&r.service, "service", "", "name of the service")
+	f.StringVar(&r.version, "version", "latest", "version of the service")
+	f.StringVar(&r.node, "node", "", "id of the node, unique in the service")
+	f.StringVar(&r.address, "address", "", "host:port where the node listens")
+	f.StringArrayVar(&r.metadata, "metadata", nil, "key=value of the node; may be repeated")
+	f.DurationVar(&r.ttl, "ttl", 30*time.Second, "how long the record survives this command's death; 0: for ever")
+	addYes(cmd, &r.yes)
+	for _, name := range []string{"service", "node", "address"} {
+		_ = cmd.MarkFlagRequired(name) // fails for an unknown flag only
+	}
+	return cmd
+}
+
+// value is the record to store, if it is one.
+func (r *registration) value() (*registry.Service, error) {
+	metadata := make(map[string]string)
+	for _, m := range r.metadata {
+		key, value, found := strings.Cut(m, "=")
+		if !found || key == "" {
+			return nil, fmt.Errorf("--metadata %q is not key=value", m)
+		}
+		metadata[key] = value
+	}
+	for name, value := range map[string]string{"service": r.service, "node": r.node, "address": r.address, "version": r.version} {
+		if !utf8.ValidString(value) || value == "" && name != "version" {
+			return nil, fmt.Errorf("--%s %q is empty or not UTF-8", name, value)
+		}
+	}
+	if r.ttl < 0 {
+		return nil, fmt.Errorf("--ttl %s is negative", r.ttl)
+	}
+	node := &registry.Node{Id: r.node, Address: r.address, Metadata: metadata}
+	return &registry.Service{Name: r.service, Version: r.version, Nodes: []*registry.Node{node}}, nil
+}
+
+func (a *app) register(ctx context.Context, r *registration) error {
+	s, err := r.value()
+	if err != nil {
+		return err
+	}
+	reg, err := a.open(a.err)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = reg.Close() }() // again, if all went well
+	c, err := reg.Client(ctx)
+	if err != nil {
+		return err
+	}
+	source := fleet.Source{Client: c, Prefix: a.flags.prefix, Service: r.service, Timeout: a.flags.timeout}
+	there, err := source.Key(ctx, source.Dir()+r.node)
+	if err != nil {
+		return explain(err)
+	}
+	if err := a.confirm(a.proposal(ctx, source, r, there), r.yes); err != nil {
+		return err
+	}
+	if r.ttl == 0 {
+		return a.putForGood(ctx, source, s, there)
+	}
+	return a.keep(ctx, reg, s, r.ttl)
+}
+
+// proposal says what is there and what will be done, and returns the question.
+func (a *app) proposal(ctx context.Context, source fleet.Source, r *registration, there *fleet.Record) string {
+	key := line(source.Dir() + r.node)
+	if there == nil {
+		fmt.Fprintf(a.err, "%s is free.\n", key)
+	} else {
+		a.describe(ctx, source, there)
+	}
+	if r.ttl == 0 {
+		fmt.Fprintln(a.err, "Without a lease the record stays until somebody removes it, also when nothing listens at its address any more.")
+	} else {
+		fmt.Fprintf(a.err, "The record stays as long as this command runs, and up to %s if it is killed.\n", r.ttl)
+	}
+	verb := "Register"
+	if there != nil {
+		verb = "Overwrite it with"
+	}
+	return fmt.Sprintf("%s node %s of service %s, version %s, at %s?", verb, cell(r.node), cell(r.service), cell(r.version), cell(r.address))
+}
+
+// keep registers as any process does, and stays until ctx ends.
+func (a *app) keep(ctx context.Context, reg *etcd.Registry, s *registry.Service, ttl time.Duration) error {
+	err := reg.Register(s, registry.RegisterTTL(ttl), registry.RegisterContext(ctx))
+	if err != nil {
+		return explain(err)
+	}
+	fmt.Fprintf(a.err, "Registered. Ctrl-C deregisters it and ends.\n")
+	<-ctx.Done()
+	if err := reg.Close(); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.err, "Deregistered.")
+	return nil
+}
+
+// putForGood writes a record without a lease, if there is still what was shown.
+func (a *app) putForGood(ctx context.Context, source fleet.Source, s *registry.Service, there *fleet.Record) error {
+	key := source.Dir() + s.Nodes[0].Id
+	value, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	if _, err := etcd.Decode(a.flags.prefix, key, value); err != nil {
+		return fmt.Errorf("that would be no record: %w", err)
+	}
+	answer, err := a.ifStill(ctx, source, key, there, clientv3.OpPut(key, string(value)))
+	if err != nil {
+		return explain(err)
+	}
+	fmt.Fprintf(a.err, "Registered at revision %d.\n", answer.Header.Revision)
+	return nil
+}
+
+var errMoved = exit{exitNo, errors.New("not done: the record has changed since it was shown")}
+
+// ifStill does an operation if a key is still as it was shown; nil is a key that wasn't there.
+func (a *app) ifStill(ctx context.Context, source fleet.Source, key string, shown *fleet.Record, op clientv3.Op) (*clientv3.TxnResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.flags.timeout)
+	defer cancel()
+	var revision int64
+	if shown != nil {
+		revision = shown.Modified
+	}
+	still := clientv3.Compare(clientv3.ModRevision(key), "=", revision)
+	answer, err := source.Client.Txn(clientv3.WithRequireLeader(ctx)).If(still).Then(op).Commit()
+	if err != nil {
+		return nil, err
+	}
+	if !answer.Succeeded {
+		return nil, errMoved
+	}
+	return answer, nil
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+const legacyKey = etcd.DefaultPrefix + "legacy/l-1"
+
+var registerLegacy = []string{"register", "--service", "legacy", "--version", "2", "--node", "l-1", "--address", "10.0.0.7:80", "--metadata", "a=b=c"}
+
+func TestRegisterKeepsARecordAliveUntilItEnds(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	r := start(t, srv, strings.NewReader("y\n"), append(registerLegacy, "--ttl", "2s")...)
+	r.says("Registered.")
+	require.Contains(t, r.err.String(), "Register node l-1 of service legacy, version 2, at 10.0.0.7:80? [y/N]")
+	one := as[[]record](t, srv, "nodes", "legacy")[0]
+	require.Equal(t, map[string]string{"a": "b=c"}, one.Metadata)
+	require.EqualValues(t, 2, *one.Lease.Granted)
+
+	_, err := c.Delete(t.Context(), legacyKey) // it is put back as by any process
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return get(t, c, legacyKey) != "" }, patience, 5*time.Millisecond)
+	require.Equal(t, exitOK, r.stop())
+	require.Empty(t, get(t, c, legacyKey))
+	require.Empty(t, r.out.String())
+}
+
+func TestRegisterWithoutALeaseStays(t *testing.T) {
+	srv := etcdtest.Start(t)
+	_, said := must(t, exitOK, srv, append(registerLegacy, "--ttl", "0", "--yes")...)
+	require.Contains(t, said, "stays until somebody removes it")
+	require.Nil(t, as[[]record](t, srv, "nodes", "legacy")[0].Lease)
+	_, err := open(t, srv).GetService("legacy")
+	require.NoError(t, err)
+}
+
+func TestNothingIsDoneUnasked(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	_, said := must(t, exitFailed, srv, registerLegacy...)
+	require.Contains(t, said, "--yes")
+	for _, answer := range []string{"n\n", "\n", "", "yeah\n"} {
+		r := start(t, srv, strings.NewReader(answer), append(registerLegacy, "--ttl", "0")...)
+		require.Equal(t, exitNo, r.wait(), answer)
+	}
+	require.Empty(t, get(t, c, legacyKey))
+
+	put(t, c, legacyKey, "junk")
+	must(t, exitFailed, srv, "deregister", "--key", legacyKey)
+	require.Equal(t, exitNo, start(t, srv, strings.NewReader("no\n"), "deregister", "--key", legacyKey).wait())
+	require.Equal(t, "junk", get(t, c, legacyKey))
+}
+
+func TestRegisterRefusesWhatWouldBeNoRecord(t *testing.T) {
+	srv := etcdtest.Start(t)
+	for _, args := range [][]string{
+		{"--service", "..", "--node", "x", "--address", "h:1", "--ttl", "0"},
+		{"--service", "..", "--node", "x", "--address", "h:1"},
+		{"--service", "x", "--node", "", "--address", "h:1"},
+		{"--service", "x", "--node", "\xff", "--address", "h:1"},
+		{"--service", "x", "--node", "y", "--address", "h:1", "--metadata", "novalue"},
+		{"--service", "x", "--node", "y", "--address", "h:1", "--ttl", "-1s"},
+		{"--service", "x"},
+	} {
+		_, said := must(t, exitFailed, srv, append([]string{"register", "--yes"}, args...)...)
+		require.NotEmpty(t, said)
+	}
+}
+
+func TestDeregisterRemovesWhatNobodyOwns(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	put(t, c, etcd.DefaultPrefix+"greeter/80", stored(t, greeter("1", "80")))
+	lease, err := c.Grant(t.Context(), 60)
+	require.NoError(t, err)
+	put(t, c, etcd.DefaultPrefix+"greeter/81", stored(t, greeter("1", "81")), clientv3.WithLease(lease.ID))
+
+	r := start(t, srv, strings.NewReader("y\n"), "deregister", "greeter", "80")
+	require.Equal(t, exitOK, r.wait(), r.err.String())
+	require.Contains(t, r.err.String(), "without a lease")
+	_, said := must(t, exitOK, srv, "deregister", "greeter", "81", "--yes")
+	require.Contains(t, said, "lease "+leaseName(lease.ID)+", ")
+	require.Empty(t, as[[]service](t, srv, "services"))
+	must(t, exitNo, srv, "deregister", "greeter", "81", "--yes")
+}
+
+func TestDeregisterSaysThatALivingProcessPutsItBack(t *testing.T) {
+	srv := etcdtest.Start(t)
+	register(t, open(t, srv), greeter("1", "80"))
+	_, said := must(t, exitNo, srv, "deregister", "greeter", "80", "--yes")
+	require.Regexp(t, `came back after \d+ ms, on lease [0-9a-f]+: its process lives`, said)
+}
+
+// answers is a terminal at which something happens before the answer.
+type answers func() string
+
+func (a answers) Read(p []byte) (int, error) { return copy(p, a()), nil }
+
+func TestWhatHasChangedSinceItWasShownStays(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	put(t, c, legacyKey, "junk")
+	for _, args := range [][]string{{"deregister", "--key", legacyKey}, append(registerLegacy, "--ttl", "0")} {
+		r := start(t, srv, answers(func() string { put(t, c, legacyKey, "other junk"); return "y\n" }), args...)
+		require.Equal(t, exitNo, r.wait())
+		require.Contains(t, r.err.String(), "has changed since it was shown")
+		require.Equal(t, "other junk", get(t, c, legacyKey))
+	}
+}
+
+func TestKeysAndNodesMayBeGivenAsTheyAreShown(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	key := etcd.DefaultPrefix + "gre\x1b[31meter\xff/\u202e"
+	put(t, c, key, "junk")
+	must(t, exitOK, srv, "deregister", "--yes", "--key", plain(key))
+	require.Empty(t, get(t, c, key))
+
+	s := greeter("1", "80")
+	s.Name, s.Nodes[0].Id = "gr\teeter", "n\x1b"
+	put(t, c, etcd.DefaultPrefix+s.Name+"/"+s.Nodes[0].Id, stored(t, s))
+	must(t, exitOK, srv, "deregister", "--yes", `gr\teeter`, `n\x1b`)
+	require.Empty(t, as[[]service](t, srv, "services"))
+
+	must(t, exitFailed, srv, "deregister", "--yes", "--key", "/elsewhere")
+	must(t, exitFailed, srv, "deregister", "--yes", "greeter")
+	must(t, exitFailed, srv, "deregister", "--yes", "greeter", "80", "--key", "k")
+}
+
+func TestUsageIsAnErrorThatNamesTheCulprit(t *testing.T) {
+	for want, args := range map[string][]string{
+		"unknown flag: --nope":        {"services", "--nope"},
+		"unknown command":             {"nope"},
+		`"xml" is not table`:          {"services", "-o", "xml"},
+		"not positive":                {"services", "--timeout", "0s"},
+		`invalid address "a:b:c"`:     {"services", "--registry-address", "a:b:c"},
+		"can be read by everybody":    {"services", "--user", "root:secret"},
+		"no password for user":        {"services", "--username", "root"},
+		"needs --user":                {"services", "--password-file", "/dev/null"},
+		"is empty":                    {"services", "--user", "root", "--password-file", "/dev/null"},
+		"belong together":             {"services", "--cert", "c.pem"},
+		"/no/such.pem":                {"services", "--cacert", "/no/such.pem"},
+		"accepts 1 arg(s)":            {"nodes"},
+		"plain, but TLS is asked for": {"services", "--secure", "-a", "http://h:1"},
+	} {
+		_, said := must(t, exitFailed, nil, args...)
+		require.Contains(t, said, want)
+		require.NotContains(t, said, "secret")
+	}
+}
+
+func TestAUserIsKnownByFlagFileEnvironmentOrPrompt(t *testing.T) {
+	srv := etcdtest.Start(t, cheapPasswords)
+	c := srv.Client(t)
+	_, err := c.UserAdd(t.Context(), "root", "hunter2")
+	require.NoError(t, err)
+	_, err = c.RoleAdd(t.Context(), "root")
+	require.NoError(t, err)
+	_, err = c.UserGrantRole(t.Context(), "root", "root")
+	require.NoError(t, err)
+	_, err = c.AuthEnable(t.Context())
+	require.NoError(t, err)
+
+	_, said := must(t, exitFailed, srv, "services")
+	require.Contains(t, said, "user name is empty")
+	file := filepath.Join(t.TempDir(), "password")
+	require.NoError(t, os.WriteFile(file, []byte("hunter2\n"), 0o600))
+	must(t, exitOK, srv, "services", "--user", "root", "--password-file", file)
+	r := start(t, srv, strings.NewReader("hunter2"), "services", "--user", "root")
+	require.Equal(t, exitOK, r.wait())
+	require.NotContains(t, r.err.String(), "hunter2")
+
+	t.Setenv("ETCD_USERNAME", "root")
+	t.Setenv("ETCD_PASSWORD", "hunter2")
+	must(t, exitOK, srv, "services")
+	t.Setenv("MICRO_REGISTRY_ADDRESS", srv.Endpoint())
+	must(t, exitOK, nil, "services")
+	t.Setenv("ETCD_PASSWORD", "wrong")
+	_, said = must(t, exitFailed, srv, "services")
+	require.Contains(t, said, "authentication failed")
+}
+
+func TestCompletionKnowsServicesAndNodes(t *testing.T) {
+	srv := etcdtest.Start(t)
+	register(t, open(t, srv), greeter("1", "80"))
+	out, _ := must(t, exitOK, nil, "__complete", "nodes", "-a", srv.Endpoint(), "")
+	require.Equal(t, "greeter", strings.Split(out, "\n")[0])
+	out, _ = must(t, exitOK, nil, "__complete", "deregister", "-a", srv.Endpoint(), "greeter", "")
+	require.Equal(t, "80", strings.Split(out, "\n")[0])
+	out, _ = must(t, exitOK, nil, "__complete", "nodes", "-a", "127.0.0.1:1", "")
+	require.True(t, strings.HasPrefix(out, ":"), out)
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		out, _ := must(t, exitOK, nil, "completion", shell)
+		require.Contains(t, out, "micro-etcd")
+	}
+}

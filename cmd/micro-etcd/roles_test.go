@@ -1,0 +1,49 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+// cheapPasswords spares the machine: etcd's usual cost takes seconds under the race detector.
+func cheapPasswords(c *embed.Config) { c.BcryptCost = 4 }
+
+// withRoles switches authentication on: "provider" may read and write greeter, "consumer" read it,
+// "writer" write it, and "nobody" nothing.
+func withRoles(t testing.TB, srv *etcdtest.Server) {
+	t.Helper()
+	c := srv.Client(t)
+	ctx := t.Context()
+	dir := "/micro/registry/greeter/"
+	for user, may := range map[string]clientv3.PermissionType{
+		"provider": clientv3.PermissionType(clientv3.PermReadWrite), "consumer": clientv3.PermissionType(clientv3.PermRead),
+		"writer": clientv3.PermissionType(clientv3.PermWrite), "nobody": -1, "root": -1,
+	} {
+		_, err := c.UserAdd(ctx, user, "pw")
+		require.NoError(t, err)
+		_, err = c.RoleAdd(ctx, user)
+		require.NoError(t, err)
+		if may >= 0 {
+			_, err = c.RoleGrantPermission(ctx, user, dir, clientv3.GetPrefixRangeEnd(dir), may)
+			require.NoError(t, err)
+		}
+		_, err = c.UserGrantRole(ctx, user, user)
+		require.NoError(t, err)
+	}
+	_, err := c.AuthEnable(ctx)
+	require.NoError(t, err)
+}
+
+func passwordFile(t testing.TB) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "password")
+	require.NoError(t, os.WriteFile(file, []byte("pw\n"), 0o600))
+	return file
+}

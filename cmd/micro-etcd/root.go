@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes, which every command's help explains.
+const (
+	exitOK       = 0 // done; for doctor: nothing is wrong
+	exitNo       = 1 // the answer is no: not found, declined, not done; for doctor: warnings
+	exitCritical = 2 // for doctor: something critical
+	exitFailed   = 3 // wrong usage, or etcd couldn't be asked
+)
+
+const exitCodes = `Exit codes:
+  0  done; for doctor: nothing to worry about
+  1  no: not found, declined, or it came back; for doctor: warnings
+  2  doctor found something critical
+  3  wrong usage or configuration, or etcd couldn't be asked`
+
+// streams are what a command reads and writes.
+type streams struct {
+	in       io.Reader
+	out, err io.Writer
+
+	asks     bool                   // in is a terminal, so somebody can be asked
+	progress bool                   // err is a terminal
+	password func() ([]byte, error) // reads one without echo
+}
+
+// app is what the commands share.
+type app struct {
+	streams
+	flags flags
+}
+
+// exit is an error that only says how to end. What there is to say was said, unless it wraps an error.
+type exit struct {
+	code int
+	err  error
+}
+
+func (e exit) Error() string {
+	if e.err == nil {
+		return fmt.Sprint("exit code ", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e exit) Unwrap() error { return e.err }
+
+// no ends a command whose answer is no.
+func no(format string, args ...any) error { return exit{exitNo, fmt.Errorf(format, args...)} }
+
+// run executes a command line and returns its exit code.
+func run(ctx context.Context, args []string, s streams) int {
+	a := &app{streams: s}
+	root := newRoot(a)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	end := exit{code: exitFailed, err: err}
+	errors.As(err, &end)
+	if end.err != nil {
+		fmt.Fprintln(a.err, "micro-etcd:", harmless(end.err.Error()))
+	}
+	return end.code
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "micro-etcd",
+		Short: "Look into go-micro's registry in etcd, and mend it",
+		Long: `micro-etcd shows what go-micro services have registered in etcd, mends it by hand, and says what
+is wrong. It connects as the registry plugin does: the same addresses, environment, TLS and errors.
+
+` + exitCodes,
+		Version:           version(),
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		DisableAutoGenTag: true,
+	}
+	root.SetIn(a.in)
+	root.SetOut(a.out)
+	root.SetErr(a.err)
+	a.flags.add(root)
+	root.AddCommand(
+		newServices(a), newNodes(a), newShow(a), newWatch(a),
+		newRegister(a), newDeregister(a), newDoctor(a), newUI(a),
+	)
+	return root
+}
+
+// version returns the module's, or the revision that the binary was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
+			v = s.Value
+		}
+	}
+	return v + " " + info.GoVersion
+}

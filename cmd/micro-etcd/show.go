@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go-micro.dev/v4/registry"
+)
+
+func newShow(a *app) *cobra.Command {
+	var ask bool
+	cmd := &cobra.Command{
+		Use:   "show SERVICE",
+		Short: "Show all there is to know of a service",
+		Long: `Show all there is to know of a service: each version's metadata and endpoints, and each node's
+address, metadata, key, size, lease and revisions. Long texts are cut; -o json and -o yaml have
+them whole.
+
+` + whyNoAge + `
+
+` + exitCodes,
+		Example: `  micro-etcd show greeter
+  micro-etcd show greeter --ask -o yaml`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeService,
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.show(cmd.Context(), args[0], ask) },
+	}
+	cmd.Flags().BoolVar(&ask, "ask", false, "ask each node how long it has been running")
+	return cmd
+}
+
+func (a *app) show(ctx context.Context, service string, ask bool) error {
+	records, err := a.serviceRecords(ctx, service, ask)
+	if err != nil {
+		return err
+	}
+	return a.print(records, func(w io.Writer) error {
+		var b strings.Builder
+		for i := range records {
+			r := &records[i]
+			if i == 0 || r.Version != records[i-1].Version {
+				describeVersion(&b, newestOf(records, r.Version))
+			}
+			r.describe(&b)
+		}
+		_, err := io.WriteString(w, b.String())
+		return err
+	})
+}
+
+// newestOf returns the record that speaks for a version: the one written last.
+func newestOf(records []record, version string) *record {
+	var newest *record
+	for i := range records {
+		r := &records[i]
+		if r.Version == version && (newest == nil || r.Modified > newest.Modified) {
+			newest = r
+		}
+	}
+	return newest
+}
+
+// maxShown bounds how many entries of one kind are shown.
+const maxShown = 40
+
+func describeVersion(b *strings.Builder, r *record) {
+	fmt.Fprintf(b, "%s, version %s\n", cell(r.Service), cell(r.Version))
+	describeMetadata(b, "  ", r.About)
+	for i, e := range r.Endpoints {
+		if i == maxShown {
+			fmt.Fprintf(b, "  … and %s more\n", count(len(r.Endpoints)-i, "endpoint"))
+			break
+		}
+		fmt.Fprintf(b, "  endpoint %s(%s) %s\n", cell(e.Name), valueType(e.Request), valueType(e.Response))
+		describeMetadata(b, "    ", e.Metadata)
+	}
+}
+
+func valueType(v *registry.Value) string {
+	if v == nil {
+		return "-"
+	}
+	return cell(v.Type)
+}
+
+func (r *record) describe(b *strings.Builder) {
+	fmt.Fprintf(b, "  node %s at %s\n", cell(r.Node), cell(r.Address))
+	describeMetadata(b, "    ", r.Metadata)
+	fmt.Fprintf(b, "    key    %s, %s\n", line(r.Key), count(r.Bytes, "byte"))
+	switch {
+	case r.Lease == nil:
+		b.WriteString("    lease  none: it stays until somebody deletes it\n")
+	case r.Lease.Left == nil:
+		fmt.Fprintf(b, "    lease  %s, which is gone\n", r.Lease.ID)
+	default:
+		fmt.Fprintf(b, "    lease  %s, %d s left of %d s\n", r.Lease.ID, *r.Lease.Left, *r.Lease.Granted)
+	}
+	fmt.Fprintf(b, "    made at revision %d, written %s, last at revision %d\n", r.Created, times(r.Writes), r.Modified)
+	if r.Process != nil {
+		fmt.Fprintf(b, "    process %s (%s)\n", r.Process, line(r.Process.Started+r.Process.Error))
+	}
+}
+
+func times(n int64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
+func describeMetadata(b *strings.Builder, indent string, metadata map[string]string) {
+	for i, key := range slices.Sorted(maps.Keys(metadata)) {
+		if i == maxShown {
+			fmt.Fprintf(b, "%s… and %d more\n", indent, len(metadata)-i)
+			return
+		}
+		fmt.Fprintf(b, "%s%s = %s\n", indent, cell(key), cell(metadata[key]))
+	}
+}

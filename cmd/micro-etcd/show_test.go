@@ -1,0 +1,162 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+func TestServicesCountsVersionsAndNodes(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	r := open(t, srv)
+	register(t, r, greeter("1", "1", "2"))
+	register(t, r, greeter("2", "3"))
+	put(t, c, etcd.DefaultPrefix+"greeter/junk", "junk")
+	put(t, c, etcd.DefaultPrefix+"greeter/moved", stored(t, greeter("2", "1"))) // the same node, written later
+
+	out, said := must(t, exitOK, srv, "services")
+	require.Equal(t, "SERVICE  VERSION  NODES\ngreeter  1        1\ngreeter  2        2\n", out)
+	require.Contains(t, said, "1 malformed record left out")
+	services := as[[]service](t, srv, "services")
+	require.Equal(t, []service{{Name: "greeter", Nodes: 3, Versions: []serviceVersion{{"1", 1}, {"2", 2}}}}, services)
+}
+
+func TestNothingRegisteredIsAnEmptyList(t *testing.T) {
+	srv := etcdtest.Start(t)
+	out, _ := must(t, exitOK, srv, "services", "-o", "json")
+	require.Equal(t, "[]\n", out)
+	_, said := must(t, exitNo, srv, "nodes", "nobody")
+	require.Contains(t, said, `no node of service "nobody"`)
+	must(t, exitNo, srv, "show", "nobody")
+}
+
+func TestNodesShowsLeasesAndWhatIsKnownOfTheAge(t *testing.T) {
+	srv := etcdtest.Start(t)
+	register(t, open(t, srv), greeter("1", "80"))
+	put(t, srv.Client(t), etcd.DefaultPrefix+"greeter/81", stored(t, greeter("1", "81")))
+	put(t, srv.Client(t), etcd.DefaultPrefix+"greeter/81", stored(t, greeter("1", "81")))
+
+	records := as[[]record](t, srv, "nodes", "greeter")
+	require.Len(t, records, 2)
+	leased, forever := records[0], records[1]
+	require.Equal(t, "10.0.0.1:80", leased.Address)
+	require.EqualValues(t, 60, *leased.Lease.Granted)
+	require.Positive(t, *leased.Lease.Left)
+	require.EqualValues(t, 1, leased.Writes)
+	require.Nil(t, forever.Lease)
+	require.EqualValues(t, 2, forever.Writes)
+
+	out, _ := must(t, exitOK, srv, "nodes", "greeter")
+	require.Regexp(t, `(?m)^80 +1 +10\.0\.0\.1:80 +\d\ds of 60s +`+leased.Lease.ID+` +rev 2, 1 write$`, out)
+	require.Regexp(t, `(?m)^81 +1 +10\.0\.0\.1:81 +no lease +- +rev 3, 2 writes$`, out)
+}
+
+func TestShowHasEverything(t *testing.T) {
+	srv := etcdtest.Start(t)
+	register(t, open(t, srv), greeter("1", "80"))
+	out, _ := must(t, exitOK, srv, "show", "greeter")
+	for _, want := range []string{
+		"greeter, version 1\n", "  team = blue\n", "  endpoint Greeter.Hello(Request) Response\n", "  node 80 at 10.0.0.1:80\n",
+		"    zone = a\n", "    key    /micro/registry/greeter/80, ", "s left of 60 s\n", "made at revision 2, written once",
+	} {
+		require.Contains(t, out, want)
+	}
+	shown := as[[]record](t, srv, "show", "greeter")
+	require.Equal(t, "Greeter.Hello", shown[0].Endpoints[0].Name)
+	require.Equal(t, "blue", shown[0].About["team"])
+}
+
+func TestAPrefixIsATenant(t *testing.T) {
+	srv := etcdtest.Start(t)
+	register(t, open(t, srv, etcd.Prefix("/blue")), greeter("1", "80"))
+	require.Empty(t, as[[]service](t, srv, "services"))
+	require.Len(t, as[[]service](t, srv, "services", "--prefix", "/blue"), 1)
+	require.Len(t, as[[]record](t, srv, "nodes", "greeter", "--prefix", "/blue/"), 1)
+	must(t, exitFailed, srv, "services", "--prefix", "")
+}
+
+// hostile are texts that somebody may have put into etcd to fool a terminal, its reader, or a parser.
+var hostile = []string{
+	"\x1b[2J\x1b[31mred\x07", "a\r\nb", "\u202egnp.exe", "\u2066x", "zero\u200bwidth", "\x00\x7f\u009b31m", "tab\there",
+	`back\slash "quote" 'single'`, "- yaml: [", "#no", "true", "1e3", "~", " lead", "\u00a0nbsp", "\ufeffbom", "\U000e0041tag", "日本語", "🤷", "",
+	strings.Repeat("\u202e", 500), "?" + strings.Repeat("k", 2000), "{{.}} %s %d", "'", "\u2028ls",
+}
+
+func hostileService() *registry.Service {
+	s := greeter("1\x1b[0m", "80")
+	s.Nodes[0].Id = "n\x1b]0;title\x07\u202e"
+	s.Nodes[0].Address = "\x1b[1A10.0.0.1:80\n"
+	for _, text := range hostile {
+		s.Nodes[0].Metadata["k"+text] = text
+		s.Endpoints = append(s.Endpoints, &registry.Endpoint{Name: text, Request: &registry.Value{Type: text}})
+	}
+	return s
+}
+
+func requireHarmless(t testing.TB, text string) {
+	t.Helper()
+	for i, r := range text {
+		if r != '\n' && !unicode.IsPrint(r) {
+			require.FailNow(t, "that could harm", "%q at %d in %q", r, i, text)
+		}
+	}
+}
+
+func TestHostileTextsAreHarmlessInTablesAndWholeForPrograms(t *testing.T) {
+	srv := etcdtest.Start(t)
+	register(t, open(t, srv), hostileService())
+	put(t, srv.Client(t), etcd.DefaultPrefix+"gre\x1b[31meter\xff\xfe/x\n\u202e", "\x1b[2Jjunk\xff")
+
+	for _, args := range [][]string{
+		{"services"}, {"nodes", "greeter"}, {"show", "greeter"}, {"nodes", "\x1b[31m"}, {"doctor"}, {"\x1b[31m"}, {"deregister", "greeter", "\u202e"},
+	} {
+		for _, format := range []string{"table", "json", "yaml"} {
+			r := start(t, srv, nil, append(args, "-o", format)...)
+			r.wait()
+			require.NotEmpty(t, r.out.String()+r.err.String())
+			requireHarmless(t, r.out.String())
+			requireHarmless(t, r.err.String())
+		}
+	}
+	want := hostileService()
+	shown := as[[]record](t, srv, "show", "greeter")
+	require.Equal(t, want.Nodes[0].Metadata, shown[0].Metadata)
+	require.Equal(t, want.Nodes[0].Id, shown[0].Node)
+
+	out, _ := must(t, exitOK, srv, "show", "greeter", "-o", "yaml")
+	var fromYAML []map[string]any
+	require.NoError(t, yaml.Unmarshal([]byte(out), &fromYAML))
+	var fromJSON []map[string]any
+	out, _ = must(t, exitOK, srv, "show", "greeter", "-o", "json")
+	require.NoError(t, json.Unmarshal([]byte(out), &fromJSON))
+	require.Equal(t, fromJSON[0]["metadata"], fromYAML[0]["metadata"])
+	require.Equal(t, fromJSON[0]["endpoints"].([]any)[5].(map[string]any)["name"], fromYAML[0]["endpoints"].([]any)[5].(map[string]any)["name"])
+}
+
+func TestEnormousMetadataIsCutInTablesAndWholeInJSON(t *testing.T) {
+	srv := etcdtest.Start(t)
+	s := greeter("1", "80")
+	s.Nodes[0].Metadata["huge"] = strings.Repeat("日", 200_000)
+	register(t, open(t, srv), s)
+	out, _ := must(t, exitOK, srv, "show", "greeter")
+	require.Less(t, len(out), 2000)
+	require.Contains(t, out, "日…\n")
+	require.Equal(t, s.Nodes[0].Metadata, as[[]record](t, srv, "show", "greeter")[0].Metadata)
+}
+
+func TestPlainIsReversedByUnplain(t *testing.T) {
+	for _, text := range append(hostile, "\xff", "a\xc3", `\n`, `\\`, `"`) {
+		requireHarmless(t, plain(text))
+		require.Equal(t, text, unplain(plain(text)), "%q", text)
+	}
+	require.Equal(t, `plain \q`, unplain(`plain \q`))
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"io"
+	"strings"
+
+	"github.com/mattn/go-runewidth"
+)
+
+// table is rows of cells, the first one a heading. Cells are made by cell or known to be harmless.
+type table [][]string
+
+func (t *table) row(cells ...string) { *t = append(*t, cells) }
+
+// write prints columns two blanks apart.
+func (t *table) write(w io.Writer) error {
+	var widths []int
+	for _, row := range *t {
+		for i, c := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], runewidth.StringWidth(c))
+		}
+	}
+	var b strings.Builder
+	for _, row := range *t {
+		var line strings.Builder
+		for i, c := range row {
+			line.WriteString(runewidth.FillRight(c, widths[i]+2))
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

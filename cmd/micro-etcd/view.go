@@ -1,0 +1,152 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go-micro.dev/v4/registry"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+)
+
+// record is a stored record as programs get it.
+type record struct {
+	Service   string               `json:"service,omitempty"`
+	Version   string               `json:"version,omitempty"`
+	Node      string               `json:"node,omitempty"`
+	Address   string               `json:"address,omitempty"`
+	Metadata  map[string]string    `json:"metadata,omitempty"`
+	About     map[string]string    `json:"service_metadata,omitempty"`
+	Endpoints []*registry.Endpoint `json:"endpoints,omitempty"`
+	Malformed string               `json:"malformed,omitempty"` // why it is no record
+
+	Key      string `json:"key"`
+	Bytes    int    `json:"bytes"`
+	Created  int64  `json:"created_revision"`
+	Modified int64  `json:"modified_revision"`
+	Writes   int64  `json:"writes"`
+	Lease    *lease `json:"lease"` // null: it stays until somebody deletes it
+	Process  *asked `json:"process,omitempty"`
+}
+
+// lease is one as programs get it.
+type lease struct {
+	ID      string `json:"id"` // as etcdctl prints it
+	Left    *int64 `json:"left_seconds,omitempty"`
+	Granted *int64 `json:"granted_seconds,omitempty"`
+}
+
+func leaseName(id clientv3.LeaseID) string { return fmt.Sprintf("%x", int64(id)) }
+
+func newRecord(r *fleet.Record) record {
+	v := record{Key: r.Key, Bytes: r.Size, Created: r.Created, Modified: r.Modified, Writes: r.Writes}
+	if r.Lease != 0 {
+		v.Lease = &lease{ID: leaseName(r.Lease)}
+	}
+	if r.Service == nil {
+		v.Malformed = r.Err.Error()
+		return v
+	}
+	n := r.Node()
+	v.Service, v.Version, v.Node, v.Address, v.Metadata = r.Service.Name, r.Service.Version, n.Id, n.Address, n.Metadata
+	v.About, v.Endpoints = r.Service.Metadata, r.Service.Endpoints
+	return v
+}
+
+// readRecords reads a service's records with their leases, sorted by version and node. Malformed
+// ones among them are left out, and counted on standard error.
+func (a *app) readRecords(ctx context.Context, source fleet.Source) ([]record, error) {
+	p := a.progress("reading records")
+	f, err := source.Read(ctx, p.tell)
+	p.end()
+	if err != nil {
+		return nil, err
+	}
+	var ids []clientv3.LeaseID
+	for _, r := range f.Records {
+		ids = append(ids, r.Lease)
+	}
+	p = a.progress("reading leases")
+	leases, err := source.Leases(ctx, ids, p.tell)
+	p.end()
+	if err != nil {
+		return nil, err
+	}
+	var records []record
+	malformed := 0
+	for _, r := range f.Records {
+		if r.Service == nil {
+			malformed++
+			continue
+		}
+		v := newRecord(r)
+		v.fill(leases[r.Lease])
+		records = append(records, v)
+	}
+	a.warnMalformed(malformed)
+	slices.SortFunc(records, func(x, y record) int {
+		return cmp.Or(cmp.Compare(x.Service, y.Service), cmp.Compare(x.Version, y.Version), cmp.Compare(x.Node, y.Node), cmp.Compare(x.Key, y.Key))
+	})
+	return records, nil
+}
+
+func (r *record) fill(l fleet.Lease) {
+	if r.Lease == nil || l.ID == 0 {
+		return
+	}
+	left, granted := int64(l.Left/time.Second), int64(l.Granted/time.Second)
+	r.Lease.Left, r.Lease.Granted = &left, &granted
+}
+
+func (a *app) warnMalformed(n int) {
+	if n > 0 {
+		fmt.Fprintf(a.err, "%s left out: `micro-etcd doctor` says which and why\n", count(n, "malformed record"))
+	}
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// ttl is what a table says of a lease's time.
+func (r *record) ttl() string {
+	switch {
+	case r.Lease == nil:
+		return "no lease"
+	case r.Lease.Left == nil:
+		return "gone"
+	}
+	return fmt.Sprintf("%ds of %ds", *r.Lease.Left, *r.Lease.Granted)
+}
+
+func (r *record) leaseName() string {
+	if r.Lease == nil {
+		return "-"
+	}
+	return r.Lease.ID
+}
+
+// age is what can be known of a record's age: etcd stores no times.
+func (r *record) age() string {
+	if r.Process != nil {
+		return r.Process.String()
+	}
+	return fmt.Sprintf("rev %d, %s", r.Created, count(int(r.Writes), "write"))
+}
+
+// explain adds what to do about an error of etcd's, where that isn't obvious.
+func explain(err error) error {
+	if errors.Is(err, rpctypes.ErrPermissionDenied) {
+		return fmt.Errorf("%w: the user may not read that; `micro-etcd doctor` says what it may", err)
+	}
+	return err
+}

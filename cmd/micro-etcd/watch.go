@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+)
+
+// event is one as programs get it.
+type event struct {
+	Time     string  `json:"time"`
+	Event    string  `json:"event"` // there, appeared, changed, gone, connected, disconnected
+	Revision int64   `json:"revision,omitempty"`
+	Record   *record `json:"record,omitempty"` // as it is now; of gone, as it was
+	Before   *record `json:"before,omitempty"` // of changed, as it was
+	Changes  string  `json:"changes,omitempty"`
+	Error    string  `json:"error,omitempty"`
+}
+
+func newWatch(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "watch [SERVICE]",
+		Short: "Show what is there, and then each change as it happens",
+		Long: `Show what is there, and then each change as it happens, of one service or of all, until Ctrl-C.
+
+A record that is deleted and put back, as the registry does it for a process that lives, shows as
+gone and appeared. When the connection is lost, or etcd can't be followed, that is said; when it is
+back, what happened meanwhile follows. With -o json there is one object per line, with -o yaml one
+document per event.
+
+` + exitCodes,
+		Example: `  micro-etcd watch
+  micro-etcd watch greeter -o json | jq -c 'select(.event == "gone") | .record.node'`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.completeService,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			service := ""
+			if len(args) > 0 {
+				service = args[0]
+			}
+			return a.watch(cmd.Context(), service)
+		},
+	}
+}
+
+// watch ends without an error when ctx does.
+func (a *app) watch(ctx context.Context, service string) error {
+	source, done, err := a.connect(ctx, service)
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	connected := false
+	err = source.Follow(ctx, func(e fleet.Event) {
+		connected = connected || e.Kind == fleet.Connected
+		if !connected && errors.Is(e.Err, rpctypes.ErrPermissionDenied) {
+			cancel(explain(e.Err))
+			return
+		}
+		if err := a.tell(e); err != nil {
+			cancel(err)
+		}
+	})
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func (a *app) tell(e fleet.Event) error {
+	v := newEvent(e)
+	switch a.flags.output {
+	case "json":
+		return writeJSON(a.out, v, "")
+	case "yaml":
+		if _, err := io.WriteString(a.out, "---\n"); err != nil {
+			return err
+		}
+		return writeYAML(a.out, v)
+	}
+	_, err := fmt.Fprintf(a.out, "%s  %-12s  %s\n", e.At.Format(time.TimeOnly), v.Event, v.text())
+	return err
+}
+
+func newEvent(e fleet.Event) event {
+	v := event{Time: e.At.UTC().Format(time.RFC3339Nano), Event: e.Kind.String(), Revision: e.Revision}
+	if e.Record != nil {
+		now := newRecord(e.Record)
+		v.Record = &now
+	}
+	if e.Before != nil {
+		before := newRecord(e.Before)
+		v.Before = &before
+	}
+	if e.Err != nil {
+		v.Error = e.Err.Error()
+	}
+	switch {
+	case e.Kind == fleet.Appeared && e.Record.Before:
+		v.Event = "there"
+	case e.Kind == fleet.Changed:
+		v.Changes = strings.Join(changes(v.Before, v.Record), "; ")
+	case e.Kind == fleet.Gone:
+		v.Record, v.Before = v.Before, nil
+	}
+	return v
+}
+
+// text is what people get after time and event.
+func (v *event) text() string {
+	switch {
+	case v.Error != "":
+		return harmless(v.Error)
+	case v.Record == nil:
+		return fmt.Sprintf("all there is as of revision %d", v.Revision)
+	case v.Record.Malformed != "":
+		return fmt.Sprintf("%s: %s", line(v.Record.Key), line(v.Record.Malformed))
+	}
+	r := v.Record
+	text := fmt.Sprintf("%s %s  %s at %s", cell(r.Service), cell(r.Version), cell(r.Node), cell(r.Address))
+	switch {
+	case v.Changes != "":
+		text += ": " + v.Changes
+	case r.Lease == nil:
+		text += ", no lease"
+	default:
+		text += ", lease " + r.Lease.ID
+	}
+	return text
+}
+
+// changes says what differs between two states of a key.
+func changes(x, y *record) []string {
+	if x.Malformed != "" || y.Malformed != "" {
+		return []string{"its record was malformed, or is"}
+	}
+	var all []string
+	for _, field := range [][3]string{
+		{"service", x.Service, y.Service},
+		{"version", x.Version, y.Version},
+		{"node", x.Node, y.Node},
+		{"address", x.Address, y.Address},
+		{"lease", x.leaseName(), y.leaseName()},
+	} {
+		if field[1] != field[2] {
+			all = append(all, fmt.Sprintf("%s %s → %s", field[0], cell(field[1]), cell(field[2])))
+		}
+	}
+	all = append(all, mapChanges("metadata", x.Metadata, y.Metadata)...)
+	all = append(all, mapChanges("service metadata", x.About, y.About)...)
+	if len(all) == 0 {
+		return []string{"written again"}
+	}
+	return all
+}
+
+// maxChanges bounds how many entries of a map are told.
+const maxChanges = 5
+
+func mapChanges(what string, x, y map[string]string) []string {
+	keys := maps.Clone(x)
+	if keys == nil {
+		keys = make(map[string]string)
+	}
+	maps.Copy(keys, y)
+	var all []string
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		before, had := x[key]
+		after, has := y[key]
+		switch {
+		case had && has && before == after:
+			continue
+		case !had:
+			all = append(all, fmt.Sprintf("%s %s = %s", what, cell(key), cell(after)))
+		case !has:
+			all = append(all, fmt.Sprintf("%s without %s", what, cell(key)))
+		default:
+			all = append(all, fmt.Sprintf("%s %s = %s → %s", what, cell(key), cell(before), cell(after)))
+		}
+		if len(all) == maxChanges {
+			return append(all, "…")
+		}
+	}
+	return all
+}
