@@ -27,6 +27,7 @@ import (
 type session struct {
 	id      clientv3.LeaseID
 	seconds int64 // the TTL that was asked for
+	granted time.Time
 
 	connector *connector
 	stop      context.CancelFunc
@@ -59,6 +60,7 @@ func grantSession(ctx context.Context, c *connector, seconds int64, shared bool)
 	s := &session{
 		id:        granted.ID,
 		seconds:   seconds,
+		granted:   time.Now(),
 		connector: c,
 		done:      make(chan struct{}),
 		lost:      make(chan struct{}),
@@ -106,7 +108,6 @@ func (s *session) doubt() {
 }
 
 func (s *session) keepAlive(ctx context.Context) {
-	pause(ctx, s.firstRenewal(), s.check)
 	var err error
 	suspect := false
 	for failures := 0; ctx.Err() == nil; failures++ {
@@ -139,16 +140,27 @@ func (s *session) keepAlive(ctx context.Context) {
 	}
 }
 
-// firstRenewal is how long a new lease needs no keepalive: the etcd client sends the first one at once, which
-// would only be in the way of the write that the lease is for.
-func (s *session) firstRenewal() time.Duration {
-	return min(time.Second, time.Duration(s.seconds)*time.Second/4)
+// settle waits while a new lease needs no keepalive, and reports whether there was a doubt. The etcd client
+// sends the first one at once, which would only be in the way of the write that the lease is for.
+func (s *session) settle(ctx context.Context) (doubted bool) {
+	first := time.NewTimer(time.Until(s.granted.Add(min(time.Second, time.Duration(s.seconds)*time.Second/4))))
+	defer first.Stop()
+	select {
+	case <-first.C:
+	case <-ctx.Done():
+	case <-s.check:
+		return true
+	}
+	return false
 }
 
 // hold reads the answers to keepalives until the client stops giving any, or there is a doubt, and
 // reports whether there was one. The context must not require a leader: the etcd client would go on renewing
 // with nobody listening (client/v3 lease.go, closeRequireLeader).
 func (s *session) hold(ctx context.Context) (answered, doubted bool) {
+	if s.settle(ctx) {
+		return false, true
+	}
 	l, err := s.connector.link(ctx)
 	if err != nil {
 		return false, false
