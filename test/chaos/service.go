@@ -191,7 +191,8 @@ func (s *service) look(name string) error {
 func (s *service) status() string {
 	var text []byte
 	now := s.registry.Status()
-	for _, r := range now.Registrations {
+	for i := range now.Registrations {
+		r := &now.Registrations[i]
 		text = fmt.Appendf(text, "%s/%s %s lease=%x err=%q\n", r.Service, r.Node, r.State, r.Lease, message(r.Err))
 	}
 	for _, f := range now.Followed {

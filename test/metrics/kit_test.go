@@ -141,6 +141,12 @@ func (m *meter) value(name string, labels ...string) float64 {
 	return 0
 }
 
+func (m *meter) has(name string) bool {
+	m.t.Helper()
+	_, ok := m.collect()[ns+name]
+	return ok
+}
+
 func (m *meter) count(name string, labels ...string) int {
 	m.t.Helper()
 	return int(m.value(name, labels...))
