@@ -124,6 +124,9 @@ func (c *chart) ask(ctx context.Context, r *etcd.Registry) {
 	} else {
 		_, c.lookUp = r.ListServices(registry.ListContext(ctx))
 	}
+	if c.lookUp != nil && !isDenied(c.lookUp) {
+		return // the rest would only wait for the same
+	}
 	c.mayRead, c.mayWrite = c.permitted(ctx)
 	if c.fleet, c.fleetErr = c.source.Read(ctx, c.patient.progress("reading records")); c.fleetErr == nil {
 		c.askLeases(ctx)
