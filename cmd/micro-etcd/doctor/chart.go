@@ -107,8 +107,10 @@ func (c *chart) askMembers(ctx context.Context) {
 	}
 	var addresses []string
 	for _, m := range c.members {
-		if !met[m.ID] {
-			addresses = append(addresses, m.ClientURLs...)
+		for _, url := range m.ClientURLs {
+			if !met[m.ID] && !slices.Contains(c.addresses, url) {
+				addresses = append(addresses, url)
+			}
 		}
 	}
 	c.visits = append(c.visits, c.visit(ctx, addresses)...)

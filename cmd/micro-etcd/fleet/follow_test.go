@@ -86,7 +86,7 @@ func TestFollowSaysThatEtcdIsAwayAndThenTheDifference(t *testing.T) {
 func TestADifferenceTellsWhatWentCameAndWasMadeAgain(t *testing.T) {
 	c := etcdtest.Start(t).Client(t)
 	s := Source{Client: c}
-	for _, id := range []string{"removed", "changed", "again", "same"} {
+	for _, id := range []string{"removed", "written", "again", "same"} {
 		put(t, c, "/micro/registry/a/"+id, node("a", id))
 	}
 	var told []Event
@@ -97,7 +97,7 @@ func TestADifferenceTellsWhatWentCameAndWasMadeAgain(t *testing.T) {
 	remove(t, c, "/micro/registry/a/removed")
 	remove(t, c, "/micro/registry/a/again")
 	put(t, c, "/micro/registry/a/again", node("a", "again"))
-	put(t, c, "/micro/registry/a/changed", node("a", "other"))
+	put(t, c, "/micro/registry/a/written", node("a", "other"))
 	put(t, c, "/micro/registry/a/new", node("a", "new"))
 	told = nil
 	f.replace(read(t, s))
@@ -109,7 +109,7 @@ func TestADifferenceTellsWhatWentCameAndWasMadeAgain(t *testing.T) {
 		}
 		kinds = append(kinds, e.Kind.String()+" "+r.Key[len("/micro/registry/a/"):])
 	}
-	require.Equal(t, []string{"gone removed", "gone again", "appeared again", "changed changed", "appeared new"}, kinds)
+	require.Equal(t, []string{"gone removed", "gone again", "appeared again", "changed written", "appeared new"}, kinds)
 }
 
 func TestFollowOfOneServiceLeavesOutItsNeighbour(t *testing.T) {
