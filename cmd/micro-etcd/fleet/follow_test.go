@@ -109,7 +109,7 @@ func TestADifferenceTellsWhatWentCameAndWasMadeAgain(t *testing.T) {
 		}
 		kinds = append(kinds, e.Kind.String()+" "+r.Key[len("/micro/registry/a/"):])
 	}
-	require.Equal(t, []string{"gone removed", "gone again", "appeared again", "changed written", "appeared new"}, kinds)
+	require.Equal(t, []string{"gone removed", "gone again", "appeared again", "appeared new", "changed written"}, kinds)
 }
 
 func TestFollowOfOneServiceLeavesOutItsNeighbour(t *testing.T) {
