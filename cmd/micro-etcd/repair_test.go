@@ -202,7 +202,9 @@ func TestTheDocumentationKnowsEveryCommandAndFlag(t *testing.T) {
 		if !cmd.Hidden {
 			require.Contains(t, string(text), cmd.Name())
 			require.NotEmpty(t, cmd.Example, cmd.Name())
-			require.Contains(t, cmd.Long, exitCodes, cmd.Name())
+			help, _ := must(t, exitOK, nil, cmd.Name(), "--help")
+			require.Contains(t, help, cmd.Example)
+			require.Contains(t, help, exitCodes)
 		}
 	}
 }
