@@ -26,9 +26,7 @@ It shows what is there and asks; --yes is for scripts. What has changed since it
 
 A process that lives puts its record back: within a second if it uses this registry, at its next
 tick at the latest if it uses another. So the command looks for two seconds whether that happens, and
-says so. Such a record goes for good only when its process is stopped.
-
-` + exitCodes,
+says so. Such a record goes for good only when its process is stopped.`,
 		Example: `  micro-etcd deregister greeter greeter-6fa1
   micro-etcd deregister --key /micro/registry/greeter/junk --yes`,
 		Args: func(_ *cobra.Command, args []string) error {

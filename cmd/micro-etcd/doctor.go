@@ -28,9 +28,7 @@ func newDoctor(a *app) *cobra.Command {
   - records that are malformed, collide, have no lease, are about to expire, or are huge
   - node ids and addresses that are registered twice, and what the official plugin leaves behind
 
-It writes nothing. A user that may read one service only gives --service.
-
-` + exitCodes,
+It writes nothing. A user that may read one service only gives --service.`,
 		Example: `  micro-etcd doctor
   micro-etcd doctor --service greeter --user greeter
   micro-etcd doctor -o json | jq -r '.findings[] | select(.severity == "critical") | .what'`,

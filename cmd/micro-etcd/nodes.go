@@ -20,9 +20,7 @@ func newNodes(a *app) *cobra.Command {
 		Long: `List the nodes of a service: where they are, how long their leases last unless they are
 renewed, and which lease owns them.
 
-` + whyNoAge + `
-
-` + exitCodes,
+` + whyNoAge + ``,
 		Example: `  micro-etcd nodes greeter
   micro-etcd nodes greeter --ask
   micro-etcd nodes greeter -o json | jq -r '.[].address'`,

@@ -29,7 +29,7 @@ func writeJSON(w io.Writer, v any, indent string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(w, ascii(text, func(r rune) string {
+	_, err = io.WriteString(w, tame(text, func(r rune) string {
 		if r > 0xffff {
 			r -= 0x10000
 			return fmt.Sprintf(`\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
@@ -48,9 +48,9 @@ func encode(v any, indent string) (string, error) {
 	return b.String(), err
 }
 
-// ascii escapes what a terminal might take for a command: both JSON and YAML leave more as it is
+// tame escapes what a terminal might take for a command: both JSON and YAML leave more as it is
 // than a terminal can bear.
-func ascii(text string, escape func(rune) string) string {
+func tame(text string, escape func(rune) string) string {
 	var b strings.Builder
 	for _, r := range text {
 		if r == '\n' || strconv.IsPrint(r) {
@@ -83,7 +83,7 @@ func writeYAML(w io.Writer, v any) error {
 	if err := e.Close(); err != nil {
 		return err
 	}
-	_, err = io.WriteString(w, ascii(b.String(), func(r rune) string { return fmt.Sprintf(`\U%08X`, r) }))
+	_, err = io.WriteString(w, tame(b.String(), func(r rune) string { return fmt.Sprintf(`\U%08X`, r) }))
 	return err
 }
 

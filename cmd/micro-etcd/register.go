@@ -39,9 +39,7 @@ it is put back, as the registry does it for every process.
 With --ttl 0 the record gets no lease: the command ends at once, and the record stays until somebody
 removes it, whether anybody listens at its address or not.
 
-It says what is there before, and asks; --yes is for scripts.
-
-` + exitCodes,
+It says what is there before, and asks; --yes is for scripts.`,
 		Example: `  micro-etcd register --service legacy --version 1 --node legacy-1 --address 10.0.0.7:80
   micro-etcd register --service legacy --node legacy-1 --address 10.0.0.7:80 --metadata protocol=mucp --ttl 0 --yes`,
 		Args:              cobra.NoArgs,

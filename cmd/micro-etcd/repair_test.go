@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -189,6 +190,23 @@ func TestAUserIsKnownByFlagFileEnvironmentOrPrompt(t *testing.T) {
 	t.Setenv("ETCD_PASSWORD", "wrong")
 	_, said = must(t, exitFailed, srv, "services")
 	require.Contains(t, said, "authentication failed")
+}
+
+func TestTheDocumentationKnowsEveryCommandAndFlag(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "command.md"))
+	require.NoError(t, err)
+	a := &app{}
+	root := newRoot(a)
+	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { require.Contains(t, string(text), "`--"+f.Name+"`") })
+	for _, cmd := range root.Commands() {
+		if !cmd.Hidden {
+			require.Contains(t, string(text), cmd.Name())
+			require.NotEmpty(t, cmd.Example, cmd.Name())
+			help, _ := must(t, exitOK, nil, cmd.Name(), "--help")
+			require.Contains(t, help, cmd.Example)
+			require.Contains(t, help, exitCodes)
+		}
+	}
 }
 
 func TestCompletionKnowsServicesAndNodes(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit codes, which every command's help explains.
+// Exit codes.
 const (
 	exitOK       = 0 // done; for doctor: nothing is wrong
 	exitNo       = 1 // the answer is no: not found, declined, not done; for doctor: warnings
@@ -80,9 +80,7 @@ func newRoot(a *app) *cobra.Command {
 		Use:   "micro-etcd",
 		Short: "Look into go-micro's registry in etcd, and mend it",
 		Long: `micro-etcd shows what go-micro services have registered in etcd, mends it by hand, and says what
-is wrong. It connects as the registry plugin does: the same addresses, environment, TLS and errors.
-
-` + exitCodes,
+is wrong. It connects as the registry plugin does: the same addresses, environment, TLS and errors.`,
 		Version:           version(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -91,6 +89,7 @@ is wrong. It connects as the registry plugin does: the same addresses, environme
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
+	root.SetHelpTemplate(root.HelpTemplate() + "\n" + exitCodes + "\n") // each command's help inherits it
 	a.flags.add(root)
 	root.AddCommand(
 		newServices(a), newNodes(a), newShow(a), newWatch(a),

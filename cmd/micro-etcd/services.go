@@ -28,9 +28,7 @@ func newServices(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "services",
 		Short: "List the services there are",
-		Long: `List the services there are, with their versions and how many nodes each has.
-
-` + exitCodes,
+		Long:  `List the services there are, with their versions and how many nodes each has.`,
 		Example: `  micro-etcd services
   micro-etcd services -a etcd-1:2379,etcd-2:2379 -o json`,
 		Args:              cobra.NoArgs,

@@ -21,9 +21,7 @@ func newShow(a *app) *cobra.Command {
 address, metadata, key, size, lease and revisions. Long texts are cut; -o json and -o yaml have
 them whole.
 
-` + whyNoAge + `
-
-` + exitCodes,
+` + whyNoAge + ``,
 		Example: `  micro-etcd show greeter
   micro-etcd show greeter --ask -o yaml`,
 		Args:              cobra.ExactArgs(1),

@@ -160,3 +160,17 @@ func TestPlainIsReversedByUnplain(t *testing.T) {
 	}
 	require.Equal(t, `plain \q`, unplain(`plain \q`))
 }
+
+func TestProgressIsShownOnLongWorkAtATerminalOnly(t *testing.T) {
+	for _, terminal := range []bool{true, false} {
+		var said buffer
+		p := (&app{streams: streams{err: &said, progress: terminal}}).progress("reading records")
+		p.tell(1, 3)
+		require.Empty(t, said.String(), "it doesn't take long yet")
+		p.began = p.began.Add(-progressAfter)
+		p.tell(2, 3)
+		p.end()
+		require.Equal(t, terminal, strings.Contains(said.String(), "reading records: 2 of 3"))
+		require.Equal(t, terminal, strings.HasSuffix(said.String(), "\r\x1b[K"))
+	}
+}

@@ -36,9 +36,7 @@ func newWatch(a *app) *cobra.Command {
 A record that is deleted and put back, as the registry does it for a process that lives, shows as
 gone and appeared. When the connection is lost, or etcd can't be followed, that is said; when it is
 back, what happened meanwhile follows. With -o json there is one object per line, with -o yaml one
-document per event.
-
-` + exitCodes,
+document per event.`,
 		Example: `  micro-etcd watch
   micro-etcd watch greeter -o json | jq -c 'select(.event == "gone") | .record.node'`,
 		Args:              cobra.MaximumNArgs(1),

@@ -107,8 +107,10 @@ func (c *chart) askMembers(ctx context.Context) {
 	}
 	var addresses []string
 	for _, m := range c.members {
-		if !met[m.ID] {
-			addresses = append(addresses, m.ClientURLs...)
+		for _, url := range m.ClientURLs {
+			if !met[m.ID] && !slices.Contains(c.addresses, url) {
+				addresses = append(addresses, url)
+			}
 		}
 	}
 	c.visits = append(c.visits, c.visit(ctx, addresses)...)
@@ -123,6 +125,9 @@ func (c *chart) ask(ctx context.Context, r *etcd.Registry) {
 		}
 	} else {
 		_, c.lookUp = r.ListServices(registry.ListContext(ctx))
+	}
+	if c.lookUp != nil && !isDenied(c.lookUp) {
+		return // the rest would only wait for the same
 	}
 	c.mayRead, c.mayWrite = c.permitted(ctx)
 	if c.fleet, c.fleetErr = c.source.Read(ctx, c.patient.progress("reading records")); c.fleetErr == nil {

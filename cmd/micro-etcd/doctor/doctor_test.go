@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -329,6 +331,14 @@ func TestThousandsOfMalformedRecordsAreAFewFindings(t *testing.T) {
 	found := examine(t, Patient{Addresses: srv.Endpoints()}).found("malformed")
 	require.Len(t, found, maxEach+1)
 	require.Len(t, found[maxEach].Subjects, 10)
+}
+
+func TestTheDocumentationKnowsEveryCheck(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "command.md"))
+	require.NoError(t, err)
+	for _, e := range examinations {
+		require.Contains(t, string(page), "`"+e.check+"`")
+	}
 }
 
 func TestAnExaminationEndsWithItsContext(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/metadata"
@@ -65,7 +66,21 @@ const (
 	eventTime  = 2 * time.Second  // which an event may need to arrive
 	relistTime = 5 * time.Minute
 	maxBackoff = time.Second
+	// maxBackoffRefused is longer because an authentication costs etcd a bcrypt and a raft proposal.
+	maxBackoffRefused = 15 * time.Second
 )
+
+// isRefused reports whether etcd doesn't want to know this user, or to let it read.
+func isRefused(err error) bool {
+	for _, no := range []error{
+		rpctypes.ErrPermissionDenied, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty, rpctypes.ErrUserNotFound, rpctypes.ErrInvalidAuthMgmt,
+	} {
+		if errors.Is(err, no) {
+			return true
+		}
+	}
+	return false
+}
 
 // Follow tells what there is, as Appeared with Record.Before, and then Connected; and from then on
 // what changes. Where it can't follow it says Disconnected, once, and tries again, for ever. When it
@@ -87,7 +102,11 @@ func (s Source) Follow(ctx context.Context, tell func(Event)) error {
 		}
 		failures++
 		f.disconnected(err)
-		wait := min(50*time.Millisecond<<min(failures, 10), maxBackoff)
+		limit := maxBackoff
+		if isRefused(err) {
+			limit = maxBackoffRefused
+		}
+		wait := min(50*time.Millisecond<<min(failures, 10), limit)
 		pause(ctx, wait/2+rand.N(wait/2))
 	}
 	return context.Cause(ctx)
@@ -144,10 +163,8 @@ func (f *following) follow(ctx context.Context) error {
 // observe ends ctx when the connection is lost, which a watch survives in silence.
 func (f *following) observe(ctx context.Context, lost context.CancelCauseFunc) {
 	conn := f.Client.ActiveConnection()
-	for state := conn.GetState(); conn.WaitForStateChange(ctx, state); state = conn.GetState() {
-		if state == connectivity.Ready {
-			lost(errLost)
-		}
+	if state := conn.GetState(); state != connectivity.Ready || conn.WaitForStateChange(ctx, state) {
+		lost(errLost)
 	}
 }
 

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
 
@@ -86,7 +87,7 @@ func TestFollowSaysThatEtcdIsAwayAndThenTheDifference(t *testing.T) {
 func TestADifferenceTellsWhatWentCameAndWasMadeAgain(t *testing.T) {
 	c := etcdtest.Start(t).Client(t)
 	s := Source{Client: c}
-	for _, id := range []string{"removed", "changed", "again", "same"} {
+	for _, id := range []string{"removed", "written", "again", "same"} {
 		put(t, c, "/micro/registry/a/"+id, node("a", id))
 	}
 	var told []Event
@@ -97,7 +98,7 @@ func TestADifferenceTellsWhatWentCameAndWasMadeAgain(t *testing.T) {
 	remove(t, c, "/micro/registry/a/removed")
 	remove(t, c, "/micro/registry/a/again")
 	put(t, c, "/micro/registry/a/again", node("a", "again"))
-	put(t, c, "/micro/registry/a/changed", node("a", "other"))
+	put(t, c, "/micro/registry/a/written", node("a", "other"))
 	put(t, c, "/micro/registry/a/new", node("a", "new"))
 	told = nil
 	f.replace(read(t, s))
@@ -109,7 +110,7 @@ func TestADifferenceTellsWhatWentCameAndWasMadeAgain(t *testing.T) {
 		}
 		kinds = append(kinds, e.Kind.String()+" "+r.Key[len("/micro/registry/a/"):])
 	}
-	require.Equal(t, []string{"gone removed", "gone again", "appeared again", "changed changed", "appeared new"}, kinds)
+	require.Equal(t, []string{"gone removed", "gone again", "appeared again", "appeared new", "changed written"}, kinds)
 }
 
 func TestFollowOfOneServiceLeavesOutItsNeighbour(t *testing.T) {
@@ -159,4 +160,27 @@ func TestFollowSurvivesACompaction(t *testing.T) {
 	require.ErrorContains(t, f.watch(t.Context()), "compacted")
 	f.replace(read(t, s))
 	require.Equal(t, "two", f.known["/micro/registry/a/1"].Node().Id)
+}
+
+func TestFollowFindsThatEtcdLostItsData(t *testing.T) {
+	dir := t.TempDir()
+	srv, err := etcdtest.Run(dir)
+	require.NoError(t, err)
+	t.Cleanup(srv.Stop)
+	c := srv.Client(t)
+	put(t, c, "/micro/registry/a/1", node("a", "1"))
+	put(t, c, "/micro/registry/a/2", node("a", "2"))
+	f := follow(t, Source{Client: c, Timeout: time.Second})
+	f.next(Appeared)
+	f.next(Appeared)
+	f.next(Connected)
+	srv.Stop()
+	f.next(Disconnected)
+	require.NoError(t, os.RemoveAll(dir))
+	require.NoError(t, srv.Restart())
+	require.Equal(t, "1", f.next(Gone).Before.Node().Id)
+	require.Equal(t, "2", f.next(Gone).Before.Node().Id)
+	require.EqualValues(t, 1, f.next(Connected).Revision)
+	put(t, c, "/micro/registry/a/1", node("a", "1"))
+	require.EqualValues(t, 2, f.next(Appeared).Record.Created)
 }
