@@ -191,6 +191,7 @@ func (c *connector) observe(l *link) {
 			}
 			wasReady = true
 		case state == connectivity.TransientFailure && l.down.CompareAndSwap(0, time.Now().UnixNano()):
+			l.reason(c.group) // so that it is known when a call runs out of time
 			if wasReady {
 				c.log().warnf("lost the connection to etcd; look-ups are served from the last view")
 			} else {

@@ -16,8 +16,9 @@ import (
 
 // reasons find out why a client gets no answer, once for all that ask at one time.
 type reasons struct {
-	mu   sync.Mutex
-	last *reason
+	mu    sync.Mutex
+	last  *reason
+	found string // the last one that was found out
 }
 
 type reason struct {
@@ -48,8 +49,18 @@ func (c *connector) explain(ctx context.Context, l *link, err error) error {
 			return fmt.Errorf("%w: %s", err, r.text)
 		}
 	case <-timer.C:
+		if text := l.reasons.lately(); text != "" && l.down.Load() != 0 {
+			return fmt.Errorf("%w: %s", err, text)
+		}
 	}
 	return err
+}
+
+// lately returns what was found out before: a handshake may take longer than a call has left.
+func (r *reasons) lately() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.found
 }
 
 // reason begins to find out, unless that was done a moment ago.
@@ -59,12 +70,19 @@ func (l *link) reason(g *group) *reason {
 	defer r.mu.Unlock()
 	if r.last == nil || time.Since(r.last.asked) > reasonTime {
 		last := &reason{asked: time.Now(), done: make(chan struct{})}
-		if !g.run(func() { last.text = l.complaint(); close(last.done) }) {
+		if !g.run(func() { r.find(last, l.complaint()) }) {
 			close(last.done)
 		}
 		r.last = last
 	}
 	return r.last
+}
+
+func (r *reasons) find(one *reason, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	one.text, r.found = text, text
+	close(one.done)
 }
 
 type deadlineKey struct{}
