@@ -10,6 +10,7 @@ import (
 	"go-micro.dev/v4/logger"
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 )
@@ -21,7 +22,7 @@ type config struct {
 	options  registry.Options // as Options returns them
 	keys     keyspace
 	settings settings
-	meters   metric.MeterProvider // nil for the global one
+	meters   metric.MeterProvider
 }
 
 // settings are the part of a config that the connection depends on.
@@ -85,7 +86,10 @@ func newConfig(o registry.Options, env environment) (*config, error) {
 	if err != nil {
 		return nil, err
 	}
-	meters, _ := option[metric.MeterProvider](o, meterProviderKey{})
+	meters, ok := option[metric.MeterProvider](o, meterProviderKey{})
+	if !ok {
+		meters = otel.GetMeterProvider()
+	}
 	return &config{options: o, keys: keys, settings: s, meters: meters}, nil
 }
 

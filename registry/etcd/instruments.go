@@ -95,18 +95,35 @@ func noInstruments() *instruments {
 	return newInstruments(&maker{Meter: noop.NewMeterProvider().Meter(scope)})
 }
 
-// export lets a provider collect, instead of the one before. One that can't is reported to
+// export lets the present provider collect, instead of the one before. One that can't is reported to
 // OpenTelemetry's error handler: a service needn't fail for its metrics.
-func (m *metrics) export(p metric.MeterProvider, status func() Status) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.stopReading()
-	if m.closed.Load() {
-		return
+func (m *metrics) export(present func() metric.MeterProvider, status func() Status) {
+	m.change(func() {
+		m.stopReading()
+		if !m.closed.Load() {
+			m.read(present(), status)
+		}
+	})
+}
+
+// change does what a provider may hold up: while it collects, it waits for everybody's callbacks. We don't
+// wait as long; the change is made when that is over.
+func (m *metrics) change(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		do()
+	}()
+	select {
+	case <-done:
+	case <-time.After(closeTime):
 	}
-	if p == nil {
-		p = otel.GetMeterProvider()
-	}
+}
+
+// read makes our instruments at a provider. It needs mu.
+func (m *metrics) read(p metric.MeterProvider, status func() Status) {
 	with := &maker{Meter: p.Meter(scope)}
 	i := newInstruments(with)
 	reading, err := with.RegisterCallback(func(_ context.Context, o metric.Observer) error {
@@ -134,21 +151,10 @@ func (m *metrics) stopReading() {
 	m.reading = nil
 }
 
-// close ends what export began. A provider that is in the middle of a collection, for which it may
-// wait for others, forgets us when that is over; we don't wait as long.
+// close ends what export began.
 func (m *metrics) close() {
 	m.closed.Store(true)
-	forgotten := make(chan struct{})
-	go func() {
-		defer close(forgotten)
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.stopReading()
-	}()
-	select {
-	case <-forgotten:
-	case <-time.After(closeTime):
-	}
+	m.change(m.stopReading)
 }
 
 func (m *metrics) observe(o metric.Observer, i *instruments, s Status) {

@@ -129,11 +129,7 @@ func (ls *leases) stopRenewing(s *session) {
 func (ls *leases) leave(s *session) {
 	ls.mu.Lock()
 	ls.closeToOthers(s)
-	s.users--
-	alone := s.users == 0
-	if alone {
-		ls.held = without(ls.held, s)
-	}
+	alone := ls.giveUp(s)
 	ls.mu.Unlock()
 	if alone {
 		s.end()
@@ -143,6 +139,15 @@ func (ls *leases) leave(s *session) {
 	}
 }
 
+// giveUp takes a user off a session, and reports whether it was the last one. It needs mu.
+func (ls *leases) giveUp(s *session) (last bool) {
+	if s.users--; s.users > 0 {
+		return false
+	}
+	ls.held = without(ls.held, s)
+	return true
+}
+
 // release gives a session back that no key of the caller hangs on any more. The last user revokes
 // the lease, and may try again if that fails. While a put of the caller's may land on it yet, it
 // is released only by the revoke: else that put would live for as long as the others do.
@@ -150,26 +155,29 @@ func (ls *leases) release(ctx context.Context, s *session, g *registration) (rel
 	landing := !g.inFlight.IsZero()
 	ls.mu.Lock()
 	delete(s.landing, g)
-	needed := s.users-len(s.landing) > 1
+	lost, needed := s.isLost(), s.users-len(s.landing) > 1
+	last := false
 	switch {
-	case s.isLost() || needed && !landing:
-		s.users--
+	case lost || needed && !landing:
+		last = ls.giveUp(s)
 	case needed:
 		s.landing[g] = true
 	default:
 		ls.closeToOthers(s)
 	}
 	ls.mu.Unlock()
-	if s.isLost() || needed {
-		return s.isLost() || !landing, nil
+	if last {
+		s.end()
+	}
+	if lost || needed {
+		return lost || !landing, nil
 	}
 	if err := s.revoke(ctx); err != nil {
 		return false, err
 	}
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	s.users--
-	ls.held = without(ls.held, s)
+	ls.giveUp(s)
 	return true, nil
 }
 

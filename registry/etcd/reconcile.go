@@ -13,7 +13,7 @@ import (
 func (g *registration) run(ctx context.Context) {
 	defer g.unfollow() // the session ends with ctx
 	for failures := 0; ; {
-		leave := g.registrar.enter(ctx)
+		leave := g.enter(ctx)
 		w := g.current()
 		err := g.reconcile(ctx, w, min(g.registrar.timeout(), firstTry<<min(failures, 8)))
 		leave()
@@ -109,15 +109,19 @@ const firstTry = time.Second
 // there, and the time of a try with them: each that runs out is sent again, and adds to the load.
 const maxTries = 64
 
-// enter waits for a place among those that talk to etcd, which leave gives back. Shared leases need
-// none: their writes go into transactions, one after the other.
-func (r *registrar) enter(ctx context.Context) (leave func()) {
-	if r.leases.shared() {
+// enter waits for a place among those that talk to etcd, which leave gives back. A new wish for a shared
+// lease needs none: such writes go into transactions, one after the other.
+func (g *registration) enter(ctx context.Context) (leave func()) {
+	g.mu.Lock()
+	fresh := g.applied != g.wish
+	g.mu.Unlock()
+	if fresh && g.registrar.leases.shared() {
 		return func() {}
 	}
+	tries := g.registrar.tries
 	select {
-	case r.tries <- struct{}{}:
-		return func() { <-r.tries }
+	case tries <- struct{}{}:
+		return func() { <-tries }
 	case <-ctx.Done():
 		return func() {}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/util/cmd"
+	"go.opentelemetry.io/otel/metric"
 )
 
 func init() {
@@ -80,12 +81,13 @@ func newRegistry(opts []registry.Option) *Registry {
 	r.suspension = suspension{wall: wallClock, ended: r.rewritten, log: r.log}
 	r.connector.reconnected = r.reconnected
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	given := apply(*registry.NewOptions(), opts)
 	if err := r.configure(given); err != nil {
 		r.given = given
 		r.parts.Store(&parts{err: err})
 	}
+	r.mu.Unlock()
+	r.export()
 	return r
 }
 
@@ -97,8 +99,20 @@ func (r *Registry) Init(opts ...registry.Option) error {
 		return fmt.Errorf("init: %w", ErrClosed)
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.configure(apply(r.given, opts))
+	err := r.configure(apply(r.given, opts))
+	r.mu.Unlock()
+	if err == nil {
+		r.export()
+	}
+	return err
+}
+
+// export lets the MeterProvider of the present configuration collect. It may have to wait for it, so
+// it isn't for who has mu.
+func (r *Registry) export() {
+	if r.parts.Load().err == nil {
+		r.metrics.export(func() metric.MeterProvider { return r.parts.Load().config.meters }, r.Status)
+	}
 }
 
 // configure takes over options if they are good. It needs mu.
@@ -121,7 +135,6 @@ func (r *Registry) configure(given registry.Options) error {
 	}
 	r.given = given
 	r.parts.Store(now)
-	r.metrics.export(c.meters, r.Status)
 	if before == nil || before.err != nil || !c.settings.equal(before.config.settings) {
 		r.connect(c.settings)
 	}

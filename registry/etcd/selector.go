@@ -160,6 +160,9 @@ func (u *setup) choose(service string, opts []selector.SelectOption) (selector.N
 		return p.next(t), nil
 	}
 	c := p.present()
+	if c.empty() {
+		return nil, selector.ErrNotFound
+	}
 	services, loan := c.lend()
 	for _, filter := range o.Filters {
 		services = filter(services)

@@ -109,26 +109,26 @@ func (s *session) doubt() {
 
 func (s *session) keepAlive(ctx context.Context) {
 	var err error
-	suspect := false
+	suspect, ignored := false, false
 	for failures := 0; ctx.Err() == nil; failures++ {
 		if failures > 0 {
 			pause(ctx, backoff(failures, err), s.check)
 		}
-		ask := s.renew
 		if !suspect {
 			answered, doubted := s.hold(ctx)
 			if ctx.Err() != nil {
 				return
 			}
 			s.connector.metrics.leases.add(leaseSuspect)
+			ignored = !answered && !doubted
 			if answered {
 				failures = 0
 			}
-			if doubted {
-				ask = s.look
-			}
 		}
-		err = ask(ctx)
+		err = s.look(ctx)
+		if err == nil && ignored {
+			err = s.renew(ctx)
+		}
 		suspect = err != nil
 		switch {
 		case err == nil:
@@ -187,7 +187,8 @@ func (s *session) hold(ctx context.Context) (answered, doubted bool) {
 	}
 }
 
-// renew renews the lease once, on a stream of its own, because the client's keepalives have failed.
+// renew renews the lease once, on a stream of its own, because etcd answers but the client's keepalives
+// were ignored. With a password each such stream authenticates, so this is the last resort.
 func (s *session) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()

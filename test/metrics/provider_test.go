@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -86,7 +87,7 @@ func TestInitMovesToAnotherProviderAndCloseEndsIt(t *testing.T) {
 }
 
 // OpenTelemetry's SDK holds its lock while it calls back whoever is registered, so somebody else may hold up everybody.
-func TestCloseDoesntWaitForSomebodyElsesCallback(t *testing.T) {
+func TestNothingWaitsForSomebodyElsesCallback(t *testing.T) {
 	r, m := measured(t, newServer(t))
 	register(t, r, "a")
 	meter := m.provider.Meter("github.com/micro-etcd/micro-etcd/registry/etcd")
@@ -105,13 +106,27 @@ func TestCloseDoesntWaitForSomebodyElsesCallback(t *testing.T) {
 		assert.NoError(t, m.reader.Collect(context.Background(), new(metricdata.ResourceMetrics)))
 	}()
 	<-called
-	closed := make(chan error, 1)
-	go func() { closed <- r.Close() }()
-	select {
-	case err := <-closed:
-		require.NoError(t, err)
-	case <-time.After(patience):
-		require.Fail(t, "Close hangs")
+	for name, call := range map[string]func() error{
+		"New": func() error {
+			other, err := etcd.New(etcd.MeterProvider(m.provider))
+			if err == nil {
+				err = other.Close()
+			}
+			return err
+		},
+		"Init":  func() error { return r.Init(registry.Timeout(time.Second)) },
+		"Close": r.Close,
+	} {
+		returned := make(chan error, 1)
+		go func() { returned <- call() }()
+		select {
+		case err := <-returned:
+			if !errors.Is(err, etcd.ErrClosed) { // of Init after Close
+				require.NoError(t, err)
+			}
+		case <-time.After(patience):
+			require.Fail(t, name+" hangs")
+		}
 	}
 	close(release)
 	<-collected
