@@ -4,6 +4,7 @@ import (
 	"context"
 	"path"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +28,8 @@ type fakeEtcd struct {
 
 	server *grpc.Server
 	over   chan struct{} // closed at the end of the test
+
+	keepalives atomic.Int64 // streams for them that were ever opened
 
 	mu      sync.Mutex
 	store   *fakeStore
@@ -234,6 +237,7 @@ func (e *fakeEtcd) LeaseTimeToLive(_ context.Context, r *pb.LeaseTimeToLiveReque
 }
 
 func (e *fakeEtcd) LeaseKeepAlive(s pb.Lease_LeaseKeepAliveServer) error {
+	e.keepalives.Add(1)
 	return e.serveStream(s, func(stream *fakeStream) error {
 		for {
 			r, err := s.Recv()

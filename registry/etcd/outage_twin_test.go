@@ -46,6 +46,26 @@ func TestAllRecordsAreBackTwoSecondsAfterAnOutage(t *testing.T) {
 	}
 }
 
+// With a password each stream authenticates, and a thousand at one time sink etcd.
+func TestNoLeaseOpensAStreamOfItsOwnAfterAnOutage(t *testing.T) {
+	for name, outage := range outages {
+		t.Run(name, func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t)
+				mustRegister(t, r, greeter(50), testTTL)
+				time.Sleep(time.Minute)
+				outage.begin(e)
+				time.Sleep(3 * time.Minute)
+				before := e.keepalives.Load()
+				outage.end(e)
+				await(t, 2*time.Second, "all records are back", func() bool { return e.has(greeter(50), testTTL) })
+				time.Sleep(2 * testTTL)
+				require.LessOrEqual(t, e.keepalives.Load()-before, int64(3))
+			})
+		})
+	}
+}
+
 // explaining is how long a call may ask for the reason of its failure after its time.
 const explaining = 100 * time.Millisecond
 
