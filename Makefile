@@ -1,7 +1,7 @@
-# Needs Go, make and git. Only compose-test needs more, and installs it.
+# Needs Go, make and git. Only interop, page-test and compose-test need more, and install it.
 GO  ?= go
 BIN := $(CURDIR)/.bin
-MODULES := . test cmd/micro-etcd tools $(patsubst %/go.mod,%,$(wildcard test/bench/go.mod test/interop/go.mod test/interop/*/*/go.mod))
+MODULES := . test cmd/micro-etcd tools $(patsubst %/go.mod,%,$(wildcard test/bench/go.mod test/page/go.mod test/interop/go.mod test/interop/*/*/go.mod))
 
 # The race detector needs a C compiler.
 CC_FOUND := $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC))
@@ -40,6 +40,10 @@ chaos: ## real processes under faults; MINUTES=30 goes on at random for so long
 interop: ## beside other registries, and under etcd's versions, tools, TLS and roles
 	test/interop/run
 
+.PHONY: page-test
+page-test: ## the web page in a real Chromium, which is installed if it is missing; PICTURES=1 renews those in docs
+	test/page/run $(if $(PICTURES),-pictures $(CURDIR)/docs)
+
 .PHONY: bench
 bench: ## measure beside the peers and write docs/benchmarks.md; BENCH='-rows list' only prints
 	@$(GO) build -C test/bench -o $(BIN)/bench .
@@ -58,6 +62,7 @@ lint: $(BIN)/golangci-lint ## what the compiler doesn't say
 	cd cmd/micro-etcd && $(BIN)/golangci-lint run
 	cd test/interop && $(BIN)/golangci-lint run
 	cd test/bench && $(BIN)/golangci-lint run
+	cd test/page && $(BIN)/golangci-lint run
 
 .PHONY: fmt
 fmt: $(BIN)/golangci-lint ## format every Go file

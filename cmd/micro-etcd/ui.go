@@ -1,8 +1,94 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/demo"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/page"
+)
+
+// ui is the web page's command.
+type ui struct {
+	*app
+	listen string
+	demo   bool
+}
 
 // newUI returns the web page's command.
-func newUI(*app) *cobra.Command {
-	return &cobra.Command{Use: "ui", Short: "Show it in a web page", Hidden: true}
+func newUI(a *app) *cobra.Command {
+	u := &ui{app: a}
+	cmd := &cobra.Command{
+		Use:   "ui",
+		Short: "Show the registry in a web page",
+		Long: `ui serves a web page that shows what is registered, as it changes: services and their versions, nodes with address,
+metadata, TTL left and age, endpoints, events, and etcd's health. It only reads, and runs until it is interrupted.
+
+There is no authentication: whoever reaches the address reads the registry. So it is this machine only, unless
+--listen says otherwise.`,
+		Example: "  micro-etcd ui --demo\n  micro-etcd ui -a etcd-1:2379,etcd-2:2379 --listen 127.0.0.1:9000",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return u.run(cmd.Context()) },
+	}
+	cmd.Flags().StringVar(&u.listen, "listen", "127.0.0.1:8379", "address to serve at; port 0 takes a free one")
+	cmd.Flags().BoolVar(&u.demo, "demo", false, "show an etcd of its own with a small fleet that lives and dies by itself")
+	return cmd
+}
+
+func (u *ui) run(ctx context.Context) error {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", u.listen)
+	if err != nil {
+		return fmt.Errorf("--listen %s: %w", u.listen, err)
+	}
+	if u.demo {
+		return u.serveDemo(ctx, listener)
+	}
+	source, done, err := u.connect(ctx, "")
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer done()
+	return u.serve(ctx, listener, source)
+}
+
+// serve ends with ctx, and closes the listener.
+func (u *ui) serve(ctx context.Context, listener net.Listener, source fleet.Source) error {
+	fmt.Fprintf(u.out, "http://%s/\n", listener.Addr())
+	if !page.Local(listener.Addr()) {
+		fmt.Fprintf(u.err, "Warning: %s can be reached from other machines, and there is no authentication: whoever reaches it reads the registry.\n", listener.Addr())
+	}
+	return page.Serve(ctx, page.Config{Source: source, Listener: listener, Listen: u.listen})
+}
+
+// serveDemo ends with ctx, and closes the listener.
+func (u *ui) serveDemo(ctx context.Context, listener net.Listener) error {
+	dir, err := os.MkdirTemp("", "micro-etcd-demo-")
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // what stays is in the directory for temporary files
+	fmt.Fprintln(u.err, "Starting etcd and a small fleet.")
+	d, err := demo.Start(dir)
+	if err != nil {
+		return errors.Join(fmt.Errorf("--demo: %w", err), listener.Close())
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var living sync.WaitGroup
+	living.Go(func() { d.Live(ctx, func(err error) { fmt.Fprintln(u.err, "demo:", err) }) })
+	defer living.Wait()
+	defer cancel()
+	client, err := d.Client()
+	if err != nil {
+		return errors.Join(fmt.Errorf("--demo: %w", err), listener.Close())
+	}
+	defer func() { _ = client.Close() }() // it reports no more than its own cancelled context
+	return u.serve(ctx, listener, fleet.Source{Client: client, Timeout: u.flags.timeout})
 }

@@ -10,7 +10,7 @@
 //
 // # How to write a scenario
 //
-// A scenario is a function of [testing.T] in a list (scenario_test.go). It begins a world, sets processes up, does
+// A scenario is a function of [testing.T] in a list (named_test.go). It begins a world, sets processes up, does
 // something to it, says what has to be so again, and when, and ends:
 //
 //	func keyDeleted(t *testing.T) {

@@ -1,0 +1,167 @@
+package page
+
+import (
+	"cmp"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+const (
+	nodesPerPage = 100
+	maxEndpoints = 200
+	maxDetailed  = 20 // versions with their endpoints
+)
+
+// service answers with a page of a service's nodes, and with its endpoints. Its parameters are name, find (a text that the nodes
+// must contain) and offset (how many nodes to leave out). A name that nobody has now is a service without nodes.
+func (p *page) service(w http.ResponseWriter, r *http.Request) {
+	offset, err := strconv.Atoi(cmp.Or(r.FormValue("offset"), "0"))
+	if err != nil || offset < 0 {
+		http.Error(w, "offset is not a number from 0 on", http.StatusBadRequest)
+		return
+	}
+	d, shown := p.view.detail(r.FormValue("name"), strings.ToLower(r.FormValue("find")), offset)
+	ids := make([]clientv3.LeaseID, len(shown))
+	for i, e := range shown {
+		ids[i] = e.record.Lease
+	}
+	leases := p.ttls.of(r.Context(), ids)
+	now := time.Now()
+	for i, e := range shown {
+		if a, ok := leases[e.record.Lease]; ok {
+			left := max(0, a.lease.Left-now.Sub(a.at)).Milliseconds()
+			d.Nodes[i].Left, d.Nodes[i].Granted = &left, a.lease.Granted.Milliseconds()
+		}
+	}
+	d.Now = now.UnixMilli()
+	respond(w, d)
+}
+
+func respond(w http.ResponseWriter, message any) {
+	data, err := json.Marshal(message)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(data) // fails if the browser is gone
+}
+
+// detail returns the page, and the entries that its nodes were made of. Entries are never changed, only replaced.
+func (v *view) detail(name, find string, offset int) (detail, []*entry) {
+	all := v.entries(name)
+	d := detail{Name: name, Total: len(all), Nodes: []node{}, Versions: versionsOf(all)}
+	if find != "" {
+		all = slices.DeleteFunc(all, func(e *entry) bool { return !strings.Contains(e.words, find) })
+	}
+	d.Matching = len(all)
+	shown := all[min(offset, len(all)):min(offset+nodesPerPage, len(all))]
+	for _, e := range shown {
+		d.Nodes = append(d.Nodes, e.node())
+	}
+	return d, shown
+}
+
+// entries returns those of a service, newest version first and then by id.
+func (v *view) entries(name string) []*entry {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	s := v.services[name]
+	if s == nil {
+		return nil
+	}
+	all := make([]*entry, 0, len(s.entries))
+	for _, e := range s.entries {
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b *entry) int {
+		return cmp.Or(natural(b.version, a.version), natural(a.record.Key, b.record.Key))
+	})
+	return all
+}
+
+func (e *entry) node() node {
+	r := e.record
+	n := node{
+		Key: label(r.Key), Version: e.version, Seen: r.Seen.UnixMilli(), Before: r.Before,
+		Revision: r.Modified, Writes: r.Writes, Size: r.Size,
+	}
+	if r.Lease != 0 {
+		n.Lease = strconv.FormatInt(int64(r.Lease), 16)
+	}
+	if own := r.Node(); own != nil {
+		n.ID, n.Address, n.Metadata = label(own.Id), label(own.Address), pairs(own.Metadata)
+	}
+	if r.Err != nil {
+		n.Error = clip(r.Err.Error())
+	}
+	return n
+}
+
+// pairs returns a map in order, clipped.
+func pairs(m map[string]string) [][2]string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var all [][2]string
+	for _, name := range names {
+		if len(all) == maxPairs {
+			return append(all, [2]string{"…", strconv.Itoa(len(m)-maxPairs) + " more"})
+		}
+		all = append(all, [2]string{label(name), clip(m[name])})
+	}
+	return all
+}
+
+// versionsOf describes the versions of entries that are ordered by them.
+func versionsOf(all []*entry) []versionDetail {
+	versions := []versionDetail{}
+	for len(all) > 0 && len(versions) < maxDetailed {
+		n := 1
+		for n < len(all) && all[n].version == all[0].version {
+			n++
+		}
+		if d, readable := describeVersion(all[:n]); readable {
+			versions = append(versions, d)
+		}
+		all = all[n:]
+	}
+	return versions
+}
+
+func describeVersion(all []*entry) (d versionDetail, readable bool) {
+	var newest *entry
+	for _, e := range all {
+		if e.record.Service == nil {
+			continue
+		}
+		d.Nodes++
+		if newest == nil || e.record.Modified > newest.record.Modified {
+			newest = e
+		}
+	}
+	if newest == nil {
+		return d, false
+	}
+	own := newest.record.Service
+	d.Version, d.Metadata = newest.version, pairs(own.Metadata)
+	for _, e := range own.Endpoints {
+		if len(d.Endpoints) == maxEndpoints {
+			d.More = len(own.Endpoints) - maxEndpoints
+			break
+		}
+		d.Endpoints = append(d.Endpoints, endpoint{
+			Name: label(e.Name), Metadata: pairs(e.Metadata), Request: signature(e.Request), Response: signature(e.Response),
+		})
+	}
+	return d, true
+}

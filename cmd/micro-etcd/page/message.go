@@ -1,0 +1,122 @@
+package page
+
+// Times are Unix milliseconds of this server's clock. Each message says what that clock shows, so that the browser's
+// own clock doesn't matter.
+
+// snapshot replaces everything that a browser knows.
+type snapshot struct {
+	Now      int64     `json:"now"`
+	Began    int64     `json:"began"` // since when this server looks
+	Prefix   string    `json:"prefix"`
+	Span     int64     `json:"span"` // of the histories, in seconds
+	Services []summary `json:"services"`
+	Total    history   `json:"total"`
+	Events   []event   `json:"events"`
+	Health   health    `json:"health"`
+}
+
+// delta is what changed since the message before. Applying one twice changes nothing.
+type delta struct {
+	Now      int64     `json:"now"`
+	Services []summary `json:"services,omitempty"` // with the last point of their histories only
+	Gone     []string  `json:"gone,omitempty"`     // services without nodes now
+	Total    history   `json:"total,omitempty"`
+	Events   []event   `json:"events,omitempty"`
+	Health   *health   `json:"health,omitempty"`
+}
+
+// summary is a service in the list.
+type summary struct {
+	Name     string    `json:"name"`
+	Nodes    int       `json:"nodes"`
+	Versions []version `json:"versions"` // newest first, at most maxVersions
+	More     int       `json:"more,omitempty"`
+	Broken   int       `json:"broken,omitempty"`   // records that can't be read
+	Immortal int       `json:"immortal,omitempty"` // records without a lease, which nothing removes
+	Changed  int64     `json:"changed,omitempty"`  // 0: not since this server looks
+	History  history   `json:"history"`
+}
+
+type version struct {
+	Version string `json:"version"`
+	Nodes   int    `json:"nodes"`
+}
+
+// event is a line of the event stream.
+type event struct {
+	Number  int64  `json:"number"` // ascending
+	At      int64  `json:"at"`
+	Kind    string `json:"kind"` // appeared, changed, gone, connected, disconnected
+	Service string `json:"service,omitempty"`
+	Node    string `json:"node,omitempty"`
+	Address string `json:"address,omitempty"`
+	Version string `json:"version,omitempty"`
+	Former  string `json:"former,omitempty"` // the version before, if it changed
+	Error   string `json:"error,omitempty"`
+}
+
+// health is what the banner shows.
+type health struct {
+	Connected bool     `json:"connected"` // the view follows etcd
+	Since     int64    `json:"since"`     // of Connected
+	Heard     int64    `json:"heard"`     // when etcd was last heard of; what is shown is at most that old
+	Error     string   `json:"error,omitempty"`
+	Members   []member `json:"members"`
+	Leader    string   `json:"leader,omitempty"`
+	Revision  int64    `json:"revision,omitempty"`
+	Alarms    []string `json:"alarms,omitempty"`
+}
+
+type member struct {
+	Name    string `json:"name"`
+	URL     string `json:"url"`
+	Healthy bool   `json:"healthy"`
+	Leader  bool   `json:"leader,omitempty"`
+	Learner bool   `json:"learner,omitempty"`
+	Version string `json:"version,omitempty"`
+	Size    int64  `json:"size,omitempty"` // of its database, in bytes
+	Error   string `json:"error,omitempty"`
+}
+
+// detail is an opened service.
+type detail struct {
+	Now      int64           `json:"now"`
+	Name     string          `json:"name"`
+	Total    int             `json:"total"`    // nodes
+	Matching int             `json:"matching"` // nodes that were looked for
+	Nodes    []node          `json:"nodes"`    // a page of them
+	Versions []versionDetail `json:"versions"`
+}
+
+type node struct {
+	Key      string      `json:"key"`
+	ID       string      `json:"id"`
+	Address  string      `json:"address"`
+	Version  string      `json:"version"`
+	Metadata [][2]string `json:"metadata,omitempty"`
+	Lease    string      `json:"lease,omitempty"`
+	Left     *int64      `json:"left,omitempty"`    // milliseconds; absent if etcd wasn't asked or didn't answer
+	Granted  int64       `json:"granted,omitempty"` // milliseconds
+	Seen     int64       `json:"seen"`
+	Before   bool        `json:"before,omitempty"` // it is older than Seen
+	Revision int64       `json:"revision"`
+	Writes   int64       `json:"writes"`
+	Size     int         `json:"size"` // bytes of the record
+	Error    string      `json:"error,omitempty"`
+}
+
+// versionDetail is what the nodes of a version have in common, as the newest of them says it.
+type versionDetail struct {
+	Version   string      `json:"version"`
+	Nodes     int         `json:"nodes"`
+	Metadata  [][2]string `json:"metadata,omitempty"`
+	Endpoints []endpoint  `json:"endpoints,omitempty"`
+	More      int         `json:"more,omitempty"` // endpoints that weren't sent
+}
+
+type endpoint struct {
+	Name     string      `json:"name"`
+	Metadata [][2]string `json:"metadata,omitempty"`
+	Request  string      `json:"request"`
+	Response string      `json:"response"`
+}

@@ -1,0 +1,138 @@
+package page
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+)
+
+// Config says what to show and where.
+type Config struct {
+	// Source is the registry in etcd. Its client is not closed.
+	Source fleet.Source
+	// Listener is where browsers connect. Serve closes it. Bound to loopback, the page refuses requests for other hosts' names.
+	Listener net.Listener
+	// Listen is the address as it was asked for, so that its name is answered to as well.
+	Listen string
+}
+
+// page is what the handlers share.
+type page struct {
+	view     *view
+	hub      *hub
+	ttls     *ttls
+	checkup  *checkup
+	stopping chan struct{} // closed when streams shall end
+}
+
+// Serve follows the registry and serves the page until ctx ends; it returns nil then, after all it started has ended. Other errors
+// are the listener's.
+func Serve(ctx context.Context, cfg Config) error {
+	assets, err := loadAssets()
+	if err != nil {
+		return err
+	}
+	p := newPage(cfg.Source)
+	server := &http.Server{
+		Handler:           guard(p.routes(assets), Local(cfg.Listener.Addr()), cfg.Listen),
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    32 << 10,
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	p.start(ctx, &running)
+	running.Go(func() {
+		<-ctx.Done()
+		p.shutdown(server)
+	})
+	err = server.Serve(cfg.Listener)
+	cancel()
+	running.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve the page: %w", err)
+}
+
+func newPage(source fleet.Source) *page {
+	v := newView(source.Dir())
+	return &page{
+		view: v, hub: newHub(v), ttls: newTTLs(source),
+		checkup: &checkup{client: source.Client, prefix: source.Dir()}, stopping: make(chan struct{}),
+	}
+}
+
+func (p *page) routes(assets map[string]asset) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/api/stream", p.stream)
+	mux.HandleFunc("/api/service", p.service)
+	mux.HandleFunc("/api/search", p.search)
+	mux.HandleFunc("/", serveAssets(assets))
+	return mux
+}
+
+// start starts what feeds the hub.
+func (p *page) start(ctx context.Context, running *sync.WaitGroup) {
+	source := p.ttls.source
+	running.Go(func() { _ = source.Follow(ctx, p.view.apply) }) // ends only with ctx
+	running.Go(func() { every(ctx, deltaTime, func() { _ = p.hub.publish(nil) }) })
+	running.Go(func() {
+		every(ctx, checkTime, func() {
+			h, reached := p.checkup.health(ctx)
+			if reached {
+				p.view.heard()
+			}
+			_ = p.hub.publish(&h) // what is sent are strings and numbers, which always encode
+		})
+	})
+}
+
+// every calls f at once and then each d until ctx ends.
+func every(ctx context.Context, d time.Duration, f func()) {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		f()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+const stopTime = 3 * time.Second
+
+func (p *page) shutdown(server *http.Server) {
+	close(p.stopping)
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	if server.Shutdown(ctx) != nil {
+		_ = server.Close()
+	}
+}
+
+// Local reports whether an address can be reached from this machine only.
+func Local(address net.Addr) bool {
+	switch a := address.(type) {
+	case *net.TCPAddr:
+		return a.IP.IsLoopback()
+	case *net.UnixAddr:
+		return true
+	}
+	return false
+}
+
+func withoutScheme(url string) string {
+	if _, rest, found := strings.Cut(url, "://"); found {
+		return strings.TrimSuffix(rest, "/")
+	}
+	return url
+}

@@ -1,0 +1,249 @@
+package page
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+)
+
+const (
+	maxEvents   = 200 // kept, and in one delta
+	maxDeparted = 1000
+)
+
+// view is what the page shows of the registry. Its methods may be called from several goroutines.
+type view struct {
+	prefix string
+	began  time.Time
+
+	mu       sync.Mutex
+	services map[string]*service
+	homes    map[string]string // service by key, because a record may be overwritten with another service's
+	records  int               // that are nodes
+	total    history
+	events   []event
+	number   int64 // of the last event
+	link     link
+
+	// since the last delta
+	dirty map[string]struct{}
+	told  int64 // number of the last event in it
+}
+
+// link is the connection to etcd as the view knows it.
+type link struct {
+	connected bool
+	since     time.Time
+	heard     time.Time
+	err       string
+}
+
+func newView(prefix string) *view {
+	now := time.Now()
+	return &view{
+		prefix: prefix, began: now, link: link{since: now},
+		services: make(map[string]*service), homes: make(map[string]string), dirty: make(map[string]struct{}),
+	}
+}
+
+// apply folds an event into the view.
+func (v *view) apply(e fleet.Event) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now := time.Now()
+	v.link.heard = now
+	switch e.Kind {
+	case fleet.Connected, fleet.Disconnected:
+		v.linked(e, now)
+	case fleet.Appeared, fleet.Changed:
+		v.put(e.Record, now)
+	case fleet.Gone:
+		v.gone(e.Before.Key, now)
+	}
+}
+
+func (v *view) linked(e fleet.Event, now time.Time) {
+	connected, text := e.Kind == fleet.Connected, ""
+	if e.Err != nil {
+		text = clip(e.Err.Error())
+	}
+	if connected != v.link.connected {
+		v.link.connected, v.link.since = connected, now
+		kind := "disconnected"
+		if connected {
+			kind = "connected"
+		}
+		v.tell(event{Kind: kind, Error: text}, now)
+	}
+	v.link.err = text
+}
+
+func (v *view) put(r *fleet.Record, now time.Time) {
+	fresh := newEntry(r, v.prefix)
+	old := v.find(r.Key)
+	if old != nil && old.service != fresh.service {
+		v.gone(r.Key, now)
+		old = nil
+	}
+	s := v.services[fresh.service]
+	if s == nil {
+		s = newService(fresh.service)
+		v.services[s.name] = s
+	}
+	if len(s.history) == 0 && !r.Before {
+		s.history.note(now.Add(-historyStep), 0)
+	}
+	s.departed = time.Time{}
+	s.put(fresh)
+	v.homes[r.Key] = s.name
+	if !r.Before || old != nil {
+		s.changed = now
+		e := describe(fresh)
+		e.Kind = "appeared"
+		if old != nil {
+			e.Kind = "changed"
+			if old.version != fresh.version {
+				e.Former = old.version
+			}
+		}
+		v.tell(e, now)
+	}
+	v.touch(s, now, r.Before && old == nil)
+}
+
+func (v *view) gone(key string, now time.Time) {
+	old := v.find(key)
+	if old == nil {
+		return
+	}
+	s := v.services[old.service]
+	s.remove(key)
+	delete(v.homes, key)
+	s.changed = now
+	if len(s.entries) == 0 {
+		s.departed = now
+	}
+	e := describe(old)
+	e.Kind = "gone"
+	v.tell(e, now)
+	v.touch(s, now, false)
+}
+
+func (v *view) find(key string) *entry {
+	if s := v.services[v.homes[key]]; s != nil {
+		return s.entries[key]
+	}
+	return nil
+}
+
+// touch notes that a service changed, or, if begins, that it was there before.
+func (v *view) touch(s *service, now time.Time, begins bool) {
+	note := (*history).note
+	if begins {
+		note = (*history).begin
+	}
+	v.records += s.nodes() - s.counted
+	s.counted = s.nodes()
+	note(&s.history, now, s.counted)
+	note(&v.total, now, v.records)
+	v.dirty[s.name] = struct{}{}
+}
+
+func (v *view) tell(e event, now time.Time) {
+	v.number++
+	e.Number, e.At = v.number, now.UnixMilli()
+	if len(v.events) == maxEvents {
+		v.events = append(v.events[:0], v.events[1:]...)
+	}
+	v.events = append(v.events, e)
+}
+
+func describe(e *entry) event {
+	d := event{Service: e.service, Version: e.version, Node: label(e.record.Key)}
+	if n := e.record.Node(); n != nil {
+		d.Node, d.Address = label(n.Id), label(n.Address)
+	} else if e.record.Err != nil {
+		d.Error = clip(e.record.Err.Error())
+	}
+	return d
+}
+
+// snapshot is everything.
+func (v *view) snapshot() snapshot {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	snap := snapshot{
+		Now: time.Now().UnixMilli(), Began: v.began.UnixMilli(), Prefix: v.prefix, Span: int64(historySpan / time.Second),
+		Services: make([]summary, 0, len(v.services)), Total: slices.Clone(v.total), Events: slices.Clone(v.events),
+	}
+	for _, s := range v.services {
+		if len(s.entries) > 0 {
+			snap.Services = append(snap.Services, s.summary(slices.Clone(s.history)))
+		}
+	}
+	return snap
+}
+
+// take returns what changed since take was called before, and whether anything did.
+func (v *view) take() (delta, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	now := time.Now()
+	d := delta{Now: now.UnixMilli()}
+	for name := range v.dirty {
+		if s := v.services[name]; len(s.entries) > 0 {
+			d.Services = append(d.Services, s.summary(slices.Clone(s.history.latest())))
+		} else {
+			d.Gone = append(d.Gone, name)
+		}
+	}
+	if len(v.dirty) > 0 {
+		d.Total = slices.Clone(v.total.latest())
+	}
+	first, _ := slices.BinarySearchFunc(v.events, v.told+1, func(e event, n int64) int { return cmp.Compare(e.Number, n) })
+	d.Events = slices.Clone(v.events[first:])
+	changed := len(v.dirty) > 0 || len(d.Events) > 0
+	v.told = v.number
+	clear(v.dirty)
+	v.forget(now)
+	return d, changed
+}
+
+// forget drops the services that departed long ago, or the oldest ones if there are too many.
+func (v *view) forget(now time.Time) {
+	var departed []*service
+	for s := range maps.Values(v.services) {
+		if s.departed.IsZero() {
+			continue
+		}
+		if now.Sub(s.departed) > historySpan {
+			delete(v.services, s.name)
+			continue
+		}
+		departed = append(departed, s)
+	}
+	if len(departed) <= maxDeparted {
+		return
+	}
+	slices.SortFunc(departed, func(a, b *service) int { return a.departed.Compare(b.departed) })
+	for _, s := range departed[:len(departed)-maxDeparted] {
+		delete(v.services, s.name)
+	}
+}
+
+// heard notes that etcd answered.
+func (v *view) heard() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.link.heard = time.Now()
+}
+
+func (v *view) connection() link {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.link
+}

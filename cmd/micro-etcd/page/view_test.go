@@ -1,0 +1,150 @@
+package page
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+)
+
+func TestASnapshotAndItsDeltasAddUpToTheView(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	draw := rand.New(rand.NewPCG(seed, 0))
+	h := newHub(newView(prefix))
+	b, err := h.join()
+	require.NoError(t, err)
+	<-b.frames
+	var m mirror
+	first, err := h.snapshot(b)
+	require.NoError(t, err)
+	m.apply(t, first)
+
+	known := make(map[string]*fleet.Record)
+	for step := range 500 {
+		id := fmt.Sprint("node-", draw.IntN(12))
+		service := fmt.Sprint("s", draw.IntN(4))
+		if draw.IntN(4) == 0 { // names that share a directory
+			service = []string{"a/b", "a-b"}[draw.IntN(2)]
+		}
+		r := record(service, fmt.Sprint("1.", draw.IntN(9)), id, nil)
+		switch old := known[r.Key]; {
+		case old == nil:
+			h.view.apply(appeared(r))
+			known[r.Key] = r
+		case draw.IntN(2) == 0:
+			h.view.apply(gone(old))
+			delete(known, r.Key)
+		default:
+			if draw.IntN(4) == 0 {
+				r.Service, r.Err, r.Lease = nil, etcd.ErrMalformed, 0
+			}
+			h.view.apply(fleet.Event{Kind: fleet.Changed, Record: r, Before: old})
+			known[r.Key] = r
+		}
+		if draw.IntN(5) > 0 {
+			continue
+		}
+		require.NoError(t, h.publish(nil))
+		for len(b.frames) > 0 {
+			m.apply(t, <-b.frames)
+		}
+		require.Equal(t, truth(t, h), m.services, "after step %d", step)
+		nodes := 0
+		for _, r := range known {
+			if r.Service != nil {
+				nodes++
+			}
+		}
+		require.Equal(t, nodes, h.view.records)
+		require.EqualValues(t, nodes, h.view.total[len(h.view.total)-1][1])
+	}
+	require.Equal(t, 1, m.snapshots)
+}
+
+func TestWhatWasThereBeforeIsNoEvent(t *testing.T) {
+	v := newView(prefix)
+	old := record("greeter", "1.0", "a", nil)
+	old.Before = true
+	v.apply(appeared(old))
+	fresh := record("greeter", "1.0", "b", nil)
+	v.apply(appeared(fresh))
+
+	snap := v.snapshot()
+	require.Len(t, snap.Events, 1)
+	require.Equal(t, "appeared", snap.Events[0].Kind)
+	require.Equal(t, "b", snap.Events[0].Node)
+	require.Equal(t, 2, snap.Services[0].Nodes)
+}
+
+func TestAChangeOfVersionNamesBoth(t *testing.T) {
+	v := newView(prefix)
+	was, is := record("greeter", "1.9", "a", nil), record("greeter", "1.10", "a", nil)
+	v.apply(appeared(was))
+	v.apply(fleet.Event{Kind: fleet.Changed, Record: is, Before: was})
+
+	last := v.snapshot().Events[1]
+	require.Equal(t, "changed", last.Kind)
+	require.Equal(t, "1.9", last.Former)
+	require.Equal(t, "1.10", last.Version)
+}
+
+func TestARecordThatCantBeReadIsShownWhereItIs(t *testing.T) {
+	v := newView(prefix)
+	v.apply(appeared(&fleet.Record{Key: prefix + "greeter/junk", Err: etcd.ErrMalformed}))
+
+	snap := v.snapshot()
+	require.Len(t, snap.Services, 1)
+	require.Equal(t, summary{Name: "greeter", Broken: 1, Immortal: 1, Versions: []version{}, Changed: snap.Services[0].Changed, History: snap.Services[0].History}, snap.Services[0])
+	d, _ := v.detail("greeter", "", 0)
+	require.Equal(t, etcd.ErrMalformed.Error(), d.Nodes[0].Error)
+	require.Empty(t, d.Versions)
+}
+
+func TestTheViewKnowsWhetherItIsConnected(t *testing.T) {
+	v := newView(prefix)
+	require.False(t, v.connection().connected)
+	v.apply(fleet.Event{Kind: fleet.Connected})
+	require.True(t, v.connection().connected)
+	v.apply(fleet.Event{Kind: fleet.Disconnected, Err: errors.New("cut")})
+	require.False(t, v.connection().connected)
+	require.Equal(t, "cut", v.connection().err)
+}
+
+func TestAServiceThatReturnsKeepsItsHistory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newView(prefix)
+		r := record("greeter", "1.0", "a", nil)
+		v.apply(appeared(r))
+		time.Sleep(time.Minute)
+		v.apply(gone(r))
+		v.take()
+		require.Empty(t, v.snapshot().Services)
+		time.Sleep(time.Minute)
+		v.apply(appeared(r))
+		require.GreaterOrEqual(t, len(v.snapshot().Services[0].History), 4)
+	})
+}
+
+func TestServicesThatDepartedAreForgottenInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newView(prefix)
+		for i := range maxDeparted + 50 {
+			r := record(fmt.Sprint("s", i), "", "a", nil)
+			v.apply(appeared(r))
+			v.apply(gone(r))
+		}
+		v.take()
+		require.Len(t, v.services, maxDeparted)
+		time.Sleep(historySpan + time.Second)
+		v.take()
+		require.Empty(t, v.services)
+	})
+}

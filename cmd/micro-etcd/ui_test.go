@@ -1,0 +1,39 @@
+package main
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+func TestUIServesUntilItIsInterrupted(t *testing.T) {
+	r := start(t, etcdtest.Start(t), nil, "ui", "--listen", "127.0.0.1:0")
+	r.says("/\n")
+	answer, err := http.Get(strings.TrimSpace(r.out.String()))
+	require.NoError(t, err)
+	body, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+	http.DefaultClient.CloseIdleConnections()
+	require.Contains(t, string(body), "<title>micro-etcd</title>")
+	require.Empty(t, r.err.String(), "no warning on loopback")
+	require.Equal(t, exitOK, r.stop())
+}
+
+func TestUINamesAnAddressThatItCantHave(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	for _, address := range []string{taken.Addr().String(), "nonsense", "127.0.0.1:99999"} {
+		r := start(t, nil, nil, "ui", "--listen", address)
+		require.Equal(t, exitFailed, r.wait())
+		require.Contains(t, r.err.String(), "--listen")
+		require.Contains(t, r.err.String(), address)
+	}
+}
