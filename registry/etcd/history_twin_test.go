@@ -144,3 +144,24 @@ func TestManyViewsAreRightAgainAfterAWipe(t *testing.T) {
 		})
 	})
 }
+
+// Chaos, seed 144480: healing failed at first, and the key was then watched from a revision of the
+// history before, which etcd would not reach for a long time.
+func TestAKeyIsWatchedInTheNewHistoryAfterATryThatFailed(t *testing.T) {
+	for name, hits := range map[string]func(string, any) bool{"reads": reads, "grants": grants, "puts": puts} {
+		t.Run(name, func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t)
+				e.grow(100)
+				mustRegister(t, r, greeter(1), testTTL)
+				time.Sleep(time.Minute)
+				e.ignore(hits, 1)
+				e.wipe()
+				await(t, repairTime, "the record is back", func() bool { return e.has(greeter(1), testTTL) })
+				time.Sleep(time.Second)
+				e.remove(greeterKey)
+				await(t, time.Second, "it is back again", func() bool { return e.has(greeter(1), testTTL) })
+			})
+		})
+	}
+}

@@ -176,13 +176,9 @@ func (g *registration) enlist() {
 	}
 }
 
-// follow watches the key from what is known of it on, if etcd has taken the wish, unless it is
-// watched already.
-func (g *registration) follow(w *wish) {
-	g.mu.Lock()
-	taken := w.record != nil && g.applied == w
-	g.mu.Unlock()
-	if !taken || g.events != nil {
+// follow watches the key from what is known of it on, unless it is watched already.
+func (g *registration) follow() {
+	if g.events != nil {
 		return
 	}
 	l, _ := g.registrar.connector.peek()

@@ -15,12 +15,14 @@ func (g *registration) run(ctx context.Context) {
 	for failures := 0; ; {
 		leave := g.enter(ctx)
 		w := g.current()
-		err := g.reconcile(ctx, w, min(g.registrar.timeout(), firstTry<<min(failures, 8)))
+		taken, err := g.reconcile(ctx, w, min(g.registrar.timeout(), firstTry<<min(failures, 8)))
 		leave()
 		if ctx.Err() != nil || g.settle(w, err) {
 			return
 		}
-		g.follow(w)
+		if taken {
+			g.follow()
+		}
 		began, disturbed := time.Now(), false
 		if err == nil || !transient(err) {
 			disturbed, err = g.rest(ctx)
@@ -127,12 +129,13 @@ func (g *registration) enter(ctx context.Context) (leave func()) {
 	}
 }
 
-// reconcile makes etcd agree with the wish, once.
-func (g *registration) reconcile(ctx context.Context, w *wish, limit time.Duration) error {
+// reconcile makes etcd agree with the wish, once. taken says whether etcd has the record, or another
+// owner's, and that its key is to be watched from what was found there.
+func (g *registration) reconcile(ctx context.Context, w *wish, limit time.Duration) (taken bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if w.record == nil {
-		return g.remove(ctx)
+		return false, g.remove(ctx)
 	}
 	g.checkHistory()
 	for {
@@ -142,11 +145,11 @@ func (g *registration) reconcile(ctx context.Context, w *wish, limit time.Durati
 			continue
 		}
 		if err != nil {
-			return err
+			return false, err
 		}
 		err = g.retire(ctx)
 		g.fulfilled(w)
-		return err
+		return true, err
 	}
 }
 
