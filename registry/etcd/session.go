@@ -125,8 +125,8 @@ func (s *session) keepAlive(ctx context.Context) {
 				failures = 0
 			}
 		}
-		err = s.look(ctx)
-		if err == nil && ignored {
+		var urgent bool
+		if urgent, err = s.look(ctx); err == nil && (urgent || ignored) {
 			err = s.renew(ctx)
 		}
 		suspect = err != nil
@@ -187,8 +187,9 @@ func (s *session) hold(ctx context.Context) (answered, doubted bool) {
 	}
 }
 
-// renew renews the lease once, on a stream of its own, because etcd answers but the client's keepalives
-// were ignored. With a password each such stream authenticates, so this is the last resort.
+// renew renews the lease once, on a stream of its own: because the client's keepalives were ignored
+// although etcd answers, or because the lease may not live until the next one, which the client sends within half a
+// second (client/v3 lease.go, sendKeepAliveLoop). With a password each such stream authenticates.
 func (s *session) renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -207,18 +208,22 @@ func (s *session) renew(ctx context.Context) error {
 	return err
 }
 
-// look finds out whether the lease is still there. It is a plain request: all leases are in doubt
-// at one time, and each renewal would open a stream, and with a password authenticate.
-func (s *session) look(ctx context.Context) error {
+// look finds out whether the lease is still there, and whether it is overdue for a renewal. It is a plain
+// request: all leases are in doubt at one time, and each renewal would open a stream, and with a password
+// authenticate.
+func (s *session) look(ctx context.Context) (urgent bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	left, err := call(ctx, s.connector, func(ctx context.Context, l *link) (*clientv3.LeaseTimeToLiveResponse, error) {
 		return l.TimeToLive(ctx, s.id)
 	})
-	if err == nil && left.TTL <= 0 {
-		return rpctypes.ErrLeaseNotFound
+	switch {
+	case err != nil:
+		return false, err
+	case left.TTL <= 0:
+		return false, rpctypes.ErrLeaseNotFound
 	}
-	return err
+	return left.TTL < left.GrantedTTL/2, nil
 }
 
 // end stops renewing; the lease runs out unless it is revoked.
