@@ -120,12 +120,16 @@ func (r *random) disturb() {
 // recover wants back what should be there, in the time that the faults since the last recovery allow.
 func (r *random) recover() {
 	r.t.Helper()
-	if r.rewritten {
-		r.back(probeInterval, "after faults that rewrite etcd: records back")
-	} else {
-		r.back(2*time.Second, "after other faults: records back")
-	}
+	bound, what := r.promised()
+	r.back(bound, what)
 	r.rewritten = false
+}
+
+func (r *random) promised() (bound time.Duration, what string) {
+	if r.rewritten {
+		return probeInterval, "after faults that rewrite etcd: records back"
+	}
+	return 2 * time.Second, "after other faults: records back"
 }
 
 // last lets a fault last for up to two TTLs, with work meanwhile.
@@ -258,6 +262,8 @@ func (r *random) isolateOne() {
 // rest ends all faults, repeats what may have failed as go-micro would, and waits until all is well.
 func (r *random) rest() {
 	r.t.Helper()
+	bound, _ := r.promised()
+	r.settle(bound) // what is measured then begins with the last of these wishes
 	for _, p := range r.providers {
 		for _, n := range slices.SortedFunc(maps.Keys(r.nodes[p]), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
 			c := r.registration(p, n[0], n[1], randomTTL)
