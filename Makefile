@@ -33,7 +33,7 @@ test: ## vet and test everything that needs only Go
 
 .PHONY: chaos
 chaos: ## real processes under faults; MINUTES=30 goes on at random for so long
-	cd test && CHAOS=ci CHAOS_MINUTES=$(MINUTES) $(GO) test $(RACE) -count=1 -parallel 8 -v \
+	cd test && CHAOS=ci CHAOS_MINUTES=$(MINUTES) $(GO) test $(RACE) -count=1 -parallel 5 -v \
 		-timeout $$(($(or $(MINUTES),0) + 15))m ./chaos $(if $(MINUTES),-run TestRandom)
 
 .PHONY: interop

@@ -53,8 +53,8 @@ var scenarios = []struct {
 // modeVariable, when set, makes the named scenarios and the random ones run.
 const modeVariable = "CHAOS"
 
+// TestScenario ends before TestRandom begins: the machine must not be what is tested.
 func TestScenario(t *testing.T) {
-	t.Parallel()
 	if os.Getenv(modeVariable) == "" {
 		t.Skip("these take minutes: use make chaos, or set " + modeVariable + "=ci")
 	}

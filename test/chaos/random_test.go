@@ -21,7 +21,6 @@ const (
 )
 
 func TestRandom(t *testing.T) {
-	t.Parallel()
 	switch {
 	case os.Getenv(seedVariable) != "":
 		seed, err := strconv.ParseUint(os.Getenv(seedVariable), 10, 64)
