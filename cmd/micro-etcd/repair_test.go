@@ -208,18 +208,3 @@ func TestTheDocumentationKnowsEveryCommandAndFlag(t *testing.T) {
 		}
 	}
 }
-
-func TestCompletionKnowsServicesAndNodes(t *testing.T) {
-	srv := etcdtest.Start(t)
-	register(t, open(t, srv), greeter("1", "80"))
-	out, _ := must(t, exitOK, nil, "__complete", "nodes", "-a", srv.Endpoint(), "")
-	require.Equal(t, "greeter", strings.Split(out, "\n")[0])
-	out, _ = must(t, exitOK, nil, "__complete", "deregister", "-a", srv.Endpoint(), "greeter", "")
-	require.Equal(t, "80", strings.Split(out, "\n")[0])
-	out, _ = must(t, exitOK, nil, "__complete", "nodes", "-a", "127.0.0.1:1", "")
-	require.True(t, strings.HasPrefix(out, ":"), out)
-	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		out, _ := must(t, exitOK, nil, "completion", shell)
-		require.Contains(t, out, "micro-etcd")
-	}
-}
