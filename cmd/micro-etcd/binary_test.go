@@ -16,12 +16,18 @@ import (
 	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 )
 
-func TestTheBinaryIsStaticAndEndsAsItShould(t *testing.T) {
+func build(t testing.TB) string {
+	t.Helper()
 	binary := filepath.Join(t.TempDir(), "micro-etcd")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
+	return binary
+}
+
+func TestTheBinaryIsStaticAndEndsAsItShould(t *testing.T) {
+	binary := build(t)
 	srv := etcdtest.Start(t)
 
 	code := func(args ...string) int {

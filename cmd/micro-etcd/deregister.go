@@ -61,7 +61,7 @@ func (a *app) deregister(ctx context.Context, service, node, key string, yes boo
 	for _, r := range found {
 		a.describe(ctx, source, r)
 	}
-	if err := a.confirm("Remove "+count(len(found), "record")+"?", yes); err != nil {
+	if err := a.confirm(ctx, "Remove "+count(len(found), "record")+"?", yes); err != nil {
 		return err
 	}
 	for _, r := range found {

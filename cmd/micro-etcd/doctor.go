@@ -41,7 +41,7 @@ It writes nothing. A user that may read one service only gives --service.`,
 }
 
 func (a *app) doctor(ctx context.Context, service string) error {
-	patient, err := a.patient(service)
+	patient, err := a.patient(ctx, service)
 	if err != nil {
 		return err
 	}
@@ -68,8 +68,8 @@ func (a *app) doctor(ctx context.Context, service string) error {
 	return nil
 }
 
-func (a *app) patient(service string) (*doctor.Patient, error) {
-	opts, err := a.options(io.Discard)
+func (a *app) patient(ctx context.Context, service string) (*doctor.Patient, error) {
+	opts, err := a.options(ctx, io.Discard)
 	if err != nil {
 		return nil, err
 	}

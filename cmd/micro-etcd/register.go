@@ -87,7 +87,7 @@ func (a *app) register(ctx context.Context, r *registration) error {
 	if err != nil {
 		return err
 	}
-	reg, err := a.open(a.err)
+	reg, err := a.open(ctx, a.err)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (a *app) register(ctx context.Context, r *registration) error {
 	if err != nil {
 		return explain(err)
 	}
-	if err := a.confirm(a.proposal(ctx, source, r, there), r.yes); err != nil {
+	if err := a.confirm(ctx, a.proposal(ctx, source, r, there), r.yes); err != nil {
 		return err
 	}
 	if r.ttl == 0 {
