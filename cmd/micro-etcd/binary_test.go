@@ -47,7 +47,7 @@ func TestTheBinaryIsStaticAndEndsAsItShould(t *testing.T) {
 	require.Equal(t, exitOK, code("doctor"))
 	put(t, srv.Client(t), legacyKey, "junk")
 	require.Equal(t, exitNo, code("doctor"))
-	require.Equal(t, exitFailed, code("deregister", "--key", legacyKey), "standard input is no terminal")
+	require.Equal(t, exitFailed, code("deregister", "--record-key", legacyKey), "standard input is no terminal")
 	require.Equal(t, exitOK, run(t.Context(), []string{"--version"}, streams{out: io.Discard, err: io.Discard}))
 
 	ctx, cancel := context.WithCancel(t.Context())
