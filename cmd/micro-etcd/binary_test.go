@@ -16,12 +16,18 @@ import (
 	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 )
 
-func TestTheBinaryIsStaticAndEndsAsItShould(t *testing.T) {
+func build(t testing.TB) string {
+	t.Helper()
 	binary := filepath.Join(t.TempDir(), "micro-etcd")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
+	return binary
+}
+
+func TestTheBinaryIsStaticAndEndsAsItShould(t *testing.T) {
+	binary := build(t)
 	srv := etcdtest.Start(t)
 
 	code := func(args ...string) int {
@@ -41,7 +47,7 @@ func TestTheBinaryIsStaticAndEndsAsItShould(t *testing.T) {
 	require.Equal(t, exitOK, code("doctor"))
 	put(t, srv.Client(t), legacyKey, "junk")
 	require.Equal(t, exitNo, code("doctor"))
-	require.Equal(t, exitFailed, code("deregister", "--key", legacyKey), "standard input is no terminal")
+	require.Equal(t, exitFailed, code("deregister", "--record-key", legacyKey), "standard input is no terminal")
 	require.Equal(t, exitOK, run(t.Context(), []string{"--version"}, streams{out: io.Discard, err: io.Discard}))
 
 	ctx, cancel := context.WithCancel(t.Context())

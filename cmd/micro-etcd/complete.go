@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,8 +16,7 @@ func (a *app) completeService(cmd *cobra.Command, args []string, _ string) ([]co
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	var names []cobra.Completion
-	a.complete(cmd.Context(), "", func(r *record) { names = append(names, plain(r.Service)) })
+	names := a.complete(cmd.Context(), "", func(r *record) string { return r.Service })
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
@@ -25,29 +25,32 @@ func (a *app) completeNode(cmd *cobra.Command, args []string, toComplete string)
 	if len(args) != 1 {
 		return a.completeService(cmd, args, toComplete)
 	}
-	var ids []cobra.Completion
-	a.complete(cmd.Context(), args[0], func(r *record) { ids = append(ids, plain(r.Node)) })
+	ids := a.complete(cmd.Context(), args[0], func(r *record) string { return r.Node })
 	return ids, cobra.ShellCompDirectiveNoFileComp
 }
 
-func (a *app) complete(ctx context.Context, service string, offer func(*record)) {
+// complete returns each name once.
+func (a *app) complete(ctx context.Context, service string, name func(*record) string) []cobra.Completion {
 	a.asks = false
 	a.flags.timeout = min(a.flags.timeout, completionTime)
 	ctx, cancel := context.WithTimeout(ctx, completionTime)
 	defer cancel()
 	source, done, err := a.connect(ctx, service)
 	if err != nil {
-		return
+		return nil
 	}
 	defer done()
 	f, err := source.Read(ctx, nil)
 	if err != nil {
-		return
+		return nil
 	}
+	var names []cobra.Completion
 	for _, r := range f.Records {
 		if r.Service != nil {
 			v := newRecord(r)
-			offer(&v)
+			names = append(names, plain(name(&v)))
 		}
 	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,8 +19,8 @@ var (
 	errDeclined = exit{exitNo, errors.New("not done")}
 )
 
-// confirm asks whether to do what was said, unless --yes was given.
-func (a *app) confirm(question string, yes bool) error {
+// confirm asks whether to do what was said, unless --yes was given. When ctx ends it is declined.
+func (a *app) confirm(ctx context.Context, question string, yes bool) error {
 	if yes {
 		return nil
 	}
@@ -27,7 +28,7 @@ func (a *app) confirm(question string, yes bool) error {
 		return errNobody
 	}
 	fmt.Fprintf(a.err, "%s [y/N] ", question)
-	answer, err := bufio.NewReader(a.in).ReadString('\n')
+	answer, err := await(ctx, func() (string, error) { return bufio.NewReader(a.in).ReadString('\n') })
 	if err != nil {
 		fmt.Fprintln(a.err)
 		return errDeclined

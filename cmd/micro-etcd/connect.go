@@ -12,8 +12,8 @@ import (
 
 // open returns a registry with the settings of the flags and the environment. The caller closes it.
 // It logs to log.
-func (a *app) open(log io.Writer) (*etcd.Registry, error) {
-	opts, err := a.options(log)
+func (a *app) open(ctx context.Context, log io.Writer) (*etcd.Registry, error) {
+	opts, err := a.options(ctx, log)
 	if err != nil {
 		return nil, err
 	}
@@ -26,7 +26,7 @@ func (a *app) open(log io.Writer) (*etcd.Registry, error) {
 // connect returns where a service's records are read from, or all of them for "". The caller
 // calls done.
 func (a *app) connect(ctx context.Context, service string) (source fleet.Source, done func(), err error) {
-	r, err := a.open(io.Discard)
+	r, err := a.open(ctx, io.Discard)
 	if err != nil {
 		return fleet.Source{}, nil, err
 	}

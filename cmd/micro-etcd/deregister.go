@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
@@ -17,9 +19,9 @@ func newDeregister(a *app) *cobra.Command {
 	var key string
 	var yes bool
 	cmd := &cobra.Command{
-		Use:   "deregister {SERVICE NODE | --key KEY}",
+		Use:   "deregister {SERVICE NODE | --record-key KEY}",
 		Short: "Remove a record by hand",
-		Long: `Remove a record by hand: one that a process left behind, or with --key one that is malformed.
+		Long: `Remove a record by hand: one that a process left behind, or with --record-key one that is malformed.
 Names and keys may be given as the other commands show them, escapes included.
 
 It shows what is there and asks; --yes is for scripts. What has changed since it was shown stays.
@@ -28,10 +30,10 @@ A process that lives puts its record back: within a second if it uses this regis
 tick at the latest if it uses another. So the command looks for two seconds whether that happens, and
 says so. Such a record goes for good only when its process is stopped.`,
 		Example: `  micro-etcd deregister greeter greeter-6fa1
-  micro-etcd deregister --key /micro/registry/greeter/junk --yes`,
+  micro-etcd deregister --record-key /micro/registry/greeter/junk --yes`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if (key == "") != (len(args) == 2) {
-				return errors.New("give a SERVICE and a NODE, or --key KEY")
+				return errors.New("give a SERVICE and a NODE, or --record-key KEY")
 			}
 			return nil
 		},
@@ -43,7 +45,7 @@ says so. Such a record goes for good only when its process is stopped.`,
 			return a.deregister(cmd.Context(), args[0], args[1], "", yes)
 		},
 	}
-	cmd.Flags().StringVar(&key, "key", "", "key in etcd, below the prefix")
+	cmd.Flags().StringVar(&key, "record-key", "", "key in etcd, below the prefix")
 	addYes(cmd, &yes)
 	return cmd
 }
@@ -61,15 +63,14 @@ func (a *app) deregister(ctx context.Context, service, node, key string, yes boo
 	for _, r := range found {
 		a.describe(ctx, source, r)
 	}
-	if err := a.confirm("Remove "+count(len(found), "record")+"?", yes); err != nil {
+	if err := a.confirm(ctx, "Remove "+count(len(found), "record")+"?", yes); err != nil {
 		return err
 	}
+	var failed error
 	for _, r := range found {
-		if err := a.remove(ctx, source, r); err != nil {
-			return explain(err)
-		}
+		failed = both(failed, explain(a.remove(ctx, source, r)))
 	}
-	return nil
+	return failed
 }
 
 // find returns the records of a node, or the one at a key.
@@ -77,38 +78,62 @@ func (a *app) find(ctx context.Context, source fleet.Source, node, key string) (
 	if key == "" {
 		return a.findNode(ctx, source, node)
 	}
-	for _, k := range []string{key, unplain(key)} {
+	var denied error
+	for _, k := range spellings(key) {
 		if !strings.HasPrefix(k, source.Dir()) {
-			return nil, fmt.Errorf("--key %q is not below the prefix %s", k, source.Dir())
+			return nil, fmt.Errorf("--record-key %q is not below the prefix %s", k, source.Dir())
 		}
-		if r, err := source.Key(ctx, k); r != nil || err != nil {
-			return []*fleet.Record{r}, err
+		switch r, err := source.Key(ctx, k); {
+		case errors.Is(err, rpctypes.ErrPermissionDenied):
+			denied = err
+		case err != nil:
+			return nil, err
+		case r != nil:
+			return []*fleet.Record{r}, nil
 		}
+	}
+	if denied != nil {
+		return nil, denied
 	}
 	return nil, no("there is no key %q", key)
 }
 
+// spellings are what a text may mean that was given as it is, or as it was shown.
+func spellings(s string) []string { return slices.Compact([]string{s, unplain(s)}) }
+
 // findNode returns the records of one node id; with a collision there may be several.
 func (a *app) findNode(ctx context.Context, source fleet.Source, node string) ([]*fleet.Record, error) {
-	for _, service := range []string{source.Service, unplain(source.Service)} {
+	var denied error
+	for _, service := range spellings(source.Service) {
 		source.Service = service
 		all, err := source.Read(ctx, nil)
-		if err != nil {
+		switch {
+		case errors.Is(err, rpctypes.ErrPermissionDenied):
+			denied = err
+			continue
+		case err != nil:
 			return nil, err
 		}
-		for _, id := range []string{node, unplain(node)} {
-			var found []*fleet.Record
-			for _, r := range all.Records {
-				if n := r.Node(); n != nil && n.Id == id {
-					found = append(found, r)
-				}
-			}
-			if len(found) > 0 {
+		for _, id := range spellings(node) {
+			if found := withID(all.Records, id); len(found) > 0 {
 				return found, nil
 			}
 		}
 	}
+	if denied != nil {
+		return nil, denied
+	}
 	return nil, no("no node %q of service %q below %s", node, source.Service, source.Dir())
+}
+
+func withID(records []*fleet.Record, id string) []*fleet.Record {
+	var found []*fleet.Record
+	for _, r := range records {
+		if n := r.Node(); n != nil && n.Id == id {
+			found = append(found, r)
+		}
+	}
+	return found
 }
 
 // describe says what a record is, and how long it would last.
@@ -124,10 +149,17 @@ func (a *app) describe(ctx context.Context, source fleet.Source, r *fleet.Record
 		fmt.Fprintf(a.err, "node %s of service %s, version %s, at %s", cell(v.Node), cell(v.Service), cell(v.Version), cell(v.Address))
 	}
 	if v.Lease == nil {
-		fmt.Fprintln(a.err, "; without a lease, so nobody renews it.")
+		fmt.Fprintln(a.err, "; without a lease, so it stays until somebody removes it. A process that lives puts it back.")
 	} else {
 		fmt.Fprintf(a.err, "; lease %s, %s left. A process that lives puts it back.\n", v.Lease.ID, v.ttl())
 	}
+}
+
+func onLease(id int64) string {
+	if id == 0 {
+		return "without a lease"
+	}
+	return "on lease " + leaseName(clientv3.LeaseID(id))
 }
 
 // returnTime is how long to look whether a record comes back: twice what the registry promises.
@@ -141,16 +173,13 @@ func (a *app) remove(ctx context.Context, source fleet.Source, r *fleet.Record) 
 	}
 	removed := time.Now()
 	fmt.Fprintf(a.err, "Removed %s at revision %d.\n", line(r.Key), answer.Header.Revision)
-	if r.Lease == 0 {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), returnTime)
 	defer cancel()
 	for response := range source.Client.Watch(ctx, r.Key, clientv3.WithRev(answer.Header.Revision+1)) {
 		for _, event := range response.Events {
 			if event.Type == clientv3.EventTypePut {
-				return no("%s came back after %d ms, on lease %x: its process lives; stop that one",
-					line(r.Key), time.Since(removed).Milliseconds(), event.Kv.Lease)
+				return no("%s came back after %d ms, %s: its process lives; stop that one",
+					line(r.Key), time.Since(removed).Milliseconds(), onLease(event.Kv.Lease))
 			}
 		}
 	}

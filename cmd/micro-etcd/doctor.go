@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
@@ -41,7 +42,7 @@ It writes nothing. A user that may read one service only gives --service.`,
 }
 
 func (a *app) doctor(ctx context.Context, service string) error {
-	patient, err := a.patient(service)
+	patient, err := a.patient(ctx, service)
 	if err != nil {
 		return err
 	}
@@ -59,6 +60,7 @@ func (a *app) doctor(ctx context.Context, service string) error {
 	if err != nil {
 		return err
 	}
+	escapeKeys(report)
 	if err := a.print(report, func(w io.Writer) error { return writeReport(w, report) }); err != nil {
 		return err
 	}
@@ -68,8 +70,8 @@ func (a *app) doctor(ctx context.Context, service string) error {
 	return nil
 }
 
-func (a *app) patient(service string) (*doctor.Patient, error) {
-	opts, err := a.options(io.Discard)
+func (a *app) patient(ctx context.Context, service string) (*doctor.Patient, error) {
+	opts, err := a.options(ctx, io.Discard)
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +100,21 @@ func (a *app) tls() (*tls.Config, error) {
 		return nil, fmt.Errorf("TLS files: %w", err)
 	}
 	return config, nil
+}
+
+// escapeKeys replaces what JSON can't have: bytes of keys that are no UTF-8.
+func escapeKeys(r *doctor.Report) {
+	for i := range r.Findings {
+		f := &r.Findings[i]
+		if !utf8.ValidString(f.What) {
+			f.What = harmless(f.What)
+		}
+		for j, subject := range f.Subjects {
+			if !utf8.ValidString(subject) {
+				f.Subjects[j] = plain(subject)
+			}
+		}
+	}
 }
 
 // lineWidth is where sentences are broken.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -71,7 +72,7 @@ func (f *flags) files() (ca, cert, key string) {
 }
 
 // options are the registry's but for its addresses. It logs to log.
-func (a *app) options(log io.Writer) ([]registry.Option, error) {
+func (a *app) options(ctx context.Context, log io.Writer) ([]registry.Option, error) {
 	f := &a.flags
 	opts := []registry.Option{registry.Timeout(f.timeout), etcd.Prefix(f.prefix), registry.Logger(lines{log})}
 	if f.cacert != "" || f.cert != "" || f.key != "" {
@@ -80,7 +81,7 @@ func (a *app) options(log io.Writer) ([]registry.Option, error) {
 	if f.secure {
 		opts = append(opts, registry.Secure(true))
 	}
-	auth, err := a.auth()
+	auth, err := a.auth(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func (a *app) options(log io.Writer) ([]registry.Option, error) {
 }
 
 // auth returns no option if the environment says all.
-func (a *app) auth() ([]registry.Option, error) {
+func (a *app) auth(ctx context.Context) ([]registry.Option, error) {
 	f := &a.flags
 	if f.user == "" && f.passwordFile == "" {
 		return nil, nil
@@ -97,7 +98,7 @@ func (a *app) auth() ([]registry.Option, error) {
 	if user == "" {
 		return nil, errors.New("--password-file needs --user or ETCD_USERNAME")
 	}
-	password, err := a.askPassword(user)
+	password, err := a.askPassword(ctx, user)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +108,7 @@ func (a *app) auth() ([]registry.Option, error) {
 	return []registry.Option{etcd.Auth(user, password)}, nil
 }
 
-func (a *app) askPassword(user string) (string, error) {
+func (a *app) askPassword(ctx context.Context, user string) (string, error) {
 	if file := a.flags.passwordFile; file != "" {
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -123,7 +124,7 @@ func (a *app) askPassword(user string) (string, error) {
 		return "", fmt.Errorf("no password for user %q: set ETCD_PASSWORD, give --password-file, or run it at a terminal", user)
 	}
 	fmt.Fprintf(a.err, "Password of %s: ", plain(user))
-	password, err := a.password()
+	password, err := a.password(ctx)
 	fmt.Fprintln(a.err)
 	if err != nil {
 		return "", fmt.Errorf("read the password: %w", err)

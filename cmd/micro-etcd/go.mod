@@ -8,6 +8,7 @@ replace (
 )
 
 require (
+	github.com/creack/pty v1.1.24
 	github.com/go-micro/plugins/v4/server/grpc v1.2.0
 	github.com/google/uuid v1.6.0
 	github.com/mattn/go-runewidth v0.0.16

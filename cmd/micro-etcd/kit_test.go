@@ -62,7 +62,7 @@ func start(t testing.TB, srv *etcdtest.Server, input io.Reader, args ...string) 
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &running{t: t, cancel: cancel, done: make(chan int, 1)}
-	s := streams{in: input, out: &r.out, err: &r.err, asks: input != nil, password: func() ([]byte, error) {
+	s := streams{in: input, out: &r.out, err: &r.err, asks: input != nil, password: func(context.Context) ([]byte, error) {
 		text, err := io.ReadAll(input)
 		return text, err
 	}}

@@ -19,7 +19,7 @@ func main() {
 		err:      os.Stderr,
 		asks:     term.IsTerminal(int(os.Stdin.Fd())),
 		progress: term.IsTerminal(int(os.Stderr.Fd())),
-		password: func() ([]byte, error) { return term.ReadPassword(int(os.Stdin.Fd())) },
+		password: func(ctx context.Context) ([]byte, error) { return readPassword(ctx, int(os.Stdin.Fd())) },
 	})
 	stop()
 	os.Exit(code)

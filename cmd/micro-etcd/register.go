@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -87,7 +86,7 @@ func (a *app) register(ctx context.Context, r *registration) error {
 	if err != nil {
 		return err
 	}
-	reg, err := a.open(a.err)
+	reg, err := a.open(ctx, a.err)
 	if err != nil {
 		return err
 	}
@@ -101,11 +100,14 @@ func (a *app) register(ctx context.Context, r *registration) error {
 	if err != nil {
 		return explain(err)
 	}
-	if err := a.confirm(a.proposal(ctx, source, r, there), r.yes); err != nil {
+	if err := a.confirm(ctx, a.proposal(ctx, source, r, there), r.yes); err != nil {
 		return err
 	}
 	if r.ttl == 0 {
 		return a.putForGood(ctx, source, s, there)
+	}
+	if err := a.requireStill(ctx, source, source.Dir()+r.node, there); err != nil {
+		return err
 	}
 	return a.keep(ctx, reg, s, r.ttl)
 }
@@ -163,23 +165,41 @@ func (a *app) putForGood(ctx context.Context, source fleet.Source, s *registry.S
 	return nil
 }
 
-var errMoved = exit{exitNo, errors.New("not done: the record has changed since it was shown")}
+func moved(key string) error {
+	return no("not done: what is at %s has changed since it was shown", line(key))
+}
 
-// ifStill does an operation if a key is still as it was shown; nil is a key that wasn't there.
+// revisionOf is when what was shown was written; nil is a key that wasn't there.
+func revisionOf(shown *fleet.Record) int64 {
+	if shown == nil {
+		return 0
+	}
+	return shown.Modified
+}
+
+// requireStill returns an error unless a key is still as it was shown. It may change right after.
+func (a *app) requireStill(ctx context.Context, source fleet.Source, key string, shown *fleet.Record) error {
+	now, err := source.Key(ctx, key)
+	if err != nil {
+		return explain(err)
+	}
+	if revisionOf(now) != revisionOf(shown) {
+		return moved(key)
+	}
+	return nil
+}
+
+// ifStill does an operation if a key is still as it was shown.
 func (a *app) ifStill(ctx context.Context, source fleet.Source, key string, shown *fleet.Record, op clientv3.Op) (*clientv3.TxnResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.flags.timeout)
 	defer cancel()
-	var revision int64
-	if shown != nil {
-		revision = shown.Modified
-	}
-	still := clientv3.Compare(clientv3.ModRevision(key), "=", revision)
+	still := clientv3.Compare(clientv3.ModRevision(key), "=", revisionOf(shown))
 	answer, err := source.Client.Txn(clientv3.WithRequireLeader(ctx)).If(still).Then(op).Commit()
 	if err != nil {
 		return nil, err
 	}
 	if !answer.Succeeded {
-		return nil, errMoved
+		return nil, moved(key)
 	}
 	return answer, nil
 }

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -58,8 +61,8 @@ func TestNothingIsDoneUnasked(t *testing.T) {
 	require.Empty(t, get(t, c, legacyKey))
 
 	put(t, c, legacyKey, "junk")
-	must(t, exitFailed, srv, "deregister", "--key", legacyKey)
-	require.Equal(t, exitNo, start(t, srv, strings.NewReader("no\n"), "deregister", "--key", legacyKey).wait())
+	must(t, exitFailed, srv, "deregister", "--record-key", legacyKey)
+	require.Equal(t, exitNo, start(t, srv, strings.NewReader("no\n"), "deregister", "--record-key", legacyKey).wait())
 	require.Equal(t, "junk", get(t, c, legacyKey))
 }
 
@@ -108,11 +111,46 @@ type answers func() string
 
 func (a answers) Read(p []byte) (int, error) { return copy(p, a()), nil }
 
+func TestDeregisterSaysThatALivingProcessPutsARecordWithoutALeaseBack(t *testing.T) {
+	srv := etcdtest.Start(t)
+	require.NoError(t, open(t, srv).Register(greeter("1", "80")))
+	_, said := must(t, exitNo, srv, "deregister", "greeter", "80", "--yes")
+	require.Regexp(t, `came back after \d+ ms, without a lease: its process lives`, said)
+}
+
+func TestDeregisterGoesOnAfterARecordThatStays(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	node := stored(t, greeter("1", "80"))
+	one, two, three := etcd.DefaultPrefix+"greeter/1", etcd.DefaultPrefix+"greeter/2", etcd.DefaultPrefix+"greeter/3"
+	put(t, c, one, node)
+	put(t, c, two, node)
+	put(t, c, three, node)
+	r := start(t, srv, answers(func() string { put(t, c, one, "junk"); put(t, c, two, "junk"); return "y\n" }), "deregister", "greeter", "80")
+	require.Equal(t, exitNo, r.wait())
+	require.Contains(t, r.err.String(), one+" has changed since it was shown; ")
+	require.Contains(t, r.err.String(), two+" has changed since it was shown")
+	require.Equal(t, "junk", get(t, c, one))
+	require.Empty(t, get(t, c, three))
+}
+
+func TestTheWorstOfTwoErrorsEndsACommand(t *testing.T) {
+	failed := both(no("declined"), errors.New("broken"))
+	require.Equal(t, exitFailed, ending(failed).code)
+	require.EqualError(t, failed, "declined; broken")
+	require.Equal(t, exitNo, ending(both(nil, no("declined"))).code)
+	require.NoError(t, both(nil, nil))
+}
+
 func TestWhatHasChangedSinceItWasShownStays(t *testing.T) {
 	srv := etcdtest.Start(t)
 	c := srv.Client(t)
 	put(t, c, legacyKey, "junk")
-	for _, args := range [][]string{{"deregister", "--key", legacyKey}, append(registerLegacy, "--ttl", "0")} {
+	for _, args := range [][]string{
+		{"deregister", "--record-key", legacyKey},
+		slices.Concat(registerLegacy, []string{"--ttl", "0"}),
+		slices.Concat(registerLegacy, []string{"--ttl", "30s"}),
+	} {
 		r := start(t, srv, answers(func() string { put(t, c, legacyKey, "other junk"); return "y\n" }), args...)
 		require.Equal(t, exitNo, r.wait())
 		require.Contains(t, r.err.String(), "has changed since it was shown")
@@ -125,7 +163,7 @@ func TestKeysAndNodesMayBeGivenAsTheyAreShown(t *testing.T) {
 	c := srv.Client(t)
 	key := etcd.DefaultPrefix + "gre\x1b[31meter\xff/\u202e"
 	put(t, c, key, "junk")
-	must(t, exitOK, srv, "deregister", "--yes", "--key", plain(key))
+	must(t, exitOK, srv, "deregister", "--yes", "--record-key", plain(key))
 	require.Empty(t, get(t, c, key))
 
 	s := greeter("1", "80")
@@ -134,9 +172,35 @@ func TestKeysAndNodesMayBeGivenAsTheyAreShown(t *testing.T) {
 	must(t, exitOK, srv, "deregister", "--yes", `gr\teeter`, `n\x1b`)
 	require.Empty(t, as[[]service](t, srv, "services"))
 
-	must(t, exitFailed, srv, "deregister", "--yes", "--key", "/elsewhere")
+	must(t, exitFailed, srv, "deregister", "--yes", "--record-key", "/elsewhere")
 	must(t, exitFailed, srv, "deregister", "--yes", "greeter")
-	must(t, exitFailed, srv, "deregister", "--yes", "greeter", "80", "--key", "k")
+	must(t, exitFailed, srv, "deregister", "--yes", "greeter", "80", "--record-key", "k")
+}
+
+func TestADeniedSpellingDoesNotHideTheOther(t *testing.T) {
+	srv := etcdtest.Start(t, cheapPasswords)
+	c := srv.Client(t)
+	s := greeter("1", "80")
+	s.Name = "gr\teeter"
+	dir := etcd.DefaultPrefix + s.Name + "/"
+	put(t, c, dir+"80", stored(t, s))
+	put(t, c, dir+"junk", "junk")
+	_, err := c.UserAdd(t.Context(), "tab", "pw")
+	require.NoError(t, err)
+	_, err = c.RoleAdd(t.Context(), "tab")
+	require.NoError(t, err)
+	_, err = c.RoleGrantPermission(t.Context(), "tab", dir, clientv3.GetPrefixRangeEnd(dir), clientv3.PermissionType(clientv3.PermReadWrite))
+	require.NoError(t, err)
+	_, err = c.UserGrantRole(t.Context(), "tab", "tab")
+	require.NoError(t, err)
+	withRoles(t, srv)
+
+	deregister := []string{"deregister", "--user", "tab", "--password-file", passwordFile(t), "--yes"}
+	must(t, exitOK, srv, append(deregister, `gr\teeter`, "80")...)
+	must(t, exitOK, srv, append(deregister, "--record-key", plain(dir+"junk"))...)
+	_, said := must(t, exitFailed, srv, append(deregister, "greeter", "80")...)
+	require.Contains(t, said, "permission denied")
+	require.Equal(t, []string{"greeter"}, spellings("greeter"), "it is read once")
 }
 
 func TestUsageIsAnErrorThatNamesTheCulprit(t *testing.T) {
@@ -193,14 +257,24 @@ func TestAUserIsKnownByFlagFileEnvironmentOrPrompt(t *testing.T) {
 }
 
 func TestTheDocumentationKnowsEveryCommandAndFlag(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "command.md"))
-	require.NoError(t, err)
-	a := &app{}
-	root := newRoot(a)
-	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { require.Contains(t, string(text), "`--"+f.Name+"`") })
+	pages := make(map[string]string)
+	for _, name := range []string{"command", "page"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "docs", name+".md"))
+		if name == "command" || !os.IsNotExist(err) {
+			require.NoError(t, err)
+		}
+		pages[name] = string(text)
+	}
+	root := newRoot(&app{})
+	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { require.Contains(t, pages["command"], "`--"+f.Name+"`") })
 	for _, cmd := range root.Commands() {
 		if !cmd.Hidden {
-			require.Contains(t, string(text), cmd.Name())
+			text := pages["command"]
+			if cmd.Name() == "ui" {
+				text = pages["page"]
+			}
+			require.Regexp(t, `micro-etcd `+cmd.Name()+`\b`, text)
+			cmd.LocalFlags().VisitAll(func(f *pflag.Flag) { require.Regexp(t, `--`+f.Name+`\b`, text, cmd.Name()) })
 			require.NotEmpty(t, cmd.Example, cmd.Name())
 			help, _ := must(t, exitOK, nil, cmd.Name(), "--help")
 			require.Contains(t, help, cmd.Example)
@@ -209,17 +283,26 @@ func TestTheDocumentationKnowsEveryCommandAndFlag(t *testing.T) {
 	}
 }
 
-func TestCompletionKnowsServicesAndNodes(t *testing.T) {
-	srv := etcdtest.Start(t)
-	register(t, open(t, srv), greeter("1", "80"))
-	out, _ := must(t, exitOK, nil, "__complete", "nodes", "-a", srv.Endpoint(), "")
-	require.Equal(t, "greeter", strings.Split(out, "\n")[0])
-	out, _ = must(t, exitOK, nil, "__complete", "deregister", "-a", srv.Endpoint(), "greeter", "")
-	require.Equal(t, "80", strings.Split(out, "\n")[0])
-	out, _ = must(t, exitOK, nil, "__complete", "nodes", "-a", "127.0.0.1:1", "")
-	require.True(t, strings.HasPrefix(out, ":"), out)
-	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
-		out, _ := must(t, exitOK, nil, "completion", shell)
-		require.Contains(t, out, "micro-etcd")
+// allCommands are root and what is below it.
+func allCommands(root *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{root}
+	for _, cmd := range root.Commands() {
+		all = append(all, allCommands(cmd)...)
+	}
+	return all
+}
+
+func TestNoFlagOfACommandHidesOneOfAllCommands(t *testing.T) {
+	root := newRoot(&app{})
+	root.InitDefaultCompletionCmd("x")
+	shared := root.PersistentFlags()
+	for _, cmd := range allCommands(root)[1:] {
+		cmd.InitDefaultHelpFlag()
+		cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+			require.Nil(t, shared.Lookup(f.Name), "%s --%s", cmd.CommandPath(), f.Name)
+			if f.Shorthand != "" {
+				require.Nil(t, shared.ShorthandLookup(f.Shorthand), "%s -%s", cmd.CommandPath(), f.Shorthand)
+			}
+		})
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -46,4 +47,23 @@ func passwordFile(t testing.TB) string {
 	file := filepath.Join(t.TempDir(), "password")
 	require.NoError(t, os.WriteFile(file, []byte("pw\n"), 0o600))
 	return file
+}
+
+func TestRepairOfAKeyNeedsPermissionForThatKeyOnly(t *testing.T) {
+	srv := etcdtest.Start(t, cheapPasswords)
+	c := srv.Client(t)
+	_, err := c.UserAdd(t.Context(), "keyholder", "pw")
+	require.NoError(t, err)
+	_, err = c.RoleAdd(t.Context(), "keyholder")
+	require.NoError(t, err)
+	_, err = c.RoleGrantPermission(t.Context(), "keyholder", legacyKey, "", clientv3.PermissionType(clientv3.PermReadWrite))
+	require.NoError(t, err)
+	_, err = c.UserGrantRole(t.Context(), "keyholder", "keyholder")
+	require.NoError(t, err)
+	withRoles(t, srv)
+	user := []string{"--user", "keyholder", "--password-file", passwordFile(t), "--yes"}
+	must(t, exitOK, srv, slices.Concat(registerLegacy, []string{"--ttl", "0"}, user)...)
+	must(t, exitOK, srv, append([]string{"deregister", "--record-key", legacyKey}, user...)...)
+	_, said := must(t, exitFailed, srv, append([]string{"deregister", "legacy", "l-1"}, user...)...)
+	require.Contains(t, said, "permission denied")
 }

@@ -29,9 +29,9 @@ type streams struct {
 	in       io.Reader
 	out, err io.Writer
 
-	asks     bool                   // in is a terminal, so somebody can be asked
-	progress bool                   // err is a terminal
-	password func() ([]byte, error) // reads one without echo
+	asks     bool                                  // in is a terminal, so somebody can be asked
+	progress bool                                  // err is a terminal
+	password func(context.Context) ([]byte, error) // reads one without echo, unless the context ends before
 }
 
 // app is what the commands share.
@@ -58,6 +58,24 @@ func (e exit) Unwrap() error { return e.err }
 // no ends a command whose answer is no.
 func no(format string, args ...any) error { return exit{exitNo, fmt.Errorf(format, args...)} }
 
+// ending is how an error ends a command.
+func ending(err error) exit {
+	end := exit{code: exitFailed, err: err}
+	errors.As(err, &end)
+	return end
+}
+
+// both makes one error of two, with the higher of their codes.
+func both(x, y error) error {
+	switch {
+	case x == nil:
+		return y
+	case y == nil:
+		return x
+	}
+	return exit{max(ending(x).code, ending(y).code), fmt.Errorf("%w; %w", x, y)}
+}
+
 // run executes a command line and returns its exit code.
 func run(ctx context.Context, args []string, s streams) int {
 	a := &app{streams: s}
@@ -67,8 +85,7 @@ func run(ctx context.Context, args []string, s streams) int {
 	if err == nil {
 		return exitOK
 	}
-	end := exit{code: exitFailed, err: err}
-	errors.As(err, &end)
+	end := ending(err)
 	if end.err != nil {
 		fmt.Fprintln(a.err, "micro-etcd:", harmless(end.err.Error()))
 	}

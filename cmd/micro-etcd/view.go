@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -27,6 +28,7 @@ type record struct {
 	Malformed string               `json:"malformed,omitempty"` // why it is no record
 
 	Key      string `json:"key"`
+	Escaped  string `json:"key_escaped,omitempty"` // as plain shows it, if JSON can't have it because it is no UTF-8
 	Bytes    int    `json:"bytes"`
 	Created  int64  `json:"created_revision"`
 	Modified int64  `json:"modified_revision"`
@@ -46,6 +48,9 @@ func leaseName(id clientv3.LeaseID) string { return fmt.Sprintf("%x", int64(id))
 
 func newRecord(r *fleet.Record) record {
 	v := record{Key: r.Key, Bytes: r.Size, Created: r.Created, Modified: r.Modified, Writes: r.Writes}
+	if !utf8.ValidString(r.Key) {
+		v.Escaped = plain(r.Key)
+	}
 	if r.Lease != 0 {
 		v.Lease = &lease{ID: leaseName(r.Lease)}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"go-micro.dev/v4/registry"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -24,6 +25,7 @@ type chart struct {
 
 	visits  []visit      // of the addresses, and then of members that weren't met there
 	members []*pb.Member // nil if nobody told
+	avoided []string     // members' URLs that weren't visited, because they are plain
 
 	connection error // why there is no client for what follows
 	lookUp     error // what a look-up returned
@@ -93,7 +95,8 @@ func (c *chart) visit(ctx context.Context, addresses []string) []visit {
 	return visits
 }
 
-// askMembers asks whoever answers for the members, and visits those that weren't met yet.
+// askMembers asks whoever answers for the members, and visits those that weren't met yet. A visit
+// brings the user's password along, so it goes to a plain URL only if the addresses are plain, too.
 func (c *chart) askMembers(ctx context.Context) {
 	met := make(map[uint64]bool)
 	for _, v := range c.visits {
@@ -105,11 +108,16 @@ func (c *chart) askMembers(ctx context.Context) {
 			c.members = v.members
 		}
 	}
+	plain := slices.ContainsFunc(c.addresses, func(address string) bool { return strings.HasPrefix(address, "http://") })
 	var addresses []string
 	for _, m := range c.members {
 		for _, url := range m.ClientURLs {
-			if !met[m.ID] && !slices.Contains(c.addresses, url) {
+			switch {
+			case met[m.ID] || slices.Contains(c.addresses, url):
+			case plain || strings.HasPrefix(url, "https://"):
 				addresses = append(addresses, url)
+			default:
+				c.avoided = append(c.avoided, url)
 			}
 		}
 	}
@@ -180,6 +188,11 @@ func (c *chart) allLeases(ctx context.Context) []clientv3.LeaseID {
 		ids = append(ids, l.ID)
 	}
 	return ids
+}
+
+// isAvoided reports whether a member may well run, but has no URL that was visited.
+func (c *chart) isAvoided(m *pb.Member) bool {
+	return len(m.ClientURLs) > 0 && !slices.ContainsFunc(m.ClientURLs, func(url string) bool { return !slices.Contains(c.avoided, url) })
 }
 
 // reached returns the ids of the members that were met.

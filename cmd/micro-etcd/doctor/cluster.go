@@ -38,13 +38,13 @@ func failedLookUp(c *chart) []Finding {
 func unreachableMembers(c *chart) []Finding {
 	met := c.reached()
 	var found []Finding
-	voters, reached := 0, 0
+	voters, reached := 0, 0 // those that weren't asked count as reached
 	for _, m := range c.members {
 		if !m.IsLearner {
 			voters++
 		}
 		switch _, ok := met[m.ID]; {
-		case ok:
+		case ok, c.isAvoided(m):
 			if !m.IsLearner {
 				reached++
 			}
@@ -59,6 +59,20 @@ func unreachableMembers(c *chart) []Finding {
 	if len(c.members) > 0 && reached <= voters/2 {
 		found = append(found, critical("Start members until more than half of them run: without a majority nothing can be registered, and leases stand still.",
 			"Only %d of %d voting members can be reached, which is no majority.", reached, voters))
+	}
+	return found
+}
+
+// plainMembers are those that weren't asked.
+func plainMembers(c *chart) []Finding {
+	met := c.reached()
+	var found []Finding
+	for _, m := range c.members {
+		if _, ok := met[m.ID]; !ok && c.isAvoided(m) {
+			found = append(found, warning("Have it advertise https:// URLs with --advertise-client-urls; if its certificate serves clients already, give its https:// address here as well.",
+				"Member %s (%x) advertises %s only, and wasn't asked: the addresses given are not plain, and there a password could be read on the way.",
+				short(m.Name), m.ID, strings.Join(m.ClientURLs, ", ")).about(m.ClientURLs...))
+		}
 	}
 	return found
 }

@@ -119,6 +119,7 @@ var examinations = []examination{
 	{"connection", unreachableAddresses},
 	{"look-up", failedLookUp},
 	{"members", unreachableMembers},
+	{"plain-member", plainMembers},
 	{"cluster", strangers},
 	{"leader", missingLeaders},
 	{"alarm", alarms},

@@ -20,7 +20,7 @@ func malformed(c *chart) []Finding {
 		switch {
 		case r.Err == nil:
 		case len(found) < maxEach:
-			found = append(found, warning("Find out who writes it, and remove it with micro-etcd deregister --key.",
+			found = append(found, warning("Find out who writes it, and remove it with micro-etcd deregister --record-key.",
 				"%s is skipped by every registry: %s.", short(r.Key), short(r.Err.Error())).about(r.Key))
 		default:
 			rest = append(rest, r.Key)
@@ -81,7 +81,7 @@ func misplaced(c *chart) []Finding {
 	if len(keys) == 0 {
 		return nil
 	}
-	return []Finding{warning("Remove it with micro-etcd deregister --key: its owner can't be a registry, and one that deregisters the node won't find it.",
+	return []Finding{warning("Remove it with micro-etcd deregister --record-key: its owner can't be a registry, and one that deregisters the node won't find it.",
 		"%s at a key that isn't the node's: %s.", number(len(keys), "record is", "records are"), example).about(keys...)}
 }
 

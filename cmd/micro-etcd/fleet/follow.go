@@ -70,7 +70,8 @@ const (
 	maxBackoffRefused = 15 * time.Second
 )
 
-// isRefused reports whether etcd doesn't want to know this user, or to let it read.
+// isRefused reports whether etcd doesn't want to know this user, or to let it read. Its twin is
+// refused in registry/etcd/backoff.go, which no other package should need.
 func isRefused(err error) bool {
 	for _, no := range []error{
 		rpctypes.ErrPermissionDenied, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty, rpctypes.ErrUserNotFound, rpctypes.ErrInvalidAuthMgmt,

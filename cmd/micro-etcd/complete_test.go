@@ -1,0 +1,29 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+func TestCompletionKnowsServicesAndNodesAndOffersEachOnce(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	for key, id := range map[string]string{"1": "80", "2": "81", "3": "80"} {
+		put(t, c, etcd.DefaultPrefix+"greeter/"+key, stored(t, greeter("1", id)))
+	}
+	out, _ := must(t, exitOK, nil, "__complete", "nodes", "-a", srv.Endpoint(), "")
+	require.Equal(t, []string{"greeter", ":4"}, strings.Fields(out))
+	out, _ = must(t, exitOK, nil, "__complete", "deregister", "-a", srv.Endpoint(), "greeter", "")
+	require.Equal(t, []string{"80", "81", ":4"}, strings.Fields(out))
+	out, _ = must(t, exitOK, nil, "__complete", "nodes", "-a", "127.0.0.1:1", "")
+	require.True(t, strings.HasPrefix(out, ":"), out)
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		out, _ := must(t, exitOK, nil, "completion", shell)
+		require.Contains(t, out, "micro-etcd")
+	}
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/term"
+
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+func TestAPromptEndsWithItsContext(t *testing.T) {
+	srv := etcdtest.Start(t)
+	never, end := io.Pipe()
+	t.Cleanup(func() { _ = end.Close() }) // nobody else ends the read
+	for _, args := range [][]string{registerLegacy, append(registerLegacy, "--ttl", "0")} {
+		r := start(t, srv, never, args...)
+		r.says("[y/N]")
+		require.Equal(t, exitNo, r.stop())
+		require.Contains(t, r.err.String(), "not done")
+	}
+}
+
+func stateOf(t testing.TB, terminal *os.File) term.State {
+	t.Helper()
+	state, err := term.GetState(int(terminal.Fd()))
+	require.NoError(t, err)
+	return *state
+}
+
+func TestATerminalEchoesAgainAfterAPassword(t *testing.T) {
+	interrupted := errors.New("interrupted")
+	for _, want := range []error{nil, interrupted} {
+		keyboard, terminal, err := pty.Open()
+		require.NoError(t, err)
+		before := stateOf(t, terminal)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			password, err := readPassword(ctx, int(terminal.Fd()))
+			if err == nil && string(password) != "secret" {
+				err = errors.New("got " + string(password))
+			}
+			ended <- err
+		}()
+		require.Eventually(t, func() bool { return stateOf(t, terminal) != before }, patience, time.Millisecond, "no echo")
+		if want != nil {
+			cancel(want)
+			require.ErrorIs(t, <-ended, want)
+			require.Equal(t, before, stateOf(t, terminal))
+		}
+		_, err = keyboard.WriteString("secret\n") // ends the read in any case
+		require.NoError(t, err)
+		if want == nil {
+			require.NoError(t, <-ended)
+			require.Equal(t, before, stateOf(t, terminal))
+		}
+		cancel(nil)
+		require.NoError(t, keyboard.Close())
+	}
+}
+
+func TestCtrlCEndsACommandThatAsks(t *testing.T) {
+	binary := build(t)
+	srv := etcdtest.Start(t)
+	for _, at := range []struct {
+		prompt string
+		code   int
+		args   []string
+	}{
+		{"[y/N]", exitNo, registerLegacy},
+		{"Password of root:", exitFailed, []string{"services", "--user", "root"}},
+	} {
+		cmd := exec.CommandContext(t.Context(), binary, append(at.args, "-a", srv.Endpoint())...)
+		keyboard, err := pty.Start(cmd)
+		require.NoError(t, err)
+		var shown buffer
+		read := make(chan struct{})
+		go func() {
+			defer close(read)
+			_, _ = io.Copy(&shown, keyboard) // fails when the other end is closed
+		}()
+		require.Eventually(t, func() bool { return strings.Contains(shown.String(), at.prompt) }, patience, time.Millisecond)
+		_, err = keyboard.WriteString("\x03")
+		require.NoError(t, err)
+		var exit *exec.ExitError
+		require.ErrorAs(t, cmd.Wait(), &exit)
+		<-read
+		require.Equal(t, at.code, exit.ExitCode(), shown.String())
+		require.NoError(t, keyboard.Close())
+	}
+}

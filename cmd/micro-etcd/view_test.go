@@ -1,0 +1,36 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/doctor"
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+func TestAKeyThatIsNoUTF8CanBeTakenFromJSON(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	key := etcd.DefaultPrefix + "greeter/\\\xff"
+	put(t, c, key, "junk")
+	r := start(t, srv, nil, "doctor", "-o", "json")
+	require.Equal(t, exitNo, r.wait())
+	var report doctor.Report
+	require.NoError(t, json.Unmarshal([]byte(strings.ReplaceAll(r.out.String(), `"severity": "warning"`, `"severity": 1`)), &report), r.out.String())
+	require.Equal(t, []string{plain(key)}, report.Findings[0].Subjects)
+	require.Contains(t, report.Findings[0].What, `\xff`)
+	must(t, exitOK, srv, "deregister", "--yes", "--record-key", report.Findings[0].Subjects[0])
+	require.Empty(t, get(t, c, key))
+
+	put(t, c, key, stored(t, greeter("1", "80")))
+	put(t, c, etcd.DefaultPrefix+"greeter/ü", stored(t, greeter("1", "81")))
+	records := as[[]record](t, srv, "nodes", "greeter")
+	require.Equal(t, plain(key), records[0].Escaped)
+	require.Empty(t, records[1].Escaped)
+	must(t, exitOK, srv, "deregister", "--yes", "--record-key", records[0].Escaped)
+	require.Empty(t, get(t, c, key))
+}
