@@ -9,6 +9,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/connectivity"
 )
 
 // session keeps one lease alive until it is stopped or etcd says that the lease is gone.
@@ -109,7 +110,7 @@ func (s *session) doubt() {
 
 func (s *session) keepAlive(ctx context.Context) {
 	var err error
-	suspect, ignored := false, false
+	suspect, ignored, late := false, false, false
 	for failures := 0; ctx.Err() == nil; failures++ {
 		if failures > 0 {
 			pause(ctx, backoff(failures, err), s.check)
@@ -125,11 +126,8 @@ func (s *session) keepAlive(ctx context.Context) {
 				failures = 0
 			}
 		}
-		var urgent bool
-		if urgent, err = s.look(ctx); err == nil && (urgent || ignored) {
-			err = s.renew(ctx)
-		}
-		suspect = err != nil
+		err = s.ask(ctx, ignored, late)
+		suspect, late = err != nil, s.isLate(ctx, err)
 		switch {
 		case err == nil:
 			s.connector.metrics.leases.add(leaseHeld)
@@ -187,6 +185,27 @@ func (s *session) hold(ctx context.Context) (answered, doubted bool) {
 	}
 }
 
+// ask finds out whether the lease is still there, and renews it if that can't wait: when the client's keepalives
+// were ignored, or answers come late.
+func (s *session) ask(ctx context.Context, ignored, late bool) error {
+	if late {
+		return s.renew(ctx)
+	}
+	overdue, err := s.look(ctx)
+	if err == nil && (overdue || ignored) || s.isLate(ctx, err) {
+		return s.renew(ctx)
+	}
+	return err
+}
+
+// isLate reports whether an answer didn't come in time although there is a connection: then it may be under way,
+// and a renewal would have reached etcd.
+func (s *session) isLate(ctx context.Context, err error) bool {
+	l, _ := s.connector.peek()
+	return errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil && l != nil &&
+		l.ActiveConnection().GetState() == connectivity.Ready
+}
+
 // renew renews the lease once, on a stream of its own: because the client's keepalives were ignored
 // although etcd answers, or because the lease may not live until the next one, which the client sends within half a
 // second (client/v3 lease.go, sendKeepAliveLoop). With a password each such stream authenticates.
@@ -211,7 +230,7 @@ func (s *session) renew(ctx context.Context) error {
 // look finds out whether the lease is still there, and whether it is overdue for a renewal. It is a plain
 // request: all leases are in doubt at one time, and each renewal would open a stream, and with a password
 // authenticate.
-func (s *session) look(ctx context.Context) (urgent bool, err error) {
+func (s *session) look(ctx context.Context) (overdue bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	left, err := call(ctx, s.connector, func(ctx context.Context, l *link) (*clientv3.LeaseTimeToLiveResponse, error) {
