@@ -91,6 +91,11 @@ var officialFailures = map[string]string{
 // of them may have luck, but not all.
 var officialBatches = []string{"lossless/burst", "lossless/slow-consumer", "outage/watch-resumes"}
 
+// officialChances are cases that its known faults hit now and then, when etcd is busy enough.
+var officialChances = map[string]string{
+	"concurrent/use": "#6 W:69: an event without a previous value panics; #5 P:179: an old read keeps a node from being registered again",
+}
+
 // The official plugin has to fail exactly what it is known to fail: a rule
 // that it passes unexpectedly is one that the kit no longer proves.
 func TestOfficialPluginFailsAsKnown(t *testing.T) {
@@ -104,6 +109,10 @@ func TestOfficialPluginFailsAsKnown(t *testing.T) {
 	for _, o := range registrytest.Check(t.Context(), b) {
 		if slices.Contains(officialBatches, o.Case.Name) {
 			batches += min(len(o.Failures), 1)
+			continue
+		}
+		if why, ok := officialChances[o.Case.Name]; ok {
+			t.Logf("%s may fail (%s): %d failures", o.Case.Name, why, len(o.Failures))
 			continue
 		}
 		known, listed := officialFailures[o.Case.Name]
@@ -127,7 +136,7 @@ func TestOfficialPluginFailsAsKnown(t *testing.T) {
 
 func TestOfficialFailuresNameCases(t *testing.T) {
 	cases := registrytest.Cases()
-	for _, name := range slices.AppendSeq(slices.Clone(officialBatches), maps.Keys(officialFailures)) {
+	for _, name := range slices.Concat(officialBatches, slices.Collect(maps.Keys(officialFailures)), slices.Collect(maps.Keys(officialChances))) {
 		if !slices.ContainsFunc(cases, func(c registrytest.Case) bool { return c.Name == name }) {
 			t.Errorf("there is no case %s", name)
 		}
