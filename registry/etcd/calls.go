@@ -220,7 +220,8 @@ func (r *Registry) Client(ctx context.Context) (*clientv3.Client, error) {
 	l, err := try(ctx, r.connector, func(ctx context.Context, l *link) (*link, error) {
 		ctx, cancel := l.during(ctx)
 		defer cancel()
-		return l, l.await(ctx)
+		err := l.await(ctx)
+		return l, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)

@@ -181,6 +181,8 @@ func TestNothingAuthenticatesOnACadence(t *testing.T) {
 	watch(t, client, "greeter")
 	eventually(t, func() bool { return s.watches(t) >= 2 }, "the key and the directory are watched")
 
+	eventually(t, func() bool { return s.counted(t, "grpc_server_started_total", `grpc_method="LeaseKeepAlive"`) > 0 }, "the lease is renewed")
+
 	authentications := func() int { return s.counted(t, "grpc_server_started_total", `grpc_method="Authenticate"`) }
 	before := authentications()
 	require.Positive(t, before)
