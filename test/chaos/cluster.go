@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+
+	"github.com/micro-etcd/micro-etcd/test/relay"
 )
 
 // cluster is one or three etcd processes. The scenario asks them directly; members reach each other, and services
@@ -36,8 +39,8 @@ type cluster struct {
 	mu      sync.Mutex
 	user    [2]string // and password, of the scenario
 	clients map[*member]*clientv3.Client
-	peers   map[[2]string]*link // from a member's id to another one's name
-	ids     map[string]uint64   // by name
+	peers   map[[2]string]*relay.Link // from a member's id to another one's name
+	ids     map[string]uint64         // by name
 }
 
 // The election timeouts of etcd processes: a member alone has nobody to lose an election to.
@@ -47,7 +50,7 @@ const (
 )
 
 func startCluster(ctx context.Context, dir string, size int, flags ...string) (*cluster, error) {
-	c := &cluster{clients: map[*member]*clientv3.Client{}, peers: map[[2]string]*link{}, ids: map[string]uint64{}}
+	c := &cluster{clients: map[*member]*clientv3.Client{}, peers: map[[2]string]*relay.Link{}, ids: map[string]uint64{}}
 	err := c.draw(dir, size, flags)
 	if err == nil {
 		err = c.start(ctx)
@@ -69,7 +72,7 @@ func (c *cluster) draw(dir string, size int, flags []string) error {
 		m := &member{name: fmt.Sprintf("m%d", i+1), client: loopback(freePort()), peer: loopback(freePort())}
 		m.dir = filepath.Join(dir, m.name)
 		var err error
-		m.relay, err = startRelay(loopback(freePort()), m.peer, newLink(), func(sent []byte) *link {
+		m.relay, err = relay.Start(loopback(freePort()), m.peer, relay.NewLink(), func(sent []byte) *relay.Link {
 			if id := sender(sent); id != "" {
 				return c.peer(id, m.name)
 			}
@@ -79,7 +82,7 @@ func (c *cluster) draw(dir string, size int, flags []string) error {
 			return err
 		}
 		c.members = append(c.members, m)
-		names = append(names, m.name+"=http://"+m.relay.address)
+		names = append(names, m.name+"=http://"+m.relay.Address())
 	}
 	c.initial = strings.Join(names, ",")
 	beat, elect := heartbeat, election
@@ -90,7 +93,7 @@ func (c *cluster) draw(dir string, size int, flags []string) error {
 		m.args = append([]string{
 			"--name", m.name, "--data-dir", m.dir, "--initial-cluster", c.initial, "--log-level", "warn", "--unsafe-no-fsync",
 			"--listen-client-urls", "http://" + m.client, "--advertise-client-urls", "http://" + m.client,
-			"--listen-peer-urls", "http://" + m.peer, "--initial-advertise-peer-urls", "http://" + m.relay.address,
+			"--listen-peer-urls", "http://" + m.peer, "--initial-advertise-peer-urls", "http://" + m.relay.Address(),
 			"--heartbeat-interval", beat, "--election-timeout", elect,
 		}, flags...)
 	}
@@ -145,7 +148,7 @@ func (c *cluster) end() {
 	for _, m := range c.members {
 		_ = m.signal(syscall.SIGCONT) // fails when it doesn't run
 		m.end(syscall.SIGKILL)
-		m.relay.end()
+		m.relay.End()
 	}
 }
 
@@ -275,22 +278,22 @@ func (c *cluster) leader(ctx context.Context) (*member, error) {
 }
 
 // peer returns the link from a member's id to another member.
-func (c *cluster) peer(id, to string) *link {
+func (c *cluster) peer(id, to string) *relay.Link {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := [2]string{id, to}
 	if c.peers[k] == nil {
-		c.peers[k] = newLink()
+		c.peers[k] = relay.NewLink()
 	}
 	return c.peers[k]
 }
 
 // between returns the links between a member and the others, both ways.
-func (c *cluster) between(m *member) []*link {
+func (c *cluster) between(m *member) []*relay.Link {
 	c.mu.Lock()
 	ids := maps.Clone(c.ids)
 	c.mu.Unlock()
-	var links []*link
+	var links []*relay.Link
 	for _, o := range c.members {
 		if o != m {
 			links = append(links, c.peer(strconv.FormatUint(ids[m.name], 16), o.name), c.peer(strconv.FormatUint(ids[o.name], 16), m.name))
@@ -351,4 +354,19 @@ func (c *cluster) metric(ctx context.Context, name string, words ...string) (flo
 func isMetric(line, name string, words []string) bool {
 	is, _, _ := strings.Cut(line, "{")
 	return is == name && !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) })
+}
+
+var fromHeader = []byte("X-Server-From: ")
+
+// sender returns the id of the etcd member that an HTTP request between members names as its origin.
+func sender(sent []byte) string {
+	i := bytes.Index(sent, fromHeader)
+	if i < 0 {
+		return ""
+	}
+	id := sent[i+len(fromHeader):]
+	if end := slices.Index(id, '\r'); end >= 0 {
+		return string(id[:end])
+	}
+	return ""
 }

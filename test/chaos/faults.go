@@ -14,6 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/relay"
 )
 
 // The verbs. Each does one thing to the world, and returns when etcd, as far as that fault goes, can take everything
@@ -220,22 +221,22 @@ func (w *world) unfill() {
 // Faults of the network, between one process and some members, or all.
 
 // blackHole holds what goes between a process and a member, in the given directions.
-func (w *world) blackHole(p *process, members []*member, ways ...direction) {
+func (w *world) blackHole(p *process, members []*member, ways ...relay.Direction) {
 	w.t.Helper()
 	for _, r := range w.ways[p.name] {
 		for _, m := range members {
-			if r.target == m.client {
-				w.fault(faultPath, func() error { r.link.hold(ways...); return nil }, "black hole %v between %s and %s", ways, p.name, m.name)
+			if r.Target == m.client {
+				w.fault(faultPath, func() error { r.Link.Hold(ways...); return nil }, "black hole %v between %s and %s", ways, p.name, m.name)
 			}
 		}
 	}
 }
 
 // slow delays what goes between a process and all members.
-func (w *world) slow(p *process, way direction, by time.Duration) {
+func (w *world) slow(p *process, way relay.Direction, by time.Duration) {
 	w.t.Helper()
 	for _, r := range w.ways[p.name] {
-		w.fault(faultPath, func() error { r.link.slow(way, by); return nil }, "delay %v for %s by %v", way, p.name, by)
+		w.fault(faultPath, func() error { r.Link.Slow(way, by); return nil }, "delay %v for %s by %v", way, p.name, by)
 	}
 }
 
@@ -243,7 +244,7 @@ func (w *world) slow(p *process, way direction, by time.Duration) {
 func (w *world) cut(p *process) {
 	w.t.Helper()
 	for _, r := range w.ways[p.name] {
-		w.fault(faultPath, func() error { r.refuse(); return nil }, "cut %s off", p.name)
+		w.fault(faultPath, func() error { r.Refuse(); return nil }, "cut %s off", p.name)
 	}
 }
 
@@ -251,7 +252,7 @@ func (w *world) cut(p *process) {
 func (w *world) reset(p *process) {
 	w.t.Helper()
 	for _, r := range w.ways[p.name] {
-		w.fault(faultPath, func() error { r.reset(); return nil }, "reset the connections of %s", p.name)
+		w.fault(faultPath, func() error { r.Reset(); return nil }, "reset the connections of %s", p.name)
 	}
 }
 
@@ -259,7 +260,7 @@ func (w *world) reset(p *process) {
 func (w *world) connect(p *process) {
 	w.t.Helper()
 	for _, r := range w.ways[p.name] {
-		w.fault(faultPath, func() error { r.link.heal(); return r.accept() }, "connect %s", p.name)
+		w.fault(faultPath, func() error { r.Link.Heal(); return r.Accept() }, "connect %s", p.name)
 	}
 }
 
@@ -268,7 +269,7 @@ func (w *world) isolate(m *member) {
 	w.t.Helper()
 	w.fault(faultProcess, func() error {
 		for _, l := range w.cluster.between(m) {
-			l.hold(toServer, toClient)
+			l.Hold(relay.ToServer, relay.ToClient)
 		}
 		return nil
 	}, "isolate %s", m.name)
@@ -278,7 +279,7 @@ func (w *world) rejoin(m *member) {
 	w.t.Helper()
 	w.fault(faultProcess, func() error {
 		for _, l := range w.cluster.between(m) {
-			l.heal()
+			l.Heal()
 		}
 		return nil
 	}, "rejoin %s", m.name)

@@ -9,15 +9,17 @@ import (
 	"os/exec"
 	"sync"
 	"syscall"
+
+	"github.com/micro-etcd/micro-etcd/test/relay"
 )
 
 // member is one etcd process and what stays the same over its restarts.
 type member struct {
 	name   string
 	dir    string
-	client string // host:port it listens at for clients
-	peer   string // host:port it listens at for the other members
-	relay  *relay // what the other members know it by
+	client string       // host:port it listens at for clients
+	peer   string       // host:port it listens at for the other members
+	relay  *relay.Relay // what the other members know it by
 	args   []string
 
 	mu  sync.Mutex
@@ -77,7 +79,7 @@ func (m *member) restore(ctx context.Context, cluster, snapshot string, args ...
 	}
 	args = append([]string{
 		"snapshot", "restore", snapshot, "--data-dir", m.dir, "--name", m.name,
-		"--initial-cluster", cluster, "--initial-advertise-peer-urls", "http://" + m.relay.address,
+		"--initial-cluster", cluster, "--initial-advertise-peer-urls", "http://" + m.relay.Address(),
 	}, args...)
 	if out, err := exec.CommandContext(ctx, binary, args...).CombinedOutput(); err != nil {
 		return errors.Join(err, errors.New(string(out)))

@@ -4,6 +4,8 @@ import (
 	"os"
 	"slices"
 	"testing"
+
+	"github.com/micro-etcd/micro-etcd/test/relay"
 )
 
 // scenarios are the named ones, the longest first. They run side by side.
@@ -22,9 +24,9 @@ var scenarios = []struct {
 	{"MembersKilledInTurn", membersKilledInTurn},
 	{"LeaderPaused", leaderPaused},
 	{"LeaderPausedPastTheTTL", leaderPausedPastTheTTL},
-	{"BlackHoleToServer", func(t *testing.T) { blackHole(t, toServer) }},
-	{"BlackHoleToClient", func(t *testing.T) { blackHole(t, toClient) }},
-	{"BlackHoleBothWays", func(t *testing.T) { blackHole(t, toServer, toClient) }},
+	{"BlackHoleToServer", func(t *testing.T) { blackHole(t, relay.ToServer) }},
+	{"BlackHoleToClient", func(t *testing.T) { blackHole(t, relay.ToClient) }},
+	{"BlackHoleBothWays", func(t *testing.T) { blackHole(t, relay.ToServer, relay.ToClient) }},
 	{"StaleMember", staleMember},
 	{"StaleMemberAlone", staleMemberAlone},
 	{"LeaderIsolated", leaderIsolated},

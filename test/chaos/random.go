@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/micro-etcd/micro-etcd/test/relay"
 )
 
 // random plays a schedule that its seed decides: which faults and what work, in which order, and how long apart. What
@@ -215,7 +217,7 @@ func (r *random) junkOne() {
 func (r *random) blackHoleOne() {
 	r.t.Helper()
 	p := r.anybody()
-	ways := [][]direction{{toServer}, {toClient}, {toServer, toClient}}[r.dice.IntN(3)]
+	ways := [][]relay.Direction{{relay.ToServer}, {relay.ToClient}, {relay.ToServer, relay.ToClient}}[r.dice.IntN(3)]
 	r.blackHole(p, r.cluster.members[:1+r.dice.IntN(len(r.cluster.members))], ways...)
 	r.last()
 	r.connect(p)
@@ -226,7 +228,7 @@ func (r *random) cutOne() { r.t.Helper(); p := r.anybody(); r.cut(p); r.last(); 
 func (r *random) slowOne() {
 	r.t.Helper()
 	p := r.anybody()
-	r.slow(p, direction(r.dice.IntN(2)), time.Duration(r.dice.IntN(2000))*time.Millisecond)
+	r.slow(p, relay.Direction(r.dice.IntN(2)), time.Duration(r.dice.IntN(2000))*time.Millisecond)
 	r.last()
 	r.connect(p)
 }

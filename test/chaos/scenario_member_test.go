@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/micro-etcd/micro-etcd/test/relay"
 )
 
 // threeMembers is a cluster with a provider and a consumer.
@@ -86,7 +88,7 @@ func pauseLeader(t *testing.T, d time.Duration) *world {
 }
 
 // blackHole holds what goes between some processes and two of three members, with no reset.
-func blackHole(t *testing.T, ways ...direction) {
+func blackHole(t *testing.T, ways ...relay.Direction) {
 	w, p, c := threeMembers(t, 30*time.Second)
 	other := w.process("other")
 	leases := w.leases(p)

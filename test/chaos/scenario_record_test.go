@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/micro-etcd/micro-etcd/test/relay"
 )
 
 func leaseRevoked(t *testing.T) {
@@ -47,7 +49,7 @@ func leaseExpired(t *testing.T) {
 	w.follower("consumer", "greeter")
 	w.register(p, "greeter", "n1", 3*time.Second)
 	w.agree(time.Second, "a new record is seen")
-	w.blackHole(p, w.cluster.members, toServer)
+	w.blackHole(p, w.cluster.members, relay.ToServer)
 	w.untilGone("greeter/n1")
 	w.connect(p)
 	w.back(time.Second, "lease expired: record back")
@@ -61,7 +63,7 @@ func keepaliveUnanswered(t *testing.T) {
 	p := w.processAt("provider", w.cluster.members, setup{Timeout: 40 * time.Second})
 	w.follower("consumer", "greeter")
 	w.register(p, "greeter", "warm", 20*time.Second)
-	w.slow(p, toClient, 7*time.Second)
+	w.slow(p, relay.ToClient, 7*time.Second)
 	w.register(p, "greeter", "n1", 20*time.Second)
 	w.wait(15 * time.Second)
 	before := w.lease(p, "n1")

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/leak"
 )
 
 // command is a line that a service process reads. Each is carried out in a goroutine of its own and answered by one
@@ -70,16 +71,9 @@ type service struct {
 	micro     func() error // stops the running go-micro service
 }
 
-// goMicros are goroutines that go-micro starts when it is loaded, some of them late.
-var goMicros = []goleak.Option{
-	goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run"),
-	goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run.func2"),
-	goleak.IgnoreAnyFunction("go-micro.dev/v4/config/loader/memory.(*memory).Watch.func1"),
-}
-
 // runService serves commands from stdin until it ends or says close. It returns the exit code.
 func runService(text string) int {
-	before := goleak.IgnoreCurrent()
+	known := leak.Known()
 	s := &service{encoder: json.NewEncoder(os.Stdout), followers: map[string]*follower{}}
 	os.Stdout = os.Stderr // go-micro's logger writes there
 	s.ctx, s.stop = context.WithCancel(context.Background())
@@ -102,7 +96,7 @@ func runService(text string) int {
 			return 2
 		}
 		if c.Do == "close" {
-			s.close(c, before)
+			s.close(c, known)
 			return 0
 		}
 		s.running.Go(func() { s.answer(c, s.do) })
@@ -267,7 +261,7 @@ func (s *service) unserve() error {
 }
 
 // close closes everything, says how that went, and which goroutines it left.
-func (s *service) close(c command, before goleak.Option) {
+func (s *service) close(c command, known []goleak.Option) {
 	s.answer(c, func(command) (string, error) {
 		s.stop()
 		if s.micro != nil {
@@ -286,5 +280,5 @@ func (s *service) close(c command, before goleak.Option) {
 		return "", errors.Join(errs...)
 	})
 	s.running.Wait()
-	s.emit(event{At: time.Now(), Kind: kindLeft, Text: message(goleak.Find(append(goMicros, before)...))})
+	s.emit(event{At: time.Now(), Kind: kindLeft, Text: message(goleak.Find(known...))})
 }

@@ -16,6 +16,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/relay"
 )
 
 // world is what a scenario happens in: a cluster, service processes with a way of their own to each member, and the
@@ -30,7 +31,7 @@ type world struct {
 	unwatch context.CancelFunc
 
 	processes map[string]*process
-	ways      map[string][]*relay // a process's relays, one for each member
+	ways      map[string][]*relay.Relay // a process's relays, one for each member
 
 	lossy bool              // that a fault could keep a process from learning of its lease, or from revoking it
 	since time.Time         // when the first fault began that nobody has measured yet
@@ -48,7 +49,7 @@ func begin(t testing.TB, size int, flags ...string) *world {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), scenarioLimit)
 	w := &world{
-		t: t, ctx: ctx, dir: t.TempDir(), history: &history{}, processes: map[string]*process{}, ways: map[string][]*relay{},
+		t: t, ctx: ctx, dir: t.TempDir(), history: &history{}, processes: map[string]*process{}, ways: map[string][]*relay.Relay{},
 		want: map[string]string{}, ttls: map[string]time.Duration{},
 	}
 	t.Cleanup(cancel)
@@ -79,7 +80,7 @@ func (w *world) clean() {
 	w.watched.Wait()
 	for _, way := range w.ways {
 		for _, r := range way {
-			r.end()
+			r.End()
 		}
 	}
 	w.cluster.end()
@@ -120,10 +121,10 @@ func (w *world) process(name string) *process {
 func (w *world) processAt(name string, members []*member, s setup) *process {
 	w.t.Helper()
 	for _, m := range members {
-		r, err := startRelay(loopback(0), m.client, newLink(), nil)
+		r, err := relay.Start(loopback(0), m.client, relay.NewLink(), nil)
 		w.must(err)
 		w.ways[name] = append(w.ways[name], r)
-		s.Endpoints = append(s.Endpoints, r.address)
+		s.Endpoints = append(s.Endpoints, r.Address())
 	}
 	p, err := startProcess(name, s, w.history)
 	w.must(err)

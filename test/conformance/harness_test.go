@@ -23,7 +23,7 @@ func TestGoMicroHarness(t *testing.T) {
 	if err := flag.Set("test.benchtime", "3x"); err != nil {
 		t.Fatal(err)
 	}
-	store := startStore(t, 1)
+	store := StartStore(t, 1)
 	failed := true
 	testing.Benchmark(func(b *testing.B) {
 		failed = true
@@ -36,10 +36,10 @@ func TestGoMicroHarness(t *testing.T) {
 }
 
 func BenchmarkGoMicroHarness(b *testing.B) {
-	harnessConfig(b, startStore(b, 1)).Run(b)
+	harnessConfig(b, StartStore(b, 1)).Run(b)
 }
 
-func harnessConfig(tb testing.TB, s *store) *harness.ServiceTestConfig {
+func harnessConfig(tb testing.TB, s *Store) *harness.ServiceTestConfig {
 	return &harness.ServiceTestConfig{
 		Name: "harness",
 		NewService: func(name string, opts ...micro.Option) (micro.Service, error) {
@@ -55,7 +55,7 @@ func harnessConfig(tb testing.TB, s *store) *harness.ServiceTestConfig {
 
 // harnessService has two registries, so that what its client finds has been
 // through etcd.
-func harnessService(tb testing.TB, s *store, name string, more ...micro.Option) (micro.Service, error) {
+func harnessService(tb testing.TB, s *Store, name string, more ...micro.Option) (micro.Service, error) {
 	var both []registry.Registry
 	for range 2 {
 		r, err := etcd.New(registry.Addrs(s.members...))

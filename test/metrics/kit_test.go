@@ -18,10 +18,10 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
-	"go.uber.org/goleak"
 
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+	"github.com/micro-etcd/micro-etcd/test/leak"
 )
 
 // patience is how long a test waits for what must happen soon.
@@ -29,20 +29,7 @@ const patience = 20 * time.Second
 
 const ns = "etcd.registry."
 
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		// go-micro's packages start goroutines when they are imported, and these a moment later.
-		goleak.IgnoreCurrent(),
-		goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run"),
-		goleak.IgnoreAnyFunction("go-micro.dev/v4/config.(*config).run.func2"),
-		goleak.IgnoreAnyFunction("go-micro.dev/v4/config/loader/memory.(*memory).Watch.func1"),
-		// etcd's peers keep a connection for five seconds after their server has gone.
-		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
-		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
-		goleak.IgnoreAnyFunction("net/http.(*connReader).backgroundRead"),
-		goleak.IgnoreAnyFunction("net/http.(*conn).serve"),
-	)
-}
+func TestMain(m *testing.M) { leak.Verify(m) }
 
 // meter collects what registries tell its provider. All that it ever collected must be documented.
 type meter struct {

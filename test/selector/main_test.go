@@ -6,7 +6,8 @@ import (
 	"testing"
 
 	"go-micro.dev/v4/logger"
-	"go.uber.org/goleak"
+
+	"github.com/micro-etcd/micro-etcd/test/leak"
 )
 
 // TestMain runs the tests, or in a child process a greeter.
@@ -19,9 +20,5 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	goleak.VerifyTestMain(m,
-		goleak.IgnoreCurrent(), // go-micro's packages start goroutines when they are imported, and when a client is made
-		goleak.IgnoreTopFunction("github.com/patrickmn/go-cache.(*janitor).Run"),
-		goleak.IgnoreAnyFunction("net/http.(*conn).serve"),
-	)
+	leak.Verify(m)
 }

@@ -9,15 +9,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/goleak"
 
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/leak"
 )
 
-// Importing go-micro starts goroutines of its own, and each of its servers leaves some behind.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreCurrent())
-}
+func TestMain(m *testing.M) { leak.Verify(m) }
 
 func TestTheFleetLivesDiesAndEnds(t *testing.T) {
 	d, err := Start(t.TempDir())

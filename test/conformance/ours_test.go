@@ -22,8 +22,8 @@ func openOurs(opts ...registry.Option) (registry.Registry, error) {
 	return etcd.New(opts...)
 }
 
-func ours(s *store, opts ...registry.Option) registrytest.Backend {
-	b := s.backend(func(more ...registry.Option) (registry.Registry, error) {
+func ours(s *Store, opts ...registry.Option) registrytest.Backend {
+	b := s.Backend(func(more ...registry.Option) (registry.Registry, error) {
 		return openOurs(append(more, opts...)...)
 	})
 	b.Lacks = oursLacks
@@ -32,23 +32,23 @@ func ours(s *store, opts ...registry.Option) registrytest.Backend {
 }
 
 func TestRegistry(t *testing.T) {
-	registrytest.Run(t, ours(startStore(t, 1)))
+	registrytest.Run(t, ours(StartStore(t, 1)))
 }
 
 // A cluster's members lag behind each other, which is where reads of one's own
 // writes and immediate re-registration go wrong.
 func TestRegistryOnThreeMembers(t *testing.T) {
-	check(t, ours(startStore(t, 3)), "register/", "change/", "deregister/", "lookup/", "cache/", "owner/")
+	check(t, ours(StartStore(t, 3)), "register/", "change/", "deregister/", "lookup/", "cache/", "owner/")
 }
 
 // Bursts of hundreds of calls may keep three members on two busy cores for longer than the
 // default timeout.
 func TestBurstsOnThreeMembers(t *testing.T) {
-	check(t, ours(startStore(t, 3), registry.Timeout(30*time.Second)), "lossless/")
+	check(t, ours(StartStore(t, 3), registry.Timeout(30*time.Second)), "lossless/")
 }
 
 func TestRegistryUnderPrefix(t *testing.T) {
-	b := ours(startStore(t, 1), etcd.Prefix("/tenant/"))
+	b := ours(StartStore(t, 1), etcd.Prefix("/tenant/"))
 	b.Vanish, b.Revoke, b.Corrupt = nil, nil, nil // which know the usual directory only
 	check(t, b, "register/", "name/", "lookup/", "watch/")
 }

@@ -1,4 +1,4 @@
-package chaos
+package relay
 
 import (
 	"bufio"
@@ -11,9 +11,9 @@ import (
 )
 
 // echo is a server that sends back every line, behind a relay.
-func echo(t *testing.T, l *link, route func([]byte) *link) *relay {
+func echo(t *testing.T, l *Link, route func([]byte) *Link) *Relay {
 	t.Helper()
-	server, err := net.Listen("tcp", loopback(0))
+	server, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = server.Close() })
 	go func() {
@@ -25,9 +25,9 @@ func echo(t *testing.T, l *link, route func([]byte) *link) *relay {
 			go func() { _, _ = io.Copy(c, c); _ = c.Close() }()
 		}
 	}()
-	r, err := startRelay(loopback(0), server.Addr().String(), l, route)
+	r, err := Start("127.0.0.1:0", server.Addr().String(), l, route)
 	require.NoError(t, err)
-	t.Cleanup(r.end)
+	t.Cleanup(r.End)
 	return r
 }
 
@@ -38,9 +38,9 @@ type caller struct {
 	lines *bufio.Reader
 }
 
-func call(t *testing.T, r *relay) *caller {
+func call(t *testing.T, r *Relay) *caller {
 	t.Helper()
-	c, err := net.Dial("tcp", r.address)
+	c, err := net.Dial("tcp", r.Address())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	return &caller{Conn: c, t: t, lines: bufio.NewReader(c)}
@@ -71,49 +71,49 @@ func (c *caller) hearsNothing() {
 }
 
 func TestAHeldLinkIsSilentAndThenDeliversEverything(t *testing.T) {
-	for _, ways := range [][]direction{{toServer}, {toClient}, {toServer, toClient}} {
-		l := newLink()
+	for _, ways := range [][]Direction{{ToServer}, {ToClient}, {ToServer, ToClient}} {
+		l := NewLink()
 		c := call(t, echo(t, l, nil))
 		c.say("before")
 		c.hears("before")
-		l.hold(ways...)
+		l.Hold(ways...)
 		c.say("held")
 		c.hearsNothing()
-		l.heal()
+		l.Heal()
 		c.hears("held")
 	}
 }
 
 func TestANewConnectionOverAHeldLinkIsAcceptedAndSilent(t *testing.T) {
-	l := newLink()
+	l := NewLink()
 	r := echo(t, l, nil)
-	l.hold(toServer, toClient)
+	l.Hold(ToServer, ToClient)
 	c := call(t, r)
 	c.say("held")
 	c.hearsNothing()
-	l.heal()
+	l.Heal()
 	c.hears("held")
 }
 
 func TestAHeldLinkKeepsTheEndOfAConnectionBack(t *testing.T) {
-	l := newLink()
+	l := NewLink()
 	r := echo(t, l, nil)
 	c := call(t, r)
 	c.say("before")
 	c.hears("before")
-	l.hold(toServer)
+	l.Hold(ToServer)
 	require.NoError(t, c.Conn.(*net.TCPConn).CloseWrite())
 	c.hearsNothing()
-	l.heal()
+	l.Heal()
 	require.NoError(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
 	_, err := c.lines.ReadString('\n')
 	require.ErrorIs(t, err, io.EOF)
 }
 
 func TestASlowLinkDelays(t *testing.T) {
-	l := newLink()
+	l := NewLink()
 	c := call(t, echo(t, l, nil))
-	l.slow(toClient, 300*time.Millisecond)
+	l.Slow(ToClient, 300*time.Millisecond)
 	began := time.Now()
 	c.say("slow")
 	c.hears("slow")
@@ -122,20 +122,20 @@ func TestASlowLinkDelays(t *testing.T) {
 
 func TestResetBreaksHeldConnectionsToo(t *testing.T) {
 	for _, held := range []bool{false, true} {
-		l := newLink()
+		l := NewLink()
 		r := echo(t, l, nil)
 		c := call(t, r)
 		c.say("before")
 		c.hears("before")
 		if held {
-			l.hold(toServer, toClient)
+			l.Hold(ToServer, ToClient)
 			c.say("held")
 		}
-		r.reset()
+		r.Reset()
 		require.NoError(t, c.SetReadDeadline(time.Now().Add(10*time.Second)))
 		_, err := c.lines.ReadString('\n')
 		require.Error(t, err)
-		l.heal()
+		l.Heal()
 		again := call(t, r)
 		again.say("again")
 		again.hears("again")
@@ -143,32 +143,32 @@ func TestResetBreaksHeldConnectionsToo(t *testing.T) {
 }
 
 func TestRefuseAndAccept(t *testing.T) {
-	r := echo(t, newLink(), nil)
-	r.refuse()
-	_, err := net.Dial("tcp", r.address)
+	r := echo(t, NewLink(), nil)
+	r.Refuse()
+	_, err := net.Dial("tcp", r.Address())
 	require.Error(t, err)
-	require.NoError(t, r.accept())
+	require.NoError(t, r.Accept())
 	c := call(t, r)
 	c.say("again")
 	c.hears("again")
 }
 
 func TestARouteTakesConnectionsByWhatTheySay(t *testing.T) {
-	routed := newLink()
-	c := echo(t, newLink(), func(sent []byte) *link {
-		if sender(sent) == "abc" {
+	routed := NewLink()
+	c := echo(t, NewLink(), func(sent []byte) *Link {
+		if string(sent) == "I am one\n" {
 			return routed
 		}
 		return nil
 	})
 	other, one := call(t, c), call(t, c)
-	one.say("X-Server-From: abc\r")
-	one.hears("X-Server-From: abc\r")
-	routed.hold(toServer)
+	one.say("I am one")
+	one.hears("I am one")
+	routed.Hold(ToServer)
 	one.say("held")
 	one.hearsNothing()
 	other.say("free")
 	other.hears("free")
-	routed.heal()
+	routed.Heal()
 	one.hears("held")
 }

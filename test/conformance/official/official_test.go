@@ -1,4 +1,4 @@
-package conformance
+package official
 
 import (
 	"maps"
@@ -11,6 +11,7 @@ import (
 	"go-micro.dev/v4/registry"
 
 	"github.com/micro-etcd/micro-etcd/registry/registrytest"
+	"github.com/micro-etcd/micro-etcd/test/conformance"
 )
 
 // officialLacks is what must not be tried on the official plugin: it would
@@ -99,7 +100,7 @@ var officialChances = map[string]string{
 // The official plugin has to fail exactly what it is known to fail: a rule
 // that it passes unexpectedly is one that the kit no longer proves.
 func TestOfficialPluginFailsAsKnown(t *testing.T) {
-	b := startStore(t, 1).backend(func(opts ...registry.Option) (registry.Registry, error) {
+	b := conformance.StartStore(t, 1).Backend(func(opts ...registry.Option) (registry.Registry, error) {
 		return official.NewRegistry(opts...), nil
 	})
 	b.Kill = func(registry.Registry) error { return nil } // it renews only in Register

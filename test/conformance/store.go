@@ -20,23 +20,24 @@ import (
 // directory is where every etcd registry of Go Micro keeps its records.
 const directory = "/micro/registry/"
 
-// store is one etcd, with relays to its members for each process that uses it.
-type store struct {
+// Store is one etcd, with relays to its members for each registry that uses it.
+type Store struct {
 	t       testing.TB
 	members []string
 	client  *clientv3.Client
 
 	mu   sync.Mutex
-	ways map[registry.Registry]relays
+	ways map[registry.Registry]ways
 }
 
-func startStore(t testing.TB, members int) *store {
+// StartStore starts an etcd of so many members, which ends with the test.
+func StartStore(t testing.TB, members int) *Store {
 	t.Helper()
 	for _, name := range []string{"MICRO_REGISTRY_ADDRESS", "ETCD_USERNAME", "ETCD_PASSWORD"} {
-		t.Setenv(name, "") // the official plugin prefers it to its options
+		t.Setenv(name, "") // the official plugin prefers these to its options
 	}
 	cluster := etcdtest.StartCluster(t, members)
-	s := &store{t: t, members: cluster.Endpoints(), client: cluster.Client(t), ways: map[registry.Registry]relays{}}
+	s := &Store{t: t, members: cluster.Endpoints(), client: cluster.Client(t), ways: map[registry.Registry]ways{}}
 	t.Cleanup(func() {
 		for _, way := range s.ways {
 			way.end()
@@ -45,11 +46,11 @@ func startStore(t testing.TB, members int) *store {
 	return s
 }
 
-// backend describes a registry on this store to the kit.
-func (s *store) backend(open func(...registry.Option) (registry.Registry, error)) registrytest.Backend {
+// Backend describes a registry on this store to the kit.
+func (s *Store) Backend(open func(...registry.Option) (registry.Registry, error)) registrytest.Backend {
 	return registrytest.Backend{
 		Open: func(opts ...registry.Option) (registry.Registry, error) {
-			way, err := startRelays(s.members)
+			way, err := connect(s.members)
 			if err != nil {
 				return nil, err
 			}
@@ -92,7 +93,7 @@ func (s *store) backend(open func(...registry.Option) (registry.Registry, error)
 	}
 }
 
-func (s *store) way(r registry.Registry) relays {
+func (s *Store) way(r registry.Registry) ways {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ways[r]
@@ -102,11 +103,11 @@ func key(service, node string) string {
 	return directory + strings.ReplaceAll(service, "/", "-") + "/" + node
 }
 
-func (s *store) bounded() (context.Context, context.CancelFunc) {
+func (s *Store) bounded() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), 10*time.Second)
 }
 
-func (s *store) vanish(service, node string) error {
+func (s *Store) vanish(service, node string) error {
 	ctx, cancel := s.bounded()
 	defer cancel()
 	gone, err := s.client.Delete(ctx, key(service, node))
@@ -119,7 +120,7 @@ func (s *store) vanish(service, node string) error {
 	return nil
 }
 
-func (s *store) revoke(service, node string) error {
+func (s *Store) revoke(service, node string) error {
 	ctx, cancel := s.bounded()
 	defer cancel()
 	found, err := s.client.Get(ctx, key(service, node))
@@ -134,7 +135,7 @@ func (s *store) revoke(service, node string) error {
 }
 
 // corrupt writes what no registry would.
-func (s *store) corrupt(service string) error {
+func (s *Store) corrupt(service string) error {
 	ctx, cancel := s.bounded()
 	defer cancel()
 	for id, value := range map[string]string{
