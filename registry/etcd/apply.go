@@ -143,7 +143,7 @@ func (m *mirror) sweep(listed map[string]bool, at int64, rewritten bool) []catal
 // that couldn't wait for it, and where an older view was shown to somebody.
 func (m *mirror) finishList(changes []catalogue.Change) {
 	if m.broken != nil && m.isReady() {
-		m.mirrors.log().infof("following %.300q again", m.prefix)
+		m.mirrors.log.infof("following %.300q again", m.prefix)
 	}
 	m.broken = nil
 	m.behind.Store(false)

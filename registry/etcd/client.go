@@ -86,7 +86,7 @@ type connector struct {
 	ctx   context.Context // the registry's
 	group *group          // the registry's
 
-	log     func() log
+	log     *log
 	metrics *metrics
 
 	reconnected func() // called when a lost connection is back; does not block
@@ -184,7 +184,7 @@ func (c *connector) observe(l *link) {
 		case state == connectivity.Ready:
 			wasDown := l.down.Swap(0) != 0
 			if wasDown {
-				c.log().infof("connected to etcd again")
+				c.log.infof("connected to etcd again")
 			}
 			if wasDown || wasReady {
 				c.reconnected()
@@ -193,9 +193,9 @@ func (c *connector) observe(l *link) {
 		case state == connectivity.TransientFailure && l.down.CompareAndSwap(0, time.Now().UnixNano()):
 			l.reason(c.group) // so that it is known when a call runs out of time
 			if wasReady {
-				c.log().warnf("lost the connection to etcd; look-ups are served from the last view")
+				c.log.warnf("lost the connection to etcd; look-ups are served from the last view")
 			} else {
-				c.log().warnf("can't connect to etcd at %v", l.Endpoints())
+				c.log.warnf("can't connect to etcd at %v", l.Endpoints())
 			}
 		}
 		if !conn.WaitForStateChange(l.ctx, state) {

@@ -6,8 +6,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
 // What was ours before, and comes back or never ended.
@@ -39,6 +41,64 @@ func TestASnapshotDoesNotReviveWhatWasDeregistered(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What a snapshot brought back is removed while the same node may be registered again.
+func TestRemovingWhatCameBackDoesNotHurtANewRegistration(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		t.Run(fmt.Sprint("shared ", shared), func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t, leaseOptions(shared)...)
+				other := &registry.Service{Name: "other", Nodes: []*registry.Node{{Id: "1", Address: "a:1"}}}
+				mustRegister(t, r, other, time.Hour) // so that etcd is looked at
+				mustRegister(t, r, greeter(3), time.Hour)
+				saved := e.snapshot()
+				require.NoError(t, r.Deregister(greeter(3)))
+				registered := make(chan int, 1) // how often the key had been deleted by then
+				e.on(deletes, 1, func(_ context.Context, answer func() (any, error)) (any, error) {
+					go func() {
+						assert.NoError(t, r.Register(greeter(3), registry.RegisterTTL(time.Hour)))
+						registered <- e.losses(greeterKey)
+					}()
+					e.wait(t.Context(), 500*time.Millisecond)
+					return answer()
+				})
+				e.restore(saved)
+				var losses int
+				select {
+				case losses = <-registered:
+				case <-time.After(time.Minute):
+					t.Fatal("it isn't removed")
+				}
+				time.Sleep(time.Minute)
+				require.Equal(t, losses, e.losses(greeterKey))
+				require.True(t, e.has(greeter(3), time.Hour))
+				require.NoError(t, r.Deregister(greeter(3)))
+				require.Empty(t, e.truth("greeter"))
+			})
+		})
+	}
+}
+
+func TestRemovingWhatCameBackIsTriedAgain(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t, SharedLease())
+		mustRegister(t, r, greeter(5), time.Hour)
+		saved := e.snapshot()
+		one := &registry.Service{Name: "greeter", Nodes: greeter(1).Nodes}
+		require.NoError(t, r.Deregister(one))
+		allow := e.refuse(deletes, rpctypes.ErrGRPCTimeout)
+		e.restore(saved)
+		time.Sleep(time.Minute)
+		_, _, there := e.value(greeterKey)
+		require.True(t, there)
+		allow()
+		await(t, 30*time.Second, "it is removed again", func() bool {
+			_, _, there := e.value(greeterKey)
+			return !there
+		})
+		await(t, time.Second, "and that is known", func() bool { return len(r.Status().Registrations) == 4 })
+	})
 }
 
 func TestARecordOnAFormerLeaseOfOursIsOurs(t *testing.T) {

@@ -70,7 +70,7 @@ func (r *Registry) clearOut(old *link, left []belonging) {
 		}
 		done[b.lease] = b.lease != clientv3.NoLease
 		if err := b.remove(ctx, old, r.metrics); err != nil {
-			r.log().warnf("can't remove %s from the etcd used before: %v", b.key, err)
+			r.log.warnf("can't remove %s from the etcd used before: %v", b.key, err)
 		}
 	}
 }

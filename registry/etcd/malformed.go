@@ -7,7 +7,7 @@ import (
 
 // malformed counts the stored values that are no records, and logs each of them once.
 type malformed struct {
-	log func() log
+	log *log
 
 	mu    sync.Mutex
 	count uint64
@@ -30,9 +30,9 @@ func (m *malformed) note(key string, err error) {
 		return
 	}
 	m.keys[hash] = true
-	m.log().warnf("skipping %.300q: %.300v", key, err.Error())
+	m.log.warnf("skipping %.300q: %.300v", key, err.Error())
 	if len(m.keys) == maxMalformed {
-		m.log().warnf("that was malformed record number %d; Status goes on counting them", maxMalformed)
+		m.log.warnf("that was malformed record number %d; Status goes on counting them", maxMalformed)
 	}
 }
 

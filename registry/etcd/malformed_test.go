@@ -10,13 +10,14 @@ import (
 
 func TestAMalformedRecordIsLoggedOnceAndCountedEveryTime(t *testing.T) {
 	r := &recorder{}
-	m := &malformed{log: func() log { return log{r} }}
+	m := &malformed{log: newLog(r)}
 	require.Zero(t, m.total())
 	for range 3 {
 		m.note("/a/1", ErrMalformed)
 		m.note("/a/2", fmt.Errorf("%w: no node with an id", ErrMalformed))
 	}
 	require.Equal(t, uint64(6), m.total())
+	m.log.close()
 	require.Equal(t, []string{
 		`warn etcd registry: skipping "/a/1": malformed record`,
 		`warn etcd registry: skipping "/a/2": malformed record: no node with an id`,
@@ -25,7 +26,7 @@ func TestAMalformedRecordIsLoggedOnceAndCountedEveryTime(t *testing.T) {
 
 func TestMalformedRecordsDontFloodTheLog(t *testing.T) {
 	r := &recorder{}
-	m := &malformed{log: func() log { return log{r} }}
+	m := &malformed{log: newLog(r)}
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
@@ -36,6 +37,7 @@ func TestMalformedRecordsDontFloodTheLog(t *testing.T) {
 	}
 	wg.Wait()
 	require.Equal(t, uint64(8*maxMalformed), m.total())
+	m.log.close()
 	lines := r.logged()
 	require.Len(t, lines, maxMalformed+1)
 	require.Contains(t, lines[maxMalformed], "Status goes on counting")

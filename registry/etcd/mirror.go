@@ -240,7 +240,7 @@ func (m *mirror) breakOff(err error) {
 	if m.broken == nil {
 		m.since = time.Now()
 		if m.isReady() {
-			m.mirrors.log().warnf("can't follow %.300q, serving the last view: %v", m.prefix, err)
+			m.mirrors.log.warnf("can't follow %.300q, serving the last view: %v", m.prefix, err)
 		}
 	}
 	m.broken = err

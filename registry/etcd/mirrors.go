@@ -21,7 +21,7 @@ type mirrors struct {
 	connector *connector
 	keys      keyspace
 	timeout   func() time.Duration
-	log       func() log
+	log       *log
 	metrics   *metrics
 	malformed *malformed
 

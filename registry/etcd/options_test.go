@@ -48,11 +48,10 @@ func TestLoggerGetsWhatTheRegistryReports(t *testing.T) {
 	require.NoError(t, err)
 	p := r.parts.Load()
 	p.mirrors.malformed.note("key", ErrMalformed)
-	require.Equal(t, []string{`warn etcd registry: skipping "key": malformed record`}, first.logged())
-
 	require.NoError(t, r.Init(registry.Logger(second)))
 	p.mirrors.malformed.note("another", ErrMalformed)
-	require.Len(t, first.logged(), 1)
+	require.NoError(t, r.Close())
+	require.Equal(t, []string{`warn etcd registry: skipping "key": malformed record`}, first.logged())
 	require.Len(t, second.logged(), 1)
 }
 

@@ -127,14 +127,15 @@ func (g *registration) remove(ctx context.Context) error {
 	}
 	var errs []error
 	for _, s := range g.retired {
-		errs = append(errs, g.registrar.erase(ctx, g.key, clientv3.Compare(clientv3.LeaseValue(g.key), "=", s.id)))
+		errs = append(errs, g.erase(ctx, clientv3.Compare(clientv3.LeaseValue(g.key), "=", s.id)))
 	}
-	if len(errs) == 0 && len(g.puts) > 0 {
-		errs = append(errs, g.registrar.eraseFormer(ctx, g.key))
+	if len(errs) == 0 && (g.former || len(g.puts) > 0) {
+		never := clientv3.Compare(clientv3.CreateRevision(g.key), "<", 0)
+		errs = append(errs, g.erase(ctx, never))
 	}
 	if g.bare {
 		for _, value := range g.puts {
-			errs = append(errs, g.registrar.erase(ctx, g.key, ownBare(g.key, string(value))...))
+			errs = append(errs, g.erase(ctx, ownBare(g.key, string(value))...))
 		}
 	}
 	if err := errors.Join(errs...); err != nil && g.shares() {
@@ -142,6 +143,27 @@ func (g *registration) remove(ctx context.Context) error {
 	}
 	errs = append(errs, g.retire(ctx)) // also when erasing isn't permitted any more
 	return errors.Join(errs...)
+}
+
+// erase deletes the key if the guard holds, or if it turns out to hang on a lease that was ours
+// before.
+func (g *registration) erase(ctx context.Context, guard ...clientv3.Cmp) error {
+	r, former := g.registrar, clientv3.NoLease
+	for {
+		answer, _, err := r.commit(ctx, &parcel{guard: guard, op: clientv3.OpDelete(g.key)})
+		if err != nil {
+			return err
+		}
+		if answer.ok {
+			r.wrote(g.key, answer.revision, nil)
+			return r.leases.revokeFormer(ctx, former)
+		}
+		if answer.found == nil || !r.leases.isOurs(clientv3.LeaseID(answer.found.Lease)) {
+			return nil
+		}
+		former = clientv3.LeaseID(answer.found.Lease)
+		guard = []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(g.key), "=", answer.found.ModRevision)}
+	}
 }
 
 // shares reports whether the key may hang on a lease that other keys keep alive.

@@ -107,12 +107,8 @@ func (g *registration) rest(ctx context.Context) (disturbed bool, err error) {
 // milliseconds of there being a new one.
 const firstTry = time.Second
 
-// maxTries bounds how many registrations talk to etcd at one time. More would only wait for each other
-// there, and the time of a try with them: each that runs out is sent again, and adds to the load.
-const maxTries = 64
-
-// enter waits for a place among those that talk to etcd, which leave gives back. A new wish for a shared
-// lease needs none: such writes go into transactions, one after the other.
+// enter waits for a place among the keys that are talked about with etcd. A new wish for a shared lease
+// needs none: such writes go into transactions, one after the other.
 func (g *registration) enter(ctx context.Context) (leave func()) {
 	g.mu.Lock()
 	fresh := g.applied != g.wish
@@ -120,13 +116,11 @@ func (g *registration) enter(ctx context.Context) (leave func()) {
 	if fresh && g.registrar.leases.shared() {
 		return func() {}
 	}
-	tries := g.registrar.tries
-	select {
-	case tries <- struct{}{}:
-		return func() { <-tries }
-	case <-ctx.Done():
+	leave, err := g.registrar.enter(ctx)
+	if err != nil { // reconciling ends with ctx too
 		return func() {}
 	}
+	return leave
 }
 
 // reconcile makes etcd agree with the wish, once. taken says whether etcd has the record, or another

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go-micro.dev/v4/registry"
@@ -28,19 +27,17 @@ type registrar struct {
 	leases    *leases
 	batch     *batch
 	sentries  *sentries
-	log       func() log
+	log       *log
 	metrics   *metrics
 	wrote     func(key string, revision int64, value []byte) // value nil: deleted
 	alarm     func()                                         // etcd's history may be another one; doesn't block
-	tries     chan struct{}                                  // has a token for each registration that talks to etcd
+	tries     chan struct{}                                  // has a token for each key that is talked about with etcd
 
 	mu            sync.Mutex
 	registrations map[string]*registration // by key
 	tried         map[string]bool
 	triedOrder    []string // the oldest first
 	closed        bool     // nothing more is registered
-
-	cleaning atomic.Bool
 }
 
 // register wishes for every node of the service and waits until etcd has them all. The
@@ -48,26 +45,21 @@ type registrar struct {
 func (r *registrar) register(bound func() (context.Context, context.CancelFunc), s *registry.Service, ttl time.Duration) error {
 	began := time.Now()
 	seconds := roundUp(ttl)
-	type pending struct {
-		g *registration
-		w *wish
-	}
 	var waits []pending
 	var errs []error
 	for _, node := range s.Nodes {
-		key := r.keys.node(s.Name, node.Id)
-		g, w, settled, err := r.wish(key, s, node, seconds)
-		if settled {
-			errs = append(errs, registerError(key, err))
+		p := r.wish(r.keys.node(s.Name, node.Id), s, node, seconds)
+		if p.settled {
+			errs = append(errs, registerError(p.key, p.err))
 		} else {
-			waits = append(waits, pending{g, w})
+			waits = append(waits, p)
 		}
 	}
 	if len(waits) > 0 {
 		ctx, cancel := bound()
 		defer cancel()
 		for _, p := range waits {
-			errs = append(errs, registerError(p.g.key, p.g.await(ctx, p.w, began)))
+			errs = append(errs, registerError(p.key, p.await(ctx, began)))
 		}
 	}
 	return errors.Join(errs...)
@@ -96,31 +88,39 @@ func registerError(key string, err error) error {
 }
 
 // wish sets what should be at a key.
-func (r *registrar) wish(key string, s *registry.Service, node *registry.Node, seconds int64) (
-	g *registration, current *wish, settled bool, err error,
-) {
+func (r *registrar) wish(key string, s *registry.Service, node *registry.Node, seconds int64) pending {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return nil, nil, true, ErrClosed
+		return pending{key: key, settled: true, err: ErrClosed}
 	}
-	g = r.registrations[key]
+	g := r.registrations[key]
 	known := g != nil
 	if !known {
-		g = newRegistration(r, key)
-		r.registrations[key] = g
-		r.sentries.count(key, 1)
+		g = r.begin(key)
 		r.remember(key)
 	}
 	w := g.repeated(s, node, seconds)
 	if w == nil {
 		w = &wish{name: s.Name, record: catalogue.NewRecord(key, s, node), seconds: seconds}
 	}
-	current, settled, err = g.set(w)
+	p := g.set(w)
 	if !known {
-		r.connector.group.run(func() { g.run(r.connector.ctx) })
+		r.start(g)
 	}
-	return g, current, settled, err
+	return p
+}
+
+// begin makes the registration of a key that has none. It needs mu, until start.
+func (r *registrar) begin(key string) *registration {
+	g := newRegistration(r, key)
+	r.registrations[key] = g
+	r.sentries.count(key, 1)
+	return g
+}
+
+func (r *registrar) start(g *registration) {
+	r.connector.group.run(func() { g.run(r.connector.ctx) })
 }
 
 func (r *registrar) remember(key string) {
@@ -154,24 +154,35 @@ func (r *registrar) deregister(ctx context.Context, s *registry.Service) error {
 
 func (r *registrar) release(ctx context.Context, name, key string) error {
 	r.mu.Lock()
-	g, tried := r.registrations[key], r.tried[key]
-	if g == nil {
+	g := r.registrations[key]
+	switch {
+	case g != nil:
+	case r.tried[key]:
+		g = r.recover(key)
+	default:
 		r.mu.Unlock()
-		if tried {
-			return r.eraseFormer(ctx, key)
-		}
 		return r.delete(ctx, key)
 	}
-	current, settled, err := g.set(&wish{name: name})
+	p := g.set(&wish{name: name})
 	r.mu.Unlock()
-	if settled {
-		return err
-	}
-	return g.await(ctx, current, time.Now())
+	return p.await(ctx, time.Now())
+}
+
+// recover takes up a key that was ours once, to remove what may be left there. It needs mu.
+func (r *registrar) recover(key string) *registration {
+	g := r.begin(key)
+	g.former = true
+	r.start(g)
+	return g
 }
 
 // delete removes a key that this process never registered.
 func (r *registrar) delete(ctx context.Context, key string) error {
+	leave, err := r.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	answer, err := call(ctx, r.connector, func(ctx context.Context, l *link) (*clientv3.DeleteResponse, error) {
 		return l.Delete(ctx, key)
 	})
@@ -184,52 +195,17 @@ func (r *registrar) delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// erase deletes a key if the guard holds, or if it turns out to hang on a lease that was ours
-// before.
-func (r *registrar) erase(ctx context.Context, key string, guard ...clientv3.Cmp) error {
-	former := clientv3.NoLease
-	for {
-		answer, _, err := r.commit(ctx, &parcel{guard: guard, op: clientv3.OpDelete(key)})
-		if err != nil {
-			return err
-		}
-		if answer.ok {
-			r.wrote(key, answer.revision, nil)
-			return r.leases.revokeFormer(ctx, former)
-		}
-		if answer.found == nil || !r.leases.isOurs(clientv3.LeaseID(answer.found.Lease)) {
-			return nil
-		}
-		former = clientv3.LeaseID(answer.found.Lease)
-		guard = []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(key), "=", answer.found.ModRevision)}
-	}
-}
+// maxTries bounds how many keys are talked about with etcd at one time. More would only wait for each other
+// there, and the time of a try with them: each that runs out is sent again, and adds to the load.
+const maxTries = 64
 
-// eraseFormer deletes a key that hangs on a lease of ours although we don't wish for it any more.
-func (r *registrar) eraseFormer(ctx context.Context, key string) error {
-	never := clientv3.Compare(clientv3.CreateRevision(key), "<", 0)
-	return r.erase(ctx, key, never)
-}
-
-// clean erases what we once registered and no longer wish for. A restored snapshot brings it back, and
-// where a lease is shared others would keep it alive.
-func (r *registrar) clean() {
-	defer r.cleaning.Store(false)
-	r.mu.Lock()
-	var former []string
-	for _, key := range r.triedOrder {
-		if r.registrations[key] == nil {
-			former = append(former, key)
-		}
-	}
-	r.mu.Unlock()
-	for _, key := range former {
-		ctx, cancel := context.WithTimeout(r.connector.ctx, r.timeout())
-		err := r.eraseFormer(ctx, key)
-		cancel()
-		if err != nil {
-			return
-		}
+// enter waits for a place among those that talk to etcd, which leave gives back.
+func (r *registrar) enter(ctx context.Context) (leave func(), err error) {
+	select {
+	case r.tries <- struct{}{}:
+		return func() { <-r.tries }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 }
 
@@ -245,15 +221,19 @@ func (r *registrar) all() []*registration {
 	return all
 }
 
-// rewritten makes every registration check its key and lease, and removes what a snapshot
-// brought back.
+// rewritten makes every registration check its key and lease, and takes up what was once registered and is no longer
+// wished for: a snapshot brings it back, and where a lease is shared others would keep it alive.
 func (r *registrar) rewritten() {
 	r.sentries.recall()
-	if r.cleaning.CompareAndSwap(false, true) && !r.connector.group.run(r.clean) {
-		r.cleaning.Store(false)
-	}
 	for _, g := range r.all() {
 		g.doubt(restoreHistoryChanged)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, key := range r.triedOrder {
+		if r.registrations[key] == nil && !r.closed {
+			r.recover(key)
+		}
 	}
 }
 
@@ -284,22 +264,15 @@ func (r *registrar) close(ctx context.Context) error {
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
-	var waits []func() error
+	var waits []pending
 	for _, g := range r.all() {
-		w, settled, err := g.withdraw()
-		waits = append(waits, func() error {
-			if !settled {
-				err = g.await(ctx, w, began)
-			}
-			if err != nil {
-				return fmt.Errorf("deregister %s: %w", g.key, err)
-			}
-			return nil
-		})
+		waits = append(waits, g.withdraw())
 	}
 	var errs []error
-	for _, wait := range waits {
-		errs = append(errs, wait())
+	for _, p := range waits {
+		if err := p.await(ctx, began); err != nil {
+			errs = append(errs, fmt.Errorf("deregister %s: %w", p.key, err))
+		}
 	}
 	errs = append(errs, r.leases.close(ctx))
 	return errors.Join(errs...)

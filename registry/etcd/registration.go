@@ -59,6 +59,7 @@ type registration struct {
 	wake      chan struct{}
 
 	// Only for the goroutine.
+	former      bool // made only to remove what an earlier registration may have left at the key
 	decoder     *decoder
 	session     *session   // nil at TTL 0
 	retired     []*session // leases that the key hung on before
@@ -107,40 +108,59 @@ func (g *registration) repeated(s *registry.Service, node *registry.Node, second
 	return nil
 }
 
-// set records a wish and returns it, or the one it repeats. A repeated wish is settled when
-// its caller need not wait: with nil for a healthy one, else with the error that stands.
-func (g *registration) set(w *wish) (current *wish, settled bool, err error) {
+// pending is a wish that was set, or the one it repeats, and what became of it if nobody need wait for that.
+type pending struct {
+	key     string
+	settled bool
+	err     error
+
+	registration *registration
+	wish         *wish
+}
+
+// await waits for what becomes of the wish. The call that does so began at a time.
+func (p pending) await(ctx context.Context, began time.Time) error {
+	if p.settled {
+		return p.err
+	}
+	return p.registration.await(ctx, p.wish, began)
+}
+
+// set records a wish. One that repeats the present one is settled with nil if that is healthy, else with the error that
+// stands, if any.
+func (g *registration) set(w *wish) pending {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if own := g.wish.record; own != nil && own.Name != w.name {
-		return w, true, fmt.Errorf("%w: in use by service %q, which shares a directory with %q", ErrNodeID, own.Name, w.name)
+		return pending{key: g.key, settled: true, err: fmt.Errorf("%w: in use by service %q, which shares a directory with %q", ErrNodeID, own.Name, w.name)}
 	}
 	if !w.equal(g.wish) && (w.record != nil || g.wish.record != nil) {
 		if w.record != nil {
+			var err error
 			if w.value, err = encode(w.record); err != nil {
-				return w, true, err
+				return pending{key: g.key, settled: true, err: err}
 			}
 		}
 		g.wish, g.err, g.lapse = w, nil, time.Time{}
 		g.announce()
 		g.poke()
-		return w, false, nil
+		return pending{key: g.key, registration: g, wish: w}
 	}
 	switch {
 	case g.healthy():
 		g.err, g.lapse = nil, time.Time{}
-		return g.wish, true, nil
+		return pending{key: g.key, settled: true}
 	case g.err != nil:
 		g.postpone()
-		return g.wish, true, g.err
+		return pending{key: g.key, settled: true, err: g.err}
 	}
 	g.unsure(restoreRepeated)
 	g.poke()
-	return g.wish, false, nil
+	return pending{key: g.key, registration: g, wish: g.wish}
 }
 
 // withdraw wishes for nothing of ours.
-func (g *registration) withdraw() (current *wish, settled bool, err error) {
+func (g *registration) withdraw() pending {
 	g.mu.Lock()
 	name := g.wish.name
 	g.mu.Unlock()
@@ -304,7 +324,7 @@ func (g *registration) note(h holder, revision int64) {
 		g.registrar.alarm()
 	}
 	if h == foreign && g.holder != foreign {
-		g.registrar.log().warnf("registration %s is superseded: another process took its id; standing by", g.key)
+		g.registrar.log.warnf("registration %s is superseded: another process took its id; standing by", g.key)
 	}
 	g.revision, g.holder = revision, h
 }
@@ -350,10 +370,10 @@ func (g *registration) settle(w *wish, err error) bool {
 func (g *registration) report(err error) {
 	g.reported = err != nil
 	if err != nil {
-		g.registrar.log().warnf("registration %s is pending: %v", g.key, err)
+		g.registrar.log.warnf("registration %s is pending: %v", g.key, err)
 		return
 	}
-	g.registrar.log().infof("registration %s is in etcd again", g.key)
+	g.registrar.log.infof("registration %s is in etcd again", g.key)
 }
 
 // reject gives up a wish that etcd will never take, in favour of the one before. It needs mu.
@@ -381,5 +401,5 @@ func (g *registration) expire() {
 	g.wish, g.err, g.lapse = &wish{name: g.wish.name}, nil, time.Time{}
 	g.announce()
 	g.poke()
-	g.registrar.log().warnf("registration %s lapsed: nobody repeated it since its error", g.key)
+	g.registrar.log.warnf("registration %s lapsed: nobody repeated it since its error", g.key)
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go-micro.dev/v4/logger"
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/util/cmd"
 	"go.opentelemetry.io/otel/metric"
@@ -29,6 +30,7 @@ type Registry struct {
 	group     group
 	handovers group
 	metrics   *metrics
+	log       *log
 
 	closing context.Context // ends when Close begins
 	refuse  context.CancelCauseFunc
@@ -76,6 +78,7 @@ func newRegistry(opts []registry.Option) *Registry {
 	r := &Registry{env: readEnvironment(), metrics: newMetrics()}
 	r.closing, r.refuse = context.WithCancelCause(context.Background())
 	r.ctx, r.end = context.WithCancel(context.Background())
+	r.log = &log{logger: func() logger.Logger { return r.options().Logger }}
 	r.connector = &connector{ctx: r.ctx, group: &r.group, log: r.log, metrics: r.metrics}
 	r.probe = newProbe(r)
 	r.suspension = suspension{wall: wallClock, ended: r.rewritten, log: r.log}
@@ -194,8 +197,6 @@ func (r *Registry) timeout() time.Duration { return r.options().Timeout }
 
 func (r *Registry) shared() bool { return isShared(r.options()) }
 
-func (r *Registry) log() log { return log{r.options().Logger} }
-
 // serving returns the parts that serve a call, unless there is a reason not to.
 func (r *Registry) serving(ctx context.Context) (*parts, error) {
 	if r.closing.Err() != nil {
@@ -293,6 +294,7 @@ func (r *Registry) shut() error {
 	r.handovers.close()
 	r.group.close()
 	r.metrics.close()
+	r.log.close()
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close: %w", err)
 	}

@@ -34,6 +34,8 @@ type Status struct {
 
 // RegistrationStatus is one node that this registry was asked to register.
 type RegistrationStatus struct {
+	// Service, Version and Node are empty for one that left before, and that a restored snapshot may have
+	// brought back: it is leaving again.
 	Service, Version, Node, Key string
 	// State is "registered", "pending" (etcd hasn't taken it, or has to be asked
 	// again), "superseded" (another process has taken the id; this one stands by), or

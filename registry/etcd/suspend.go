@@ -11,7 +11,7 @@ import (
 type suspension struct {
 	wall  func() time.Time // the time of day
 	ended func()           // called after each; doesn't block
-	log   func() log
+	log   *log
 }
 
 const (
@@ -30,7 +30,7 @@ func (s suspension) watch(ctx context.Context) {
 		wall, began := s.wall(), time.Now()
 		pause(ctx, clockTime, nil)
 		if gap := s.wall().Sub(wall) - time.Since(began); gap.Abs() > clockSlack {
-			s.log().infof("the machine was suspended or its clock set, by %s; checking everything", gap.Round(time.Second))
+			s.log.infof("the machine was suspended or its clock set, by %s; checking everything", gap.Round(time.Second))
 			s.ended()
 		}
 	}

@@ -18,7 +18,7 @@ func TestSuspensionIsNoticedWithinASecond(t *testing.T) {
 		s := suspension{
 			wall:  func() time.Time { return wallClock().Add(time.Duration(offset.Load())) },
 			ended: func() { noticed.Add(1) },
-			log:   func() log { return log{&recorder{}} },
+			log:   newLog(&recorder{}),
 		}
 		done := make(chan struct{})
 		go func() { defer close(done); s.watch(ctx) }()
