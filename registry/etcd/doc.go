@@ -12,9 +12,12 @@
 // # Promises
 //
 //   - P1 Drop-in. Names, environment variables, keys and JSON values are the official plugin's, and
-//     a fleet may mix both. Two things differ on purpose: registry.Secure verifies the server's
-//     certificate, and explicit options beat the environment (the --registry_address flag and its
-//     variable still win, because go-micro passes them to Init).
+//     a fleet may mix both. What differs on purpose, and matters most: registry.Secure verifies the
+//     server's certificate; explicit options beat the environment (the --registry_address flag and its
+//     variable still win, because go-micro passes them to Init); a bad address is an error, not a silent
+//     127.0.0.1; services whose names differ only in "/" and "-" can't use the same node id; and with
+//     users in etcd, a provider needs to read and write its service's directory, not only its own key.
+//     docs/migration.md has the whole list.
 //   - P2 What is registered stays registered while this process lives and has not deregistered it,
 //     whatever happens to the key, the lease, the connection, or etcd's data.
 //   - P3 What is gone disappears: at once when deregistered; within its TTL, and the time that etcd
