@@ -29,7 +29,8 @@
 //   - P5 A look-up costs no round trip after the first one for a service, sees this process's own
 //     writes, and is answered from the last good view while etcd is away.
 //   - P6 Every call returns in bounded time: its context's deadline, or else registry.Timeout.
-//     [Registry.Close] stops every goroutine, lease and watch that the registry started.
+//     [Registry.Close] stops every goroutine, lease and watch that the registry started. It and
+//     [Registry.Init] say what they may wait for on top, for 2 s each.
 //   - P7 Bad input gets an error that names it, and a malformed record in etcd is skipped, counted
 //     and logged once.
 //
