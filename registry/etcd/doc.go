@@ -12,9 +12,12 @@
 // # Promises
 //
 //   - P1 Drop-in. Names, environment variables, keys and JSON values are the official plugin's, and
-//     a fleet may mix both. Two things differ on purpose: registry.Secure verifies the server's
-//     certificate, and explicit options beat the environment (the --registry_address flag and its
-//     variable still win, because go-micro passes them to Init).
+//     a fleet may mix both. What differs on purpose, and matters most: registry.Secure verifies the
+//     server's certificate; explicit options beat the environment (the --registry_address flag and its
+//     variable still win, because go-micro passes them to Init); a bad address is an error, not a silent
+//     127.0.0.1; services whose names differ only in "/" and "-" can't use the same node id; and with
+//     users in etcd, a provider needs to read and write its service's directory, not only its own key.
+//     docs/migration.md has the whole list.
 //   - P2 What is registered stays registered while this process lives and has not deregistered it,
 //     whatever happens to the key, the lease, the connection, or etcd's data.
 //   - P3 What is gone disappears: at once when deregistered; within its TTL, and the time that etcd
@@ -26,7 +29,8 @@
 //   - P5 A look-up costs no round trip after the first one for a service, sees this process's own
 //     writes, and is answered from the last good view while etcd is away.
 //   - P6 Every call returns in bounded time: its context's deadline, or else registry.Timeout.
-//     [Registry.Close] stops every goroutine, lease and watch that the registry started.
+//     [Registry.Close] stops every goroutine, lease and watch that the registry started. It and
+//     [Registry.Init] say what they may wait for on top, for 2 s each.
 //   - P7 Bad input gets an error that names it, and a malformed record in etcd is skipped, counted
 //     and logged once.
 //

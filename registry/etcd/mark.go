@@ -2,7 +2,7 @@ package etcd
 
 import "sync/atomic"
 
-// mark is a number that only rises.
+// mark is a number that others may raise at the same time: raise only raises it; Store begins anew.
 type mark struct{ atomic.Int64 }
 
 func (m *mark) raise(to int64) {

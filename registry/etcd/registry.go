@@ -23,7 +23,8 @@ func init() {
 // included. Make one with [New] or [NewRegistry].
 //
 // Every call returns within its context's deadline if it has one, and otherwise within
-// registry.Timeout (default 5 s), whatever etcd does.
+// registry.Timeout (default 5 s), whatever etcd does. [Registry.Init] and [Registry.Close] say what
+// may come on top.
 type Registry struct {
 	env       environment
 	connector *connector
@@ -59,7 +60,8 @@ type parts struct {
 }
 
 // New returns a registry, or the error in its configuration. It doesn't connect: the first
-// call that needs etcd does. Errors: ErrAddress, ErrTLS, ErrOption.
+// call that needs etcd does. It waits up to 2 s for a MeterProvider that is just collecting.
+// Errors: ErrAddress, ErrTLS, ErrOption.
 func New(opts ...registry.Option) (*Registry, error) {
 	r := newRegistry(opts)
 	if err := r.parts.Load().err; err != nil {
@@ -96,7 +98,8 @@ func newRegistry(opts []registry.Option) *Registry {
 
 // Init changes options on the living registry: registrations, views and watchers carry over
 // to the new settings, and a client is replaced only if its settings changed. An Init that
-// returns an error changes nothing. Errors: ErrAddress, ErrTLS, ErrOption, ErrClosed.
+// returns an error changes nothing. It doesn't wait for etcd, but up to 2 s for a MeterProvider that
+// is just collecting. Errors: ErrAddress, ErrTLS, ErrOption, ErrClosed.
 func (r *Registry) Init(opts ...registry.Option) error {
 	if r.closing.Err() != nil {
 		return fmt.Errorf("init: %w", ErrClosed)
@@ -257,8 +260,10 @@ func (r *Registry) reconnected() {
 
 // Close deregisters what is ours and only that, revokes our leases, ends all watchers and
 // waits for every goroutine. Calls under way return ErrClosed, as do all calls afterwards.
-// It returns within the timeout; its error says what couldn't be deregistered and is left to
-// its TTL. Further calls wait for the first one and return the same.
+// It deregisters within the timeout. Then it waits up to 2 s for an etcd client that doesn't close,
+// whose goroutines stay, and up to 2 s for a MeterProvider that is just collecting. Its error says what
+// couldn't be deregistered and is left to its TTL, and whether the client is one that doesn't close.
+// Further calls wait for the first one and return the same.
 func (r *Registry) Close() error {
 	r.closed.Do(func() { r.closeErr = r.shut() })
 	return r.closeErr

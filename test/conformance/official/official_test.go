@@ -17,84 +17,83 @@ import (
 // officialLacks is what must not be tried on the official plugin: it would
 // fail this build rather than the plugin.
 var officialLacks = map[registrytest.Capability]string{
-	registrytest.InitWhileUsed:  "#12: Init replaces the client unguarded, and the race detector fails the test that runs",
+	registrytest.InitWhileUsed:  "Init replaces the client unguarded, and the race detector fails the test that runs",
 	registrytest.ConcurrentStop: "W:84: two Stops at once may close one channel twice, which the race detector reports",
 	registrytest.Closer:         "it cannot be closed",
 }
 
 // officialFailures are the rules that the official plugin v1.2.0 breaks, each
-// with its cause: P is etcd.go, W watcher.go, and # the number of the entry in
-// the project's list of the plugin's faults.
+// with its cause: P is a line of its etcd.go, W one of its watcher.go.
 var officialFailures = map[string]string{
-	"init/no-leak": "#12 P:153: every Init leaves the old client behind",
+	"init/no-leak": "P:153: every Init leaves the old client behind",
 
-	"register/ttl-zero":       "#19 P:270: logs the id of a lease that there is not",
+	"register/ttl-zero":       "P:270: logs the id of a lease that there is not",
 	"register/ttl-fraction":   "P:264: cuts the TTL to whole seconds, so a node may expire before its TTL",
-	"name/alike":              "#11 P:143: a/b and a-b share keys and look-ups",
-	"name/same-ids":           "#11 P:143: a/b and a-b share keys and look-ups",
+	"name/alike":              "P:143: a/b and a-b share keys and look-ups",
+	"name/same-ids":           "P:143: a/b and a-b share keys and look-ups",
 	"name/list-alike":         "P:397: merges by name and version joined, so x1 at 2 is x at 12",
-	"name/node-id-slash":      "#11 P:143: ids x/y and x-y share a key",
-	"name/odd-node-ids":       "#11 P:143: path.Join cleans the id away",
+	"name/node-id-slash":      "P:143: ids x/y and x-y share a key",
+	"name/odd-node-ids":       "P:143: path.Join cleans the id away",
 	"refuse/nil-service":      "P:320: a nil Service panics",
 	"refuse/nil-node":         "P:179: a nil node panics",
-	"refuse/no-name":          "#11 P:143: the key leaves the layout",
-	"refuse/no-node-id":       "#11 P:143: the key is that of the service",
+	"refuse/no-name":          "P:143: the key leaves the layout",
+	"refuse/no-node-id":       "P:143: the key is that of the service",
 	"refuse/whole-or-nothing": "P:179: a nil node panics, with the nodes before it registered",
 	"refuse/deregister":       "P:294: a nil Service panics",
 
-	"change/service-metadata": "#3 P:229: only the node is compared",
-	"change/endpoints":        "#3 P:229: only the node is compared",
-	"change/version":          "#3 P:229: only the node is compared",
-	"change/ttl":              "#3 P:229: only the node is compared",
-	"lookup/no-name":          "#11 P:143: the empty name is everything",
+	"change/service-metadata": "P:229: only the node is compared",
+	"change/endpoints":        "P:229: only the node is compared",
+	"change/version":          "P:229: only the node is compared",
+	"change/ttl":              "P:229: only the node is compared",
+	"lookup/no-name":          "P:143: the empty name is everything",
 	"lookup/ordered":          "P:370: versions come in map order",
-	"context/register":        "#16: contexts are ignored",
-	"context/deregister":      "#16: contexts are ignored",
-	"context/lookup":          "#16: contexts are ignored",
-	"context/list":            "#16: contexts are ignored",
+	"context/register":        "contexts are ignored",
+	"context/deregister":      "contexts are ignored",
+	"context/lookup":          "contexts are ignored",
+	"context/list":            "contexts are ignored",
 
-	"watch/changes":                "#3 P:229: only the node is compared",
-	"watch/version-move":           "#3 P:229: only the node is compared",
-	"watch/one-service":            "#11 P:143: a-b also gets a/b",
-	"watch/since-lookup":           "#7 W:40: a watcher starts at no revision",
-	"watch/since-first-lookup":     "#7 W:40: a watcher starts at no revision",
-	"watch/since-lookup-elsewhere": "#7 W:40: a watcher starts at no revision",
-	"watch/stopped-error":          "#9 W:84: Next after Stop says could not get next",
-	"watch/context":                "#16 W:29: WatchContext is ignored",
+	"watch/changes":                "P:229: only the node is compared",
+	"watch/version-move":           "P:229: only the node is compared",
+	"watch/one-service":            "P:143: a-b also gets a/b",
+	"watch/since-lookup":           "W:40: a watcher starts at no revision",
+	"watch/since-first-lookup":     "W:40: a watcher starts at no revision",
+	"watch/since-lookup-elsewhere": "W:40: a watcher starts at no revision",
+	"watch/stopped-error":          "W:84: Next after Stop says could not get next",
+	"watch/context":                "W:29: WatchContext is ignored",
 
 	"lossless/version-fields": "P:354: the lowest key speaks for a version, where events say who spoke last",
-	"lossless/model":          "#3 P:229: only the node is compared",
-	"cache/converges":         "#7 W:40: a watcher starts at no revision",
-	"cache/last-node":         "#7 W:40: a watcher starts at no revision",
-	"cache/version-move":      "#3 P:229: only the node is compared",
+	"lossless/model":          "P:229: only the node is compared",
+	"cache/converges":         "W:40: a watcher starts at no revision",
+	"cache/last-node":         "W:40: a watcher starts at no revision",
+	"cache/version-move":      "P:229: only the node is compared",
 
-	"owner/restart":          "#4 P:179: adopts the old lease and record",
-	"owner/late-deregister":  "#4 P:310: deletes whatever is there",
+	"owner/restart":          "P:179: adopts the old lease and record",
+	"owner/late-deregister":  "P:310: deletes whatever is there",
 	"expiry/self-renewing":   "by design: only Register renews",
-	"heal/vanished-register": "#2 P:240: unchanged while the lease lives",
-	"heal/vanished-alone":    "#22: waits for the next Register, and then #2",
-	"heal/revoked-alone":     "#22: waits for the next Register",
+	"heal/vanished-register": "P:240: unchanged while the lease lives",
+	"heal/vanished-alone":    "P:240: waits for the next Register, which then finds it unchanged",
+	"heal/revoked-alone":     "waits for the next Register",
 
-	"corrupt/lookup":   "#10 P:132: errors of JSON are swallowed, and nil nodes kept",
-	"corrupt/list":     "#10 P:132: errors of JSON are swallowed, and nil nodes kept",
-	"corrupt/watch":    "#10 P:132: errors of JSON are swallowed, and nil nodes kept",
-	"corrupt/register": "#10 P:132: errors of JSON are swallowed, and nil nodes kept",
+	"corrupt/lookup":   "P:132: errors of JSON are swallowed, and nil nodes kept",
+	"corrupt/list":     "P:132: errors of JSON are swallowed, and nil nodes kept",
+	"corrupt/watch":    "P:132: errors of JSON are swallowed, and nil nodes kept",
+	"corrupt/register": "P:132: errors of JSON are swallowed, and nil nodes kept",
 
 	"outage/register-many":      "P:327: one Timeout for each node",
-	"outage/heartbeat":          "#20 P:217: renews the lease under no deadline",
-	"outage/watch":              "#8 W:40: Watch waits for etcd under no deadline",
+	"outage/heartbeat":          "P:217: renews the lease under no deadline",
+	"outage/watch":              "W:40: Watch waits for etcd under no deadline",
 	"outage/last-view":          "by design: every look-up asks etcd",
-	"outage/register-completes": "#22: waits for the next Register",
+	"outage/register-completes": "waits for the next Register",
 }
 
-// officialBatches are cases in which events are lost (#1 W:54: of a batch only the first event is
+// officialBatches are cases in which events are lost (W:54: of a batch only the first event is
 // delivered) if etcd happens to send them in batches, which it does when it is busy enough. Each
 // of them may have luck, but not all.
 var officialBatches = []string{"lossless/burst", "lossless/slow-consumer", "outage/watch-resumes"}
 
 // officialChances are cases that its known faults hit now and then, when etcd is busy enough.
 var officialChances = map[string]string{
-	"concurrent/use": "#6 W:69: an event without a previous value panics; #5 P:179: an old read keeps a node from being registered again",
+	"concurrent/use": "W:69: an event without a previous value panics; P:179: an old read keeps a node from being registered again",
 }
 
 // The official plugin has to fail exactly what it is known to fail: a rule
