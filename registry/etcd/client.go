@@ -144,33 +144,41 @@ func (c *connector) link(ctx context.Context) (*link, error) {
 }
 
 func (c *connector) dial(d *dialing, s settings) {
-	client, err := s.dial(c.ctx)
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	defer close(d.done)
+	client, err := s.dial(c.ctx)
 	if err != nil {
 		d.err = err
 	} else {
 		d.link = &link{Client: client, owned: s.client == nil}
 		d.link.ctx, d.link.end = context.WithCancel(c.ctx)
 	}
-	if c.dialing != d { // the settings have changed meanwhile
-		if d.link != nil {
-			_ = d.link.close()
-			d.link, d.err = nil, errReplaced
-		}
+	if c.adopt(d) {
 		return
+	}
+	if d.link != nil {
+		_ = d.link.close()
+		d.link, d.err = nil, errReplaced
+	}
+}
+
+// adopt makes the outcome of an attempt the current one, unless the settings have changed meanwhile.
+func (c *connector) adopt(d *dialing) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dialing != d {
+		return false
 	}
 	c.dialing, c.current = nil, d.link
 	c.refused = nil
 	switch {
-	case refused(err):
+	case refused(d.err):
 		c.refusals++
-		c.refused, c.until = err, time.Now().Add(backoff(c.refusals, err))
-	case err == nil:
+		c.refused, c.until = d.err, time.Now().Add(backoff(c.refusals, d.err))
+	case d.err == nil:
 		c.refusals = 0
 		c.group.run(func() { c.observe(d.link) })
 	}
+	return true
 }
 
 // observe notes when the connection is lost and when it is back. A connection that is made anew

@@ -109,13 +109,13 @@ func (s *session) doubt() {
 }
 
 func (s *session) keepAlive(ctx context.Context) {
-	var err error
-	suspect, ignored, late := false, false, false
+	var err error // of the last look at etcd; while there is one, the lease is suspect
+	ignored, late := false, false
 	for failures := 0; ctx.Err() == nil; failures++ {
 		if failures > 0 {
 			pause(ctx, backoff(failures, err), s.check)
 		}
-		if !suspect {
+		if err == nil {
 			answered, doubted := s.hold(ctx)
 			if ctx.Err() != nil {
 				return
@@ -127,7 +127,7 @@ func (s *session) keepAlive(ctx context.Context) {
 			}
 		}
 		err = s.ask(ctx, ignored, late)
-		suspect, late = err != nil, s.isLate(ctx, err)
+		late = s.isLate(ctx, err) // now: the connection may be another one when it is tried again
 		switch {
 		case err == nil:
 			s.connector.metrics.leases.add(leaseHeld)
