@@ -2,11 +2,8 @@ package etcd
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
-
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
 const (
@@ -29,19 +26,6 @@ func backoff(failures int, err error) time.Duration {
 	}
 	d := min(backoffBase<<min(max(failures-1, 0), 16), limit)
 	return d/2 + rand.N(d/2)
-}
-
-// refused reports whether etcd knows us and says no, or doesn't want to know us.
-func refused(err error) bool {
-	for _, no := range []error{
-		rpctypes.ErrPermissionDenied, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty,
-		rpctypes.ErrUserNotFound, rpctypes.ErrInvalidAuthMgmt,
-	} {
-		if errors.Is(err, no) {
-			return true
-		}
-	}
-	return false
 }
 
 // pause waits for d, unless ctx ends or something is asked for before.

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -315,62 +314,4 @@ func (s settings) dial(ctx context.Context) (*clientv3.Client, error) {
 		return nil, fmt.Errorf("connect to %v: %w", s.endpoints, err)
 	}
 	return client, nil
-}
-
-// call runs one request on the current client, and once more on the next one when Init
-// replaced the client meanwhile. ctx must have a deadline.
-func call[T answer](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
-	return try(ctx, c, func(ctx context.Context, l *link) (T, error) {
-		ctx, cancel := l.during(ctx)
-		defer cancel()
-		return measure(ctx, c.metrics, func() (T, error) { return request(ctx, l) })
-	})
-}
-
-// callWhole is call for a request that leaves something in etcd. It isn't cut off when Init
-// replaces the client: nobody would know what it left.
-func callWhole[T answer](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
-	return try(ctx, c, func(ctx context.Context, l *link) (T, error) {
-		l.busy.RLock()
-		defer l.busy.RUnlock()
-		return measure(ctx, c.metrics, func() (T, error) { return request(ctx, l) })
-	})
-}
-
-// try requires a leader, because a member without one keeps a request until its deadline.
-func try[T any](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
-	ctx = clientv3.WithRequireLeader(ctx)
-	for {
-		l, err := c.link(ctx)
-		if err == nil {
-			var answer T
-			if answer, err = request(ctx, l); err == nil {
-				return answer, nil
-			}
-			if l.ctx.Err() != nil && ctx.Err() == nil && c.ctx.Err() == nil {
-				continue
-			}
-			err = c.explain(ctx, l, err)
-		}
-		if errors.Is(err, errReplaced) && ctx.Err() == nil {
-			continue
-		}
-		if cause := context.Cause(ctx); errors.Is(cause, ErrClosed) {
-			err = cause
-		}
-		var none T
-		return none, err
-	}
-}
-
-// transient reports whether an error says more about etcd's state than about the request.
-func transient(err error) bool {
-	for _, final := range []error{
-		ErrTooLarge, ErrClosed, ErrWithdrawn, ErrNodeID, ErrOption, rpctypes.ErrLeaseTTLTooLarge,
-	} {
-		if errors.Is(err, final) {
-			return false
-		}
-	}
-	return true
 }

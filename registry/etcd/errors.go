@@ -2,11 +2,6 @@ package etcd
 
 import (
 	"errors"
-	"fmt"
-
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 )
 
 // Errors that calls return, wrapped with the operation and what it was about. Test for them
@@ -46,16 +41,3 @@ var (
 	// found at. Look-ups and watchers skip such a value.
 	ErrMalformed = errors.New("malformed record")
 )
-
-// tooLarge turns the ways in which etcd and gRPC refuse a big request into ErrTooLarge.
-func tooLarge(err error, size int) error {
-	if !isTooLarge(err) {
-		return err
-	}
-	return fmt.Errorf("%w: %d bytes: %w", ErrTooLarge, size, err)
-}
-
-func isTooLarge(err error) bool {
-	return errors.Is(err, rpctypes.ErrRequestTooLarge) ||
-		status.Code(err) == codes.ResourceExhausted && !errors.Is(err, rpctypes.ErrNoSpace) && !errors.Is(err, rpctypes.ErrTooManyRequests)
-}

@@ -21,21 +21,16 @@ type leases struct {
 	granting chan struct{} // has a token while a shared lease is being granted
 
 	mu      sync.Mutex
-	open    []*session // shared ones that may be joined
-	held    []*session // shared ones that have users
-	ours    map[clientv3.LeaseID]bool
-	granted []clientv3.LeaseID // the same, the oldest first
+	open    []*session                   // shared ones that may be joined
+	held    []*session                   // shared ones that have users
+	granted remembered[clientv3.LeaseID] // those on which another history may bring back records
 }
-
-// maxGranted bounds how many leases are remembered as ours. Another history may bring back
-// records on them.
-const maxGranted = 4096
 
 // shardSize bounds how many keys share a lease, and so how many vanish in one revision when it is revoked.
 const shardSize = 512
 
 func newLeases(c *connector, shared func() bool) *leases {
-	return &leases{connector: c, shared: shared, granting: make(chan struct{}, 1), ours: make(map[clientv3.LeaseID]bool)}
+	return &leases{connector: c, shared: shared, granting: make(chan struct{}, 1)}
 }
 
 // take returns a session of a TTL for one key. It is given back by leave or release.
@@ -72,12 +67,7 @@ func (ls *leases) grant(ctx context.Context, seconds int64, shared bool) (*sessi
 	}
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if len(ls.granted) == maxGranted {
-		delete(ls.ours, ls.granted[0])
-		ls.granted = ls.granted[1:]
-	}
-	ls.ours[s.id] = true
-	ls.granted = append(ls.granted, s.id)
+	ls.granted.add(s.id)
 	return s, nil
 }
 
@@ -85,7 +75,7 @@ func (ls *leases) grant(ctx context.Context, seconds int64, shared bool) (*sessi
 func (ls *leases) isOurs(id clientv3.LeaseID) bool {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	return ls.ours[id]
+	return ls.granted.has[id]
 }
 
 // revokeFormer revokes a lease that came back with a snapshot, unless keys of ours hang on it.

@@ -61,15 +61,3 @@ func listOnce(ctx context.Context, c *connector, prefix string, perPage time.Dur
 		from = string(page.Kvs[len(page.Kvs)-1].Key) + "\x00"
 	}
 }
-
-func get(ctx context.Context, c *connector, timeout time.Duration, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	return call(ctx, c, func(ctx context.Context, l *link) (*clientv3.GetResponse, error) {
-		answer, err := l.Get(ctx, key, opts...)
-		if err == nil {
-			l.history.saw(answer.Header)
-		}
-		return answer, err
-	})
-}

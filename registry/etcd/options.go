@@ -96,32 +96,33 @@ func MeterProvider(provider metric.MeterProvider) registry.Option {
 // round trip, and fails while etcd is away.
 func Linearizable() registry.GetOption {
 	return func(o *registry.GetOptions) {
-		if o.Context == nil {
-			o.Context = context.Background()
-		}
-		o.Context = context.WithValue(o.Context, linearizableKey{}, true)
+		o.Context = keep(o.Context, linearizableKey{}, true)
 	}
 }
 
 func isLinearizable(ctx context.Context) bool {
-	return ctx != nil && ctx.Value(linearizableKey{}) != nil
+	_, given := value[bool](ctx, linearizableKey{})
+	return given
 }
 
 func with(key, value any) registry.Option {
-	return func(o *registry.Options) {
-		if o.Context == nil {
-			o.Context = context.Background()
-		}
-		o.Context = context.WithValue(o.Context, key, value)
-	}
+	return func(o *registry.Options) { o.Context = keep(o.Context, key, value) }
 }
 
 // option returns what an option stored under its key, and whether it was given.
-func option[T any](o registry.Options, key any) (T, bool) {
-	if o.Context == nil {
-		var none T
-		return none, false
+func option[T any](o registry.Options, key any) (T, bool) { return value[T](o.Context, key) }
+
+// keep puts a value into the context of options, which begin without one.
+func keep(ctx context.Context, key, value any) context.Context {
+	if ctx == nil {
+		ctx = context.Background()
 	}
-	v, ok := o.Context.Value(key).(T)
+	return context.WithValue(ctx, key, value)
+}
+
+func value[T any](ctx context.Context, key any) (v T, ok bool) {
+	if ctx != nil {
+		v, ok = ctx.Value(key).(T)
+	}
 	return v, ok
 }

@@ -15,10 +15,6 @@ import (
 	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
-// maxTried bounds the keys that a registrar remembers to have had: those stay guarded
-// against a late or repeated Deregister after somebody else took them.
-const maxTried = 4096
-
 // registrar holds the desired set: what this process wants to be in etcd.
 type registrar struct {
 	connector *connector
@@ -35,9 +31,8 @@ type registrar struct {
 
 	mu            sync.Mutex
 	registrations map[string]*registration // by key
-	tried         map[string]bool
-	triedOrder    []string // the oldest first
-	closed        bool     // nothing more is registered
+	tried         remembered[string]       // keys that were ever asked for: they stay guarded, whoever has them now
+	closed        bool                     // nothing more is registered
 }
 
 // register wishes for every node of the service and waits until etcd has them all. The
@@ -98,7 +93,7 @@ func (r *registrar) wish(key string, s *registry.Service, node *registry.Node, s
 	known := g != nil
 	if !known {
 		g = r.begin(key)
-		r.remember(key)
+		r.tried.add(key)
 	}
 	w := g.repeated(s, node, seconds)
 	if w == nil {
@@ -123,18 +118,6 @@ func (r *registrar) start(g *registration) {
 	r.connector.group.run(func() { g.run(r.connector.ctx) })
 }
 
-func (r *registrar) remember(key string) {
-	if r.tried[key] {
-		return
-	}
-	if len(r.triedOrder) == maxTried {
-		delete(r.tried, r.triedOrder[0])
-		r.triedOrder = r.triedOrder[1:]
-	}
-	r.tried[key] = true
-	r.triedOrder = append(r.triedOrder, key)
-}
-
 // deregister removes every node of the service: of this process's own ones only what is
 // still ours, of others whatever is there.
 func (r *registrar) deregister(ctx context.Context, s *registry.Service) error {
@@ -157,7 +140,7 @@ func (r *registrar) release(ctx context.Context, name, key string) error {
 	g := r.registrations[key]
 	switch {
 	case g != nil:
-	case r.tried[key]:
+	case r.tried.has[key]:
 		g = r.recover(key)
 	default:
 		r.mu.Unlock()
@@ -230,7 +213,7 @@ func (r *registrar) rewritten() {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, key := range r.triedOrder {
+	for _, key := range r.tried.order {
 		if r.registrations[key] == nil && !r.closed {
 			r.recover(key)
 		}

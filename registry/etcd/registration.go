@@ -2,15 +2,12 @@ package etcd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"go-micro.dev/v4/registry"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 
 	"github.com/micro-etcd/micro-etcd/registry/catalogue"
@@ -253,12 +250,6 @@ func (g *registration) postpone() {
 	if g.err == nil {
 		g.poke()
 	}
-}
-
-// answered reports whether an error is etcd's own word, which waiting doesn't change.
-func answered(err error) bool {
-	var said rpctypes.EtcdError
-	return errors.As(err, &said) && said.Code() != codes.Unavailable && !errors.Is(err, context.DeadlineExceeded)
 }
 
 // doubt makes the goroutine look at etcd again because its history may be another one: then

@@ -173,7 +173,6 @@ func (r *Registry) assemble(p *parts) {
 		alarm:         r.probe.alarm,
 		tries:         make(chan struct{}, maxTries),
 		registrations: make(map[string]*registration),
-		tried:         make(map[string]bool),
 	}
 }
 

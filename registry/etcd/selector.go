@@ -93,7 +93,7 @@ func newSetup(options selector.Options, opts []selector.Option) *setup {
 		u.standard = selector.NewSelector(func(o *selector.Options) { *o = options })
 	}
 	u.taste = newTaste(options)
-	u.grace = fromContext[time.Duration](options.Context, graceKey{})
+	u.grace, _ = value[time.Duration](options.Context, graceKey{})
 	return u
 }
 

@@ -25,7 +25,9 @@ type taste struct {
 }
 
 func newTaste(o selector.Options) taste {
-	t := taste{weighted: fromContext[bool](o.Context, weightedKey{}), zone: fromContext[string](o.Context, zoneKey{})}
+	var t taste
+	t.weighted, _ = value[bool](o.Context, weightedKey{})
+	t.zone, _ = value[string](o.Context, zoneKey{})
 	return t.with(o.Strategy)
 }
 

@@ -1,7 +1,6 @@
 package etcd
 
 import (
-	"context"
 	"time"
 
 	"go-micro.dev/v4/selector"
@@ -46,19 +45,5 @@ func Grace(d time.Duration) selector.Option {
 }
 
 func inContext(key, value any) selector.Option {
-	return func(o *selector.Options) {
-		if o.Context == nil {
-			o.Context = context.Background()
-		}
-		o.Context = context.WithValue(o.Context, key, value)
-	}
-}
-
-// fromContext returns what a selector's option stored under its key, or nothing.
-func fromContext[T any](ctx context.Context, key any) T {
-	var value T
-	if ctx != nil {
-		value, _ = ctx.Value(key).(T)
-	}
-	return value
+	return func(o *selector.Options) { o.Context = keep(o.Context, key, value) }
 }
