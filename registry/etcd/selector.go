@@ -67,7 +67,7 @@ type setup struct {
 	options  selector.Options
 	standard selector.Selector // go-micro's own, for a registry that isn't ours; nil otherwise
 	registry *Registry
-	taste    taste
+	policy    policy
 	grace    time.Duration
 	born     time.Time // when its clock began
 
@@ -92,7 +92,7 @@ func newSetup(options selector.Options, opts []selector.Option) *setup {
 	if u.registry, ours = options.Registry.(*Registry); !ours {
 		u.standard = selector.NewSelector(func(o *selector.Options) { *o = options })
 	}
-	u.taste = newTaste(options)
+	u.policy = newPolicy(options)
 	u.grace, _ = value[time.Duration](options.Context, graceKey{})
 	return u
 }
@@ -128,9 +128,9 @@ func (s *nodeSelector) Close() error {
 // Select: see [NewSelector].
 func (s *nodeSelector) Select(service string, opts ...selector.SelectOption) (selector.Next, error) {
 	u := s.setup.Load()
-	if len(opts) == 0 && u.taste.strategy == nil && u.standard == nil && u.registry.closing.Err() == nil {
+	if len(opts) == 0 && u.policy.strategy == nil && u.standard == nil && u.registry.closing.Err() == nil {
 		if p, ok := u.pools.Load(service); ok && !p.(*pool).present().empty() {
-			return p.(*pool).next(u.taste), nil
+			return p.(*pool).next(u.policy), nil
 		}
 	}
 	return u.choose(service, opts)
@@ -152,7 +152,7 @@ func (u *setup) choose(service string, opts []selector.SelectOption) (selector.N
 	if err != nil {
 		return nil, err
 	}
-	t := u.taste
+	t := u.policy
 	if o.Strategy != nil {
 		t = t.with(o.Strategy)
 	}

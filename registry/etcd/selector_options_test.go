@@ -103,6 +103,6 @@ func TestOptionsAreKeptByInitAndTheLastOneCounts(t *testing.T) {
 	require.NoError(t, s.Init(PreferZone("3")))
 	require.Equal(t, []string{nodes[3].Id}, chosen(t, s, "greeter"))
 	u := s.setup.Load()
-	require.True(t, u.taste.weighted)
+	require.True(t, u.policy.weighted)
 	require.Equal(t, grace, u.grace)
 }

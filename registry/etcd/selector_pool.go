@@ -37,7 +37,7 @@ func newPool(u *setup, m *mirror, service string) *pool {
 	return p
 }
 
-func (p *pool) next(t taste) selector.Next {
+func (p *pool) next(t policy) selector.Next {
 	if t.rotates {
 		return p.inTurn
 	}
@@ -84,7 +84,7 @@ func (p *pool) renew() *choice {
 		p.forgetSuspects(c.nodes)
 		c.suspects = maps.Clone(p.suspects)
 	}
-	c.weigh(p.setup.taste, c.nodes)
+	c.weigh(p.setup.policy, c.nodes)
 	p.choice.Store(c)
 	return c
 }
@@ -102,20 +102,20 @@ func (p *pool) forgetSuspects(nodes []*registry.Node) {
 }
 
 // among returns a Next for the nodes that filters have left.
-func (p *pool) among(t taste, nodes []*registry.Node) selector.Next {
+func (p *pool) among(t policy, nodes []*registry.Node) selector.Next {
 	var turn *atomic.Uint64
 	if t.rotates {
 		turn = &p.turn
 	}
 	type sifted struct {
 		by *choice
-		choice
+		ballot
 	}
 	var last atomic.Pointer[sifted]
 	return func() (*registry.Node, error) {
 		s, now := last.Load(), p.choice.Load()
 		if s == nil || s.by != now {
-			s = &sifted{by: now, choice: choice{suspects: now.suspects}}
+			s = &sifted{by: now, ballot: ballot{suspects: now.suspects}}
 			s.weigh(t, nodes)
 			last.Store(s)
 		}
@@ -143,20 +143,20 @@ func (p *pool) supervise(strategy selector.Strategy, services []*registry.Servic
 
 // withoutAside leaves those whose time aside is over, to be tried.
 func (p *pool) withoutAside(services []*registry.Service) []*registry.Service {
-	c := &choice{suspects: p.choice.Load().suspects}
-	if len(c.suspects) == 0 || !c.sift(nodesOf(services)) {
+	b := &ballot{suspects: p.choice.Load().suspects}
+	if len(b.suspects) == 0 || !b.sift(nodesOf(services)) {
 		return services
 	}
 	now := p.setup.clock()
-	aside := make(map[*suspect]bool, len(c.aside)) // asked once: more may be set aside at any moment
-	for _, s := range c.aside {
+	aside := make(map[*suspect]bool, len(b.aside)) // asked once: more may be set aside at any moment
+	for _, s := range b.aside {
 		aside[s] = now < s.until.Load()
 	}
 	left := make([]*registry.Service, len(services))
 	for i, service := range services {
 		s := *service
 		s.Nodes = slices.DeleteFunc(slices.Clone(s.Nodes), func(n *registry.Node) bool {
-			s := c.suspects[n.Id]
+			s := b.suspects[n.Id]
 			return aside[s] && s.is(n)
 		})
 		left[i] = &s
