@@ -67,7 +67,7 @@ type setup struct {
 	options  selector.Options
 	standard selector.Selector // go-micro's own, for a registry that isn't ours; nil otherwise
 	registry *Registry
-	policy    policy
+	policy   policy
 	grace    time.Duration
 	born     time.Time // when its clock began
 
