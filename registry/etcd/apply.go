@@ -173,16 +173,16 @@ func (m *mirror) finishList(changes []catalogue.Change) {
 
 // seed gives a new mirror what a look-up was shown of another prefix, so that its first list
 // is a difference to that.
-func (m *mirror) seed(prefix string, records iter.Seq[*catalogue.Record], history []entry) {
+func (m *mirror) seed(prefix string, records iter.Seq[*catalogue.Record], replay []entry) {
 	m.claim(prefix)
 	for r := range records {
 		if strings.HasPrefix(r.Key, m.prefix) {
 			m.note(m.catalogue.Put(r))
 		}
 	}
-	for _, e := range history {
+	for _, e := range replay {
 		if strings.HasPrefix(e.change.Record.Key, m.prefix) {
-			m.history.items = append(m.history.items, e)
+			m.replay.items = append(m.replay.items, e)
 		}
 	}
 }

@@ -175,7 +175,7 @@ func (ms *mirrors) start(prefix string) *mirror {
 		}
 		other.mu.Lock()
 		if other.looked {
-			m.seed(other.prefix, other.catalogue.Records, other.history.items)
+			m.seed(other.prefix, other.catalogue.Records, other.replay.items)
 		}
 		other.mu.Unlock()
 	}
@@ -247,7 +247,7 @@ func (ms *mirrors) sweep() {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	for _, m := range ms.byPrefix {
-		m.forgetHistory()
+		m.forgetOld()
 		if m.used.Swap(false) && !m.whole() || m.watched() || m.waiters > 0 {
 			m.idle = 0
 			continue
