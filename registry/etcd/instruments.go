@@ -171,7 +171,7 @@ func (m *metrics) observe(o metric.Observer, i *instruments, s Status) {
 }
 
 func (i *instruments) observeRegistrations(o metric.Observer, all []RegistrationStatus) {
-	states := map[string]int64{"registered": 0, "pending": 0, "superseded": 0, "leaving": 0}
+	states := map[string]int64{stateRegistered: 0, statePending: 0, stateSuperseded: 0, stateLeaving: 0}
 	var age time.Duration
 	for at := range all {
 		states[all[at].State]++

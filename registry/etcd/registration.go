@@ -36,10 +36,6 @@ const (
 	foreign               // somebody else's record: we stand by
 )
 
-func (h holder) String() string {
-	return [...]string{"pending", "registered", "superseded"}[h]
-}
-
 // registration makes etcd agree with the wish for one key, for as long as the wish lives.
 //
 //	            put, or the key is ours already

@@ -98,15 +98,22 @@ func (r *Registry) Status() Status {
 	return s
 }
 
+// The values of [RegistrationStatus].State.
+const (
+	stateRegistered = "registered"
+	statePending    = "pending"
+	stateSuperseded = "superseded"
+	stateLeaving    = "leaving"
+)
+
 var errDisconnected = errors.New("not connected to etcd")
 
 func (g *registration) status() RegistrationStatus {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := RegistrationStatus{Key: g.key, State: g.holder.String(), Lease: int64(g.lease.leaseID()), Revision: g.revision, Err: g.err}
+	s := RegistrationStatus{Key: g.key, State: g.state(), Lease: int64(g.lease.leaseID()), Revision: g.revision, Err: g.err}
 	w := g.wish
 	if w.record == nil {
-		s.State = "leaving"
 		w = g.applied
 	}
 	if w != nil && w.record != nil {
@@ -116,10 +123,20 @@ func (g *registration) status() RegistrationStatus {
 	if g.wish.record != nil && g.lease != nil {
 		s.Renewed = g.lease.age()
 	}
-	if w == g.wish && g.applied != w {
-		s.State = unknown.String()
-	}
 	return s
+}
+
+// state needs mu.
+func (g *registration) state() string {
+	switch {
+	case g.wish.record == nil:
+		return stateLeaving
+	case g.applied != g.wish || g.holder == unknown:
+		return statePending
+	case g.holder == foreign:
+		return stateSuperseded
+	}
+	return stateRegistered
 }
 
 func (m *mirror) status() FollowedStatus {
