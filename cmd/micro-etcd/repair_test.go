@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 )
@@ -104,6 +107,41 @@ func TestDeregisterSaysThatALivingProcessPutsItBack(t *testing.T) {
 	register(t, open(t, srv), greeter("1", "80"))
 	_, said := must(t, exitNo, srv, "deregister", "greeter", "80", "--yes")
 	require.Regexp(t, `came back after \d+ ms, on lease [0-9a-f]+: its process lives`, said)
+}
+
+// deafWatcher is a client's watcher that hears a response and then nothing more.
+type deafWatcher struct {
+	clientv3.Watcher
+	heard []clientv3.WatchResponse
+}
+
+func (w deafWatcher) Watch(context.Context, string, ...clientv3.OpOption) clientv3.WatchChan {
+	ended := make(chan clientv3.WatchResponse, len(w.heard))
+	for _, response := range w.heard {
+		ended <- response
+	}
+	close(ended)
+	return ended
+}
+
+func TestDeregisterSaysThatItCouldNotLookWhetherARecordComesBack(t *testing.T) {
+	srv := etcdtest.Start(t)
+	for want, heard := range map[string][]clientv3.WatchResponse{
+		"the watch ended": nil,
+		"compacted":       {{Canceled: true, CompactRevision: 7}},
+	} {
+		c := srv.Client(t)
+		put(t, c, legacyKey, "junk")
+		c.Watcher = deafWatcher{c.Watcher, heard}
+		source := fleet.Source{Client: c}
+		shown, err := source.Key(t.Context(), legacyKey)
+		require.NoError(t, err)
+		a := &app{streams: streams{err: io.Discard}, flags: flags{timeout: patience}}
+		err = a.remove(t.Context(), source, shown)
+		require.ErrorContains(t, err, "could not look whether "+legacyKey+" comes back")
+		require.ErrorContains(t, err, want)
+		require.Equal(t, exitFailed, ending(err).code)
+	}
 }
 
 // answers is a terminal at which something happens before the answer.
