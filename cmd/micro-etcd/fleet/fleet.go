@@ -93,11 +93,11 @@ func (s Source) Key(ctx context.Context, key string) (*Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %q: %w", key, err)
 	}
-	for _, kv := range answer.Kvs {
-		s.Service = ""
-		r := s.record(kv)
-		r.Seen, r.Before = time.Now(), true
-		return r, nil
+	if len(answer.Kvs) == 0 {
+		return nil, nil
 	}
-	return nil, nil
+	s.Service = ""
+	r := s.record(answer.Kvs[0])
+	r.Seen, r.Before = time.Now(), true
+	return r, nil
 }
