@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +24,7 @@ type Config struct {
 
 // page is what the handlers share.
 type page struct {
+	source   fleet.Source
 	view     *view
 	hub      *hub
 	ttls     *ttls
@@ -65,7 +65,7 @@ func Serve(ctx context.Context, cfg Config) error {
 func newPage(source fleet.Source) *page {
 	v := newView(source.Dir())
 	return &page{
-		view: v, hub: newHub(v), ttls: newTTLs(source),
+		source: source, view: v, hub: newHub(v), ttls: newTTLs(source),
 		checkup: &checkup{client: source.Client, prefix: source.Dir()}, stopping: make(chan struct{}),
 	}
 }
@@ -81,8 +81,7 @@ func (p *page) routes(assets map[string]asset) http.Handler {
 
 // start starts what feeds the hub.
 func (p *page) start(ctx context.Context, running *sync.WaitGroup) {
-	source := p.ttls.source
-	running.Go(func() { _ = source.Follow(ctx, p.view.apply) }) // ends only with ctx
+	running.Go(func() { _ = p.source.Follow(ctx, p.view.apply) }) // ends only with ctx
 	running.Go(func() { every(ctx, deltaTime, func() { _ = p.hub.publish(nil) }) })
 	running.Go(func() {
 		every(ctx, checkTime, func() {
@@ -128,11 +127,4 @@ func Local(address net.Addr) bool {
 		return true
 	}
 	return false
-}
-
-func withoutScheme(url string) string {
-	if _, rest, found := strings.Cut(url, "://"); found {
-		return strings.TrimSuffix(rest, "/")
-	}
-	return url
 }
