@@ -159,7 +159,7 @@ func onLease(id int64) string {
 	if id == 0 {
 		return "without a lease"
 	}
-	return "on lease " + leaseName(clientv3.LeaseID(id))
+	return "on lease " + fleet.LeaseName(clientv3.LeaseID(id))
 }
 
 // remove deletes a record as it was shown, and looks whether it comes back.

@@ -97,7 +97,7 @@ func TestDeregisterRemovesWhatNobodyOwns(t *testing.T) {
 	require.Equal(t, exitOK, r.wait(), r.err.String())
 	require.Contains(t, r.err.String(), "without a lease")
 	_, said := must(t, exitOK, srv, "deregister", "greeter", "81", "--yes")
-	require.Contains(t, said, "lease "+leaseName(lease.ID)+", ")
+	require.Contains(t, said, "lease "+fleet.LeaseName(lease.ID)+", ")
 	require.Empty(t, as[[]service](t, srv, "services"))
 	must(t, exitNo, srv, "deregister", "greeter", "81", "--yes")
 }

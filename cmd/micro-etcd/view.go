@@ -44,15 +44,13 @@ type lease struct {
 	Granted *int64 `json:"granted_seconds,omitempty"`
 }
 
-func leaseName(id clientv3.LeaseID) string { return fmt.Sprintf("%x", int64(id)) }
-
 func newRecord(r *fleet.Record) record {
 	v := record{Key: r.Key, Bytes: r.Size, Created: r.Created, Modified: r.Modified, Writes: r.Writes}
 	if !utf8.ValidString(r.Key) {
 		v.Escaped = plain(r.Key)
 	}
 	if r.Lease != 0 {
-		v.Lease = &lease{ID: leaseName(r.Lease)}
+		v.Lease = &lease{ID: fleet.LeaseName(r.Lease)}
 	}
 	if r.Service == nil {
 		v.Malformed = r.Err.Error()

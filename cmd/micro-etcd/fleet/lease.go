@@ -22,6 +22,9 @@ type Lease struct {
 	Hidden  bool          // the user may not see the keys, so there are none
 }
 
+// LeaseName returns a lease's id as etcdctl prints it.
+func LeaseName(id clientv3.LeaseID) string { return fmt.Sprintf("%016x", int64(id)) }
+
 // leaseRequests bounds the requests under way: etcd tells of one lease at a time.
 const leaseRequests = 32
 
@@ -71,7 +74,7 @@ func (s Source) lease(ctx context.Context, id clientv3.LeaseID) (*Lease, error) 
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("lease %x: %w", int64(id), err)
+		return nil, fmt.Errorf("lease %s: %w", LeaseName(id), err)
 	case answer.TTL <= 0:
 		return nil, nil
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 )
 
 const (
@@ -94,7 +96,7 @@ func (e *entry) node() node {
 		Revision: r.Modified, Writes: r.Writes, Size: r.Size,
 	}
 	if r.Lease != 0 {
-		n.Lease = strconv.FormatInt(int64(r.Lease), 16)
+		n.Lease = fleet.LeaseName(r.Lease)
 	}
 	if own := r.Node(); own != nil {
 		n.ID, n.Address, n.Metadata = label(own.Id), label(own.Address), pairs(own.Metadata)
