@@ -40,12 +40,7 @@ func Serve(ctx context.Context, cfg Config) error {
 		return err
 	}
 	p := newPage(cfg.Source)
-	server := &http.Server{
-		Handler:           guard(p.routes(assets), Local(cfg.Listener.Addr()), cfg.Listen),
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    32 << 10,
-	}
+	server := newServer(guard(p.routes(assets), Local(cfg.Listener.Addr()), cfg.Listen))
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	p.start(ctx, &running)
@@ -60,6 +55,17 @@ func Serve(ctx context.Context, cfg Config) error {
 		return nil
 	}
 	return fmt.Errorf("serve the page: %w", err)
+}
+
+// newServer bounds what a browser may take. A stream sets its own deadline for each message.
+func newServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      sendTime,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    32 << 10,
+	}
 }
 
 func newPage(source fleet.Source) *page {
