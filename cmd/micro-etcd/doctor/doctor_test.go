@@ -337,3 +337,14 @@ func TestAnExaminationEndsWithItsContext(t *testing.T) {
 	_, err := Examine(ctx, Patient{Addresses: srv.Endpoints(), Options: []registry.Option{registry.Logger(silent{logger.DefaultLogger})}})
 	require.ErrorIs(t, err, context.Canceled)
 }
+
+func TestEachVisitIsTold(t *testing.T) {
+	srv := etcdtest.Start(t)
+	var told [][2]int
+	examine(t, Patient{Addresses: []string{srv.Endpoint(), "127.0.0.1:1"}, Progress: func(what string, done, all int) {
+		if what == "visiting members" {
+			told = append(told, [2]int{done, all})
+		}
+	}})
+	require.Equal(t, [][2]int{{1, 2}, {2, 2}}, told)
+}
