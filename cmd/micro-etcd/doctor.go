@@ -64,8 +64,11 @@ func (a *app) doctor(ctx context.Context, service string) error {
 	if err := a.print(report, func(w io.Writer) error { return writeReport(w, report) }); err != nil {
 		return err
 	}
-	if worst := report.Worst(); worst > doctor.Info {
-		return exit{code: int(worst)}
+	switch report.Worst() {
+	case doctor.Critical:
+		return exit{code: exitCritical}
+	case doctor.Warning:
+		return exit{code: exitNo}
 	}
 	return nil
 }
