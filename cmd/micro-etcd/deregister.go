@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -51,11 +52,12 @@ says so. Such a record goes for good only when its process is stopped.`,
 }
 
 func (a *app) deregister(ctx context.Context, service, node, key string, yes bool) error {
-	source, done, err := a.connect(ctx, service)
+	c, err := a.connect(ctx, service, io.Discard)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer c.close()
+	source := c.Source
 	found, err := a.find(ctx, source, node, key)
 	if err != nil {
 		return explain(err)

@@ -58,6 +58,8 @@ func (f *flags) check() error {
 	switch {
 	case f.output != "table" && f.output != "json" && f.output != "yaml":
 		return fmt.Errorf("--output %q is not table, json or yaml", f.output)
+	case f.prefix == "":
+		return errors.New("--prefix is empty")
 	case f.timeout <= 0:
 		return fmt.Errorf("--timeout %s is not positive", f.timeout)
 	case strings.Contains(f.user, ":"):
@@ -71,10 +73,10 @@ func (f *flags) files() (ca, cert, key string) {
 	return cmp.Or(f.cacert, os.Getenv("ETCD_CACERT")), cmp.Or(f.cert, os.Getenv("ETCD_CERT")), cmp.Or(f.key, os.Getenv("ETCD_KEY"))
 }
 
-// options are the registry's but for its addresses. It logs to log.
+// options are the registry's beside addresses, prefix and timeout. It logs to log.
 func (a *app) options(ctx context.Context, log io.Writer) ([]registry.Option, error) {
 	f := &a.flags
-	opts := []registry.Option{registry.Timeout(f.timeout), etcd.Prefix(f.prefix), registry.Logger(lines{log})}
+	opts := []registry.Option{registry.Logger(lines{log})}
 	if f.cacert != "" || f.cert != "" || f.key != "" {
 		opts = append(opts, etcd.TLSFiles(f.files()))
 	}

@@ -49,17 +49,17 @@ func (a *app) nodes(ctx context.Context, service string, ask bool) error {
 
 // serviceRecords reads the records of a service. Having none is an error.
 func (a *app) serviceRecords(ctx context.Context, service string, ask bool) ([]record, error) {
-	source, done, err := a.connect(ctx, service)
+	c, err := a.connect(ctx, service, io.Discard)
 	if err != nil {
 		return nil, err
 	}
-	defer done()
-	records, err := a.readRecords(ctx, source)
+	defer c.close()
+	records, err := a.readRecords(ctx, c.Source)
 	if err != nil {
 		return nil, explain(err)
 	}
 	if len(records) == 0 {
-		return nil, no("no node of service %q below %s", service, source.Dir())
+		return nil, no("no node of service %q below %s", service, c.Dir())
 	}
 	if ask {
 		a.askProcesses(ctx, records)

@@ -246,6 +246,7 @@ func TestUsageIsAnErrorThatNamesTheCulprit(t *testing.T) {
 		"unknown flag: --nope":        {"services", "--nope"},
 		"unknown command":             {"nope"},
 		`"xml" is not table`:          {"services", "-o", "xml"},
+		"--prefix is empty":           {"doctor", "--prefix", ""},
 		"not positive":                {"services", "--timeout", "0s"},
 		`invalid address "a:b:c"`:     {"services", "--registry-address", "a:b:c"},
 		"can be read by everybody":    {"services", "--user", "root:secret"},

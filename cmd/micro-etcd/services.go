@@ -38,13 +38,13 @@ func newServices(a *app) *cobra.Command {
 }
 
 func (a *app) services(ctx context.Context) error {
-	source, done, err := a.connect(ctx, "")
+	c, err := a.connect(ctx, "", io.Discard)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer c.close()
 	p := a.progress("reading records")
-	f, err := source.Read(ctx, p.tell)
+	f, err := c.Read(ctx, p.tell)
 	p.end()
 	if err != nil {
 		return explain(err)

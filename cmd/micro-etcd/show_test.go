@@ -153,6 +153,15 @@ func TestEnormousMetadataIsCutInTablesAndWholeInJSON(t *testing.T) {
 	require.Equal(t, s.Nodes[0].Metadata, as[[]record](t, srv, "show", "greeter")[0].Metadata)
 }
 
+func TestDoctorsWorstFindingIsItsExitCode(t *testing.T) {
+	srv := etcdtest.Start(t)
+	must(t, exitOK, srv, "doctor")
+	put(t, srv.Client(t), legacyKey, "junk")
+	must(t, exitNo, srv, "doctor")
+	srv.Stop()
+	must(t, exitCritical, srv, "doctor", "--timeout", "500ms")
+}
+
 func TestPlainIsReversedByUnplain(t *testing.T) {
 	for _, text := range append(hostile, "\xff", "a\xc3", `\n`, `\\`, `"`) {
 		requireHarmless(t, plain(text))

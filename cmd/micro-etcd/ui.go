@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -51,12 +52,12 @@ func (u *ui) run(ctx context.Context) error {
 	if u.demo {
 		return u.serveDemo(ctx, listener)
 	}
-	source, done, err := u.connect(ctx, "")
+	c, err := u.connect(ctx, "", io.Discard)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	defer done()
-	return u.serve(ctx, listener, source)
+	defer c.close()
+	return u.serve(ctx, listener, c.Source)
 }
 
 // serve ends with ctx, and closes the listener.

@@ -53,15 +53,15 @@ document per event.`,
 
 // watch ends without an error when ctx does.
 func (a *app) watch(ctx context.Context, service string) error {
-	source, done, err := a.connect(ctx, service)
+	c, err := a.connect(ctx, service, io.Discard)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer c.close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	connected := false
-	err = source.Follow(ctx, func(e fleet.Event) {
+	err = c.Follow(ctx, func(e fleet.Event) {
 		connected = connected || e.Kind == fleet.Connected
 		if !connected && errors.Is(e.Err, rpctypes.ErrPermissionDenied) {
 			cancel(explain(e.Err))
