@@ -37,6 +37,7 @@ It writes nothing. A user that may read one service only gives --service.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context(), service) },
 	}
+	a.flags.addOutput(cmd)
 	cmd.Flags().StringVar(&service, "service", "", "examine permissions and records of this service only")
 	return cmd
 }

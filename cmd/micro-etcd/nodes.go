@@ -28,6 +28,7 @@ renewed, and which lease owns them.
 		ValidArgsFunction: a.completeService,
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.nodes(cmd.Context(), args[0], ask) },
 	}
+	a.flags.addOutput(cmd)
 	cmd.Flags().BoolVar(&ask, "ask", false, "ask each node how long it has been running")
 	return cmd
 }

@@ -241,11 +241,25 @@ func TestADeniedSpellingDoesNotHideTheOther(t *testing.T) {
 	require.Equal(t, []string{"greeter"}, spellings("greeter"), "it is read once")
 }
 
+func TestAFormatIsForCommandsThatPrintInIt(t *testing.T) {
+	var with []string
+	for _, cmd := range newRoot(&app{}).Commands() {
+		if cmd.Flags().Lookup("output") != nil {
+			with = append(with, cmd.Name())
+		}
+	}
+	require.ElementsMatch(t, []string{"services", "nodes", "show", "watch", "doctor"}, with)
+	out, _ := must(t, exitOK, etcdtest.Start(t), "-o", "json", "services")
+	require.Equal(t, "[]\n", out, "it may come first, too")
+}
+
 func TestUsageIsAnErrorThatNamesTheCulprit(t *testing.T) {
 	for want, args := range map[string][]string{
 		"unknown flag: --nope":        {"services", "--nope"},
 		"unknown command":             {"nope"},
 		`"xml" is not table`:          {"services", "-o", "xml"},
+		`shorthand flag: 'o' in -o`:   {"ui", "-o", "json"},
+		"unknown flag: --output":      {"deregister", "--output", "json", "greeter", "80"},
 		"--prefix is empty":           {"doctor", "--prefix", ""},
 		"not positive":                {"services", "--timeout", "0s"},
 		`invalid address "a:b:c"`:     {"services", "--registry-address", "a:b:c"},

@@ -25,7 +25,7 @@ type serviceVersion struct {
 }
 
 func newServices(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "services",
 		Short: "List the services there are",
 		Long:  `List the services there are, with their versions and how many nodes each has.`,
@@ -35,6 +35,8 @@ func newServices(a *app) *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return a.services(cmd.Context()) },
 	}
+	a.flags.addOutput(cmd)
+	return cmd
 }
 
 func (a *app) services(ctx context.Context) error {

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/demo"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
@@ -36,11 +37,23 @@ There is no authentication: whoever reaches the address reads the registry. So i
 --listen says otherwise.`,
 		Example: "  micro-etcd ui --demo\n  micro-etcd ui -a etcd-1:2379,etcd-2:2379 --listen 127.0.0.1:9000",
 		Args:    cobra.NoArgs,
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return u.check(cmd) },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return u.run(cmd.Context()) },
 	}
 	cmd.Flags().StringVar(&u.listen, "listen", "127.0.0.1:8379", "address to serve at; port 0 takes a free one")
 	cmd.Flags().BoolVar(&u.demo, "demo", false, "show an etcd of its own with a small fleet that lives and dies by itself")
 	return cmd
+}
+
+// check refuses what --demo would ignore: all that says where etcd is, and how to be let in.
+func (u *ui) check(cmd *cobra.Command) error {
+	var refused error
+	cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) {
+		if u.demo && f.Changed && f.Name != "timeout" {
+			refused = errors.Join(refused, fmt.Errorf("--%s doesn't go with --demo, which brings an etcd of its own", f.Name))
+		}
+	})
+	return refused
 }
 
 func (u *ui) run(ctx context.Context) error {

@@ -26,6 +26,20 @@ func TestUIServesUntilItIsInterrupted(t *testing.T) {
 	require.Equal(t, exitOK, r.stop())
 }
 
+func TestADemoRefusesWhatItWouldIgnore(t *testing.T) {
+	for name, value := range map[string]string{
+		"registry_address": "h:1", "registry-address": "h:1", "prefix": "/x", "user": "u", "username": "u", "password-file": "f",
+		"cacert": "f", "cert": "f", "key": "f", "secure": "true",
+	} {
+		_, said := must(t, exitFailed, nil, "ui", "--demo", "--"+name+"="+value)
+		require.Regexp(t, "--"+strings.NewReplacer("-address", "_address", "username", "user").Replace(name)+" doesn't go with --demo", said)
+	}
+	_, said := must(t, exitFailed, nil, "ui", "--demo", "-a", "h:1")
+	require.Contains(t, said, "--registry_address")
+	_, said = must(t, exitFailed, nil, "ui", "--demo", "--timeout", "9s", "--listen", "nonsense")
+	require.NotContains(t, said, "--timeout", "the demo's etcd is asked within it, too")
+}
+
 func TestUINamesAnAddressThatItCantHave(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

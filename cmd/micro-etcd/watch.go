@@ -28,7 +28,7 @@ type event struct {
 }
 
 func newWatch(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "watch [SERVICE]",
 		Short: "Show what is there, and then each change as it happens",
 		Long: `Show what is there, and then each change as it happens, of one service or of all, until Ctrl-C.
@@ -49,6 +49,8 @@ document per event.`,
 			return a.watch(cmd.Context(), service)
 		},
 	}
+	a.flags.addOutput(cmd)
+	return cmd
 }
 
 // watch ends without an error when ctx does.
