@@ -28,6 +28,33 @@ func TestServicesCountsVersionsAndNodes(t *testing.T) {
 	require.Contains(t, said, "1 malformed record left out")
 	services := as[[]service](t, srv, "services")
 	require.Equal(t, []service{{Name: "greeter", Nodes: 3, Versions: []serviceVersion{{"1", 1}, {"2", 2}}}}, services)
+	require.Contains(t, said, "1 outdated record left out")
+}
+
+func TestOfTwoKeysOfANodeAllCommandsShowTheOneThatConsumersSee(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	was, is := greeter("1", "80"), greeter("1", "80")
+	is.Nodes[0].Address, is.Metadata = "10.0.0.2:80", map[string]string{"team": "green"}
+	put(t, c, etcd.DefaultPrefix+"greeter/80", stored(t, was))
+	put(t, c, etcd.DefaultPrefix+"greeter/1", stored(t, is))
+
+	seen, err := open(t, srv).GetService("greeter")
+	require.NoError(t, err)
+	require.Len(t, seen[0].Nodes, 1)
+	require.Equal(t, 1, as[[]service](t, srv, "services")[0].Nodes)
+	for _, command := range []string{"nodes", "show"} {
+		records := as[[]record](t, srv, command, "greeter")
+		require.Len(t, records, 1)
+		require.Equal(t, seen[0].Nodes[0].Address, records[0].Address)
+		out, said := must(t, exitOK, srv, command, "greeter")
+		require.NotContains(t, out, was.Nodes[0].Address)
+		require.Contains(t, said, "1 outdated record left out")
+	}
+	out, _ := must(t, exitOK, srv, "show", "greeter")
+	require.Contains(t, out, "team = green")
+	out, _ = must(t, exitNo, srv, "doctor")
+	require.Contains(t, out, "registered at 2 keys", "which is where the warning points")
 }
 
 func TestNothingRegisteredIsAnEmptyList(t *testing.T) {
