@@ -20,6 +20,19 @@ type connection struct {
 // connect returns a connection for a service's records, or for all of them for "". Its registry logs
 // to log. The caller closes it.
 func (a *app) connect(ctx context.Context, service string, log io.Writer) (*connection, error) {
+	c, err := a.open(ctx, service, log)
+	if err != nil {
+		return nil, err
+	}
+	if c.Client, err = c.registry.Client(ctx); err != nil {
+		c.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// open returns a connection that has no client yet.
+func (a *app) open(ctx context.Context, service string, log io.Writer) (*connection, error) {
 	opts, err := a.options(ctx, log)
 	if err != nil {
 		return nil, err
@@ -33,12 +46,7 @@ func (a *app) connect(ctx context.Context, service string, log io.Writer) (*conn
 	if err != nil {
 		return nil, err
 	}
-	c := &connection{fleet.Source{Prefix: f.prefix, Service: service, Timeout: f.timeout}, r}
-	if c.Client, err = r.Client(ctx); err != nil {
-		c.close()
-		return nil, err
-	}
-	return c, nil
+	return &connection{fleet.Source{Prefix: f.prefix, Service: service, Timeout: f.timeout}, r}, nil
 }
 
 // close is for when nothing is registered any more, or something else has failed already.

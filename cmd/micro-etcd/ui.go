@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/demo"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
@@ -65,21 +66,29 @@ func (u *ui) run(ctx context.Context) error {
 	if u.demo {
 		return u.serveDemo(ctx, listener)
 	}
-	c, err := u.connect(ctx, "", io.Discard)
+	c, err := u.open(ctx, "", io.Discard)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	defer c.close()
-	return u.serve(ctx, listener, c.Source)
+	said := false
+	return u.serve(ctx, listener, c.Source, func(ctx context.Context) (*clientv3.Client, error) {
+		client, err := c.registry.Client(ctx)
+		if err != nil && ctx.Err() == nil && !said {
+			said = true
+			fmt.Fprintf(u.err, "%s. Trying again.\n", harmless(err.Error()))
+		}
+		return client, err
+	})
 }
 
 // serve ends with ctx, and closes the listener.
-func (u *ui) serve(ctx context.Context, listener net.Listener, source fleet.Source) error {
+func (u *ui) serve(ctx context.Context, listener net.Listener, source fleet.Source, connect page.Connect) error {
 	fmt.Fprintf(u.out, "http://%s/\n", listener.Addr())
 	if !page.Local(listener.Addr()) {
 		fmt.Fprintf(u.err, "Warning: %s can be reached from other machines, and there is no authentication: whoever reaches it reads the registry.\n", listener.Addr())
 	}
-	return page.Serve(ctx, page.Config{Source: source, Listener: listener, Listen: u.listen})
+	return page.Serve(ctx, page.Config{Source: source, Connect: connect, Listener: listener, Listen: u.listen})
 }
 
 // serveDemo ends with ctx, and closes the listener.
@@ -104,5 +113,6 @@ func (u *ui) serveDemo(ctx context.Context, listener net.Listener) error {
 		return errors.Join(fmt.Errorf("--demo: %w", err), listener.Close())
 	}
 	defer func() { _ = client.Close() }() // it reports no more than its own cancelled context
-	return u.serve(ctx, listener, fleet.Source{Client: client, Timeout: u.flags.timeout})
+	connected := func(context.Context) (*clientv3.Client, error) { return client, nil }
+	return u.serve(ctx, listener, fleet.Source{Timeout: u.flags.timeout}, connected)
 }

@@ -9,26 +9,32 @@ import (
 	"sync"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 )
 
 // Config says what to show and where.
 type Config struct {
-	// Source is the registry in etcd. Its client is not closed.
+	// Source is the registry in etcd, without a client.
 	Source fleet.Source
+	// Connect returns the client. The page shows its error, and calls it again until there is none.
+	Connect Connect
 	// Listener is where browsers connect. Serve closes it. Bound to loopback, the page refuses requests for other hosts' names.
 	Listener net.Listener
 	// Listen is the address as it was asked for, so that its name is answered to as well.
 	Listen string
 }
 
+// Connect returns a client, which stays the caller's to close, or why there is none.
+type Connect func(context.Context) (*clientv3.Client, error)
+
 // page is what the handlers share.
 type page struct {
-	source   fleet.Source
+	source   fleet.Source // without a client
 	view     *view
 	hub      *hub
 	ttls     *ttls
-	checkup  *checkup
 	stopping chan struct{} // closed when streams shall end
 }
 
@@ -43,7 +49,7 @@ func Serve(ctx context.Context, cfg Config) error {
 	server := newServer(guard(p.routes(assets), Local(cfg.Listener.Addr()), cfg.Listen))
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	p.start(ctx, &running)
+	p.start(ctx, &running, cfg.Connect)
 	running.Go(func() {
 		<-ctx.Done()
 		p.shutdown(server)
@@ -71,8 +77,7 @@ func newServer(handler http.Handler) *http.Server {
 func newPage(source fleet.Source) *page {
 	v := newView(source.Dir())
 	return &page{
-		source: source, view: v, hub: newHub(v), ttls: newTTLs(source),
-		checkup: &checkup{client: source.Client, prefix: source.Dir()}, stopping: make(chan struct{}),
+		source: source, view: v, hub: newHub(v), ttls: newTTLs(source), stopping: make(chan struct{}),
 	}
 }
 
@@ -86,17 +91,46 @@ func (p *page) routes(assets map[string]asset) http.Handler {
 }
 
 // start starts what feeds the hub.
-func (p *page) start(ctx context.Context, running *sync.WaitGroup) {
-	running.Go(func() { _ = p.source.Follow(ctx, p.view.apply) }) // ends only with ctx
+func (p *page) start(ctx context.Context, running *sync.WaitGroup, connect Connect) {
 	running.Go(func() { every(ctx, deltaTime, func() { _ = p.hub.publish(nil) }) })
 	running.Go(func() {
-		every(ctx, checkTime, func() {
-			h, reached := p.checkup.health(ctx)
-			if reached {
-				p.view.heard()
-			}
-			_ = p.hub.publish(&h) // what is sent are strings and numbers, which always encode
-		})
+		source := p.source
+		if source.Client = p.await(ctx, connect); source.Client == nil {
+			return
+		}
+		p.ttls.use(source)
+		running.Go(func() { p.check(ctx, source) })
+		_ = source.Follow(ctx, p.view.apply) // ends only with ctx
+	})
+}
+
+const connectTime = time.Second // between two attempts
+
+// await returns the client, or nil when ctx ends before there is one.
+func (p *page) await(ctx context.Context, connect Connect) (client *clientv3.Client) {
+	ctx, connected := context.WithCancel(ctx)
+	defer connected()
+	every(ctx, connectTime, func() {
+		var err error
+		if client, err = connect(ctx); err == nil {
+			connected()
+			return
+		}
+		p.view.apply(fleet.Event{Kind: fleet.Disconnected, Err: err})
+		_ = p.hub.publish(&health{Members: []member{}})
+	})
+	return client
+}
+
+// check asks for etcd's health until ctx ends.
+func (p *page) check(ctx context.Context, source fleet.Source) {
+	c := &checkup{client: source.Client, prefix: source.Dir()}
+	every(ctx, checkTime, func() {
+		h, reached := c.health(ctx)
+		if reached {
+			p.view.heard()
+		}
+		_ = p.hub.publish(&h) // what is sent are strings and numbers, which always encode
 	})
 }
 

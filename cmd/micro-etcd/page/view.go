@@ -55,7 +55,9 @@ func (v *view) apply(e fleet.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	now := time.Now()
-	v.link.heard = now
+	if e.Kind != fleet.Disconnected {
+		v.link.heard = now
+	}
 	switch e.Kind {
 	case fleet.Connected, fleet.Disconnected:
 		v.linked(e, now)
