@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -48,13 +49,16 @@ There is no authentication: whoever reaches the address reads the registry. So i
 
 // check refuses what --demo would ignore: all that says where etcd is, and how to be let in.
 func (u *ui) check(cmd *cobra.Command) error {
-	var refused error
+	var ignored []string
 	cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) {
-		if u.demo && f.Changed && f.Name != "timeout" {
-			refused = errors.Join(refused, fmt.Errorf("--%s doesn't go with --demo, which brings an etcd of its own", f.Name))
+		if f.Changed && f.Name != "timeout" {
+			ignored = append(ignored, "--"+f.Name)
 		}
 	})
-	return refused
+	if u.demo && len(ignored) > 0 {
+		return fmt.Errorf("--demo brings an etcd of its own, and doesn't go with %s", strings.Join(ignored, ", "))
+	}
+	return nil
 }
 
 func (u *ui) run(ctx context.Context) error {
