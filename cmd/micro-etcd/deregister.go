@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -51,11 +52,12 @@ says so. Such a record goes for good only when its process is stopped.`,
 }
 
 func (a *app) deregister(ctx context.Context, service, node, key string, yes bool) error {
-	source, done, err := a.connect(ctx, service)
+	c, err := a.connect(ctx, service, io.Discard)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer c.close()
+	source := c.Source
 	found, err := a.find(ctx, source, node, key)
 	if err != nil {
 		return explain(err)
@@ -159,11 +161,8 @@ func onLease(id int64) string {
 	if id == 0 {
 		return "without a lease"
 	}
-	return "on lease " + leaseName(clientv3.LeaseID(id))
+	return "on lease " + fleet.LeaseName(clientv3.LeaseID(id))
 }
-
-// returnTime is how long to look whether a record comes back: twice what the registry promises.
-const returnTime = 2 * time.Second
 
 // remove deletes a record as it was shown, and looks whether it comes back.
 func (a *app) remove(ctx context.Context, source fleet.Source, r *fleet.Record) error {
@@ -171,17 +170,31 @@ func (a *app) remove(ctx context.Context, source fleet.Source, r *fleet.Record) 
 	if err != nil {
 		return err
 	}
-	removed := time.Now()
 	fmt.Fprintf(a.err, "Removed %s at revision %d.\n", line(r.Key), answer.Header.Revision)
+	return requireGone(ctx, source, r.Key, answer.Header.Revision)
+}
+
+// returnTime is how long to look whether a record comes back: twice what the registry promises.
+const returnTime = 2 * time.Second
+
+// requireGone returns an error if a key comes back that was deleted at a revision, or if that can't be seen.
+func requireGone(ctx context.Context, source fleet.Source, key string, revision int64) error {
+	removed := time.Now()
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), returnTime)
 	defer cancel()
-	for response := range source.Client.Watch(ctx, r.Key, clientv3.WithRev(answer.Header.Revision+1)) {
+	for response := range source.Client.Watch(ctx, key, clientv3.WithRev(revision+1)) {
+		if err := response.Err(); err != nil {
+			return fmt.Errorf("could not look whether %s comes back: %w", line(key), err)
+		}
 		for _, event := range response.Events {
 			if event.Type == clientv3.EventTypePut {
 				return no("%s came back after %d ms, %s: its process lives; stop that one",
-					line(r.Key), time.Since(removed).Milliseconds(), onLease(event.Kv.Lease))
+					line(key), time.Since(removed).Milliseconds(), onLease(event.Kv.Lease))
 			}
 		}
+	}
+	if ctx.Err() == nil {
+		return fmt.Errorf("could not look whether %s comes back: the watch ended", line(key))
 	}
 	return nil
 }

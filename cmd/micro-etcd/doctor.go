@@ -37,6 +37,7 @@ It writes nothing. A user that may read one service only gives --service.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context(), service) },
 	}
+	a.flags.addOutput(cmd)
 	cmd.Flags().StringVar(&service, "service", "", "examine permissions and records of this service only")
 	return cmd
 }
@@ -64,8 +65,11 @@ func (a *app) doctor(ctx context.Context, service string) error {
 	if err := a.print(report, func(w io.Writer) error { return writeReport(w, report) }); err != nil {
 		return err
 	}
-	if worst := report.Worst(); worst > doctor.Info {
-		return exit{code: int(worst)}
+	switch report.Worst() {
+	case doctor.Critical:
+		return exit{code: exitCritical}
+	case doctor.Warning:
+		return exit{code: exitNo}
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
-// flags are those that all commands have.
+// flags are those that several commands have.
 type flags struct {
 	addresses         []string
 	prefix            string
@@ -40,7 +40,6 @@ func (f *flags) add(root *cobra.Command) {
 	p.StringVar(&f.key, "key", "", "PEM file of its key (ETCD_KEY)")
 	p.BoolVar(&f.secure, "secure", false, "TLS, verified with the system's roots; https:// addresses do the same")
 	p.DurationVar(&f.timeout, "timeout", 5*time.Second, "bound of each request to etcd")
-	p.StringVarP(&f.output, "output", "o", "table", "table, json or yaml")
 	root.SetGlobalNormalizationFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		switch name {
 		case "registry-address":
@@ -50,14 +49,22 @@ func (f *flags) add(root *cobra.Command) {
 		}
 		return pflag.NormalizedName(name)
 	})
-	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)) // fails for an unknown flag only
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return f.check() }
+}
+
+// addOutput is for the commands that print in each format.
+func (f *flags) addOutput(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table, json or yaml")
+	formats := cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)
+	_ = cmd.RegisterFlagCompletionFunc("output", formats) // fails for an unknown flag only
 }
 
 func (f *flags) check() error {
 	switch {
 	case f.output != "table" && f.output != "json" && f.output != "yaml":
 		return fmt.Errorf("--output %q is not table, json or yaml", f.output)
+	case f.prefix == "":
+		return errors.New("--prefix is empty")
 	case f.timeout <= 0:
 		return fmt.Errorf("--timeout %s is not positive", f.timeout)
 	case strings.Contains(f.user, ":"):
@@ -71,10 +78,10 @@ func (f *flags) files() (ca, cert, key string) {
 	return cmp.Or(f.cacert, os.Getenv("ETCD_CACERT")), cmp.Or(f.cert, os.Getenv("ETCD_CERT")), cmp.Or(f.key, os.Getenv("ETCD_KEY"))
 }
 
-// options are the registry's but for its addresses. It logs to log.
+// options are the registry's beside addresses, prefix and timeout. It logs to log.
 func (a *app) options(ctx context.Context, log io.Writer) ([]registry.Option, error) {
 	f := &a.flags
-	opts := []registry.Option{registry.Timeout(f.timeout), etcd.Prefix(f.prefix), registry.Logger(lines{log})}
+	opts := []registry.Option{registry.Logger(lines{log})}
 	if f.cacert != "" || f.cert != "" || f.key != "" {
 		opts = append(opts, etcd.TLSFiles(f.files()))
 	}

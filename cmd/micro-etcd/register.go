@@ -86,16 +86,12 @@ func (a *app) register(ctx context.Context, r *registration) error {
 	if err != nil {
 		return err
 	}
-	reg, err := a.open(ctx, a.err)
+	c, err := a.connect(ctx, r.service, a.err)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = reg.Close() }() // again, if all went well
-	c, err := reg.Client(ctx)
-	if err != nil {
-		return err
-	}
-	source := fleet.Source{Client: c, Prefix: a.flags.prefix, Service: r.service, Timeout: a.flags.timeout}
+	defer c.close()
+	source := c.Source
 	there, err := source.Key(ctx, source.Dir()+r.node)
 	if err != nil {
 		return explain(err)
@@ -109,7 +105,7 @@ func (a *app) register(ctx context.Context, r *registration) error {
 	if err := a.requireStill(ctx, source, source.Dir()+r.node, there); err != nil {
 		return err
 	}
-	return a.keep(ctx, reg, s, r.ttl)
+	return a.keep(ctx, c.registry, s, r.ttl)
 }
 
 // proposal says what is there and what will be done, and returns the question.

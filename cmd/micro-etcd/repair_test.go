@@ -1,19 +1,18 @@
 package main
 
 import (
+	"context"
 	"errors"
-	"os"
-	"path/filepath"
+	"io"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 )
@@ -94,7 +93,7 @@ func TestDeregisterRemovesWhatNobodyOwns(t *testing.T) {
 	require.Equal(t, exitOK, r.wait(), r.err.String())
 	require.Contains(t, r.err.String(), "without a lease")
 	_, said := must(t, exitOK, srv, "deregister", "greeter", "81", "--yes")
-	require.Contains(t, said, "lease "+leaseName(lease.ID)+", ")
+	require.Contains(t, said, "lease "+fleet.LeaseName(lease.ID)+", ")
 	require.Empty(t, as[[]service](t, srv, "services"))
 	must(t, exitNo, srv, "deregister", "greeter", "81", "--yes")
 }
@@ -104,6 +103,41 @@ func TestDeregisterSaysThatALivingProcessPutsItBack(t *testing.T) {
 	register(t, open(t, srv), greeter("1", "80"))
 	_, said := must(t, exitNo, srv, "deregister", "greeter", "80", "--yes")
 	require.Regexp(t, `came back after \d+ ms, on lease [0-9a-f]+: its process lives`, said)
+}
+
+// deafWatcher is a client's watcher that hears a response and then nothing more.
+type deafWatcher struct {
+	clientv3.Watcher
+	heard []clientv3.WatchResponse
+}
+
+func (w deafWatcher) Watch(context.Context, string, ...clientv3.OpOption) clientv3.WatchChan {
+	ended := make(chan clientv3.WatchResponse, len(w.heard))
+	for _, response := range w.heard {
+		ended <- response
+	}
+	close(ended)
+	return ended
+}
+
+func TestDeregisterSaysThatItCouldNotLookWhetherARecordComesBack(t *testing.T) {
+	srv := etcdtest.Start(t)
+	for want, heard := range map[string][]clientv3.WatchResponse{
+		"the watch ended": nil,
+		"compacted":       {{Canceled: true, CompactRevision: 7}},
+	} {
+		c := srv.Client(t)
+		put(t, c, legacyKey, "junk")
+		c.Watcher = deafWatcher{c.Watcher, heard}
+		source := fleet.Source{Client: c}
+		shown, err := source.Key(t.Context(), legacyKey)
+		require.NoError(t, err)
+		a := &app{streams: streams{err: io.Discard}, flags: flags{timeout: patience}}
+		err = a.remove(t.Context(), source, shown)
+		require.ErrorContains(t, err, "could not look whether "+legacyKey+" comes back")
+		require.ErrorContains(t, err, want)
+		require.Equal(t, exitFailed, ending(err).code)
+	}
 }
 
 // answers is a terminal at which something happens before the answer.
@@ -201,108 +235,4 @@ func TestADeniedSpellingDoesNotHideTheOther(t *testing.T) {
 	_, said := must(t, exitFailed, srv, append(deregister, "greeter", "80")...)
 	require.Contains(t, said, "permission denied")
 	require.Equal(t, []string{"greeter"}, spellings("greeter"), "it is read once")
-}
-
-func TestUsageIsAnErrorThatNamesTheCulprit(t *testing.T) {
-	for want, args := range map[string][]string{
-		"unknown flag: --nope":        {"services", "--nope"},
-		"unknown command":             {"nope"},
-		`"xml" is not table`:          {"services", "-o", "xml"},
-		"not positive":                {"services", "--timeout", "0s"},
-		`invalid address "a:b:c"`:     {"services", "--registry-address", "a:b:c"},
-		"can be read by everybody":    {"services", "--user", "root:secret"},
-		"no password for user":        {"services", "--username", "root"},
-		"needs --user":                {"services", "--password-file", "/dev/null"},
-		"is empty":                    {"services", "--user", "root", "--password-file", "/dev/null"},
-		"belong together":             {"services", "--cert", "c.pem"},
-		"/no/such.pem":                {"services", "--cacert", "/no/such.pem"},
-		"accepts 1 arg(s)":            {"nodes"},
-		"plain, but TLS is asked for": {"services", "--secure", "-a", "http://h:1"},
-	} {
-		_, said := must(t, exitFailed, nil, args...)
-		require.Contains(t, said, want)
-		require.NotContains(t, said, "secret")
-	}
-}
-
-func TestAUserIsKnownByFlagFileEnvironmentOrPrompt(t *testing.T) {
-	srv := etcdtest.Start(t, cheapPasswords)
-	c := srv.Client(t)
-	_, err := c.UserAdd(t.Context(), "root", "hunter2")
-	require.NoError(t, err)
-	_, err = c.RoleAdd(t.Context(), "root")
-	require.NoError(t, err)
-	_, err = c.UserGrantRole(t.Context(), "root", "root")
-	require.NoError(t, err)
-	_, err = c.AuthEnable(t.Context())
-	require.NoError(t, err)
-
-	_, said := must(t, exitFailed, srv, "services")
-	require.Contains(t, said, "user name is empty")
-	file := filepath.Join(t.TempDir(), "password")
-	require.NoError(t, os.WriteFile(file, []byte("hunter2\n"), 0o600))
-	must(t, exitOK, srv, "services", "--user", "root", "--password-file", file)
-	r := start(t, srv, strings.NewReader("hunter2"), "services", "--user", "root")
-	require.Equal(t, exitOK, r.wait())
-	require.NotContains(t, r.err.String(), "hunter2")
-
-	t.Setenv("ETCD_USERNAME", "root")
-	t.Setenv("ETCD_PASSWORD", "hunter2")
-	must(t, exitOK, srv, "services")
-	t.Setenv("MICRO_REGISTRY_ADDRESS", srv.Endpoint())
-	must(t, exitOK, nil, "services")
-	t.Setenv("ETCD_PASSWORD", "wrong")
-	_, said = must(t, exitFailed, srv, "services")
-	require.Contains(t, said, "authentication failed")
-}
-
-func TestTheDocumentationKnowsEveryCommandAndFlag(t *testing.T) {
-	pages := make(map[string]string)
-	for _, name := range []string{"command", "page"} {
-		text, err := os.ReadFile(filepath.Join("..", "..", "docs", name+".md"))
-		if name == "command" || !os.IsNotExist(err) {
-			require.NoError(t, err)
-		}
-		pages[name] = string(text)
-	}
-	root := newRoot(&app{})
-	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { require.Contains(t, pages["command"], "`--"+f.Name+"`") })
-	for _, cmd := range root.Commands() {
-		if !cmd.Hidden {
-			text := pages["command"]
-			if cmd.Name() == "ui" {
-				text = pages["page"]
-			}
-			require.Regexp(t, `micro-etcd `+cmd.Name()+`\b`, text)
-			cmd.LocalFlags().VisitAll(func(f *pflag.Flag) { require.Regexp(t, `--`+f.Name+`\b`, text, cmd.Name()) })
-			require.NotEmpty(t, cmd.Example, cmd.Name())
-			help, _ := must(t, exitOK, nil, cmd.Name(), "--help")
-			require.Contains(t, help, cmd.Example)
-			require.Contains(t, help, exitCodes)
-		}
-	}
-}
-
-// allCommands are root and what is below it.
-func allCommands(root *cobra.Command) []*cobra.Command {
-	all := []*cobra.Command{root}
-	for _, cmd := range root.Commands() {
-		all = append(all, allCommands(cmd)...)
-	}
-	return all
-}
-
-func TestNoFlagOfACommandHidesOneOfAllCommands(t *testing.T) {
-	root := newRoot(&app{})
-	root.InitDefaultCompletionCmd("x")
-	shared := root.PersistentFlags()
-	for _, cmd := range allCommands(root)[1:] {
-		cmd.InitDefaultHelpFlag()
-		cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
-			require.Nil(t, shared.Lookup(f.Name), "%s --%s", cmd.CommandPath(), f.Name)
-			if f.Shorthand != "" {
-				require.Nil(t, shared.ShorthandLookup(f.Shorthand), "%s -%s", cmd.CommandPath(), f.Shorthand)
-			}
-		})
-	}
 }

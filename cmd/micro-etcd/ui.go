@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/demo"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
@@ -35,11 +39,26 @@ There is no authentication: whoever reaches the address reads the registry. So i
 --listen says otherwise.`,
 		Example: "  micro-etcd ui --demo\n  micro-etcd ui -a etcd-1:2379,etcd-2:2379 --listen 127.0.0.1:9000",
 		Args:    cobra.NoArgs,
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return u.check(cmd) },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return u.run(cmd.Context()) },
 	}
 	cmd.Flags().StringVar(&u.listen, "listen", "127.0.0.1:8379", "address to serve at; port 0 takes a free one")
 	cmd.Flags().BoolVar(&u.demo, "demo", false, "show an etcd of its own with a small fleet that lives and dies by itself")
 	return cmd
+}
+
+// check refuses what --demo would ignore: all that says where etcd is, and how to be let in.
+func (u *ui) check(cmd *cobra.Command) error {
+	var ignored []string
+	cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed && f.Name != "timeout" {
+			ignored = append(ignored, "--"+f.Name)
+		}
+	})
+	if u.demo && len(ignored) > 0 {
+		return fmt.Errorf("--demo brings an etcd of its own, and doesn't go with %s", strings.Join(ignored, ", "))
+	}
+	return nil
 }
 
 func (u *ui) run(ctx context.Context) error {
@@ -51,21 +70,29 @@ func (u *ui) run(ctx context.Context) error {
 	if u.demo {
 		return u.serveDemo(ctx, listener)
 	}
-	source, done, err := u.connect(ctx, "")
+	c, err := u.open(ctx, "", io.Discard)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	defer done()
-	return u.serve(ctx, listener, source)
+	defer c.close()
+	said := false
+	return u.serve(ctx, listener, c.Source, func(ctx context.Context) (*clientv3.Client, error) {
+		client, err := c.registry.Client(ctx)
+		if err != nil && ctx.Err() == nil && !said {
+			said = true
+			fmt.Fprintf(u.err, "%s. Trying again.\n", harmless(err.Error()))
+		}
+		return client, err
+	})
 }
 
 // serve ends with ctx, and closes the listener.
-func (u *ui) serve(ctx context.Context, listener net.Listener, source fleet.Source) error {
+func (u *ui) serve(ctx context.Context, listener net.Listener, source fleet.Source, connect page.Connect) error {
 	fmt.Fprintf(u.out, "http://%s/\n", listener.Addr())
 	if !page.Local(listener.Addr()) {
 		fmt.Fprintf(u.err, "Warning: %s can be reached from other machines, and there is no authentication: whoever reaches it reads the registry.\n", listener.Addr())
 	}
-	return page.Serve(ctx, page.Config{Source: source, Listener: listener, Listen: u.listen})
+	return page.Serve(ctx, page.Config{Source: source, Connect: connect, Listener: listener, Listen: u.listen})
 }
 
 // serveDemo ends with ctx, and closes the listener.
@@ -90,5 +117,6 @@ func (u *ui) serveDemo(ctx context.Context, listener net.Listener) error {
 		return errors.Join(fmt.Errorf("--demo: %w", err), listener.Close())
 	}
 	defer func() { _ = client.Close() }() // it reports no more than its own cancelled context
-	return u.serve(ctx, listener, fleet.Source{Client: client, Timeout: u.flags.timeout})
+	connected := func(context.Context) (*clientv3.Client, error) { return client, nil }
+	return u.serve(ctx, listener, fleet.Source{Timeout: u.flags.timeout}, connected)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"io"
 	"net"
 	"net/http"
@@ -24,6 +25,49 @@ func TestUIServesUntilItIsInterrupted(t *testing.T) {
 	require.Contains(t, string(body), "<title>micro-etcd</title>")
 	require.Empty(t, r.err.String(), "no warning on loopback")
 	require.Equal(t, exitOK, r.stop())
+}
+
+func TestUISaysThatEtcdIsDownAndGoesOnWhenItIsUp(t *testing.T) {
+	srv := etcdtest.Start(t)
+	put(t, srv.Client(t), legacyKey, "junk")
+	srv.Stop()
+	r := start(t, srv, nil, "ui", "--listen", "127.0.0.1:0", "--timeout", "300ms")
+	r.says("/\n")
+	answer, err := http.Get(strings.TrimSpace(r.out.String()) + "api/stream")
+	require.NoError(t, err)
+	defer http.DefaultClient.CloseIdleConnections()
+	defer answer.Body.Close()
+	in := bufio.NewScanner(answer.Body)
+	in.Buffer(nil, 1<<20)
+	await := func(text string) {
+		for in.Scan() {
+			if strings.Contains(in.Text(), text) {
+				return
+			}
+		}
+		require.FailNow(t, "the stream ended", "%v", in.Err())
+	}
+	await("connection refused")
+	r.says("Trying again.")
+	require.Contains(t, r.err.String(), "connection refused")
+	require.NoError(t, srv.Restart())
+	await(`"name":"legacy"`)
+	require.Equal(t, exitOK, r.stop())
+	require.Equal(t, 1, strings.Count(r.err.String(), "Trying again."))
+}
+
+func TestADemoRefusesWhatItWouldIgnore(t *testing.T) {
+	for name, value := range map[string]string{
+		"registry_address": "h:1", "registry-address": "h:1", "prefix": "/x", "user": "u", "username": "u", "password-file": "f",
+		"cacert": "f", "cert": "f", "key": "f", "secure": "true",
+	} {
+		_, said := must(t, exitFailed, nil, "ui", "--demo", "--"+name+"="+value)
+		require.Contains(t, said, "doesn't go with --"+strings.NewReplacer("-address", "_address", "username", "user").Replace(name))
+	}
+	_, said := must(t, exitFailed, nil, "ui", "--demo", "-a", "h:1", "--prefix", "/x")
+	require.Contains(t, said, "doesn't go with --prefix, --registry_address\n")
+	_, said = must(t, exitFailed, nil, "ui", "--demo", "--timeout", "9s", "--listen", "nonsense")
+	require.NotContains(t, said, "--timeout", "the demo's etcd is asked within it, too")
 }
 
 func TestUINamesAnAddressThatItCantHave(t *testing.T) {

@@ -28,7 +28,7 @@ type event struct {
 }
 
 func newWatch(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "watch [SERVICE]",
 		Short: "Show what is there, and then each change as it happens",
 		Long: `Show what is there, and then each change as it happens, of one service or of all, until Ctrl-C.
@@ -49,19 +49,21 @@ document per event.`,
 			return a.watch(cmd.Context(), service)
 		},
 	}
+	a.flags.addOutput(cmd)
+	return cmd
 }
 
 // watch ends without an error when ctx does.
 func (a *app) watch(ctx context.Context, service string) error {
-	source, done, err := a.connect(ctx, service)
+	c, err := a.connect(ctx, service, io.Discard)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer c.close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	connected := false
-	err = source.Follow(ctx, func(e fleet.Event) {
+	err = c.Follow(ctx, func(e fleet.Event) {
 		connected = connected || e.Kind == fleet.Connected
 		if !connected && errors.Is(e.Err, rpctypes.ErrPermissionDenied) {
 			cancel(explain(e.Err))

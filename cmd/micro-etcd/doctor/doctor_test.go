@@ -17,6 +17,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 	"github.com/micro-etcd/micro-etcd/test/leak"
@@ -284,7 +285,7 @@ func TestWhatIsWrongWithRecordsIsTold(t *testing.T) {
 	report.only(t, "double-address", Warning, "h:6", "1, 2", "mail")
 	report.only(t, "plugin-key", Info, "broker/topic-1")
 	report.only(t, "plugin-profile", Info, "mail", "2 ways")
-	report.only(t, "empty-lease", Info, fmt.Sprintf("%x", int64(grant.ID)))
+	report.only(t, "empty-lease", Info, fleet.LeaseName(grant.ID))
 	require.Len(t, report.found("size"), 2)
 	require.Equal(t, Critical, report.Findings[0].Severity)
 	require.Contains(t, report.Findings[0].What, prefix+"big/2 has 1367 KiB")
@@ -335,4 +336,15 @@ func TestAnExaminationEndsWithItsContext(t *testing.T) {
 	cancel()
 	_, err := Examine(ctx, Patient{Addresses: srv.Endpoints(), Options: []registry.Option{registry.Logger(silent{logger.DefaultLogger})}})
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestEachVisitIsTold(t *testing.T) {
+	srv := etcdtest.Start(t)
+	var told [][2]int
+	examine(t, Patient{Addresses: []string{srv.Endpoint(), "127.0.0.1:1"}, Progress: func(what string, done, all int) {
+		if what == "visiting members" {
+			told = append(told, [2]int{done, all})
+		}
+	}})
+	require.Equal(t, [][2]int{{1, 2}, {2, 2}}, told)
 }
