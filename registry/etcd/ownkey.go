@@ -20,9 +20,10 @@ func (g *registration) put(w *wish) clientv3.Op {
 	return clientv3.OpPut(g.key, string(w.value), clientv3.WithLease(g.leaseID()))
 }
 
-// take writes the record whoever has the key: for a wish that is new.
+// take writes the record whoever has the key: for a wish that is new. Its guard always holds, and makes the request
+// no smaller than that of restore: etcd mustn't take a record that it will find too large when it has to be put back.
 func (g *registration) take(ctx context.Context, w *wish) error {
-	answer, err := g.write(ctx, w)
+	answer, err := g.write(ctx, w, clientv3.Compare(clientv3.ModRevision(g.key), ">", -1))
 	if err != nil {
 		return err
 	}
