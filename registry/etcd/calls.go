@@ -132,6 +132,7 @@ func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalogu
 			p.mirrors.malformed.note(string(kv.Key), err)
 			continue
 		}
+		record.Lease = kv.Lease
 		shown.Put(record)
 	}
 	p.mirrors.adopt(prefix, shown, all.header.Revision)

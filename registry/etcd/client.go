@@ -96,6 +96,7 @@ type connector struct {
 	settings settings
 	current  *link
 	dialing  *dialing
+	scout    *link     // see lookout
 	refusals int       // in a row, of our user or password
 	refused  error     // the last of them
 	until    time.Time // before which we don't ask again
@@ -144,12 +145,12 @@ func (c *connector) link(ctx context.Context) (*link, error) {
 
 func (c *connector) dial(d *dialing, s settings) {
 	defer close(d.done)
+	c.group.run(func() { c.explore(d) })
 	client, err := s.dial(c.ctx)
 	if err != nil {
 		d.err = err
 	} else {
-		d.link = &link{Client: client, owned: s.client == nil}
-		d.link.ctx, d.link.end = context.WithCancel(c.ctx)
+		d.link = c.newLink(client, s.client == nil)
 	}
 	if c.adopt(d) {
 		return
@@ -158,6 +159,12 @@ func (c *connector) dial(d *dialing, s settings) {
 		_ = d.link.close()
 		d.link, d.err = nil, errReplaced
 	}
+}
+
+func (c *connector) newLink(client *clientv3.Client, owned bool) *link {
+	l := &link{Client: client, owned: owned}
+	l.ctx, l.end = context.WithCancel(c.ctx)
+	return l
 }
 
 // adopt makes the outcome of an attempt the current one, unless the settings have changed meanwhile.
@@ -176,6 +183,7 @@ func (c *connector) adopt(d *dialing) bool {
 	case d.err == nil:
 		c.refusals = 0
 		c.group.run(func() { c.observe(d.link) })
+		c.dismissScout()
 	}
 	return true
 }
@@ -225,6 +233,7 @@ func (c *connector) replace(s settings) *link {
 	old := c.current
 	c.settings, c.current, c.dialing = s, nil, nil
 	c.refusals, c.refused = 0, nil
+	c.dismissScout()
 	return old
 }
 

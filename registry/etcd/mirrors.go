@@ -305,12 +305,12 @@ func (ms *mirrors) listed() ([]*catalogue.Snapshot, bool) {
 }
 
 // wrote shows a write of this process to every view that it belongs to.
-func (ms *mirrors) wrote(key string, revision int64, value []byte) {
+func (ms *mirrors) wrote(key string, w writing, value []byte) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	for _, prefix := range []string{ms.keys.prefix, ms.keys.dirOf(key)} {
 		if m := ms.byPrefix[prefix]; m != nil {
-			m.wrote(key, revision, value)
+			m.wrote(key, w, value)
 		}
 	}
 }

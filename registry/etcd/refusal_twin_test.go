@@ -229,3 +229,21 @@ func TestARecordThatCannotBePutBackStaysPending(t *testing.T) {
 		})
 	}
 }
+
+// The caller has closed the client that it had lent.
+func TestAClosedClientIsSaidAtOnce(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		client := e.newClient(t)
+		r, err := New(Client(client), registry.Logger(&recorder{}), registry.Timeout(time.Minute))
+		require.NoError(t, err)
+		require.NoError(t, client.Close())
+		began := time.Now()
+		_, err = r.GetService("greeter")
+		require.ErrorIs(t, err, errClientClosed)
+		_, err = r.Watch(registry.WatchService("greeter"))
+		require.ErrorIs(t, err, errClientClosed)
+		require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), errClientClosed)
+		require.Less(t, time.Since(began), 10*time.Second)
+		_ = r.Close()
+	})
+}

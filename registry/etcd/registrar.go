@@ -25,9 +25,9 @@ type registrar struct {
 	sentries  *sentries
 	log       *log
 	metrics   *metrics
-	wrote     func(key string, revision int64, value []byte) // value nil: deleted
-	alarm     func()                                         // etcd's history may be another one; doesn't block
-	tries     chan struct{}                                  // has a token for each key that is talked about with etcd
+	wrote     func(key string, w writing, value []byte) // value nil: deleted
+	alarm     func()                                    // etcd's history may be another one; doesn't block
+	tries     chan struct{}                             // has a token for each key that is talked about with etcd
 
 	mu            sync.Mutex
 	registrations map[string]*registration // by key
@@ -173,7 +173,7 @@ func (r *registrar) delete(ctx context.Context, key string) error {
 		return err
 	}
 	if answer.Deleted > 0 {
-		r.wrote(key, answer.Header.Revision, nil)
+		r.wrote(key, writing{revision: answer.Header.Revision}, nil)
 	}
 	return nil
 }

@@ -304,6 +304,16 @@ func (g *registration) found(h holder, revision int64) {
 	g.note(h, revision)
 }
 
+// acknowledged is found for a write of ours, which within a history has a revision of its own.
+func (g *registration) acknowledged(revision int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if revision == g.revision {
+		g.registrar.alarm()
+	}
+	g.note(ours, revision)
+}
+
 // note is found. A revision before what was known comes from another history: a wiped data
 // directory, a restored snapshot, another cluster. It needs mu.
 func (g *registration) note(h holder, revision int64) {
