@@ -52,26 +52,29 @@ func Prefix(prefix string) registry.Option {
 	return with(prefixKey{}, prefix)
 }
 
-// TLSFiles turns TLS on with PEM files: the CA that signed the server's certificate, and
-// the client's certificate and key. An empty caFile means the system's roots; certFile and
-// keyFile belong together and may both be empty. With IP addresses for endpoints, a server's
-// certificate may be for any of them. It excludes registry.TLSConfig and http:// addresses. The files are read again at every handshake, so
-// that they can be renewed without a restart; while a new one is incomplete, what was read before
-// goes on. The environment's ETCD_CACERT, ETCD_CERT and ETCD_KEY do the same.
+// TLSFiles turns TLS on with PEM files: the CA that signed the server's certificate, and the
+// client's certificate and key. An empty caFile means the system's roots; certFile and keyFile
+// belong together and may both be empty. With IP addresses for endpoints, a server's
+// certificate may be for any of them. It excludes registry.TLSConfig and http:// addresses.
+// The files are read again at every handshake, so that they can be renewed without a restart;
+// while a new one is incomplete, what was read before goes on. The environment's ETCD_CACERT,
+// ETCD_CERT and ETCD_KEY do the same.
 func TLSFiles(caFile, certFile, keyFile string) registry.Option {
 	return with(tlsFilesKey{}, tlsFiles{caFile, certFile, keyFile})
 }
 
 // SharedLease makes this registry's records hang on few leases, one for up to 512 records of a
-// TTL, and writes records that are registered at one time in common transactions: for processes
-// with hundreds of nodes, which otherwise cost etcd one keepalive and one proposal each.
+// TTL, and writes records that are registered at one time in common transactions: for
+// processes with hundreds of nodes, which otherwise cost etcd one keepalive and one proposal
+// each.
 //
-// It is off by default because what happens to several records in one revision of etcd, a
-// lost lease or a common transaction, reaches the official plugin's watchers only in part: they look at the
-// first event of each revision (go-micro/plugins/v4/registry/etcd watcher.go, Next). Use it where
-// all consumers use this registry. Init may turn it on, and nothing turns it off; records that
-// are there already stay on their leases. A lease that a write went unanswered on is kept up to 15 s
-// after the last of its records was deregistered, or until Close.
+// It is off by default because what happens to several records in one revision of etcd, a lost
+// lease or a common transaction, reaches the official plugin's watchers only in part: they
+// look at the first event of each revision (go-micro/plugins/v4/registry/etcd watcher.go,
+// Next). Use it where all consumers use this registry. Init may turn it on, and nothing turns
+// it off; records that are there already stay on their leases. A lease that a write went
+// unanswered on is kept up to 15 s after the last of its records was deregistered, or until
+// Close.
 func SharedLease() registry.Option {
 	return with(sharedLeaseKey{}, true)
 }
@@ -81,13 +84,15 @@ func isShared(o registry.Options) bool {
 	return shared
 }
 
-// MeterProvider says where OpenTelemetry's metrics of this registry go; docs/metrics.md lists them.
-// nil means the default, which is the global provider, also one that is set later (otel.SetMeterProvider);
-// without any the metrics go nowhere. After an Init with another provider the one before is told
-// nothing more. Close ends the metrics; a registry that is never closed stays known to its provider. An error of the
-// provider's goes to OpenTelemetry's error handler.
+// MeterProvider says where OpenTelemetry's metrics of this registry go; docs/metrics.md lists
+// them. nil means the default, which is the global provider, also one that is set later
+// (otel.SetMeterProvider); without any the metrics go nowhere. After an Init with another
+// provider the one before is told nothing more. Close ends the metrics; a registry that is
+// never closed stays known to its provider. An error of the provider's goes to OpenTelemetry's
+// error handler.
 //
-// Of several registries with one provider, counts and numbers add up, but a gauge shows one of them.
+// Of several registries with one provider, counts and numbers add up, but a gauge shows one of
+// them.
 func MeterProvider(provider metric.MeterProvider) registry.Option {
 	return with(meterProviderKey{}, provider)
 }

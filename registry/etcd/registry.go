@@ -71,7 +71,8 @@ func New(opts ...registry.Option) (*Registry, error) {
 }
 
 // NewRegistry is New for go-micro's options and command line, which can't take an error: a
-// configuration error is returned by every call until an Init mends it.
+// configuration error is returned by every call until an Init mends it. What it returns is a
+// *Registry, for who needs Status or Close.
 func NewRegistry(opts ...registry.Option) registry.Registry {
 	return newRegistry(opts)
 }
