@@ -107,6 +107,16 @@ func TestTheDocumentationKnowsEveryCommandAndFlag(t *testing.T) {
 		}
 	}
 }
+func TestTheDocumentationHasTheExitCodesOfHelp(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "command.md"))
+	require.NoError(t, err)
+	text := strings.ReplaceAll(string(page), "`", "")
+	for _, line := range strings.Split(exitCodes, "\n")[1:] {
+		code, meaning, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		require.Contains(t, text, "| "+code+" | "+meaning+" |\n")
+	}
+}
+
 
 // allCommands are root and what is below it.
 func allCommands(root *cobra.Command) []*cobra.Command {
