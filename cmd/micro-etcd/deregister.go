@@ -14,6 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
 func newDeregister(a *app) *cobra.Command {
@@ -32,11 +33,16 @@ tick at the latest if it uses another. So the command looks for two seconds whet
 says so. Such a record goes for good only when its process is stopped.`,
 		Example: `  micro-etcd deregister greeter greeter-6fa1
   micro-etcd deregister --record-key /micro/registry/greeter/junk --yes`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if (key == "") != (len(args) == 2) {
-				return errors.New("give a SERVICE and a NODE, or --record-key KEY")
+		Args: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case key == "" && len(args) != 2, key != "" && len(args) != 0:
+				return misused(cmd, "give a SERVICE and a NODE, or --record-key KEY")
+			case key != "":
+				return nil
+			case args[1] == "":
+				return fmt.Errorf("%w %q", etcd.ErrNodeID, args[1])
 			}
-			return nil
+			return checkService(args[0])
 		},
 		ValidArgsFunction: a.completeNode,
 		RunE: func(cmd *cobra.Command, args []string) error {

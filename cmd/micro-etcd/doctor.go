@@ -33,9 +33,16 @@ It writes nothing. A user that may read one service only gives --service.`,
 		Example: `  micro-etcd doctor
   micro-etcd doctor --service greeter --user greeter
   micro-etcd doctor -o json | jq -r '.findings[] | select(.severity == "critical") | .what'`,
-		Args:              cobra.NoArgs,
+		Args:              noArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context(), service) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("service") {
+				if err := checkService(service); err != nil {
+					return err
+				}
+			}
+			return a.doctor(cmd.Context(), service)
+		},
 	}
 	a.flags.addOutput(cmd)
 	cmd.Flags().StringVar(&service, "service", "", "examine permissions and records of this service only")

@@ -41,7 +41,6 @@ func TestUsageIsAnErrorThatNamesTheCulprit(t *testing.T) {
 		"is empty":                    {"services", "--user", "root", "--password-file", "/dev/null"},
 		"belong together":             {"services", "--cert", "c.pem"},
 		"/no/such.pem":                {"services", "--cacert", "/no/such.pem"},
-		"accepts 1 arg(s)":            {"nodes"},
 		"plain, but TLS is asked for": {"services", "--secure", "-a", "http://h:1"},
 	} {
 		_, said := must(t, exitFailed, nil, args...)
@@ -107,6 +106,7 @@ func TestTheDocumentationKnowsEveryCommandAndFlag(t *testing.T) {
 		}
 	}
 }
+
 func TestTheDocumentationHasTheExitCodesOfHelp(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "command.md"))
 	require.NoError(t, err)
@@ -116,7 +116,6 @@ func TestTheDocumentationHasTheExitCodesOfHelp(t *testing.T) {
 		require.Contains(t, text, "| "+code+" | "+meaning+" |\n")
 	}
 }
-
 
 // allCommands are root and what is below it.
 func allCommands(root *cobra.Command) []*cobra.Command {

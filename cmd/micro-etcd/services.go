@@ -29,7 +29,7 @@ func newServices(a *app) *cobra.Command {
 		Long:  `List the services there are, with their versions and how many nodes each has.`,
 		Example: `  micro-etcd services
   micro-etcd services -a etcd-1:2379,etcd-2:2379 -o json`,
-		Args:              cobra.NoArgs,
+		Args:              noArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return a.services(cmd.Context()) },
 	}

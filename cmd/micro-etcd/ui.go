@@ -38,7 +38,7 @@ metadata, TTL left and age, endpoints, events, and etcd's health. It only reads,
 There is no authentication: whoever reaches the address reads the registry. So it is this machine only, unless
 --listen says otherwise.`,
 		Example: "  micro-etcd ui --demo\n  micro-etcd ui -a etcd-1:2379,etcd-2:2379 --listen 127.0.0.1:9000",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return u.check(cmd) },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return u.run(cmd.Context()) },
 	}

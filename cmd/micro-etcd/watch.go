@@ -39,7 +39,7 @@ back, what happened meanwhile follows. With -o json there is one object per line
 document per event.`,
 		Example: `  micro-etcd watch
   micro-etcd watch greeter -o json | jq -c 'select(.event == "gone") | .record.node'`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              oneServiceOrAll,
 		ValidArgsFunction: a.completeService,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			service := ""
