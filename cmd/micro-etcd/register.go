@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -41,7 +43,12 @@ removes it, whether anybody listens at its address or not.
 It says what is there before, and asks; --yes is for scripts.`,
 		Example: `  micro-etcd register --service legacy --version 1 --node legacy-1 --address 10.0.0.7:80
   micro-etcd register --service legacy --node legacy-1 --address 10.0.0.7:80 --metadata protocol=mucp --ttl 0 --yes`,
-		Args:              cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := noArgs(cmd, args); err != nil {
+				return err
+			}
+			return requireFlags(cmd)
+		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return a.register(cmd.Context(), &r) },
 	}
@@ -74,11 +81,24 @@ func (r *registration) value() (*registry.Service, error) {
 			return nil, fmt.Errorf("--%s %q is empty or not UTF-8", name, value)
 		}
 	}
+	if !isHostPort(r.address) {
+		return nil, fmt.Errorf("--address %q is not host:port", r.address)
+	}
 	if r.ttl < 0 {
 		return nil, fmt.Errorf("--ttl %s is negative", r.ttl)
 	}
 	node := &registry.Node{Id: r.node, Address: r.address, Metadata: metadata}
 	return &registry.Service{Name: r.service, Version: r.version, Nodes: []*registry.Node{node}}, nil
+}
+
+// isHostPort reports whether somebody could listen there whom others can call.
+func isHostPort(address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
 }
 
 func (a *app) register(ctx context.Context, r *registration) error {
