@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strconv"
 
@@ -50,6 +51,9 @@ func (a *app) services(ctx context.Context) error {
 		return explain(err)
 	}
 	services := summarize(a.seen(f))
+	if len(services) == 0 {
+		fmt.Fprintf(a.err, "no service below %s\n", line(c.Dir()))
+	}
 	return a.print(services, func(w io.Writer) error {
 		t := table{{"SERVICE", "VERSION", "NODES"}}
 		for _, s := range services {

@@ -59,9 +59,12 @@ func TestOfTwoKeysOfANodeAllCommandsShowTheOneThatConsumersSee(t *testing.T) {
 
 func TestNothingRegisteredIsAnEmptyList(t *testing.T) {
 	srv := etcdtest.Start(t)
-	out, _ := must(t, exitOK, srv, "services", "-o", "json")
+	out, said := must(t, exitOK, srv, "services", "-o", "json")
 	require.Equal(t, "[]\n", out)
-	_, said := must(t, exitNo, srv, "nodes", "nobody")
+	require.Equal(t, "no service below /micro/registry/\n", said)
+	_, said = must(t, exitOK, srv, "services", "--prefix", "/foo")
+	require.Equal(t, "no service below /foo/\n", said)
+	_, said = must(t, exitNo, srv, "nodes", "nobody")
 	require.Contains(t, said, `no node of service "nobody"`)
 	must(t, exitNo, srv, "show", "nobody")
 }
