@@ -189,9 +189,11 @@ func TestDoctorsWorstFindingIsItsExitCode(t *testing.T) {
 	srv := etcdtest.Start(t)
 	must(t, exitOK, srv, "doctor")
 	put(t, srv.Client(t), legacyKey, "junk")
-	must(t, exitNo, srv, "doctor")
+	out, _ := must(t, exitNo, srv, "doctor")
+	require.Contains(t, out, "; met 1 of 1 member, etcd 3.")
 	srv.Stop()
-	must(t, exitCritical, srv, "doctor", "--timeout", "500ms")
+	out, _ = must(t, exitCritical, srv, "doctor", "--timeout", "500ms")
+	require.Contains(t, out, "; met no member.\n")
 }
 
 func TestPlainIsReversedByUnplain(t *testing.T) {
