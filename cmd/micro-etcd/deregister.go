@@ -76,6 +76,10 @@ func (a *app) deregister(ctx context.Context, service, node, key string, yes boo
 	}
 	var failed error
 	for _, r := range found {
+		if ctx.Err() != nil {
+			failed = both(failed, fmt.Errorf("%s stays", line(r.Key)))
+			continue
+		}
 		failed = both(failed, explain(a.remove(ctx, source, r)))
 	}
 	return failed
@@ -185,22 +189,40 @@ const returnTime = 2 * time.Second
 
 // requireGone returns an error if a key comes back that was deleted at a revision, or if that can't be seen.
 func requireGone(ctx context.Context, source fleet.Source, key string, revision int64) error {
+	how, err := awaitReturn(ctx, source, key, revision)
+	switch {
+	case how != "":
+		return no("%s %s: its process lives; stop that one", line(key), how)
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("interrupted before it was clear whether %s comes back", line(key))
+	}
+	return fmt.Errorf("could not look whether %s comes back: %w", line(key), err)
+}
+
+// awaitReturn says how a key came back, if it did.
+func awaitReturn(ctx context.Context, source fleet.Source, key string, revision int64) (how string, err error) {
 	removed := time.Now()
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), returnTime)
+	watched, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), returnTime)
 	defer cancel()
-	for response := range source.Client.Watch(ctx, key, clientv3.WithRev(revision+1)) {
+	for response := range source.Client.Watch(watched, key, clientv3.WithRev(revision+1)) {
 		if err := response.Err(); err != nil {
-			return fmt.Errorf("could not look whether %s comes back: %w", line(key), err)
+			return "", err
 		}
 		for _, event := range response.Events {
 			if event.Type == clientv3.EventTypePut {
-				return no("%s came back after %d ms, %s: its process lives; stop that one",
-					line(key), time.Since(removed).Milliseconds(), onLease(event.Kv.Lease))
+				return fmt.Sprintf("came back after %d ms, %s", time.Since(removed).Milliseconds(), onLease(event.Kv.Lease)), nil
 			}
 		}
 	}
-	if ctx.Err() == nil {
-		return fmt.Errorf("could not look whether %s comes back: the watch ended", line(key))
+	if watched.Err() == nil {
+		return "", errors.New("the watch ended")
 	}
-	return nil
+	// The watch may have been deaf: when its connection is lost the client resumes it in silence.
+	r, err := source.Key(ctx, key)
+	if err != nil || r == nil {
+		return "", err
+	}
+	return "is there again, " + onLease(int64(r.Lease)), nil
 }

@@ -140,6 +140,47 @@ func TestDeregisterSaysThatItCouldNotLookWhetherARecordComesBack(t *testing.T) {
 	}
 }
 
+// silentWatcher is a client's watcher whose connection is lost: it hears nothing as long as it is asked.
+type silentWatcher struct{ clientv3.Watcher }
+
+func (silentWatcher) Watch(ctx context.Context, _ string, _ ...clientv3.OpOption) clientv3.WatchChan {
+	ended := make(chan clientv3.WatchResponse)
+	context.AfterFunc(ctx, func() { close(ended) })
+	return ended
+}
+
+func TestDeregisterReadsOnceMoreBecauseAWatchMayHaveBeenDeaf(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	removed, err := c.Delete(t.Context(), legacyKey)
+	require.NoError(t, err)
+	source := fleet.Source{Client: c, Timeout: time.Second}
+	c.Watcher = silentWatcher{c.Watcher}
+	await := func() error { return requireGone(t.Context(), source, legacyKey, removed.Header.Revision) }
+	require.NoError(t, await())
+	put(t, c, legacyKey, "junk")
+	err = await()
+	require.EqualError(t, err, legacyKey+" is there again, without a lease: its process lives; stop that one")
+	require.Equal(t, exitNo, ending(err).code)
+	srv.Stop()
+	err = await()
+	require.ErrorContains(t, err, "could not look whether "+legacyKey+" comes back: ")
+	require.Equal(t, exitFailed, ending(err).code)
+}
+
+func TestDeregisterSaysThatItWasInterrupted(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	one, two := etcd.DefaultPrefix+"greeter/1", etcd.DefaultPrefix+"greeter/2"
+	put(t, c, one, stored(t, greeter("1", "80")))
+	put(t, c, two, stored(t, greeter("1", "80")))
+	r := start(t, srv, nil, "deregister", "greeter", "80", "--yes")
+	r.says("Removed " + one)
+	require.Equal(t, exitFailed, r.stop())
+	require.Contains(t, r.err.String(), "micro-etcd: interrupted before it was clear whether "+one+" comes back; "+two+" stays\n")
+	require.NotEmpty(t, get(t, c, two))
+}
+
 // answers is a terminal at which something happens before the answer.
 type answers func() string
 

@@ -21,7 +21,7 @@ const exitCodes = `Exit codes:
   0  done; for doctor: nothing worse than info; for watch, register and ui: ended by Ctrl-C
   1  no: not found, declined, changed meanwhile, or it came back; for doctor: warnings
   2  doctor found something critical; an etcd that can't be reached is
-  3  wrong usage or configuration, or etcd couldn't be asked`
+  3  wrong usage or configuration, etcd couldn't be asked, or interrupted meanwhile`
 
 // streams are what a command reads and writes.
 type streams struct {
