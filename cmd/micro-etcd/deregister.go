@@ -69,9 +69,9 @@ func (a *app) deregister(ctx context.Context, service, node, key string, yes boo
 		return explain(err)
 	}
 	for _, r := range found {
-		a.describe(ctx, source, r)
+		a.describe(ctx, source, r, "A process that lives puts it back.")
 	}
-	if err := a.confirm(ctx, "Remove "+count(len(found), "record")+"?", yes); err != nil {
+	if err := a.confirm(ctx, "Remove "+count(len(found), "record")+"?", "nothing removed", yes); err != nil {
 		return err
 	}
 	var failed error
@@ -148,8 +148,8 @@ func withID(records []*fleet.Record, id string) []*fleet.Record {
 	return found
 }
 
-// describe says what a record is, and how long it would last.
-func (a *app) describe(ctx context.Context, source fleet.Source, r *fleet.Record) {
+// describe says what a record is, how long it would last, and what becomes of it.
+func (a *app) describe(ctx context.Context, source fleet.Source, r *fleet.Record, fate string) {
 	v := newRecord(r)
 	if leases, err := source.Leases(ctx, []clientv3.LeaseID{r.Lease}, nil); err == nil { // else without times
 		v.fill(leases[r.Lease])
@@ -161,9 +161,9 @@ func (a *app) describe(ctx context.Context, source fleet.Source, r *fleet.Record
 		fmt.Fprintf(a.err, "node %s of service %s, version %s, at %s", cell(v.Node), cell(v.Service), cell(v.Version), cell(v.Address))
 	}
 	if v.Lease == nil {
-		fmt.Fprintln(a.err, "; without a lease, so it stays until somebody removes it. A process that lives puts it back.")
+		fmt.Fprintf(a.err, "; without a lease, so it stays until somebody removes it. %s\n", fate)
 	} else {
-		fmt.Fprintf(a.err, "; lease %s, %s left. A process that lives puts it back.\n", v.Lease.ID, v.ttl())
+		fmt.Fprintf(a.err, "; lease %s, %s left. %s\n", v.Lease.ID, v.ttl(), fate)
 	}
 }
 
