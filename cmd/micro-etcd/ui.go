@@ -77,7 +77,7 @@ func (u *ui) run(ctx context.Context) error {
 	defer c.close()
 	said := false
 	connect := func(ctx context.Context) (*clientv3.Client, error) {
-		client, err := c.registry.Client(ctx)
+		client, err := c.dial(ctx)
 		if err != nil && ctx.Err() == nil && !said {
 			said = true
 			u.sayFailed(err)
