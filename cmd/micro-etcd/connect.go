@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 
 	"go-micro.dev/v4/registry"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/doctor"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
@@ -24,7 +28,7 @@ func (a *app) connect(ctx context.Context, service string, log io.Writer) (*conn
 	if err != nil {
 		return nil, err
 	}
-	if c.Client, err = c.registry.Client(ctx); err != nil {
+	if c.Client, err = c.dial(ctx); err != nil {
 		c.close()
 		return nil, err
 	}
@@ -47,6 +51,15 @@ func (a *app) open(ctx context.Context, service string, log io.Writer) (*connect
 		return nil, err
 	}
 	return &connection{fleet.Source{Prefix: f.prefix, Service: service, Timeout: f.timeout}, r}, nil
+}
+
+// dial returns the client. Where there is no connection, its error says what gRPC's words mean.
+func (c *connection) dial(ctx context.Context) (*clientv3.Client, error) {
+	client, err := c.registry.Client(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("%w; `micro-etcd doctor` says more", doctor.Meaning(c.registry.Status().Endpoints[0], err))
+	}
+	return client, err
 }
 
 // close is for when nothing is registered any more, or something else has failed already.

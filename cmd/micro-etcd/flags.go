@@ -95,15 +95,16 @@ func (a *app) options(ctx context.Context, log io.Writer) ([]registry.Option, er
 	return append(opts, auth...), nil
 }
 
-// auth returns no option if the environment says all.
+// auth returns no option if there is no user, or the environment says all. A user without a password is
+// asked for it: the registry would leave out both, and etcd then says that the user name is empty.
 func (a *app) auth(ctx context.Context) ([]registry.Option, error) {
 	f := &a.flags
-	if f.user == "" && f.passwordFile == "" {
-		return nil, nil
-	}
 	user := cmp.Or(f.user, os.Getenv("ETCD_USERNAME"))
-	if user == "" {
+	switch {
+	case user == "" && f.passwordFile != "":
 		return nil, errors.New("--password-file needs --user or ETCD_USERNAME")
+	case user == "", f.user == "" && f.passwordFile == "" && os.Getenv("ETCD_PASSWORD") != "":
+		return nil, nil
 	}
 	password, err := a.askPassword(ctx, user)
 	if err != nil {
@@ -127,7 +128,11 @@ func (a *app) askPassword(ctx context.Context, user string) (string, error) {
 	if password := os.Getenv("ETCD_PASSWORD"); password != "" {
 		return password, nil
 	}
-	if !a.asks {
+	switch {
+	case a.asks:
+	case a.flags.user == "":
+		return "", errors.New("ETCD_USERNAME is set, ETCD_PASSWORD isn't: set it, give --password-file, or run it at a terminal")
+	default:
 		return "", fmt.Errorf("no password for user %q: set ETCD_PASSWORD, give --password-file, or run it at a terminal", user)
 	}
 	fmt.Fprintf(a.err, "Password of %s: ", plain(user))

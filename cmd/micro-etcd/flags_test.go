@@ -41,7 +41,6 @@ func TestUsageIsAnErrorThatNamesTheCulprit(t *testing.T) {
 		"is empty":                    {"services", "--user", "root", "--password-file", "/dev/null"},
 		"belong together":             {"services", "--cert", "c.pem"},
 		"/no/such.pem":                {"services", "--cacert", "/no/such.pem"},
-		"accepts 1 arg(s)":            {"nodes"},
 		"plain, but TLS is asked for": {"services", "--secure", "-a", "http://h:1"},
 	} {
 		_, said := must(t, exitFailed, nil, args...)
@@ -72,6 +71,14 @@ func TestAUserIsKnownByFlagFileEnvironmentOrPrompt(t *testing.T) {
 	require.NotContains(t, r.err.String(), "hunter2")
 
 	t.Setenv("ETCD_USERNAME", "root")
+	_, said = must(t, exitFailed, srv, "services")
+	require.Contains(t, said, "ETCD_USERNAME is set, ETCD_PASSWORD isn't")
+	r = start(t, srv, strings.NewReader("hunter2"), "services")
+	require.Equal(t, exitOK, r.wait())
+	require.Contains(t, r.err.String(), "Password of root: ")
+	must(t, exitOK, srv, "services", "--password-file", file)
+	out, _ := must(t, exitOK, srv, "__complete", "nodes", "")
+	require.True(t, strings.HasPrefix(out, ":"), "completion never asks")
 	t.Setenv("ETCD_PASSWORD", "hunter2")
 	must(t, exitOK, srv, "services")
 	t.Setenv("MICRO_REGISTRY_ADDRESS", srv.Endpoint())
@@ -105,6 +112,16 @@ func TestTheDocumentationKnowsEveryCommandAndFlag(t *testing.T) {
 			require.Contains(t, help, cmd.Example)
 			require.Contains(t, help, exitCodes)
 		}
+	}
+}
+
+func TestTheDocumentationHasTheExitCodesOfHelp(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "command.md"))
+	require.NoError(t, err)
+	text := strings.ReplaceAll(string(page), "`", "")
+	for _, line := range strings.Split(exitCodes, "\n")[1:] {
+		code, meaning, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		require.Contains(t, text, "| "+code+" | "+meaning+" |\n")
 	}
 }
 

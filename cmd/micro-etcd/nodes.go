@@ -26,7 +26,7 @@ renewed, and which lease owns them.
 		Example: `  micro-etcd nodes greeter
   micro-etcd nodes greeter --ask
   micro-etcd nodes greeter -o json | jq -r '.[].address'`,
-		Args:              cobra.ExactArgs(1),
+		Args:              oneService,
 		ValidArgsFunction: a.completeService,
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.nodes(cmd.Context(), args[0], ask) },
 	}

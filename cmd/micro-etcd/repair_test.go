@@ -21,33 +21,6 @@ const legacyKey = etcd.DefaultPrefix + "legacy/l-1"
 
 var registerLegacy = []string{"register", "--service", "legacy", "--version", "2", "--node", "l-1", "--address", "10.0.0.7:80", "--metadata", "a=b=c"}
 
-func TestRegisterKeepsARecordAliveUntilItEnds(t *testing.T) {
-	srv := etcdtest.Start(t)
-	c := srv.Client(t)
-	r := start(t, srv, strings.NewReader("y\n"), append(registerLegacy, "--ttl", "2s")...)
-	r.says("Registered.")
-	require.Contains(t, r.err.String(), "Register node l-1 of service legacy, version 2, at 10.0.0.7:80? [y/N]")
-	one := as[[]record](t, srv, "nodes", "legacy")[0]
-	require.Equal(t, map[string]string{"a": "b=c"}, one.Metadata)
-	require.EqualValues(t, 2, *one.Lease.Granted)
-
-	_, err := c.Delete(t.Context(), legacyKey) // it is put back as by any process
-	require.NoError(t, err)
-	require.Eventually(t, func() bool { return get(t, c, legacyKey) != "" }, patience, 5*time.Millisecond)
-	require.Equal(t, exitOK, r.stop())
-	require.Empty(t, get(t, c, legacyKey))
-	require.Empty(t, r.out.String())
-}
-
-func TestRegisterWithoutALeaseStays(t *testing.T) {
-	srv := etcdtest.Start(t)
-	_, said := must(t, exitOK, srv, append(registerLegacy, "--ttl", "0", "--yes")...)
-	require.Contains(t, said, "stays until somebody removes it")
-	require.Nil(t, as[[]record](t, srv, "nodes", "legacy")[0].Lease)
-	_, err := open(t, srv).GetService("legacy")
-	require.NoError(t, err)
-}
-
 func TestNothingIsDoneUnasked(t *testing.T) {
 	srv := etcdtest.Start(t)
 	c := srv.Client(t)
@@ -56,29 +29,16 @@ func TestNothingIsDoneUnasked(t *testing.T) {
 	for _, answer := range []string{"n\n", "\n", "", "yeah\n"} {
 		r := start(t, srv, strings.NewReader(answer), append(registerLegacy, "--ttl", "0")...)
 		require.Equal(t, exitNo, r.wait(), answer)
+		require.True(t, strings.HasSuffix(r.err.String(), "micro-etcd: nothing registered\n"), r.err.String())
 	}
 	require.Empty(t, get(t, c, legacyKey))
 
 	put(t, c, legacyKey, "junk")
 	must(t, exitFailed, srv, "deregister", "--record-key", legacyKey)
-	require.Equal(t, exitNo, start(t, srv, strings.NewReader("no\n"), "deregister", "--record-key", legacyKey).wait())
+	r := start(t, srv, strings.NewReader("no\n"), "deregister", "--record-key", legacyKey)
+	require.Equal(t, exitNo, r.wait())
+	require.True(t, strings.HasSuffix(r.err.String(), "micro-etcd: nothing removed\n"), r.err.String())
 	require.Equal(t, "junk", get(t, c, legacyKey))
-}
-
-func TestRegisterRefusesWhatWouldBeNoRecord(t *testing.T) {
-	srv := etcdtest.Start(t)
-	for _, args := range [][]string{
-		{"--service", "..", "--node", "x", "--address", "h:1", "--ttl", "0"},
-		{"--service", "..", "--node", "x", "--address", "h:1"},
-		{"--service", "x", "--node", "", "--address", "h:1"},
-		{"--service", "x", "--node", "\xff", "--address", "h:1"},
-		{"--service", "x", "--node", "y", "--address", "h:1", "--metadata", "novalue"},
-		{"--service", "x", "--node", "y", "--address", "h:1", "--ttl", "-1s"},
-		{"--service", "x"},
-	} {
-		_, said := must(t, exitFailed, srv, append([]string{"register", "--yes"}, args...)...)
-		require.NotEmpty(t, said)
-	}
 }
 
 func TestDeregisterRemovesWhatNobodyOwns(t *testing.T) {
@@ -138,6 +98,47 @@ func TestDeregisterSaysThatItCouldNotLookWhetherARecordComesBack(t *testing.T) {
 		require.ErrorContains(t, err, want)
 		require.Equal(t, exitFailed, ending(err).code)
 	}
+}
+
+// silentWatcher is a client's watcher whose connection is lost: it hears nothing as long as it is asked.
+type silentWatcher struct{ clientv3.Watcher }
+
+func (silentWatcher) Watch(ctx context.Context, _ string, _ ...clientv3.OpOption) clientv3.WatchChan {
+	ended := make(chan clientv3.WatchResponse)
+	context.AfterFunc(ctx, func() { close(ended) })
+	return ended
+}
+
+func TestDeregisterReadsOnceMoreBecauseAWatchMayHaveBeenDeaf(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	removed, err := c.Delete(t.Context(), legacyKey)
+	require.NoError(t, err)
+	source := fleet.Source{Client: c, Timeout: time.Second}
+	c.Watcher = silentWatcher{c.Watcher}
+	await := func() error { return requireGone(t.Context(), source, legacyKey, removed.Header.Revision) }
+	require.NoError(t, await())
+	put(t, c, legacyKey, "junk")
+	err = await()
+	require.EqualError(t, err, legacyKey+" is there again, without a lease: its process lives; stop that one")
+	require.Equal(t, exitNo, ending(err).code)
+	srv.Stop()
+	err = await()
+	require.ErrorContains(t, err, "could not look whether "+legacyKey+" comes back: ")
+	require.Equal(t, exitFailed, ending(err).code)
+}
+
+func TestDeregisterSaysThatItWasInterrupted(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	one, two := etcd.DefaultPrefix+"greeter/1", etcd.DefaultPrefix+"greeter/2"
+	put(t, c, one, stored(t, greeter("1", "80")))
+	put(t, c, two, stored(t, greeter("1", "80")))
+	r := start(t, srv, nil, "deregister", "greeter", "80", "--yes")
+	r.says("Removed " + one)
+	require.Equal(t, exitFailed, r.stop())
+	require.Contains(t, r.err.String(), "micro-etcd: interrupted before it was clear whether "+one+" comes back; "+two+" stays\n")
+	require.NotEmpty(t, get(t, c, two))
 }
 
 // answers is a terminal at which something happens before the answer.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strconv"
 
@@ -29,7 +30,7 @@ func newServices(a *app) *cobra.Command {
 		Long:  `List the services there are, with their versions and how many nodes each has.`,
 		Example: `  micro-etcd services
   micro-etcd services -a etcd-1:2379,etcd-2:2379 -o json`,
-		Args:              cobra.NoArgs,
+		Args:              noArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return a.services(cmd.Context()) },
 	}
@@ -50,6 +51,9 @@ func (a *app) services(ctx context.Context) error {
 		return explain(err)
 	}
 	services := summarize(a.seen(f))
+	if len(services) == 0 {
+		fmt.Fprintf(a.err, "no service below %s\n", line(c.Dir()))
+	}
 	return a.print(services, func(w io.Writer) error {
 		t := table{{"SERVICE", "VERSION", "NODES"}}
 		for _, s := range services {

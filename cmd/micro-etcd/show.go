@@ -26,7 +26,7 @@ them whole.
 ` + whyNoAge + ``,
 		Example: `  micro-etcd show greeter
   micro-etcd show greeter --ask -o yaml`,
-		Args:              cobra.ExactArgs(1),
+		Args:              oneService,
 		ValidArgsFunction: a.completeService,
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.show(cmd.Context(), args[0], ask) },
 	}

@@ -59,9 +59,12 @@ func TestOfTwoKeysOfANodeAllCommandsShowTheOneThatConsumersSee(t *testing.T) {
 
 func TestNothingRegisteredIsAnEmptyList(t *testing.T) {
 	srv := etcdtest.Start(t)
-	out, _ := must(t, exitOK, srv, "services", "-o", "json")
+	out, said := must(t, exitOK, srv, "services", "-o", "json")
 	require.Equal(t, "[]\n", out)
-	_, said := must(t, exitNo, srv, "nodes", "nobody")
+	require.Equal(t, "no service below /micro/registry/\n", said)
+	_, said = must(t, exitOK, srv, "services", "--prefix", "/foo")
+	require.Equal(t, "no service below /foo/\n", said)
+	_, said = must(t, exitNo, srv, "nodes", "nobody")
 	require.Contains(t, said, `no node of service "nobody"`)
 	must(t, exitNo, srv, "show", "nobody")
 }
@@ -186,9 +189,11 @@ func TestDoctorsWorstFindingIsItsExitCode(t *testing.T) {
 	srv := etcdtest.Start(t)
 	must(t, exitOK, srv, "doctor")
 	put(t, srv.Client(t), legacyKey, "junk")
-	must(t, exitNo, srv, "doctor")
+	out, _ := must(t, exitNo, srv, "doctor")
+	require.Contains(t, out, "; met 1 of 1 member, etcd 3.")
 	srv.Stop()
-	must(t, exitCritical, srv, "doctor", "--timeout", "500ms")
+	out, _ = must(t, exitCritical, srv, "doctor", "--timeout", "500ms")
+	require.Contains(t, out, "; met no member.\n")
 }
 
 func TestPlainIsReversedByUnplain(t *testing.T) {

@@ -38,7 +38,7 @@ metadata, TTL left and age, endpoints, events, and etcd's health. It only reads,
 There is no authentication: whoever reaches the address reads the registry. So it is this machine only, unless
 --listen says otherwise.`,
 		Example: "  micro-etcd ui --demo\n  micro-etcd ui -a etcd-1:2379,etcd-2:2379 --listen 127.0.0.1:9000",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return u.check(cmd) },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return u.run(cmd.Context()) },
 	}
@@ -76,23 +76,56 @@ func (u *ui) run(ctx context.Context) error {
 	}
 	defer c.close()
 	said := false
-	return u.serve(ctx, listener, c.Source, func(ctx context.Context) (*clientv3.Client, error) {
-		client, err := c.registry.Client(ctx)
+	connect := func(ctx context.Context) (*clientv3.Client, error) {
+		client, err := c.dial(ctx)
 		if err != nil && ctx.Err() == nil && !said {
 			said = true
-			fmt.Fprintf(u.err, "%s. Trying again.\n", harmless(err.Error()))
+			u.sayFailed(err)
 		}
 		return client, err
-	})
+	}
+	lost := func(err error) {
+		if fleet.IsRefused(err) { // else the page will say when etcd is back
+			u.sayFailed(explain(err))
+		}
+	}
+	return u.serve(ctx, page.Config{Listener: listener, Source: c.Source, Connect: connect, Lost: lost})
 }
 
+func (u *ui) sayFailed(err error) { fmt.Fprintf(u.err, "%s. Trying again.\n", harmless(err.Error())) }
+
 // serve ends with ctx, and closes the listener.
-func (u *ui) serve(ctx context.Context, listener net.Listener, source fleet.Source, connect page.Connect) error {
-	fmt.Fprintf(u.out, "http://%s/\n", listener.Addr())
-	if !page.Local(listener.Addr()) {
-		fmt.Fprintf(u.err, "Warning: %s can be reached from other machines, and there is no authentication: whoever reaches it reads the registry.\n", listener.Addr())
+func (u *ui) serve(ctx context.Context, cfg page.Config) error {
+	cfg.Listen = u.listen
+	at := cfg.Listener.Addr()
+	fmt.Fprintln(u.out, pageURL(u.listen, at))
+	if !page.Local(at) {
+		reach := at.String() + " can be reached from other machines"
+		if isEverywhere(at) {
+			reach = "it listens at every address of this machine, so it can be reached from others"
+		}
+		fmt.Fprintf(u.err, "Warning: %s, and there is no authentication: whoever reaches it reads the registry.\n", reach)
 	}
-	return page.Serve(ctx, page.Config{Source: source, Connect: connect, Listener: listener, Listen: u.listen})
+	return page.Serve(ctx, cfg)
+}
+
+// pageURL is where a browser on this machine finds the page: at the host that was asked for, whose name
+// the page answers to, and at the port that it got.
+func pageURL(listen string, at net.Addr) string {
+	host, _, err := net.SplitHostPort(listen)
+	_, port, errAt := net.SplitHostPort(at.String())
+	switch {
+	case err != nil || errAt != nil:
+		return "http://" + at.String() + "/"
+	case isEverywhere(at):
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/"
+}
+
+func isEverywhere(at net.Addr) bool {
+	tcp, ok := at.(*net.TCPAddr)
+	return ok && tcp.IP.IsUnspecified()
 }
 
 // serveDemo ends with ctx, and closes the listener.
@@ -118,5 +151,5 @@ func (u *ui) serveDemo(ctx context.Context, listener net.Listener) error {
 	}
 	defer func() { _ = client.Close() }() // it reports no more than its own cancelled context
 	connected := func(context.Context) (*clientv3.Client, error) { return client, nil }
-	return u.serve(ctx, listener, fleet.Source{Timeout: u.flags.timeout}, connected)
+	return u.serve(ctx, page.Config{Listener: listener, Source: fleet.Source{Timeout: u.flags.timeout}, Connect: connected})
 }

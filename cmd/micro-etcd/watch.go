@@ -39,7 +39,7 @@ back, what happened meanwhile follows. With -o json there is one object per line
 document per event.`,
 		Example: `  micro-etcd watch
   micro-etcd watch greeter -o json | jq -c 'select(.event == "gone") | .record.node'`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              oneServiceOrAll,
 		ValidArgsFunction: a.completeService,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			service := ""
@@ -62,21 +62,37 @@ func (a *app) watch(ctx context.Context, service string) error {
 	defer c.close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	connected := false
+	connected, empty := false, true
 	err = c.Follow(ctx, func(e fleet.Event) {
-		connected = connected || e.Kind == fleet.Connected
 		if !connected && errors.Is(e.Err, rpctypes.ErrPermissionDenied) {
 			cancel(explain(e.Err))
 			return
 		}
 		if err := a.tell(e); err != nil {
 			cancel(err)
+			return
+		}
+		empty = empty && e.Record == nil
+		if e.Kind == fleet.Connected && !connected {
+			connected = true
+			if empty {
+				a.sayNone(c.Source)
+			}
 		}
 	})
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
+}
+
+// sayNone tells somebody who has mistyped a name from one who waits for the first record.
+func (a *app) sayNone(source fleet.Source) {
+	if source.Service == "" {
+		fmt.Fprintf(a.err, "no record below %s yet\n", line(source.Dir()))
+	} else {
+		fmt.Fprintf(a.err, "no record of service %s yet\n", cell(source.Service))
+	}
 }
 
 func (a *app) tell(e fleet.Event) error {

@@ -171,6 +171,21 @@ func TestAMemberThatWasNeverStartedIsTold(t *testing.T) {
 	examine(t, Patient{Addresses: srv.Endpoints()}).only(t, "members", Warning, "never been started", "http://127.0.0.1:1")
 }
 
+func TestAServiceWithoutRecordsIsTold(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	put(t, c, "junk/1", "junk")
+	put(t, c, "a-b/1", node("a-b", "1", "h:1"), lease(t, c, 60))
+	for service, nothing := range map[string]bool{"nosuch": true, "a/b": true, "a-b": false, "junk": false, "": false} {
+		report := examine(t, Patient{Addresses: srv.Endpoints(), Service: service})
+		if nothing {
+			report.only(t, "no-records", Info, "ervice "+service+" has no records")
+		} else {
+			require.Empty(t, report.found("no-records"), service)
+		}
+	}
+}
+
 func TestAFullEtcdIsTold(t *testing.T) {
 	srv := etcdtest.Start(t, func(c *embed.Config) { c.QuotaBackendBytes = 1 << 20 })
 	c := srv.Client(t)

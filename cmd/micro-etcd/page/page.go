@@ -20,6 +20,8 @@ type Config struct {
 	Source fleet.Source
 	// Connect returns the client. The page shows its error, and calls it again until there is none.
 	Connect Connect
+	// Lost, if not nil, is told each time that the records can't be followed, or no longer, and why. The page shows it anyway.
+	Lost func(error)
 	// Listener is where browsers connect. Serve closes it. Bound to loopback, the page refuses requests for other hosts' names.
 	Listener net.Listener
 	// Listen is the address as it was asked for, so that its name is answered to as well.
@@ -49,7 +51,7 @@ func Serve(ctx context.Context, cfg Config) error {
 	server := newServer(guard(p.routes(assets), Local(cfg.Listener.Addr()), cfg.Listen))
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	p.start(ctx, &running, cfg.Connect)
+	p.start(ctx, &running, cfg)
 	running.Go(func() {
 		<-ctx.Done()
 		p.shutdown(server)
@@ -91,16 +93,21 @@ func (p *page) routes(assets map[string]asset) http.Handler {
 }
 
 // start starts what feeds the hub.
-func (p *page) start(ctx context.Context, running *sync.WaitGroup, connect Connect) {
+func (p *page) start(ctx context.Context, running *sync.WaitGroup, cfg Config) {
 	running.Go(func() { every(ctx, deltaTime, func() { _ = p.hub.publish(nil) }) })
 	running.Go(func() {
 		source := p.source
-		if source.Client = p.await(ctx, connect); source.Client == nil {
+		if source.Client = p.await(ctx, cfg.Connect); source.Client == nil {
 			return
 		}
 		p.ttls.use(source)
 		running.Go(func() { p.check(ctx, source) })
-		_ = source.Follow(ctx, p.view.apply) // ends only with ctx
+		_ = source.Follow(ctx, func(e fleet.Event) { // ends only with ctx
+			p.view.apply(e)
+			if e.Kind == fleet.Disconnected && cfg.Lost != nil {
+				cfg.Lost(e.Err)
+			}
+		})
 	})
 }
 
