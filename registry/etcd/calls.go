@@ -20,11 +20,11 @@ import (
 // longer. Repeating it while etcd is away returns the error at once.
 //
 // Errors: ErrNilService, ErrServiceName, ErrNoNodes, ErrNodeID, ErrTTL, ErrTooLarge, ErrPending,
-// ErrWithdrawn, ErrClosed, and those of New.
+// ErrWithdrawn, ErrClosed, those of New, and as of all calls ErrOption for an option that is nil.
 func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption) error {
-	var o registry.RegisterOptions
-	for _, opt := range opts {
-		opt(&o)
+	o, err := gather(registry.RegisterOptions{}, opts)
+	if err != nil {
+		return fmt.Errorf("register: %w", err)
 	}
 	if err := checkService(s); err != nil {
 		return fmt.Errorf("register: %w", err)
@@ -47,9 +47,9 @@ func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption
 //
 // Errors: ErrNilService, ErrServiceName, ErrNoNodes, ErrNodeID, ErrClosed, and those of New.
 func (r *Registry) Deregister(s *registry.Service, opts ...registry.DeregisterOption) error {
-	var o registry.DeregisterOptions
-	for _, opt := range opts {
-		opt(&o)
+	o, err := gather(registry.DeregisterOptions{}, opts)
+	if err != nil {
+		return fmt.Errorf("deregister: %w", err)
 	}
 	if err := checkService(s); err != nil {
 		return fmt.Errorf("deregister: %w", err)
@@ -70,9 +70,9 @@ func (r *Registry) Deregister(s *registry.Service, opts ...registry.DeregisterOp
 //
 // Errors: registry.ErrNotFound when there is no node, ErrServiceName, ErrClosed, and those of New.
 func (r *Registry) GetService(name string, opts ...registry.GetOption) ([]*registry.Service, error) {
-	var o registry.GetOptions
-	for _, opt := range opts {
-		opt(&o)
+	o, err := gather(registry.GetOptions{}, opts)
+	if err != nil {
+		return nil, fmt.Errorf("get service %q: %w", name, err)
 	}
 	snapshot, err := r.look(o.Context, name)
 	if err != nil {
@@ -143,9 +143,9 @@ func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalogu
 // all services open. An empty registry is no error. For a watcher to come it doesn't count as a
 // look-up, which GetService does.
 func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Service, error) {
-	var o registry.ListOptions
-	for _, opt := range opts {
-		opt(&o)
+	o, err := gather(registry.ListOptions{}, opts)
+	if err != nil {
+		return nil, fmt.Errorf("list services: %w", err)
 	}
 	p, err := r.serving(o.Context)
 	if err != nil {
@@ -178,9 +178,9 @@ func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Servic
 //
 // Errors: ErrServiceName, ErrClosed, and those of New.
 func (r *Registry) Watch(opts ...registry.WatchOption) (registry.Watcher, error) {
-	var o registry.WatchOptions
-	for _, opt := range opts {
-		opt(&o)
+	o, err := gather(registry.WatchOptions{}, opts)
+	if err != nil {
+		return nil, fmt.Errorf("watch: %w", err)
 	}
 	if o.Service != "" {
 		if err := checkServiceName(o.Service); err != nil {

@@ -16,7 +16,7 @@ var (
 	ErrAddress = errors.New("invalid address")
 	// ErrTLS is returned when a certificate, key or CA file can't be used.
 	ErrTLS = errors.New("invalid TLS configuration")
-	// ErrOption is returned when an option has an impossible value or contradicts another.
+	// ErrOption is returned when an option has an impossible value or contradicts another, or is nil.
 	ErrOption = errors.New("invalid option")
 	// ErrNilService is returned when a service or one of its nodes is nil.
 	ErrNilService = errors.New("service or node is nil")

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"fmt"
 
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -18,7 +19,6 @@ type (
 	linearizableKey  struct{}
 	sharedLeaseKey   struct{}
 	meterProviderKey struct{}
-	nilOptionKey     struct{}
 )
 
 type credentials struct{ username, password string }
@@ -103,6 +103,24 @@ func Linearizable() registry.GetOption {
 func isLinearizable(ctx context.Context) bool {
 	_, given := value[bool](ctx, linearizableKey{})
 	return given
+}
+
+var (
+	errNilOption = fmt.Errorf("%w: an option is nil", ErrOption)
+	errNilFilter = fmt.Errorf("%w: a filter is nil", ErrOption)
+)
+
+// gather adds options to o. With an error, which is that one is nil, it returns what the others come to.
+func gather[T any, O ~func(*T)](o T, opts []O) (T, error) {
+	var err error
+	for _, opt := range opts {
+		if opt == nil {
+			err = errNilOption
+			continue
+		}
+		opt(&o)
+	}
+	return o, err
 }
 
 func with(key, value any) registry.Option {

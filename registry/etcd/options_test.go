@@ -129,6 +129,24 @@ func TestANilOptionIsAnErrorUntilInitMendsIt(t *testing.T) {
 	require.Equal(t, []string{"http://h:2379"}, r.Status().Endpoints)
 }
 
+func TestANilOptionOfACallIsAnErrorThatNamesTheCall(t *testing.T) {
+	clearEnvironment(t)
+	r, err := New()
+	require.NoError(t, err)
+	s := &registry.Service{Name: "greeter", Nodes: []*registry.Node{{Id: "n1"}}}
+	for name, call := range map[string]func() error{
+		"register":              func() error { return r.Register(s, registry.RegisterTTL(time.Second), nil) },
+		"deregister":            func() error { return r.Deregister(s, nil) },
+		`get service "greeter"`: func() error { _, err := r.GetService("greeter", nil, Linearizable()); return err },
+		"list services":         func() error { _, err := r.ListServices(nil); return err },
+		"watch":                 func() error { _, err := r.Watch(nil); return err },
+	} {
+		err := call()
+		require.ErrorIs(t, err, ErrOption, name)
+		require.EqualError(t, err, name+": invalid option: an option is nil")
+	}
+}
+
 func TestClientIsUsedAndNeverClosed(t *testing.T) {
 	clearEnvironment(t)
 	client := newClient(t)
