@@ -70,11 +70,11 @@ func (r *Registry) Deregister(s *registry.Service, opts ...registry.DeregisterOp
 //
 // Errors: registry.ErrNotFound when there is no node, ErrServiceName, ErrClosed, and those of New.
 func (r *Registry) GetService(name string, opts ...registry.GetOption) ([]*registry.Service, error) {
-	o, err := gather(registry.GetOptions{}, opts)
+	ctx, linearizable, err := gatherGet(opts)
 	if err != nil {
 		return nil, fmt.Errorf("get service %q: %w", name, err)
 	}
-	snapshot, err := r.look(o.Context, name)
+	snapshot, err := r.look(ctx, name, linearizable)
 	if err != nil {
 		return nil, fmt.Errorf("get service %q: %w", name, err)
 	}
@@ -85,12 +85,11 @@ func (r *Registry) GetService(name string, opts ...registry.GetOption) ([]*regis
 	return services, nil
 }
 
-func (r *Registry) look(ctx context.Context, name string) (*catalogue.Snapshot, error) {
+func (r *Registry) look(ctx context.Context, name string, linearizable bool) (*catalogue.Snapshot, error) {
 	p, err := r.serving(ctx)
 	if err != nil {
 		return nil, err
 	}
-	linearizable := isLinearizable(ctx)
 	if !linearizable {
 		if snapshot, ok := p.mirrors.known(name); ok {
 			return snapshot, nil

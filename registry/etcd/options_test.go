@@ -217,6 +217,20 @@ func TestLinearizableMarksOneLookUp(t *testing.T) {
 	}
 }
 
+func TestLinearizableCountsBeforeAndAfterAContext(t *testing.T) {
+	type key struct{}
+	within := registry.GetContext(context.WithValue(context.Background(), key{}, "kept"))
+	for _, opts := range [][]registry.GetOption{{Linearizable(), within}, {within, Linearizable()}} {
+		ctx, linearizable, err := gatherGet(opts)
+		require.NoError(t, err)
+		require.True(t, linearizable)
+		require.Equal(t, "kept", ctx.Value(key{}))
+	}
+	_, linearizable, err := gatherGet([]registry.GetOption{within})
+	require.NoError(t, err)
+	require.False(t, linearizable)
+}
+
 func TestOptionsOfOthersFindAContext(t *testing.T) {
 	type key struct{}
 	r, err := New(func(o *registry.Options) { o.Context = context.WithValue(o.Context, key{}, "kept") })
