@@ -19,7 +19,7 @@ import (
 // trying, unless Register isn't repeated within twice the TTL or two minutes, whichever is
 // longer. Repeating it while etcd is away returns the error at once.
 //
-// Errors: ErrNilService, ErrServiceName, ErrNoNodes, ErrNodeID, ErrTTL, ErrTooLarge, ErrPending,
+// Errors: ErrNilService, ErrServiceName, ErrNoNodes, ErrNodeID, ErrTTL, ErrTooLarge, ErrMalformed, ErrPending,
 // ErrWithdrawn, ErrClosed, those of New, and as of all calls ErrOption for an option that is nil.
 func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption) error {
 	o, err := gather(registry.RegisterOptions{}, opts)

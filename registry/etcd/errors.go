@@ -38,6 +38,8 @@ var (
 	// registry goes on trying; the wrapped cause says why it had to.
 	ErrPending = errors.New("registration is pending")
 	// ErrMalformed is returned by Decode when a stored value is no record of the key it was
-	// found at. Look-ups and watchers skip such a value.
+	// found at. Look-ups and watchers skip such a value. Register returns it for what would become one:
+	// an endpoint whose values are nested in a circle, or deeper than can be read again
+	// (catalogue.MaxDepth).
 	ErrMalformed = errors.New("malformed record")
 )
