@@ -171,8 +171,8 @@ func newSettings(o registry.Options, env environment) (settings, error) {
 	return s, err
 }
 
-// setConnection completes addresses and TLS, which depend on each other. An address with https
-// turns TLS on; one with http turns off what only the environment's certificates ask for.
+// setConnection completes addresses and TLS, which depend on each other. An address with https or
+// unixs turns TLS on; one with http or unix turns off what only the environment's certificates ask for.
 func (s *settings) setConnection(o registry.Options, env environment) error {
 	files, explicit := option[tlsFiles](o, tlsFilesKey{})
 	if explicit && o.TLSConfig != nil {

@@ -131,10 +131,22 @@ func TestAnExplicitOptionBeatsTheEnvironment(t *testing.T) {
 func TestAPlainAddressIsNotOverruledByTheEnvironmentsCertificates(t *testing.T) {
 	clearEnvironment(t)
 	ca, _ := makeCertificate(t)
+	for _, file := range []string{ca, "/no/such/ca"} {
+		t.Setenv("ETCD_CACERT", file)
+		require.Equal(t, settings{endpoints: []string{"http://h:2379"}}, settingsOf(t, registry.Addrs("http://h")))
+		require.Equal(t, settings{endpoints: []string{"unix:///s"}}, settingsOf(t, registry.Addrs("unix:///s")))
+		require.Equal(t, settings{endpoints: []string{"unix:///s", "http://h:2379"}}, settingsOf(t, registry.Addrs("unix:///s,h")))
+	}
+}
+
+func TestASocketIsAskedWithTLSIfSomethingSaysSo(t *testing.T) {
+	clearEnvironment(t)
+	ca, _ := makeCertificate(t)
+	require.NotNil(t, settingsOf(t, registry.Addrs("unixs:///s")).tls)
+	require.NotNil(t, settingsOf(t, registry.Addrs("unix:///s"), TLSFiles(ca, "", "")).tls)
+	require.NotNil(t, settingsOf(t, registry.Addrs("unix:///s"), registry.Secure(true)).tls)
 	t.Setenv("ETCD_CACERT", ca)
-	require.Equal(t, settings{endpoints: []string{"http://h:2379"}}, settingsOf(t, registry.Addrs("http://h")))
-	t.Setenv("ETCD_CACERT", "/no/such/ca")
-	require.Equal(t, settings{endpoints: []string{"http://h:2379"}}, settingsOf(t, registry.Addrs("http://h")))
+	require.Equal(t, tlsFiles{ca: ca}, settingsOf(t, registry.Addrs("unixs:///s")).tlsFiles)
 }
 
 func TestInitBeatsBoth(t *testing.T) {
