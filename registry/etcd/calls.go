@@ -29,6 +29,9 @@ func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption
 	if err := checkService(s); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
+	if err := checkSizes(s); err != nil {
+		return fmt.Errorf("register: %w", err)
+	}
 	if o.TTL < 0 || roundUp(o.TTL) > maxTTL {
 		return fmt.Errorf("register %q: %w: %s", s.Name, ErrTTL, o.TTL)
 	}

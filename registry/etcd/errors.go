@@ -20,12 +20,14 @@ var (
 	ErrOption = errors.New("invalid option")
 	// ErrNilService is returned when a service or one of its nodes is nil.
 	ErrNilService = errors.New("service or node is nil")
-	// ErrServiceName is returned when a service name is empty, "." or "..", or not UTF-8.
+	// ErrServiceName is returned when a service name is empty, "." or "..", or not UTF-8, and by
+	// Register when it has more than 16 KiB.
 	ErrServiceName = errors.New("invalid service name")
 	// ErrNoNodes is returned when a service to register or deregister has no nodes.
 	ErrNoNodes = errors.New("service has no nodes")
 	// ErrNodeID is returned when a node id is empty, not UTF-8, used twice in one service, or
-	// used by this registry for another service whose name differs only in "/" and "-".
+	// used by this registry for another service whose name differs only in "/" and "-", and by
+	// Register when it has more than 16 KiB.
 	ErrNodeID = errors.New("invalid node id")
 	// ErrTTL is returned when a TTL is negative or longer than etcd takes (285 years).
 	ErrTTL = errors.New("invalid TTL")
