@@ -44,9 +44,10 @@ func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption
 
 // Deregister removes the service's nodes; only their ids count. What this registry
 // registered is removed if it is still ours: a record that another process has put under the
-// same id stays. What it never registered is removed whosever it is. All nodes are tried,
-// and the error joins what went wrong; what couldn't be removed is no longer renewed, and
-// goes on being removed behind the caller's back, also if its context has ended.
+// same id stays. What of that couldn't be removed is no longer renewed, and goes on being removed
+// behind the caller's back, also if its context has ended. What this registry never registered is
+// removed whosever it is, but only tried once, within the call: after an error it may still be there. All nodes are
+// tried, and the error joins what went wrong.
 //
 // Errors: ErrNilService, ErrServiceName, ErrNoNodes, ErrNodeID, ErrClosed, and those of New.
 func (r *Registry) Deregister(s *registry.Service, opts ...registry.DeregisterOption) error {
