@@ -30,15 +30,19 @@ type Record struct {
 }
 
 // NewRecord returns the record of one node of s. It shares nothing with s, and leaves
-// out nil endpoints and values, which go-micro's own copying panics on.
-func NewRecord(key string, s *registry.Service, node *registry.Node) *Record {
+// out nil endpoints and values, which go-micro's own copying panics on. Values that are nested
+// in a circle, or deeper than [MaxDepth], are an error.
+func NewRecord(key string, s *registry.Service, node *registry.Node) (*Record, error) {
+	if err := checkValues(s.Endpoints); err != nil {
+		return nil, err
+	}
 	return &Record{
 		Key:     key,
 		Name:    s.Name,
 		Version: s.Version,
 		Profile: &Profile{Metadata: maps.Clone(s.Metadata), Endpoints: copyEndpoints(s.Endpoints)},
 		Node:    copyNode(node),
-	}
+	}, nil
 }
 
 // Profile is what all nodes of a service version share: the fields of
@@ -63,7 +67,8 @@ func (r *Record) Equal(q *Record) bool {
 }
 
 // Describes reports whether NewRecord would make an equal record of the node of s. It may miss
-// that where s has nil endpoints or values.
+// that where s has nil endpoints or values. It compares no more of s than r has, so it ends also
+// where s has values in a circle.
 func (r *Record) Describes(s *registry.Service, node *registry.Node) bool {
 	return r.Name == s.Name && r.Version == s.Version &&
 		r.Node.Id == node.Id && r.Node.Address == node.Address &&

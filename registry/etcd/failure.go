@@ -18,7 +18,7 @@ import (
 // transient reports whether an error says more about etcd's state than about the request.
 func transient(err error) bool {
 	for _, final := range []error{
-		ErrTooLarge, ErrClosed, ErrWithdrawn, ErrNodeID, ErrOption, rpctypes.ErrLeaseTTLTooLarge,
+		ErrTooLarge, ErrMalformed, ErrClosed, ErrWithdrawn, ErrNodeID, ErrOption, rpctypes.ErrLeaseTTLTooLarge,
 	} {
 		if errors.Is(err, final) {
 			return false

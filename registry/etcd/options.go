@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"fmt"
 
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -18,7 +19,6 @@ type (
 	linearizableKey  struct{}
 	sharedLeaseKey   struct{}
 	meterProviderKey struct{}
-	nilOptionKey     struct{}
 )
 
 type credentials struct{ username, password string }
@@ -98,16 +98,49 @@ func MeterProvider(provider metric.MeterProvider) registry.Option {
 }
 
 // Linearizable makes this one GetService ask etcd's leader instead of the local view: it costs a
-// round trip, and fails while etcd is away.
+// round trip, and fails while etcd is away. It may stand before or after registry.GetContext. Within an
+// option of your own that calls both it must come last: go-micro's options have only a context to leave
+// a mark in, and GetContext replaces that.
 func Linearizable() registry.GetOption {
 	return func(o *registry.GetOptions) {
 		o.Context = keep(o.Context, linearizableKey{}, true)
 	}
 }
 
+// gatherGet returns what the options of a look-up come to. A mark counts although a later
+// registry.GetContext has replaced the context that it was in.
+func gatherGet(opts []registry.GetOption) (ctx context.Context, linearizable bool, err error) {
+	var o registry.GetOptions
+	for i := range opts {
+		if o, err = gather(o, opts[i:i+1]); err != nil {
+			return nil, false, err
+		}
+		linearizable = linearizable || isLinearizable(o.Context)
+	}
+	return o.Context, linearizable, nil
+}
+
 func isLinearizable(ctx context.Context) bool {
 	_, given := value[bool](ctx, linearizableKey{})
 	return given
+}
+
+var (
+	errNilOption = fmt.Errorf("%w: an option is nil", ErrOption)
+	errNilFilter = fmt.Errorf("%w: a filter is nil", ErrOption)
+)
+
+// gather adds options to o. With an error, which is that one is nil, it returns what the others come to.
+func gather[T any, O ~func(*T)](o T, opts []O) (T, error) {
+	var err error
+	for _, opt := range opts {
+		if opt == nil {
+			err = errNilOption
+			continue
+		}
+		opt(&o)
+	}
+	return o, err
 }
 
 func with(key, value any) registry.Option {

@@ -90,19 +90,23 @@ func (r *registrar) wish(key string, s *registry.Service, node *registry.Node, s
 		return pending{key: key, settled: true, err: ErrClosed}
 	}
 	g := r.registrations[key]
-	known := g != nil
-	if !known {
-		g = r.begin(key)
-		r.tried.add(key)
+	if g != nil {
+		if w := g.repeated(s, node, seconds); w != nil {
+			return g.set(w)
+		}
 	}
-	w := g.repeated(s, node, seconds)
-	if w == nil {
-		w = &wish{name: s.Name, record: catalogue.NewRecord(key, s, node), seconds: seconds}
+	record, err := catalogue.NewRecord(key, s, node)
+	if err != nil {
+		return pending{key: key, settled: true, err: fmt.Errorf("%w: %w", ErrMalformed, err)}
 	}
+	w := &wish{name: s.Name, record: record, seconds: seconds}
+	if g != nil {
+		return g.set(w)
+	}
+	g = r.begin(key)
+	r.tried.add(key)
 	p := g.set(w)
-	if !known {
-		r.start(g)
-	}
+	r.start(g)
 	return p
 }
 

@@ -107,7 +107,7 @@ func (c *chart) askMembers(ctx context.Context) {
 		for _, url := range m.ClientURLs {
 			switch {
 			case met[m.ID] || slices.Contains(c.addresses, url):
-			case plain || strings.HasPrefix(url, "https://"):
+			case plain || strings.HasPrefix(url, "https://") || strings.HasPrefix(url, "unixs://"):
 				addresses = append(addresses, url)
 			default:
 				c.avoided = append(c.avoided, url)
