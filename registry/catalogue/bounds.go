@@ -16,10 +16,11 @@ const (
 	maxValues = 1 << 20
 )
 
-// checkValues reports whether the values of endpoints are within bounds.
-func checkValues(endpoints []*registry.Endpoint) error {
+// CheckValues returns an error that says which endpoint of a service has values that are nested in a circle, or deeper
+// than [MaxDepth], or are too many to be stored.
+func CheckValues(s *registry.Service) error {
 	left := maxValues
-	for _, e := range endpoints {
+	for _, e := range s.Endpoints {
 		if e != nil && !(bounded(e.Request, MaxDepth, &left) && bounded(e.Response, MaxDepth, &left)) {
 			return fmt.Errorf("endpoint %.100q: values nested more than %d deep or in a circle, or more than %d of them", e.Name, MaxDepth, maxValues)
 		}

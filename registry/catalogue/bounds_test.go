@@ -27,14 +27,14 @@ func serviceOf(v *registry.Value) *registry.Service {
 	}
 }
 
-func TestNewRecordTakesWhatIsWithinBounds(t *testing.T) {
+func TestValuesWithinBounds(t *testing.T) {
 	s := serviceOf(nested(catalogue.MaxDepth))
-	r, err := catalogue.NewRecord("k", s, s.Nodes[0])
-	require.NoError(t, err)
+	require.NoError(t, catalogue.CheckValues(s))
+	r := catalogue.NewRecord("k", s, s.Nodes[0])
 	require.Equal(t, s.Endpoints[1:], r.Service().Endpoints)
 }
 
-func TestNewRecordRefusesValuesOutOfBounds(t *testing.T) {
+func TestValuesOutOfBounds(t *testing.T) {
 	circle, circles := &registry.Value{}, &registry.Value{}
 	circle.Values = []*registry.Value{circle}
 	circles.Values = []*registry.Value{circles, circles}
@@ -50,9 +50,7 @@ func TestNewRecordRefusesValuesOutOfBounds(t *testing.T) {
 		"doubled at each":     doubled,
 		"doubled in a circle": {Values: []*registry.Value{doubled, circle}},
 	} {
-		s := serviceOf(v)
-		_, err := catalogue.NewRecord("k", s, s.Nodes[0])
-		require.ErrorContains(t, err, `endpoint "e"`, name)
+		require.ErrorContains(t, catalogue.CheckValues(serviceOf(v)), `endpoint "e"`, name)
 	}
 }
 
@@ -61,7 +59,6 @@ func TestComparingWithACircleEnds(t *testing.T) {
 	circles := &registry.Value{}
 	circles.Values = []*registry.Value{circles}
 	good := serviceOf(nested(catalogue.MaxDepth))
-	r, err := catalogue.NewRecord("k", good, good.Nodes[0])
-	require.NoError(t, err)
+	r := catalogue.NewRecord("k", good, good.Nodes[0])
 	require.False(t, r.Describes(serviceOf(circles), good.Nodes[0]))
 }

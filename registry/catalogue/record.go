@@ -30,19 +30,16 @@ type Record struct {
 }
 
 // NewRecord returns the record of one node of s. It shares nothing with s, and leaves
-// out nil endpoints and values, which go-micro's own copying panics on. Values that are nested
-// in a circle, or deeper than [MaxDepth], are an error.
-func NewRecord(key string, s *registry.Service, node *registry.Node) (*Record, error) {
-	if err := checkValues(s.Endpoints); err != nil {
-		return nil, err
-	}
+// out nil endpoints and values, which go-micro's own copying panics on. The service must have passed
+// [CheckValues]: values that hold themselves have no copy.
+func NewRecord(key string, s *registry.Service, node *registry.Node) *Record {
 	return &Record{
 		Key:     key,
 		Name:    s.Name,
 		Version: s.Version,
 		Profile: &Profile{Metadata: maps.Clone(s.Metadata), Endpoints: copyEndpoints(s.Endpoints)},
 		Node:    copyNode(node),
-	}, nil
+	}
 }
 
 // Profile is what all nodes of a service version share: the fields of

@@ -70,8 +70,7 @@ func TestProfileEqual(t *testing.T) {
 
 func TestNewRecordSharesNothing(t *testing.T) {
 	source := rec("", 0, "s@1", "a=:1", profile("red")).Service()
-	r, err := catalogue.NewRecord("k", source, source.Nodes[0])
-	require.NoError(t, err)
+	r := catalogue.NewRecord("k", source, source.Nodes[0])
 	want := rec("k", 0, "s@1", "a=:1", profile("red"))
 	require.Equal(t, want, r)
 	vandalise(source)
@@ -79,10 +78,9 @@ func TestNewRecordSharesNothing(t *testing.T) {
 }
 
 func TestNewRecordLeavesOutNil(t *testing.T) {
-	r, err := catalogue.NewRecord("k", &registry.Service{Name: "s", Endpoints: []*registry.Endpoint{
+	r := catalogue.NewRecord("k", &registry.Service{Name: "s", Endpoints: []*registry.Endpoint{
 		nil, {Name: "e", Request: &registry.Value{Values: []*registry.Value{nil, {Name: "v"}, nil}}}, nil,
 	}}, &registry.Node{Id: "a"})
-	require.NoError(t, err)
 	require.Equal(t, &catalogue.Profile{Endpoints: []*registry.Endpoint{
 		{Name: "e", Request: &registry.Value{Values: []*registry.Value{{Name: "v"}}}},
 	}}, r.Profile)

@@ -95,11 +95,10 @@ func (r *registrar) wish(key string, s *registry.Service, node *registry.Node, s
 			return g.set(w)
 		}
 	}
-	record, err := catalogue.NewRecord(key, s, node)
-	if err != nil {
+	if err := catalogue.CheckValues(s); err != nil {
 		return pending{key: key, settled: true, err: fmt.Errorf("%w: %w", ErrMalformed, err)}
 	}
-	w := &wish{name: s.Name, record: record, seconds: seconds}
+	w := &wish{name: s.Name, record: catalogue.NewRecord(key, s, node), seconds: seconds}
 	if g != nil {
 		return g.set(w)
 	}
