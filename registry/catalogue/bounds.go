@@ -21,7 +21,7 @@ const (
 func CheckValues(s *registry.Service) error {
 	left := maxValues
 	for _, e := range s.Endpoints {
-		if e != nil && !(bounded(e.Request, MaxDepth, &left) && bounded(e.Response, MaxDepth, &left)) {
+		if e != nil && (!bounded(e.Request, MaxDepth, &left) || !bounded(e.Response, MaxDepth, &left)) {
 			return fmt.Errorf("endpoint %.100q: values nested more than %d deep or in a circle, or more than %d of them", e.Name, MaxDepth, maxValues)
 		}
 	}
