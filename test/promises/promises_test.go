@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,9 +139,29 @@ func leases(t testing.TB, c *clientv3.Client) int {
 	return len(all.Leases)
 }
 
-// settled waits until there are no more goroutines than before, give or take a few of the
-// runtime's and of the embedded server's.
-func settled(t testing.TB, before, slack int) {
+// goroutines returns those of registries and of their clients, whose connections have some of gRPC's. The embedded
+// server has others, which come and go.
+func goroutines() []string {
+	all := make([]byte, 1<<20)
+	for runtime.Stack(all, true) == len(all) {
+		all = make([]byte, 2*len(all))
+	}
+	var ours []string
+	for stack := range strings.SplitSeq(string(all[:runtime.Stack(all, true)]), "\n\n") {
+		if strings.Contains(stack, "micro-etcd/registry/etcd.") || strings.Contains(stack, "etcd/client/v3.") || strings.Contains(stack, "CallbackSerializer") {
+			ours = append(ours, stack)
+		}
+	}
+	return ours
+}
+
+// settled waits until there are no more goroutines than before, but for a few.
+func settled(t testing.TB, before []string, slack int) {
 	t.Helper()
-	eventually(t, func() bool { return runtime.NumGoroutine() <= before+slack }, "goroutines go on")
+	for began := time.Now(); len(goroutines()) > len(before)+slack; time.Sleep(20 * time.Millisecond) {
+		if time.Since(began) > patience {
+			now := goroutines()
+			require.FailNow(t, "goroutines go on", "%d, where %d were before\n%s", len(now), len(before), strings.Join(now, "\n\n"))
+		}
+	}
 }
