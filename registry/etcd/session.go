@@ -294,7 +294,7 @@ func revoke(ctx context.Context, c *connector, id clientv3.LeaseID) error {
 func (s *session) refuse() {
 	close(s.refused)
 	s.connector.metrics.leases.add(leaseRefused)
-	s.connector.log.warnf("etcd refuses to renew lease %x: %v; what of it may still be written moves to another lease", int64(s.id), rpctypes.ErrPermissionDenied)
+	s.connector.log.warnf("etcd refuses to renew lease %x: %v; it will expire, and what of it may still be written moves to another", int64(s.id), rpctypes.ErrPermissionDenied)
 }
 
 // lose notes that the lease is gone, and how.

@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ func TestALostPermissionCostsNoOtherRecord(t *testing.T) {
 	const ttl = 6 * time.Second
 	greeters := make([]string, 30)
 	for i := range greeters {
-		greeters[i] = "g" + string(rune('A'+i))
+		greeters[i] = fmt.Sprint("g", i)
 	}
 	others := []string{"o1", "o2", "o3", "o4", "o5"}
 	for name, opts := range map[string][]registry.Option{"a lease each": nil, "a shared lease": {etcd.SharedLease()}} {
