@@ -50,7 +50,10 @@ type leaseClient struct{ pb.LeaseClient }
 // LeaseKeepAlive opens the stream.
 func (c leaseClient) LeaseKeepAlive(ctx context.Context, opts ...grpc.CallOption) (keepalives, error) {
 	r := &renewalStream{ctx: ctx, open: func() (keepalives, error) { return c.LeaseClient.LeaseKeepAlive(ctx, opts...) }}
-	return r, r.reopen()
+	if err := r.reopen(); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // Context doesn't end with a stream that is replaced.

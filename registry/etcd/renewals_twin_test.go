@@ -37,7 +37,7 @@ var leased = map[string][]registry.Option{"own lease": nil, "shared lease": {Sha
 func TestARefusedLeaseCostsNoOtherRecord(t *testing.T) {
 	const ttl = 6 * time.Second
 	for name, opts := range leased {
-		for _, refused := range []int{1, 5, 200} {
+		for _, refused := range []int{1, 5, 60} {
 			t.Run(fmt.Sprintf("%s, %d refused", name, refused), func(t *testing.T) {
 				withFake(t, func(t *testing.T, e *fakeEtcd) {
 					r, logs := e.newRegistry(t, opts...)
