@@ -12,14 +12,19 @@ RACE     := $(if $(CC_FOUND),-race)
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# Both build an etcd. With the same flags they build it once.
+demo command: export CGO_ENABLED := 0
+
 .PHONY: demo
 demo: ## watch services find each other, one of them being killed
+	@echo 'Building etcd and the demo; the first time this takes minutes.'
 	@$(GO) build -C test -o $(BIN)/demo ./demo
 	@cd test && $(BIN)/demo
 
 .PHONY: command
 command: ## build the command micro-etcd into .bin, as a single static binary
-	CGO_ENABLED=0 $(GO) build -C cmd/micro-etcd -trimpath -o $(BIN)/micro-etcd .
+	@echo 'Building etcd and the command; the first time this takes minutes.'
+	$(GO) build -C cmd/micro-etcd -o $(BIN)/micro-etcd .
 
 .PHONY: test
 test: ## vet and test everything that needs only Go

@@ -7,11 +7,12 @@ import (
 
 	"go-micro.dev/v4/client"
 	proto "go-micro.dev/v4/debug/proto"
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 )
 
 // asked is what the process at a node's address says of itself.
@@ -44,23 +45,10 @@ func (a *app) askProcesses(ctx context.Context, records []record) {
 	defer p.end()
 	// PoolSize 0 closes each connection after its call.
 	micro := client.NewClient(client.PoolSize(0), client.Retries(0), client.RequestTimeout(askTime), client.DialTimeout(askTime))
-	answers := make(chan struct{})
-	var group errgroup.Group
-	group.SetLimit(maxAsking)
-	go func() {
-		for i := range records {
-			group.Go(func() error {
-				records[i].Process = askProcess(ctx, micro, &records[i])
-				answers <- struct{}{}
-				return nil
-			})
-		}
-	}()
-	for done := range len(records) {
-		<-answers
-		p.tell(done+1, len(records))
-	}
-	_ = group.Wait() // no function of it fails
+	_ = fleet.Progress(p.tell).Each(ctx, len(records), maxAsking, func(ctx context.Context, i int) error {
+		records[i].Process = askProcess(ctx, micro, &records[i])
+		return nil // a process that doesn't answer is an answer
+	})
 }
 
 func askProcess(ctx context.Context, micro client.Client, r *record) *asked {

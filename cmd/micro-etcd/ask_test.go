@@ -31,7 +31,7 @@ func serve(t testing.TB, s server.Server, srv *etcdtest.Server, id string, debug
 		server.Name("greeter"), server.Id(id), server.Address("127.0.0.1:0"), server.Registry(open(t, srv)),
 		server.Broker(broker.NewMemoryBroker()), server.RegisterTTL(time.Minute)))
 	if debug {
-		require.NoError(t, proto.RegisterDebugHandler(s, handler.NewHandler(nil)))
+		require.NoError(t, proto.RegisterDebugHandler(s, handler.NewHandler(nil), server.InternalHandler(true)))
 	} else {
 		require.NoError(t, s.Handle(s.NewHandler(Mute{})))
 	}
@@ -61,6 +61,7 @@ func TestAskAsksTheProcesses(t *testing.T) {
 			began, err := time.Parse(time.RFC3339, r.Process.Started)
 			require.NoError(t, err)
 			require.WithinDuration(t, time.Now(), began, time.Hour)
+			require.Empty(t, r.Endpoints, "an internal handler is not in the record")
 		}
 	}
 	const mute = "answers, but has no Debug.Stats"

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"slices"
 	"time"
 
@@ -35,12 +36,12 @@ func (a *app) complete(ctx context.Context, service string, name func(*record) s
 	a.flags.timeout = min(a.flags.timeout, completionTime)
 	ctx, cancel := context.WithTimeout(ctx, completionTime)
 	defer cancel()
-	source, done, err := a.connect(ctx, service)
+	c, err := a.connect(ctx, service, io.Discard)
 	if err != nil {
 		return nil
 	}
-	defer done()
-	f, err := source.Read(ctx, nil)
+	defer c.close()
+	f, err := c.Read(ctx, nil)
 	if err != nil {
 		return nil
 	}

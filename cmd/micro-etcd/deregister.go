@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
 func newDeregister(a *app) *cobra.Command {
@@ -31,11 +33,16 @@ tick at the latest if it uses another. So the command looks for two seconds whet
 says so. Such a record goes for good only when its process is stopped.`,
 		Example: `  micro-etcd deregister greeter greeter-6fa1
   micro-etcd deregister --record-key /micro/registry/greeter/junk --yes`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if (key == "") != (len(args) == 2) {
-				return errors.New("give a SERVICE and a NODE, or --record-key KEY")
+		Args: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case key == "" && len(args) != 2, key != "" && len(args) != 0:
+				return misused(cmd, "give a SERVICE and a NODE, or --record-key KEY")
+			case key != "":
+				return nil
+			case args[1] == "":
+				return fmt.Errorf("%w %q", etcd.ErrNodeID, args[1])
 			}
-			return nil
+			return checkService(args[0])
 		},
 		ValidArgsFunction: a.completeNode,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -51,23 +58,28 @@ says so. Such a record goes for good only when its process is stopped.`,
 }
 
 func (a *app) deregister(ctx context.Context, service, node, key string, yes bool) error {
-	source, done, err := a.connect(ctx, service)
+	c, err := a.connect(ctx, service, io.Discard)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer c.close()
+	source := c.Source
 	found, err := a.find(ctx, source, node, key)
 	if err != nil {
 		return explain(err)
 	}
 	for _, r := range found {
-		a.describe(ctx, source, r)
+		a.describe(ctx, source, r, "A process that lives puts it back.")
 	}
-	if err := a.confirm(ctx, "Remove "+count(len(found), "record")+"?", yes); err != nil {
+	if err := a.confirm(ctx, "Remove "+count(len(found), "record")+"?", "nothing removed", yes); err != nil {
 		return err
 	}
 	var failed error
 	for _, r := range found {
+		if ctx.Err() != nil {
+			failed = both(failed, fmt.Errorf("%s stays", line(r.Key)))
+			continue
+		}
 		failed = both(failed, explain(a.remove(ctx, source, r)))
 	}
 	return failed
@@ -136,8 +148,8 @@ func withID(records []*fleet.Record, id string) []*fleet.Record {
 	return found
 }
 
-// describe says what a record is, and how long it would last.
-func (a *app) describe(ctx context.Context, source fleet.Source, r *fleet.Record) {
+// describe says what a record is, how long it would last, and what becomes of it.
+func (a *app) describe(ctx context.Context, source fleet.Source, r *fleet.Record, fate string) {
 	v := newRecord(r)
 	if leases, err := source.Leases(ctx, []clientv3.LeaseID{r.Lease}, nil); err == nil { // else without times
 		v.fill(leases[r.Lease])
@@ -149,9 +161,9 @@ func (a *app) describe(ctx context.Context, source fleet.Source, r *fleet.Record
 		fmt.Fprintf(a.err, "node %s of service %s, version %s, at %s", cell(v.Node), cell(v.Service), cell(v.Version), cell(v.Address))
 	}
 	if v.Lease == nil {
-		fmt.Fprintln(a.err, "; without a lease, so it stays until somebody removes it. A process that lives puts it back.")
+		fmt.Fprintf(a.err, "; without a lease, so it stays until somebody removes it. %s\n", fate)
 	} else {
-		fmt.Fprintf(a.err, "; lease %s, %s left. A process that lives puts it back.\n", v.Lease.ID, v.ttl())
+		fmt.Fprintf(a.err, "; lease %s, %s left. %s\n", v.Lease.ID, v.ttl(), fate)
 	}
 }
 
@@ -159,11 +171,8 @@ func onLease(id int64) string {
 	if id == 0 {
 		return "without a lease"
 	}
-	return "on lease " + leaseName(clientv3.LeaseID(id))
+	return "on lease " + fleet.LeaseName(clientv3.LeaseID(id))
 }
-
-// returnTime is how long to look whether a record comes back: twice what the registry promises.
-const returnTime = 2 * time.Second
 
 // remove deletes a record as it was shown, and looks whether it comes back.
 func (a *app) remove(ctx context.Context, source fleet.Source, r *fleet.Record) error {
@@ -171,17 +180,49 @@ func (a *app) remove(ctx context.Context, source fleet.Source, r *fleet.Record) 
 	if err != nil {
 		return err
 	}
-	removed := time.Now()
 	fmt.Fprintf(a.err, "Removed %s at revision %d.\n", line(r.Key), answer.Header.Revision)
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), returnTime)
+	return requireGone(ctx, source, r.Key, answer.Header.Revision)
+}
+
+// returnTime is how long to look whether a record comes back: twice what the registry promises.
+const returnTime = 2 * time.Second
+
+// requireGone returns an error if a key comes back that was deleted at a revision, or if that can't be seen.
+func requireGone(ctx context.Context, source fleet.Source, key string, revision int64) error {
+	how, err := awaitReturn(ctx, source, key, revision)
+	switch {
+	case how != "":
+		return no("%s %s: its process lives; stop that one", line(key), how)
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("interrupted before it was clear whether %s comes back", line(key))
+	}
+	return fmt.Errorf("could not look whether %s comes back: %w", line(key), err)
+}
+
+// awaitReturn says how a key came back, if it did.
+func awaitReturn(ctx context.Context, source fleet.Source, key string, revision int64) (how string, err error) {
+	removed := time.Now()
+	watched, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), returnTime)
 	defer cancel()
-	for response := range source.Client.Watch(ctx, r.Key, clientv3.WithRev(answer.Header.Revision+1)) {
+	for response := range source.Client.Watch(watched, key, clientv3.WithRev(revision+1)) {
+		if err := response.Err(); err != nil {
+			return "", err
+		}
 		for _, event := range response.Events {
 			if event.Type == clientv3.EventTypePut {
-				return no("%s came back after %d ms, %s: its process lives; stop that one",
-					line(r.Key), time.Since(removed).Milliseconds(), onLease(event.Kv.Lease))
+				return fmt.Sprintf("came back after %d ms, %s", time.Since(removed).Milliseconds(), onLease(event.Kv.Lease)), nil
 			}
 		}
 	}
-	return nil
+	if watched.Err() == nil {
+		return "", errors.New("the watch ended")
+	}
+	// The watch may have been deaf: when its connection is lost the client resumes it in silence.
+	r, err := source.Key(ctx, key)
+	if err != nil || r == nil {
+		return "", err
+	}
+	return "is there again, " + onLease(int64(r.Lease)), nil
 }

@@ -33,10 +33,18 @@ It writes nothing. A user that may read one service only gives --service.`,
 		Example: `  micro-etcd doctor
   micro-etcd doctor --service greeter --user greeter
   micro-etcd doctor -o json | jq -r '.findings[] | select(.severity == "critical") | .what'`,
-		Args:              cobra.NoArgs,
+		Args:              noArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context(), service) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("service") {
+				if err := checkService(service); err != nil {
+					return err
+				}
+			}
+			return a.doctor(cmd.Context(), service)
+		},
 	}
+	a.flags.addOutput(cmd)
 	cmd.Flags().StringVar(&service, "service", "", "examine permissions and records of this service only")
 	return cmd
 }
@@ -64,8 +72,11 @@ func (a *app) doctor(ctx context.Context, service string) error {
 	if err := a.print(report, func(w io.Writer) error { return writeReport(w, report) }); err != nil {
 		return err
 	}
-	if worst := report.Worst(); worst > doctor.Info {
-		return exit{code: int(worst)}
+	switch report.Worst() {
+	case doctor.Critical:
+		return exit{code: exitCritical}
+	case doctor.Warning:
+		return exit{code: exitNo}
 	}
 	return nil
 }
@@ -130,7 +141,7 @@ func writeReport(w io.Writer, r *doctor.Report) error {
 		wrap(&b, "  → ", harmless(f.Advice))
 		b.WriteString("\n")
 	}
-	wrap(&b, "", fmt.Sprintf("Asked %s; met %d of %s, etcd %s.", harmless(strings.Join(r.Addresses, ", ")), r.Reached, count(r.Members, "member"), harmless(orDash(strings.Join(r.Versions, ", ")))))
+	wrap(&b, "", fmt.Sprintf("Asked %s; met %s.", harmless(strings.Join(r.Addresses, ", ")), met(r)))
 	if r.Revision != 0 {
 		wrap(&b, "", fmt.Sprintf("Read %s of %s below %s at revision %d.", count(r.Records, "record"), count(r.Services, "service"), harmless(r.Prefix), r.Revision))
 	} else {
@@ -141,11 +152,12 @@ func writeReport(w io.Writer, r *doctor.Report) error {
 	return err
 }
 
-func orDash(s string) string {
-	if s == "" {
-		return "-"
+// met says whom the doctor met. Who met nobody doesn't know how many there are.
+func met(r *doctor.Report) string {
+	if r.Reached == 0 {
+		return "no member"
 	}
-	return s
+	return fmt.Sprintf("%d of %s, etcd %s", r.Reached, count(r.Members, "member"), harmless(strings.Join(r.Versions, ", ")))
 }
 
 // wrap writes a text in lines that begin below the end of first.

@@ -17,7 +17,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
-// flags are those that all commands have.
+// flags are those that several commands have.
 type flags struct {
 	addresses         []string
 	prefix            string
@@ -40,7 +40,6 @@ func (f *flags) add(root *cobra.Command) {
 	p.StringVar(&f.key, "key", "", "PEM file of its key (ETCD_KEY)")
 	p.BoolVar(&f.secure, "secure", false, "TLS, verified with the system's roots; https:// addresses do the same")
 	p.DurationVar(&f.timeout, "timeout", 5*time.Second, "bound of each request to etcd")
-	p.StringVarP(&f.output, "output", "o", "table", "table, json or yaml")
 	root.SetGlobalNormalizationFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		switch name {
 		case "registry-address":
@@ -50,14 +49,22 @@ func (f *flags) add(root *cobra.Command) {
 		}
 		return pflag.NormalizedName(name)
 	})
-	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)) // fails for an unknown flag only
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return f.check() }
+}
+
+// addOutput is for the commands that print in each format.
+func (f *flags) addOutput(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&f.output, "output", "o", "table", "table, json or yaml")
+	formats := cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)
+	_ = cmd.RegisterFlagCompletionFunc("output", formats) // fails for an unknown flag only
 }
 
 func (f *flags) check() error {
 	switch {
 	case f.output != "table" && f.output != "json" && f.output != "yaml":
 		return fmt.Errorf("--output %q is not table, json or yaml", f.output)
+	case f.prefix == "":
+		return errors.New("--prefix is empty")
 	case f.timeout <= 0:
 		return fmt.Errorf("--timeout %s is not positive", f.timeout)
 	case strings.Contains(f.user, ":"):
@@ -71,10 +78,10 @@ func (f *flags) files() (ca, cert, key string) {
 	return cmp.Or(f.cacert, os.Getenv("ETCD_CACERT")), cmp.Or(f.cert, os.Getenv("ETCD_CERT")), cmp.Or(f.key, os.Getenv("ETCD_KEY"))
 }
 
-// options are the registry's but for its addresses. It logs to log.
+// options are the registry's beside addresses, prefix and timeout. It logs to log.
 func (a *app) options(ctx context.Context, log io.Writer) ([]registry.Option, error) {
 	f := &a.flags
-	opts := []registry.Option{registry.Timeout(f.timeout), etcd.Prefix(f.prefix), registry.Logger(lines{log})}
+	opts := []registry.Option{registry.Logger(lines{log})}
 	if f.cacert != "" || f.cert != "" || f.key != "" {
 		opts = append(opts, etcd.TLSFiles(f.files()))
 	}
@@ -88,15 +95,16 @@ func (a *app) options(ctx context.Context, log io.Writer) ([]registry.Option, er
 	return append(opts, auth...), nil
 }
 
-// auth returns no option if the environment says all.
+// auth returns no option if there is no user, or the environment says all. A user without a password is
+// asked for it: the registry would leave out both, and etcd then says that the user name is empty.
 func (a *app) auth(ctx context.Context) ([]registry.Option, error) {
 	f := &a.flags
-	if f.user == "" && f.passwordFile == "" {
-		return nil, nil
-	}
 	user := cmp.Or(f.user, os.Getenv("ETCD_USERNAME"))
-	if user == "" {
+	switch {
+	case user == "" && f.passwordFile != "":
 		return nil, errors.New("--password-file needs --user or ETCD_USERNAME")
+	case user == "", f.user == "" && f.passwordFile == "" && os.Getenv("ETCD_PASSWORD") != "":
+		return nil, nil
 	}
 	password, err := a.askPassword(ctx, user)
 	if err != nil {
@@ -120,7 +128,11 @@ func (a *app) askPassword(ctx context.Context, user string) (string, error) {
 	if password := os.Getenv("ETCD_PASSWORD"); password != "" {
 		return password, nil
 	}
-	if !a.asks {
+	switch {
+	case a.asks:
+	case a.flags.user == "":
+		return "", errors.New("ETCD_USERNAME is set, ETCD_PASSWORD isn't: set it, give --password-file, or run it at a terminal")
+	default:
 		return "", fmt.Errorf("no password for user %q: set ETCD_PASSWORD, give --password-file, or run it at a terminal", user)
 	}
 	fmt.Fprintf(a.err, "Password of %s: ", plain(user))

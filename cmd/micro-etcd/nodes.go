@@ -5,6 +5,8 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 )
 
 const whyNoAge = `etcd stores no times, so the age of a record can't be read from it. AGE shows what can: the revision
@@ -24,16 +26,17 @@ renewed, and which lease owns them.
 		Example: `  micro-etcd nodes greeter
   micro-etcd nodes greeter --ask
   micro-etcd nodes greeter -o json | jq -r '.[].address'`,
-		Args:              cobra.ExactArgs(1),
+		Args:              oneService,
 		ValidArgsFunction: a.completeService,
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.nodes(cmd.Context(), args[0], ask) },
 	}
+	a.flags.addOutput(cmd)
 	cmd.Flags().BoolVar(&ask, "ask", false, "ask each node how long it has been running")
 	return cmd
 }
 
 func (a *app) nodes(ctx context.Context, service string, ask bool) error {
-	records, err := a.serviceRecords(ctx, service, ask)
+	_, records, err := a.readService(ctx, service, ask)
 	if err != nil {
 		return err
 	}
@@ -47,22 +50,30 @@ func (a *app) nodes(ctx context.Context, service string, ask bool) error {
 	})
 }
 
-// serviceRecords reads the records of a service. Having none is an error.
-func (a *app) serviceRecords(ctx context.Context, service string, ask bool) ([]record, error) {
-	source, done, err := a.connect(ctx, service)
+// readService reads a service, and its nodes' records in the order in which it has them. Having none
+// is an error.
+func (a *app) readService(ctx context.Context, service string, ask bool) (*fleet.Service, []record, error) {
+	c, err := a.connect(ctx, service, io.Discard)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer done()
-	records, err := a.readRecords(ctx, source)
+	defer c.close()
+	p := a.progress("reading records")
+	f, err := c.Read(ctx, p.tell)
+	p.end()
 	if err != nil {
-		return nil, explain(err)
+		return nil, nil, explain(err)
 	}
-	if len(records) == 0 {
-		return nil, no("no node of service %q below %s", service, source.Dir())
+	services := a.seen(f)
+	if len(services) == 0 {
+		return nil, nil, no("no node of service %q below %s", service, c.Dir())
+	}
+	records, err := a.newRecords(ctx, c.Source, &services[0])
+	if err != nil {
+		return nil, nil, explain(err)
 	}
 	if ask {
 		a.askProcesses(ctx, records)
 	}
-	return records, nil
+	return &services[0], records, nil
 }

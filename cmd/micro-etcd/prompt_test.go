@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,11 +22,11 @@ func TestAPromptEndsWithItsContext(t *testing.T) {
 	srv := etcdtest.Start(t)
 	never, end := io.Pipe()
 	t.Cleanup(func() { _ = end.Close() }) // nobody else ends the read
-	for _, args := range [][]string{registerLegacy, append(registerLegacy, "--ttl", "0")} {
+	for _, args := range [][]string{registerLegacy, slices.Concat(registerLegacy, []string{"--ttl", "0"})} {
 		r := start(t, srv, never, args...)
 		r.says("[y/N]")
 		require.Equal(t, exitNo, r.stop())
-		require.Contains(t, r.err.String(), "not done")
+		require.Contains(t, r.err.String(), "nothing registered")
 	}
 }
 

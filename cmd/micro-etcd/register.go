@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -41,7 +43,12 @@ removes it, whether anybody listens at its address or not.
 It says what is there before, and asks; --yes is for scripts.`,
 		Example: `  micro-etcd register --service legacy --version 1 --node legacy-1 --address 10.0.0.7:80
   micro-etcd register --service legacy --node legacy-1 --address 10.0.0.7:80 --metadata protocol=mucp --ttl 0 --yes`,
-		Args:              cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := noArgs(cmd, args); err != nil {
+				return err
+			}
+			return requireFlags(cmd)
+		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return a.register(cmd.Context(), &r) },
 	}
@@ -74,6 +81,9 @@ func (r *registration) value() (*registry.Service, error) {
 			return nil, fmt.Errorf("--%s %q is empty or not UTF-8", name, value)
 		}
 	}
+	if !isHostPort(r.address) {
+		return nil, fmt.Errorf("--address %q is not host:port", r.address)
+	}
 	if r.ttl < 0 {
 		return nil, fmt.Errorf("--ttl %s is negative", r.ttl)
 	}
@@ -81,26 +91,32 @@ func (r *registration) value() (*registry.Service, error) {
 	return &registry.Service{Name: r.service, Version: r.version, Nodes: []*registry.Node{node}}, nil
 }
 
+// isHostPort reports whether somebody could listen there whom others can call.
+func isHostPort(address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && n > 0
+}
+
 func (a *app) register(ctx context.Context, r *registration) error {
 	s, err := r.value()
 	if err != nil {
 		return err
 	}
-	reg, err := a.open(ctx, a.err)
+	c, err := a.connect(ctx, r.service, a.err)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = reg.Close() }() // again, if all went well
-	c, err := reg.Client(ctx)
-	if err != nil {
-		return err
-	}
-	source := fleet.Source{Client: c, Prefix: a.flags.prefix, Service: r.service, Timeout: a.flags.timeout}
+	defer c.close()
+	source := c.Source
 	there, err := source.Key(ctx, source.Dir()+r.node)
 	if err != nil {
 		return explain(err)
 	}
-	if err := a.confirm(ctx, a.proposal(ctx, source, r, there), r.yes); err != nil {
+	if err := a.confirm(ctx, a.proposal(ctx, source, r, there), "nothing registered", r.yes); err != nil {
 		return err
 	}
 	if r.ttl == 0 {
@@ -109,7 +125,7 @@ func (a *app) register(ctx context.Context, r *registration) error {
 	if err := a.requireStill(ctx, source, source.Dir()+r.node, there); err != nil {
 		return err
 	}
-	return a.keep(ctx, reg, s, r.ttl)
+	return a.keep(ctx, c, s, r.ttl)
 }
 
 // proposal says what is there and what will be done, and returns the question.
@@ -118,12 +134,16 @@ func (a *app) proposal(ctx context.Context, source fleet.Source, r *registration
 	if there == nil {
 		fmt.Fprintf(a.err, "%s is free.\n", key)
 	} else {
-		a.describe(ctx, source, there)
+		a.describe(ctx, source, there, "It will be overwritten.")
+		if s := there.Service; s != nil && s.Name != r.service {
+			fmt.Fprintf(a.err, "Warning: it belongs to another service. %s and %s share that key, so %s loses this node.\n",
+				cell(s.Name), cell(r.service), cell(s.Name))
+		}
 	}
 	if r.ttl == 0 {
 		fmt.Fprintln(a.err, "Without a lease the record stays until somebody removes it, also when nothing listens at its address any more.")
 	} else {
-		fmt.Fprintf(a.err, "The record stays as long as this command runs, and up to %s if it is killed.\n", r.ttl)
+		fmt.Fprintf(a.err, "The record stays as long as this command runs, and up to %s if it is killed; etcd raises a TTL that it finds too short.\n", r.ttl)
 	}
 	verb := "Register"
 	if there != nil {
@@ -133,18 +153,32 @@ func (a *app) proposal(ctx context.Context, source fleet.Source, r *registration
 }
 
 // keep registers as any process does, and stays until ctx ends.
-func (a *app) keep(ctx context.Context, reg *etcd.Registry, s *registry.Service, ttl time.Duration) error {
-	err := reg.Register(s, registry.RegisterTTL(ttl), registry.RegisterContext(ctx))
+func (a *app) keep(ctx context.Context, c *connection, s *registry.Service, ttl time.Duration) error {
+	err := c.registry.Register(s, registry.RegisterTTL(ttl), registry.RegisterContext(ctx))
 	if err != nil {
 		return explain(err)
 	}
-	fmt.Fprintf(a.err, "Registered. Ctrl-C deregisters it and ends.\n")
+	fmt.Fprintf(a.err, "Registered%s. Ctrl-C deregisters it and ends.\n", withTTL(ctx, c.Source, c.Dir()+s.Nodes[0].Id))
 	<-ctx.Done()
-	if err := reg.Close(); err != nil {
+	if err := c.registry.Close(); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.err, "Deregistered.")
 	return nil
+}
+
+// withTTL says what TTL a record got: etcd raises those below its election timeout. It says nothing if
+// that can't be read, because the record is there in any case.
+func withTTL(ctx context.Context, source fleet.Source, key string) string {
+	r, err := source.Key(ctx, key)
+	if err != nil || r == nil {
+		return ""
+	}
+	leases, err := source.Leases(ctx, []clientv3.LeaseID{r.Lease}, nil)
+	if err != nil || leases[r.Lease].ID == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" with a TTL of %s", leases[r.Lease].Granted)
 }
 
 // putForGood writes a record without a lease, if there is still what was shown.

@@ -1,19 +1,18 @@
 package main
 
 import (
+	"context"
 	"errors"
-	"os"
-	"path/filepath"
+	"io"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 )
@@ -21,33 +20,6 @@ import (
 const legacyKey = etcd.DefaultPrefix + "legacy/l-1"
 
 var registerLegacy = []string{"register", "--service", "legacy", "--version", "2", "--node", "l-1", "--address", "10.0.0.7:80", "--metadata", "a=b=c"}
-
-func TestRegisterKeepsARecordAliveUntilItEnds(t *testing.T) {
-	srv := etcdtest.Start(t)
-	c := srv.Client(t)
-	r := start(t, srv, strings.NewReader("y\n"), append(registerLegacy, "--ttl", "2s")...)
-	r.says("Registered.")
-	require.Contains(t, r.err.String(), "Register node l-1 of service legacy, version 2, at 10.0.0.7:80? [y/N]")
-	one := as[[]record](t, srv, "nodes", "legacy")[0]
-	require.Equal(t, map[string]string{"a": "b=c"}, one.Metadata)
-	require.EqualValues(t, 2, *one.Lease.Granted)
-
-	_, err := c.Delete(t.Context(), legacyKey) // it is put back as by any process
-	require.NoError(t, err)
-	require.Eventually(t, func() bool { return get(t, c, legacyKey) != "" }, patience, 5*time.Millisecond)
-	require.Equal(t, exitOK, r.stop())
-	require.Empty(t, get(t, c, legacyKey))
-	require.Empty(t, r.out.String())
-}
-
-func TestRegisterWithoutALeaseStays(t *testing.T) {
-	srv := etcdtest.Start(t)
-	_, said := must(t, exitOK, srv, append(registerLegacy, "--ttl", "0", "--yes")...)
-	require.Contains(t, said, "stays until somebody removes it")
-	require.Nil(t, as[[]record](t, srv, "nodes", "legacy")[0].Lease)
-	_, err := open(t, srv).GetService("legacy")
-	require.NoError(t, err)
-}
 
 func TestNothingIsDoneUnasked(t *testing.T) {
 	srv := etcdtest.Start(t)
@@ -57,29 +29,16 @@ func TestNothingIsDoneUnasked(t *testing.T) {
 	for _, answer := range []string{"n\n", "\n", "", "yeah\n"} {
 		r := start(t, srv, strings.NewReader(answer), append(registerLegacy, "--ttl", "0")...)
 		require.Equal(t, exitNo, r.wait(), answer)
+		require.True(t, strings.HasSuffix(r.err.String(), "micro-etcd: nothing registered\n"), r.err.String())
 	}
 	require.Empty(t, get(t, c, legacyKey))
 
 	put(t, c, legacyKey, "junk")
 	must(t, exitFailed, srv, "deregister", "--record-key", legacyKey)
-	require.Equal(t, exitNo, start(t, srv, strings.NewReader("no\n"), "deregister", "--record-key", legacyKey).wait())
+	r := start(t, srv, strings.NewReader("no\n"), "deregister", "--record-key", legacyKey)
+	require.Equal(t, exitNo, r.wait())
+	require.True(t, strings.HasSuffix(r.err.String(), "micro-etcd: nothing removed\n"), r.err.String())
 	require.Equal(t, "junk", get(t, c, legacyKey))
-}
-
-func TestRegisterRefusesWhatWouldBeNoRecord(t *testing.T) {
-	srv := etcdtest.Start(t)
-	for _, args := range [][]string{
-		{"--service", "..", "--node", "x", "--address", "h:1", "--ttl", "0"},
-		{"--service", "..", "--node", "x", "--address", "h:1"},
-		{"--service", "x", "--node", "", "--address", "h:1"},
-		{"--service", "x", "--node", "\xff", "--address", "h:1"},
-		{"--service", "x", "--node", "y", "--address", "h:1", "--metadata", "novalue"},
-		{"--service", "x", "--node", "y", "--address", "h:1", "--ttl", "-1s"},
-		{"--service", "x"},
-	} {
-		_, said := must(t, exitFailed, srv, append([]string{"register", "--yes"}, args...)...)
-		require.NotEmpty(t, said)
-	}
 }
 
 func TestDeregisterRemovesWhatNobodyOwns(t *testing.T) {
@@ -94,7 +53,7 @@ func TestDeregisterRemovesWhatNobodyOwns(t *testing.T) {
 	require.Equal(t, exitOK, r.wait(), r.err.String())
 	require.Contains(t, r.err.String(), "without a lease")
 	_, said := must(t, exitOK, srv, "deregister", "greeter", "81", "--yes")
-	require.Contains(t, said, "lease "+leaseName(lease.ID)+", ")
+	require.Contains(t, said, "lease "+fleet.LeaseName(lease.ID)+", ")
 	require.Empty(t, as[[]service](t, srv, "services"))
 	must(t, exitNo, srv, "deregister", "greeter", "81", "--yes")
 }
@@ -104,6 +63,82 @@ func TestDeregisterSaysThatALivingProcessPutsItBack(t *testing.T) {
 	register(t, open(t, srv), greeter("1", "80"))
 	_, said := must(t, exitNo, srv, "deregister", "greeter", "80", "--yes")
 	require.Regexp(t, `came back after \d+ ms, on lease [0-9a-f]+: its process lives`, said)
+}
+
+// deafWatcher is a client's watcher that hears a response and then nothing more.
+type deafWatcher struct {
+	clientv3.Watcher
+	heard []clientv3.WatchResponse
+}
+
+func (w deafWatcher) Watch(context.Context, string, ...clientv3.OpOption) clientv3.WatchChan {
+	ended := make(chan clientv3.WatchResponse, len(w.heard))
+	for _, response := range w.heard {
+		ended <- response
+	}
+	close(ended)
+	return ended
+}
+
+func TestDeregisterSaysThatItCouldNotLookWhetherARecordComesBack(t *testing.T) {
+	srv := etcdtest.Start(t)
+	for want, heard := range map[string][]clientv3.WatchResponse{
+		"the watch ended": nil,
+		"compacted":       {{Canceled: true, CompactRevision: 7}},
+	} {
+		c := srv.Client(t)
+		put(t, c, legacyKey, "junk")
+		c.Watcher = deafWatcher{c.Watcher, heard}
+		source := fleet.Source{Client: c}
+		shown, err := source.Key(t.Context(), legacyKey)
+		require.NoError(t, err)
+		a := &app{streams: streams{err: io.Discard}, flags: flags{timeout: patience}}
+		err = a.remove(t.Context(), source, shown)
+		require.ErrorContains(t, err, "could not look whether "+legacyKey+" comes back")
+		require.ErrorContains(t, err, want)
+		require.Equal(t, exitFailed, ending(err).code)
+	}
+}
+
+// silentWatcher is a client's watcher whose connection is lost: it hears nothing as long as it is asked.
+type silentWatcher struct{ clientv3.Watcher }
+
+func (silentWatcher) Watch(ctx context.Context, _ string, _ ...clientv3.OpOption) clientv3.WatchChan {
+	ended := make(chan clientv3.WatchResponse)
+	context.AfterFunc(ctx, func() { close(ended) })
+	return ended
+}
+
+func TestDeregisterReadsOnceMoreBecauseAWatchMayHaveBeenDeaf(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	removed, err := c.Delete(t.Context(), legacyKey)
+	require.NoError(t, err)
+	source := fleet.Source{Client: c, Timeout: time.Second}
+	c.Watcher = silentWatcher{c.Watcher}
+	await := func() error { return requireGone(t.Context(), source, legacyKey, removed.Header.Revision) }
+	require.NoError(t, await())
+	put(t, c, legacyKey, "junk")
+	err = await()
+	require.EqualError(t, err, legacyKey+" is there again, without a lease: its process lives; stop that one")
+	require.Equal(t, exitNo, ending(err).code)
+	srv.Stop()
+	err = await()
+	require.ErrorContains(t, err, "could not look whether "+legacyKey+" comes back: ")
+	require.Equal(t, exitFailed, ending(err).code)
+}
+
+func TestDeregisterSaysThatItWasInterrupted(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	one, two := etcd.DefaultPrefix+"greeter/1", etcd.DefaultPrefix+"greeter/2"
+	put(t, c, one, stored(t, greeter("1", "80")))
+	put(t, c, two, stored(t, greeter("1", "80")))
+	r := start(t, srv, nil, "deregister", "greeter", "80", "--yes")
+	r.says("Removed " + one)
+	require.Equal(t, exitFailed, r.stop())
+	require.Contains(t, r.err.String(), "micro-etcd: interrupted before it was clear whether "+one+" comes back; "+two+" stays\n")
+	require.NotEmpty(t, get(t, c, two))
 }
 
 // answers is a terminal at which something happens before the answer.
@@ -201,108 +236,4 @@ func TestADeniedSpellingDoesNotHideTheOther(t *testing.T) {
 	_, said := must(t, exitFailed, srv, append(deregister, "greeter", "80")...)
 	require.Contains(t, said, "permission denied")
 	require.Equal(t, []string{"greeter"}, spellings("greeter"), "it is read once")
-}
-
-func TestUsageIsAnErrorThatNamesTheCulprit(t *testing.T) {
-	for want, args := range map[string][]string{
-		"unknown flag: --nope":        {"services", "--nope"},
-		"unknown command":             {"nope"},
-		`"xml" is not table`:          {"services", "-o", "xml"},
-		"not positive":                {"services", "--timeout", "0s"},
-		`invalid address "a:b:c"`:     {"services", "--registry-address", "a:b:c"},
-		"can be read by everybody":    {"services", "--user", "root:secret"},
-		"no password for user":        {"services", "--username", "root"},
-		"needs --user":                {"services", "--password-file", "/dev/null"},
-		"is empty":                    {"services", "--user", "root", "--password-file", "/dev/null"},
-		"belong together":             {"services", "--cert", "c.pem"},
-		"/no/such.pem":                {"services", "--cacert", "/no/such.pem"},
-		"accepts 1 arg(s)":            {"nodes"},
-		"plain, but TLS is asked for": {"services", "--secure", "-a", "http://h:1"},
-	} {
-		_, said := must(t, exitFailed, nil, args...)
-		require.Contains(t, said, want)
-		require.NotContains(t, said, "secret")
-	}
-}
-
-func TestAUserIsKnownByFlagFileEnvironmentOrPrompt(t *testing.T) {
-	srv := etcdtest.Start(t, cheapPasswords)
-	c := srv.Client(t)
-	_, err := c.UserAdd(t.Context(), "root", "hunter2")
-	require.NoError(t, err)
-	_, err = c.RoleAdd(t.Context(), "root")
-	require.NoError(t, err)
-	_, err = c.UserGrantRole(t.Context(), "root", "root")
-	require.NoError(t, err)
-	_, err = c.AuthEnable(t.Context())
-	require.NoError(t, err)
-
-	_, said := must(t, exitFailed, srv, "services")
-	require.Contains(t, said, "user name is empty")
-	file := filepath.Join(t.TempDir(), "password")
-	require.NoError(t, os.WriteFile(file, []byte("hunter2\n"), 0o600))
-	must(t, exitOK, srv, "services", "--user", "root", "--password-file", file)
-	r := start(t, srv, strings.NewReader("hunter2"), "services", "--user", "root")
-	require.Equal(t, exitOK, r.wait())
-	require.NotContains(t, r.err.String(), "hunter2")
-
-	t.Setenv("ETCD_USERNAME", "root")
-	t.Setenv("ETCD_PASSWORD", "hunter2")
-	must(t, exitOK, srv, "services")
-	t.Setenv("MICRO_REGISTRY_ADDRESS", srv.Endpoint())
-	must(t, exitOK, nil, "services")
-	t.Setenv("ETCD_PASSWORD", "wrong")
-	_, said = must(t, exitFailed, srv, "services")
-	require.Contains(t, said, "authentication failed")
-}
-
-func TestTheDocumentationKnowsEveryCommandAndFlag(t *testing.T) {
-	pages := make(map[string]string)
-	for _, name := range []string{"command", "page"} {
-		text, err := os.ReadFile(filepath.Join("..", "..", "docs", name+".md"))
-		if name == "command" || !os.IsNotExist(err) {
-			require.NoError(t, err)
-		}
-		pages[name] = string(text)
-	}
-	root := newRoot(&app{})
-	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { require.Contains(t, pages["command"], "`--"+f.Name+"`") })
-	for _, cmd := range root.Commands() {
-		if !cmd.Hidden {
-			text := pages["command"]
-			if cmd.Name() == "ui" {
-				text = pages["page"]
-			}
-			require.Regexp(t, `micro-etcd `+cmd.Name()+`\b`, text)
-			cmd.LocalFlags().VisitAll(func(f *pflag.Flag) { require.Regexp(t, `--`+f.Name+`\b`, text, cmd.Name()) })
-			require.NotEmpty(t, cmd.Example, cmd.Name())
-			help, _ := must(t, exitOK, nil, cmd.Name(), "--help")
-			require.Contains(t, help, cmd.Example)
-			require.Contains(t, help, exitCodes)
-		}
-	}
-}
-
-// allCommands are root and what is below it.
-func allCommands(root *cobra.Command) []*cobra.Command {
-	all := []*cobra.Command{root}
-	for _, cmd := range root.Commands() {
-		all = append(all, allCommands(cmd)...)
-	}
-	return all
-}
-
-func TestNoFlagOfACommandHidesOneOfAllCommands(t *testing.T) {
-	root := newRoot(&app{})
-	root.InitDefaultCompletionCmd("x")
-	shared := root.PersistentFlags()
-	for _, cmd := range allCommands(root)[1:] {
-		cmd.InitDefaultHelpFlag()
-		cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
-			require.Nil(t, shared.Lookup(f.Name), "%s --%s", cmd.CommandPath(), f.Name)
-			if f.Shorthand != "" {
-				require.Nil(t, shared.ShorthandLookup(f.Shorthand), "%s -%s", cmd.CommandPath(), f.Shorthand)
-			}
-		})
-	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 )
@@ -19,10 +18,10 @@ const (
 )
 
 const exitCodes = `Exit codes:
-  0  done; for doctor: nothing to worry about
-  1  no: not found, declined, or it came back; for doctor: warnings
-  2  doctor found something critical
-  3  wrong usage or configuration, or etcd couldn't be asked`
+  0  done; for doctor: nothing worse than info; for watch, register and ui: ended by Ctrl-C
+  1  no: not found, declined, changed meanwhile, or it came back; for doctor: warnings
+  2  doctor found something critical; an etcd that can't be reached is
+  3  wrong usage or configuration, etcd couldn't be asked, or interrupted meanwhile`
 
 // streams are what a command reads and writes.
 type streams struct {
@@ -97,35 +96,27 @@ func newRoot(a *app) *cobra.Command {
 		Use:   "micro-etcd",
 		Short: "Look into go-micro's registry in etcd, and mend it",
 		Long: `micro-etcd shows what go-micro services have registered in etcd, mends it by hand, and says what
-is wrong. It connects as the registry plugin does: the same addresses, environment, TLS and errors.`,
-		Version:           version(),
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		DisableAutoGenTag: true,
+is wrong. It connects as the registry does: the same addresses, environment, TLS and errors.`,
+		Version: version(),
+		Args:    knownCommand,
+		RunE:    showHelp, // without it cobra helps before it looks at the arguments
+
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		DisableAutoGenTag:          true,
+		DisableFlagsInUseLine:      true,
+		SuggestionsMinimumDistance: 2,
 	}
 	root.SetIn(a.in)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
 	root.SetHelpTemplate(root.HelpTemplate() + "\n" + exitCodes + "\n") // each command's help inherits it
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misused(cmd, "%w", err) })
 	a.flags.add(root)
 	root.AddCommand(
 		newServices(a), newNodes(a), newShow(a), newWatch(a),
-		newRegister(a), newDeregister(a), newDoctor(a), newUI(a),
+		newRegister(a), newDeregister(a), newDoctor(a), newUI(a), newVersion(a),
 	)
+	addBuiltins(root)
 	return root
-}
-
-// version returns the module's, or the revision that the binary was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
-			v = s.Value
-		}
-	}
-	return v + " " + info.GoVersion
 }

@@ -2,9 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -25,32 +24,36 @@ type serviceVersion struct {
 }
 
 func newServices(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "services",
 		Short: "List the services there are",
 		Long:  `List the services there are, with their versions and how many nodes each has.`,
 		Example: `  micro-etcd services
   micro-etcd services -a etcd-1:2379,etcd-2:2379 -o json`,
-		Args:              cobra.NoArgs,
+		Args:              noArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return a.services(cmd.Context()) },
 	}
+	a.flags.addOutput(cmd)
+	return cmd
 }
 
 func (a *app) services(ctx context.Context) error {
-	source, done, err := a.connect(ctx, "")
+	c, err := a.connect(ctx, "", io.Discard)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer c.close()
 	p := a.progress("reading records")
-	f, err := source.Read(ctx, p.tell)
+	f, err := c.Read(ctx, p.tell)
 	p.end()
 	if err != nil {
 		return explain(err)
 	}
-	services, malformed := summarize(f)
-	a.warnMalformed(malformed)
+	services := summarize(a.seen(f))
+	if len(services) == 0 {
+		fmt.Fprintf(a.err, "no service below %s\n", line(c.Dir()))
+	}
 	return a.print(services, func(w io.Writer) error {
 		t := table{{"SERVICE", "VERSION", "NODES"}}
 		for _, s := range services {
@@ -62,34 +65,15 @@ func (a *app) services(ctx context.Context) error {
 	})
 }
 
-// summarize counts as go-micro does: one node per id of a service, in the version written last.
-func summarize(f *fleet.Fleet) (services []service, malformed int) {
-	newest := make(map[string]map[string]*fleet.Record) // by service and node id
-	for _, r := range f.Records {
-		if r.Service == nil {
-			malformed++
-			continue
+func summarize(all []fleet.Service) []service {
+	services := []service{}
+	for _, s := range all {
+		sum := service{Name: s.Name}
+		for _, v := range s.Versions {
+			sum.Nodes += len(v.Nodes)
+			sum.Versions = append(sum.Versions, serviceVersion{v.Version, len(v.Nodes)})
 		}
-		nodes := newest[r.Service.Name]
-		if nodes == nil {
-			nodes = make(map[string]*fleet.Record)
-			newest[r.Service.Name] = nodes
-		}
-		if other := nodes[r.Node().Id]; other == nil || other.Modified < r.Modified {
-			nodes[r.Node().Id] = r
-		}
+		services = append(services, sum)
 	}
-	services = []service{}
-	for _, name := range slices.Sorted(maps.Keys(newest)) {
-		versions := make(map[string]int)
-		for _, r := range newest[name] {
-			versions[r.Service.Version]++
-		}
-		s := service{Name: name, Nodes: len(newest[name])}
-		for _, v := range slices.Sorted(maps.Keys(versions)) {
-			s.Versions = append(s.Versions, serviceVersion{v, versions[v]})
-		}
-		services = append(services, s)
-	}
-	return services, malformed
+	return services
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 )
 
 func newShow(a *app) *cobra.Command {
@@ -24,54 +26,44 @@ them whole.
 ` + whyNoAge + ``,
 		Example: `  micro-etcd show greeter
   micro-etcd show greeter --ask -o yaml`,
-		Args:              cobra.ExactArgs(1),
+		Args:              oneService,
 		ValidArgsFunction: a.completeService,
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.show(cmd.Context(), args[0], ask) },
 	}
+	a.flags.addOutput(cmd)
 	cmd.Flags().BoolVar(&ask, "ask", false, "ask each node how long it has been running")
 	return cmd
 }
 
 func (a *app) show(ctx context.Context, service string, ask bool) error {
-	records, err := a.serviceRecords(ctx, service, ask)
+	s, records, err := a.readService(ctx, service, ask)
 	if err != nil {
 		return err
 	}
 	return a.print(records, func(w io.Writer) error {
 		var b strings.Builder
-		for i := range records {
-			r := &records[i]
-			if i == 0 || r.Version != records[i-1].Version {
-				describeVersion(&b, newestOf(records, r.Version))
+		left := records
+		for _, v := range s.Versions {
+			describeVersion(&b, s.Name, &v)
+			for i := range v.Nodes {
+				left[i].describe(&b)
 			}
-			r.describe(&b)
+			left = left[len(v.Nodes):]
 		}
 		_, err := io.WriteString(w, b.String())
 		return err
 	})
 }
 
-// newestOf returns the record that speaks for a version: the one written last.
-func newestOf(records []record, version string) *record {
-	var newest *record
-	for i := range records {
-		r := &records[i]
-		if r.Version == version && (newest == nil || r.Modified > newest.Modified) {
-			newest = r
-		}
-	}
-	return newest
-}
-
 // maxShown bounds how many entries of one kind are shown.
 const maxShown = 40
 
-func describeVersion(b *strings.Builder, r *record) {
-	fmt.Fprintf(b, "%s, version %s\n", cell(r.Service), cell(r.Version))
-	describeMetadata(b, "  ", r.About)
-	for i, e := range r.Endpoints {
+func describeVersion(b *strings.Builder, service string, v *fleet.Version) {
+	fmt.Fprintf(b, "%s, version %s\n", cell(service), cell(v.Version))
+	describeMetadata(b, "  ", v.Profile.Metadata)
+	for i, e := range v.Profile.Endpoints {
 		if i == maxShown {
-			fmt.Fprintf(b, "  … and %s more\n", count(len(r.Endpoints)-i, "endpoint"))
+			fmt.Fprintf(b, "  … and %s more\n", count(len(v.Profile.Endpoints)-i, "endpoint"))
 			break
 		}
 		fmt.Fprintf(b, "  endpoint %s(%s) %s\n", cell(e.Name), valueType(e.Request), valueType(e.Response))

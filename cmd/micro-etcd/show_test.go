@@ -28,13 +28,43 @@ func TestServicesCountsVersionsAndNodes(t *testing.T) {
 	require.Contains(t, said, "1 malformed record left out")
 	services := as[[]service](t, srv, "services")
 	require.Equal(t, []service{{Name: "greeter", Nodes: 3, Versions: []serviceVersion{{"1", 1}, {"2", 2}}}}, services)
+	require.Contains(t, said, "1 outdated record left out")
+}
+
+func TestOfTwoKeysOfANodeAllCommandsShowTheOneThatConsumersSee(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	was, is := greeter("1", "80"), greeter("1", "80")
+	is.Nodes[0].Address, is.Metadata = "10.0.0.2:80", map[string]string{"team": "green"}
+	put(t, c, etcd.DefaultPrefix+"greeter/80", stored(t, was))
+	put(t, c, etcd.DefaultPrefix+"greeter/1", stored(t, is))
+
+	seen, err := open(t, srv).GetService("greeter")
+	require.NoError(t, err)
+	require.Len(t, seen[0].Nodes, 1)
+	require.Equal(t, 1, as[[]service](t, srv, "services")[0].Nodes)
+	for _, command := range []string{"nodes", "show"} {
+		records := as[[]record](t, srv, command, "greeter")
+		require.Len(t, records, 1)
+		require.Equal(t, seen[0].Nodes[0].Address, records[0].Address)
+		out, said := must(t, exitOK, srv, command, "greeter")
+		require.NotContains(t, out, was.Nodes[0].Address)
+		require.Contains(t, said, "1 outdated record left out")
+	}
+	out, _ := must(t, exitOK, srv, "show", "greeter")
+	require.Contains(t, out, "team = green")
+	out, _ = must(t, exitNo, srv, "doctor")
+	require.Contains(t, out, "registered at 2 keys", "which is where the warning points")
 }
 
 func TestNothingRegisteredIsAnEmptyList(t *testing.T) {
 	srv := etcdtest.Start(t)
-	out, _ := must(t, exitOK, srv, "services", "-o", "json")
+	out, said := must(t, exitOK, srv, "services", "-o", "json")
 	require.Equal(t, "[]\n", out)
-	_, said := must(t, exitNo, srv, "nodes", "nobody")
+	require.Equal(t, "no service below /micro/registry/\n", said)
+	_, said = must(t, exitOK, srv, "services", "--prefix", "/foo")
+	require.Equal(t, "no service below /foo/\n", said)
+	_, said = must(t, exitNo, srv, "nodes", "nobody")
 	require.Contains(t, said, `no node of service "nobody"`)
 	must(t, exitNo, srv, "show", "nobody")
 }
@@ -116,16 +146,18 @@ func TestHostileTextsAreHarmlessInTablesAndWholeForPrograms(t *testing.T) {
 	register(t, open(t, srv), hostileService())
 	put(t, srv.Client(t), etcd.DefaultPrefix+"gre\x1b[31meter\xff\xfe/x\n\u202e", "\x1b[2Jjunk\xff")
 
-	for _, args := range [][]string{
-		{"services"}, {"nodes", "greeter"}, {"show", "greeter"}, {"nodes", "\x1b[31m"}, {"doctor"}, {"\x1b[31m"}, {"deregister", "greeter", "\u202e"},
-	} {
-		for _, format := range []string{"table", "json", "yaml"} {
-			r := start(t, srv, nil, append(args, "-o", format)...)
-			r.wait()
-			require.NotEmpty(t, r.out.String()+r.err.String())
-			requireHarmless(t, r.out.String())
-			requireHarmless(t, r.err.String())
+	lines := [][]string{{"\x1b[31m"}, {"deregister", "greeter", "\u202e"}}
+	for _, format := range []string{"table", "json", "yaml"} {
+		for _, args := range [][]string{{"services"}, {"nodes", "greeter"}, {"show", "greeter"}, {"nodes", "\x1b[31m"}, {"doctor"}} {
+			lines = append(lines, append(args, "-o", format))
 		}
+	}
+	for _, args := range lines {
+		r := start(t, srv, nil, args...)
+		r.wait()
+		require.NotEmpty(t, r.out.String()+r.err.String())
+		requireHarmless(t, r.out.String())
+		requireHarmless(t, r.err.String())
 	}
 	want := hostileService()
 	shown := as[[]record](t, srv, "show", "greeter")
@@ -151,6 +183,17 @@ func TestEnormousMetadataIsCutInTablesAndWholeInJSON(t *testing.T) {
 	require.Less(t, len(out), 2000)
 	require.Contains(t, out, "日…\n")
 	require.Equal(t, s.Nodes[0].Metadata, as[[]record](t, srv, "show", "greeter")[0].Metadata)
+}
+
+func TestDoctorsWorstFindingIsItsExitCode(t *testing.T) {
+	srv := etcdtest.Start(t)
+	must(t, exitOK, srv, "doctor")
+	put(t, srv.Client(t), legacyKey, "junk")
+	out, _ := must(t, exitNo, srv, "doctor")
+	require.Contains(t, out, "; met 1 of 1 member, etcd 3.")
+	srv.Stop()
+	out, _ = must(t, exitCritical, srv, "doctor", "--timeout", "500ms")
+	require.Contains(t, out, "; met no member.\n")
 }
 
 func TestPlainIsReversedByUnplain(t *testing.T) {

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/demo"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
@@ -34,12 +38,27 @@ metadata, TTL left and age, endpoints, events, and etcd's health. It only reads,
 There is no authentication: whoever reaches the address reads the registry. So it is this machine only, unless
 --listen says otherwise.`,
 		Example: "  micro-etcd ui --demo\n  micro-etcd ui -a etcd-1:2379,etcd-2:2379 --listen 127.0.0.1:9000",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return u.check(cmd) },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return u.run(cmd.Context()) },
 	}
 	cmd.Flags().StringVar(&u.listen, "listen", "127.0.0.1:8379", "address to serve at; port 0 takes a free one")
 	cmd.Flags().BoolVar(&u.demo, "demo", false, "show an etcd of its own with a small fleet that lives and dies by itself")
 	return cmd
+}
+
+// check refuses what --demo would ignore: all that says where etcd is, and how to be let in.
+func (u *ui) check(cmd *cobra.Command) error {
+	var ignored []string
+	cmd.InheritedFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed && f.Name != "timeout" {
+			ignored = append(ignored, "--"+f.Name)
+		}
+	})
+	if u.demo && len(ignored) > 0 {
+		return fmt.Errorf("--demo brings an etcd of its own, and doesn't go with %s", strings.Join(ignored, ", "))
+	}
+	return nil
 }
 
 func (u *ui) run(ctx context.Context) error {
@@ -51,21 +70,62 @@ func (u *ui) run(ctx context.Context) error {
 	if u.demo {
 		return u.serveDemo(ctx, listener)
 	}
-	source, done, err := u.connect(ctx, "")
+	c, err := u.open(ctx, "", io.Discard)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	defer done()
-	return u.serve(ctx, listener, source)
+	defer c.close()
+	said := false
+	connect := func(ctx context.Context) (*clientv3.Client, error) {
+		client, err := c.dial(ctx)
+		if err != nil && ctx.Err() == nil && !said {
+			said = true
+			u.sayFailed(err)
+		}
+		return client, err
+	}
+	lost := func(err error) {
+		if fleet.IsRefused(err) { // else the page will say when etcd is back
+			u.sayFailed(explain(err))
+		}
+	}
+	return u.serve(ctx, page.Config{Listener: listener, Source: c.Source, Connect: connect, Lost: lost})
 }
 
+func (u *ui) sayFailed(err error) { fmt.Fprintf(u.err, "%s. Trying again.\n", harmless(err.Error())) }
+
 // serve ends with ctx, and closes the listener.
-func (u *ui) serve(ctx context.Context, listener net.Listener, source fleet.Source) error {
-	fmt.Fprintf(u.out, "http://%s/\n", listener.Addr())
-	if !page.Local(listener.Addr()) {
-		fmt.Fprintf(u.err, "Warning: %s can be reached from other machines, and there is no authentication: whoever reaches it reads the registry.\n", listener.Addr())
+func (u *ui) serve(ctx context.Context, cfg page.Config) error {
+	cfg.Listen = u.listen
+	at := cfg.Listener.Addr()
+	fmt.Fprintln(u.out, pageURL(u.listen, at))
+	if !page.Local(at) {
+		reach := at.String() + " can be reached from other machines"
+		if isEverywhere(at) {
+			reach = "it listens at every address of this machine, so it can be reached from others"
+		}
+		fmt.Fprintf(u.err, "Warning: %s, and there is no authentication: whoever reaches it reads the registry.\n", reach)
 	}
-	return page.Serve(ctx, page.Config{Source: source, Listener: listener, Listen: u.listen})
+	return page.Serve(ctx, cfg)
+}
+
+// pageURL is where a browser on this machine finds the page: at the host that was asked for, whose name
+// the page answers to, and at the port that it got.
+func pageURL(listen string, at net.Addr) string {
+	host, _, err := net.SplitHostPort(listen)
+	_, port, errAt := net.SplitHostPort(at.String())
+	switch {
+	case err != nil || errAt != nil:
+		return "http://" + at.String() + "/"
+	case isEverywhere(at):
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/"
+}
+
+func isEverywhere(at net.Addr) bool {
+	tcp, ok := at.(*net.TCPAddr)
+	return ok && tcp.IP.IsUnspecified()
 }
 
 // serveDemo ends with ctx, and closes the listener.
@@ -90,5 +150,6 @@ func (u *ui) serveDemo(ctx context.Context, listener net.Listener) error {
 		return errors.Join(fmt.Errorf("--demo: %w", err), listener.Close())
 	}
 	defer func() { _ = client.Close() }() // it reports no more than its own cancelled context
-	return u.serve(ctx, listener, fleet.Source{Client: client, Timeout: u.flags.timeout})
+	connected := func(context.Context) (*clientv3.Client, error) { return client, nil }
+	return u.serve(ctx, page.Config{Listener: listener, Source: fleet.Source{Timeout: u.flags.timeout}, Connect: connected})
 }

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -24,6 +26,93 @@ func TestUIServesUntilItIsInterrupted(t *testing.T) {
 	require.Contains(t, string(body), "<title>micro-etcd</title>")
 	require.Empty(t, r.err.String(), "no warning on loopback")
 	require.Equal(t, exitOK, r.stop())
+}
+
+func TestUISaysThatEtcdIsDownAndGoesOnWhenItIsUp(t *testing.T) {
+	srv := etcdtest.Start(t)
+	put(t, srv.Client(t), legacyKey, "junk")
+	srv.Stop()
+	r := start(t, srv, nil, "ui", "--listen", "127.0.0.1:0", "--timeout", "300ms")
+	r.says("/\n")
+	answer, err := http.Get(strings.TrimSpace(r.out.String()) + "api/stream")
+	require.NoError(t, err)
+	defer http.DefaultClient.CloseIdleConnections()
+	defer answer.Body.Close()
+	in := bufio.NewScanner(answer.Body)
+	in.Buffer(nil, 1<<20)
+	await := func(text string) {
+		for in.Scan() {
+			if strings.Contains(in.Text(), text) {
+				return
+			}
+		}
+		require.FailNow(t, "the stream ended", "%v", in.Err())
+	}
+	await("connection refused")
+	r.says("Trying again.")
+	require.Contains(t, r.err.String(), "connection refused")
+	require.NoError(t, srv.Restart())
+	await(`"name":"legacy"`)
+	require.Equal(t, exitOK, r.stop())
+	require.Equal(t, 1, strings.Count(r.err.String(), "Trying again."))
+}
+
+func TestUISaysThatItMayNotRead(t *testing.T) {
+	srv := etcdtest.Start(t, cheapPasswords)
+	withRoles(t, srv)
+	for user, want := range map[string]string{"consumer": "permission denied", "stranger": "authentication failed"} {
+		r := start(t, srv, nil, "ui", "--listen", "127.0.0.1:0", "--user", user, "--password-file", passwordFile(t))
+		r.says("Trying again.")
+		time.Sleep(1200 * time.Millisecond) // at least one more attempt
+		require.Equal(t, exitOK, r.stop())
+		require.Contains(t, r.err.String(), want)
+		require.Equal(t, 1, strings.Count(r.err.String(), "\n"), r.err.String())
+	}
+}
+
+func TestUIPrintsAnAddressToClickOn(t *testing.T) {
+	v4, v6 := net.IPv4(10, 0, 0, 1), net.IPv6loopback
+	for listen, c := range map[string]struct {
+		at   net.IP
+		want string
+	}{
+		"127.0.0.1:0":   {net.IPv4(127, 0, 0, 1), "http://127.0.0.1:8392/"},
+		"localhost:0":   {net.IPv4(127, 0, 0, 1), "http://localhost:8392/"},
+		"[::1]:0":       {v6, "http://[::1]:8392/"},
+		"box.lan:http":  {v4, "http://box.lan:8392/"},
+		"0.0.0.0:8392":  {net.IPv6unspecified, "http://127.0.0.1:8392/"},
+		"[::]:8392":     {net.IPv6unspecified, "http://127.0.0.1:8392/"},
+		":8392":         {net.IPv6unspecified, "http://127.0.0.1:8392/"},
+		"0.0.0.0.:8392": {net.IPv4zero, "http://127.0.0.1:8392/"},
+	} {
+		require.Equal(t, c.want, pageURL(listen, &net.TCPAddr{IP: c.at, Port: 8392}), listen)
+	}
+}
+
+func TestUIThatListensEverywhereSaysSo(t *testing.T) {
+	r := start(t, etcdtest.Start(t), nil, "ui", "--listen", "0.0.0.0:0")
+	r.says("no authentication")
+	require.Contains(t, r.err.String(), "every address of this machine")
+	answer, err := http.Get(strings.TrimSpace(r.out.String()))
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+	http.DefaultClient.CloseIdleConnections()
+	require.Equal(t, http.StatusOK, answer.StatusCode)
+	require.Equal(t, exitOK, r.stop())
+}
+
+func TestADemoRefusesWhatItWouldIgnore(t *testing.T) {
+	for name, value := range map[string]string{
+		"registry_address": "h:1", "registry-address": "h:1", "prefix": "/x", "user": "u", "username": "u", "password-file": "f",
+		"cacert": "f", "cert": "f", "key": "f", "secure": "true",
+	} {
+		_, said := must(t, exitFailed, nil, "ui", "--demo", "--"+name+"="+value)
+		require.Contains(t, said, "doesn't go with --"+strings.NewReplacer("-address", "_address", "username", "user").Replace(name))
+	}
+	_, said := must(t, exitFailed, nil, "ui", "--demo", "-a", "h:1", "--prefix", "/x")
+	require.Contains(t, said, "doesn't go with --prefix, --registry_address\n")
+	_, said = must(t, exitFailed, nil, "ui", "--demo", "--timeout", "9s", "--listen", "nonsense")
+	require.NotContains(t, said, "--timeout", "the demo's etcd is asked within it, too")
 }
 
 func TestUINamesAnAddressThatItCantHave(t *testing.T) {

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -44,15 +42,13 @@ type lease struct {
 	Granted *int64 `json:"granted_seconds,omitempty"`
 }
 
-func leaseName(id clientv3.LeaseID) string { return fmt.Sprintf("%x", int64(id)) }
-
 func newRecord(r *fleet.Record) record {
 	v := record{Key: r.Key, Bytes: r.Size, Created: r.Created, Modified: r.Modified, Writes: r.Writes}
 	if !utf8.ValidString(r.Key) {
 		v.Escaped = plain(r.Key)
 	}
 	if r.Lease != 0 {
-		v.Lease = &lease{ID: leaseName(r.Lease)}
+		v.Lease = &lease{ID: fleet.LeaseName(r.Lease)}
 	}
 	if r.Service == nil {
 		v.Malformed = r.Err.Error()
@@ -64,40 +60,26 @@ func newRecord(r *fleet.Record) record {
 	return v
 }
 
-// readRecords reads a service's records with their leases, sorted by version and node. Malformed
-// ones among them are left out, and counted on standard error.
-func (a *app) readRecords(ctx context.Context, source fleet.Source) ([]record, error) {
-	p := a.progress("reading records")
-	f, err := source.Read(ctx, p.tell)
-	p.end()
-	if err != nil {
-		return nil, err
-	}
+// newRecords returns a service's nodes with their leases.
+func (a *app) newRecords(ctx context.Context, source fleet.Source, s *fleet.Service) ([]record, error) {
+	var nodes []*fleet.Record
 	var ids []clientv3.LeaseID
-	for _, r := range f.Records {
-		ids = append(ids, r.Lease)
+	for _, v := range s.Versions {
+		for _, r := range v.Nodes {
+			nodes, ids = append(nodes, r), append(ids, r.Lease)
+		}
 	}
-	p = a.progress("reading leases")
+	p := a.progress("reading leases")
 	leases, err := source.Leases(ctx, ids, p.tell)
 	p.end()
 	if err != nil {
 		return nil, err
 	}
-	var records []record
-	malformed := 0
-	for _, r := range f.Records {
-		if r.Service == nil {
-			malformed++
-			continue
-		}
-		v := newRecord(r)
-		v.fill(leases[r.Lease])
-		records = append(records, v)
+	records := make([]record, len(nodes))
+	for i, r := range nodes {
+		records[i] = newRecord(r)
+		records[i].fill(leases[r.Lease])
 	}
-	a.warnMalformed(malformed)
-	slices.SortFunc(records, func(x, y record) int {
-		return cmp.Or(cmp.Compare(x.Service, y.Service), cmp.Compare(x.Version, y.Version), cmp.Compare(x.Node, y.Node), cmp.Compare(x.Key, y.Key))
-	})
 	return records, nil
 }
 
@@ -109,9 +91,28 @@ func (r *record) fill(l fleet.Lease) {
 	r.Lease.Left, r.Lease.Granted = &left, &granted
 }
 
-func (a *app) warnMalformed(n int) {
+// seen returns the services as consumers see them. Records that they don't see are counted on standard error.
+func (a *app) seen(f *fleet.Fleet) []fleet.Service {
+	services := f.Services()
+	nodes, malformed := 0, 0
+	for _, s := range services {
+		for _, v := range s.Versions {
+			nodes += len(v.Nodes)
+		}
+	}
+	for _, r := range f.Records {
+		if r.Service == nil {
+			malformed++
+		}
+	}
+	a.warnLeftOut(malformed, "malformed record")
+	a.warnLeftOut(len(f.Records)-malformed-nodes, "outdated record")
+	return services
+}
+
+func (a *app) warnLeftOut(n int, what string) {
 	if n > 0 {
-		fmt.Fprintf(a.err, "%s left out: `micro-etcd doctor` says which and why\n", count(n, "malformed record"))
+		fmt.Fprintf(a.err, "%s left out: `micro-etcd doctor` says which and why\n", count(n, what))
 	}
 }
 

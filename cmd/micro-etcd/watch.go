@@ -28,7 +28,7 @@ type event struct {
 }
 
 func newWatch(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "watch [SERVICE]",
 		Short: "Show what is there, and then each change as it happens",
 		Long: `Show what is there, and then each change as it happens, of one service or of all, until Ctrl-C.
@@ -39,7 +39,7 @@ back, what happened meanwhile follows. With -o json there is one object per line
 document per event.`,
 		Example: `  micro-etcd watch
   micro-etcd watch greeter -o json | jq -c 'select(.event == "gone") | .record.node'`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              oneServiceOrAll,
 		ValidArgsFunction: a.completeService,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			service := ""
@@ -49,32 +49,50 @@ document per event.`,
 			return a.watch(cmd.Context(), service)
 		},
 	}
+	a.flags.addOutput(cmd)
+	return cmd
 }
 
 // watch ends without an error when ctx does.
 func (a *app) watch(ctx context.Context, service string) error {
-	source, done, err := a.connect(ctx, service)
+	c, err := a.connect(ctx, service, io.Discard)
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer c.close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	connected := false
-	err = source.Follow(ctx, func(e fleet.Event) {
-		connected = connected || e.Kind == fleet.Connected
+	connected, empty := false, true
+	err = c.Follow(ctx, func(e fleet.Event) {
 		if !connected && errors.Is(e.Err, rpctypes.ErrPermissionDenied) {
 			cancel(explain(e.Err))
 			return
 		}
 		if err := a.tell(e); err != nil {
 			cancel(err)
+			return
+		}
+		empty = empty && e.Record == nil
+		if e.Kind == fleet.Connected && !connected {
+			connected = true
+			if empty {
+				a.sayNone(c.Source)
+			}
 		}
 	})
 	if errors.Is(err, context.Canceled) {
 		return nil
 	}
 	return err
+}
+
+// sayNone tells somebody who has mistyped a name from one who waits for the first record.
+func (a *app) sayNone(source fleet.Source) {
+	if source.Service == "" {
+		fmt.Fprintf(a.err, "no record below %s yet\n", line(source.Dir()))
+	} else {
+		fmt.Fprintf(a.err, "no record of service %s yet\n", cell(source.Service))
+	}
 }
 
 func (a *app) tell(e fleet.Event) error {

@@ -65,6 +65,23 @@ func TestWatchSaysThatTheConnectionIsLostAndWhatHappenedMeanwhile(t *testing.T) 
 	require.Contains(t, r.out.String(), "there         "+legacyKey+": malformed record")
 }
 
+func TestWatchSaysThatThereIsNothingYetBesideItsEvents(t *testing.T) {
+	srv := etcdtest.Start(t)
+	put(t, srv.Client(t), legacyKey, "junk")
+	for want, args := range map[string][]string{
+		"no record of service nosuch yet\n": {"nosuch"},
+		"no record below /blue/ yet\n":      {"--prefix", "/blue"},
+		"":                                  {"legacy"},
+	} {
+		r := start(t, srv, nil, append([]string{"watch", "-o", "json"}, args...)...)
+		r.says(`"connected"`)
+		r.says(want)
+		require.Equal(t, exitOK, r.stop())
+		require.Equal(t, want, r.err.String())
+		require.Equal(t, "connected", events(t, r)[len(events(t, r))-1].Event)
+	}
+}
+
 func TestWatchSaysWhatChanged(t *testing.T) {
 	srv := etcdtest.Start(t)
 	c := srv.Client(t)

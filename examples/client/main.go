@@ -44,6 +44,8 @@ func run() error {
 	err := service.Client().Init(
 		client.RequestTimeout(3*time.Second), // for a call with all its retries
 		client.DialTimeout(time.Second),
+		// Go Micro v4.11.0 loses an answer now and then on a connection that it reuses. This makes a new one for each call.
+		client.PoolTTL(time.Nanosecond),
 		// A greeter that was just killed refuses connections, which Go Micro doesn't retry by itself.
 		// Retry everything only if, like a greeting, a call may safely happen twice.
 		client.Retry(client.RetryAlways),

@@ -30,7 +30,7 @@ var kinds = [16]kind{
 
 // Few of each, so that they meet.
 var (
-	keys     = []string{"k1", "k2", "k3", "k4", "k5"}
+	keys     = []string{"k1", "k2", "k3", "/s/a", "/s/b"}
 	names    = []string{"s", "t"}
 	versions = []string{"1", "2", "3"}
 	ids      = []string{"a", "b", "c"}

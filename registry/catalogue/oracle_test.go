@@ -23,12 +23,16 @@ func (o oracle) winners() winners {
 		if winners[r.Name] == nil {
 			winners[r.Name] = make(map[string]*catalogue.Record)
 		}
-		if w := winners[r.Name][r.Node.Id]; w == nil || r.Revision >= w.Revision {
+		w := winners[r.Name][r.Node.Id]
+		if w == nil || ownKey(r) && !ownKey(w) || ownKey(r) == ownKey(w) && r.Revision >= w.Revision {
 			winners[r.Name][r.Node.Id] = r
 		}
 	}
 	return winners
 }
+
+// ownKey reports whether a record is at its node's key.
+func ownKey(r *catalogue.Record) bool { return strings.HasSuffix(r.Key, "/"+r.Name+"/"+r.Node.Id) }
 
 // services describes each service version, in order.
 func (o oracle) services() []string {

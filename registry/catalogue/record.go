@@ -3,6 +3,7 @@ package catalogue
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"go-micro.dev/v4/registry"
 )
@@ -14,8 +15,12 @@ type Record struct {
 	// Key identifies the record in its store.
 	Key string
 	// Revision is the store's revision at which the record was written. Of several
-	// records of one node id the highest revision wins.
+	// records of one node id one that has the node's own key wins, see [Record.HasOwnKey], and
+	// of several such, or of several others, the one with the highest revision.
 	Revision int64
+	// Lease is the id of what the record hangs on in its store, 0 for nothing. Together with the
+	// revision it tells one writing of a key from those of another history.
+	Lease int64
 	// Name and Version are the service's.
 	Name, Version string
 	// Profile is what the record says about its service version.
@@ -25,7 +30,8 @@ type Record struct {
 }
 
 // NewRecord returns the record of one node of s. It shares nothing with s, and leaves
-// out nil endpoints and values, which go-micro's own copying panics on.
+// out nil endpoints and values, which go-micro's own copying panics on. The service must have passed
+// [CheckValues]: values that hold themselves have no copy.
 func NewRecord(key string, s *registry.Service, node *registry.Node) *Record {
 	return &Record{
 		Key:     key,
@@ -50,7 +56,7 @@ func (p *Profile) Equal(q *Profile) bool {
 }
 
 // Equal reports whether r and q describe the same node of the same version with
-// the same fields, whatever their revisions and keys.
+// the same fields, whatever their revisions, leases and keys.
 func (r *Record) Equal(q *Record) bool {
 	return r == q || r.Name == q.Name && r.Version == q.Version &&
 		r.Node.Id == q.Node.Id && r.Node.Address == q.Node.Address &&
@@ -58,7 +64,8 @@ func (r *Record) Equal(q *Record) bool {
 }
 
 // Describes reports whether NewRecord would make an equal record of the node of s. It may miss
-// that where s has nil endpoints or values.
+// that where s has nil endpoints or values. It compares no more of s than r has, so it ends also
+// where s has values in a circle.
 func (r *Record) Describes(s *registry.Service, node *registry.Node) bool {
 	return r.Name == s.Name && r.Version == s.Version &&
 		r.Node.Id == node.Id && r.Node.Address == node.Address &&
@@ -71,6 +78,27 @@ func (r *Record) Describes(s *registry.Service, node *registry.Node) bool {
 func (r *Record) newer(q *Record) bool {
 	return q == nil || r.Revision > q.Revision || r.Revision == q.Revision && r.Key > q.Key
 }
+
+// outranks reports whether r counts, rather than q, for the node id that both are of: what somebody put under
+// another key doesn't hide a node that is there.
+func (r *Record) outranks(q *Record) bool {
+	if q != nil && r.HasOwnKey() != q.HasOwnKey() {
+		return r.HasOwnKey()
+	}
+	return r.newer(q)
+}
+
+// HasOwnKey reports whether the record's key is that of its node: whether it ends, as the keys of Go Micro's etcd
+// registries do, in the service's name and the node's id. In the name "/" is written as "-", and in the id it may be.
+func (r *Record) HasOwnKey() bool {
+	dir, found := strings.CutSuffix(r.Key, "/"+r.Node.Id)
+	if !found {
+		dir, found = strings.CutSuffix(r.Key, "/"+dashed(r.Node.Id))
+	}
+	return found && strings.HasSuffix(dir, "/"+dashed(r.Name))
+}
+
+func dashed(s string) string { return strings.ReplaceAll(s, "/", "-") }
 
 // Service returns the record as a service of one node. The result belongs to the caller.
 func (r *Record) Service() *registry.Service {

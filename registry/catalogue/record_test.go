@@ -86,3 +86,24 @@ func TestNewRecordLeavesOutNil(t *testing.T) {
 	}}, r.Profile)
 	require.Equal(t, &registry.Node{Id: "a"}, r.Node)
 }
+
+func TestHasOwnKey(t *testing.T) {
+	for _, tt := range []struct {
+		key, name, id string
+		own           bool
+	}{
+		{"/micro/registry/s/a", "s", "a", true},
+		{"/micro/registry/s/b", "s", "a", false},
+		{"/micro/registry/s/a", "t", "a", false},
+		{"/micro/registry/s/ba", "s", "a", false},
+		{"/micro/registry/x-y/a", "x/y", "a", true},
+		{"/micro/registry/x-y/a", "x-y", "a", true},
+		{"/micro/registry/s/a/b", "s", "a/b", true}, // ours
+		{"/micro/registry/s/a-b", "s", "a/b", true}, // the official plugin's
+		{"/micro/registry/s/a/b", "s", "a-b", false},
+		{"k", "s", "a", false},
+	} {
+		r := &catalogue.Record{Key: tt.key, Name: tt.name, Node: &registry.Node{Id: tt.id}}
+		require.Equal(t, tt.own, r.HasOwnKey(), tt)
+	}
+}

@@ -5,7 +5,7 @@ import "slices"
 // service holds the records of one service name.
 type service struct {
 	nodes    map[string]*Record   // by node id: the record that counts
-	shadowed map[string][]*Record // by node id: older records of the same node under other keys
+	shadowed map[string][]*Record // by node id: records of the same node under other keys, which don't count
 	versions map[string]*version
 	snapshot *Snapshot // nil after a change
 }
@@ -89,7 +89,7 @@ func (s *service) elect(id string, old, fresh *Record) *Record {
 	}
 	var winner *Record
 	for _, r := range candidates {
-		if r.newer(winner) {
+		if r.outranks(winner) {
 			winner = r
 		}
 	}

@@ -25,6 +25,12 @@ func TestOneNodeUnderSeveralKeys(t *testing.T) {
 			put(rec("l", 2, "s@1", "a=:2", blue), "create s@1 blue: a=:2"),
 			put(rec("k", 1, "s@1", "a=:1", red)),
 		}, []string{"s@1 blue: a=:2"}},
+		{"a record at another key doesn't hide the one at the node's own", []step{
+			put(rec("/s/a", 1, "s@1", "a=:1", red), "create s@1 red: a=:1"),
+			put(rec("/s/b", 2, "s@1", "a=:2", blue)),
+			del("/s/a", "update s@1 blue: a=:2"),
+			put(rec("/s/a", 3, "s@1", "a=:3", red), "update s@1 red: a=:3"),
+		}, []string{"s@1 red: a=:3"}},
 		{"a winner in another version takes the node there", []step{
 			old,
 			put(rec("l", 2, "s@2", "a=:2", blue), "delete s@1 red: a=:1", "update s@2 blue: a=:2"),

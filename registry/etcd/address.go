@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -16,8 +17,22 @@ const (
 
 // address is one parsed etcd address.
 type address struct {
-	scheme string // "http", "https", "unix", or "" when the address didn't say
+	scheme string // "http", "https", "unix", "unixs", or "" when the address didn't say
 	host   string // host:port, or the path of a socket
+}
+
+func (a address) isSocket() bool { return a.scheme == "unix" || a.scheme == "unixs" }
+
+// demands returns "https" or "http" for an address that has to do with TLS or without, or "". A unix socket is plain
+// unless TLS is asked for, as it is to the etcd client (client/v3 internal/endpoint, schemeToCredsRequirement).
+func (a address) demands() string {
+	switch a.scheme {
+	case "unix":
+		return ""
+	case "unixs":
+		return "https"
+	}
+	return a.scheme
 }
 
 // parseAddresses reads a list of addresses, each of which may itself be a list with commas.
@@ -53,7 +68,7 @@ func parseAddress(s string) (address, error) {
 	switch {
 	case !found:
 		scheme, rest = "", s
-	case scheme == "unix":
+	case scheme == "unix" || scheme == "unixs":
 		// The etcd client and gRPC read it as a URL.
 		if u, err := url.Parse("unix://" + rest); rest == "" || err != nil || u.Host+u.Path != rest {
 			return bad("no plain path")
@@ -62,7 +77,7 @@ func parseAddress(s string) (address, error) {
 	case scheme == "http" || scheme == "https":
 		rest = strings.TrimSuffix(rest, "/")
 	default:
-		return bad("unknown scheme, want http, https or unix")
+		return bad("unknown scheme, want http, https, unix or unixs")
 	}
 	host, port, err := splitHostPort(rest)
 	if err != nil {
@@ -110,29 +125,33 @@ func redact(s string) string {
 }
 
 // endpoints gives every address the list's scheme: https when secure, else what the
-// addresses say, else the fallback. The etcd client takes the first one's scheme for all of
+// addresses say, else http if one is a socket, else the fallback. The etcd client takes the first one's scheme for all of
 // them (client/v3 client.go, dialWithBalancer), so a mixed list would be half broken.
 func endpoints(addresses []address, secure bool, fallback string) (list []string, scheme string, err error) {
 	if secure {
 		scheme = "https"
 	}
 	for _, a := range addresses {
-		switch {
-		case a.scheme == "" || a.scheme == "unix" || a.scheme == scheme:
+		switch want := a.demands(); {
+		case want == "" || want == scheme:
 		case scheme == "":
-			scheme = a.scheme
+			scheme = want
 		case secure:
 			return nil, "", fmt.Errorf("%w %q: plain, but TLS is asked for", ErrAddress, a.scheme+"://"+a.host)
 		default:
 			return nil, "", fmt.Errorf("%w %q: a list must not mix http and https", ErrAddress, a.scheme+"://"+a.host)
 		}
 	}
-	if scheme == "" {
+	switch {
+	case scheme != "":
+	case slices.ContainsFunc(addresses, address.isSocket):
+		scheme = "http"
+	default:
 		scheme = fallback
 	}
 	for _, a := range addresses {
-		if a.scheme == "unix" {
-			list = append(list, "unix://"+a.host)
+		if a.isSocket() {
+			list = append(list, a.scheme+"://"+a.host)
 			continue
 		}
 		list = append(list, scheme+"://"+a.host)

@@ -41,6 +41,7 @@ func TestAddressForms(t *testing.T) {
 		"unix:///run/etcd/etcd.sock":  "unix:///run/etcd/etcd.sock",
 		"unix://etcd.sock":            "unix://etcd.sock",
 		"Unix://localhost:2379012345": "unix://localhost:2379012345",
+		"unixs:///run/etcd/etcd.sock": "unixs:///run/etcd/etcd.sock",
 	} {
 		t.Run(in, func(t *testing.T) {
 			addresses, err := parseAddresses([]string{in})
@@ -70,7 +71,7 @@ func requireDialable(t *testing.T, endpoint string) {
 	client.ActiveConnection().Connect()
 	select {
 	case addr := <-dialed:
-		if path, ok := strings.CutPrefix(endpoint, "unix://"); ok {
+		if path, ok := strings.CutPrefix(strings.Replace(endpoint, "unixs:", "unix:", 1), "unix://"); ok {
 			require.Equal(t, path, strings.TrimPrefix(strings.TrimPrefix(addr, "unix:"), "//"))
 			return
 		}
@@ -97,7 +98,7 @@ func TestABadAddressIsAnErrorThatNamesIt(t *testing.T) {
 	for _, in := range []string{
 		"host:", "host:0", "host:65536", "host:-1", "host:+1", "host:http", "host:2379x", "10.0.0.1:99999",
 		":2379", "http://", "https:///", "http://:2379", "[]", "[]:1", "unix://",
-		"etcd://host", "ftp://host:1", "://host", "unixs:///sock", "unix:/sock", "http//host", "http:host",
+		"etcd://host", "ftp://host:1", "://host", "unixs://", "unixs:///a?b", "unix:/sock", "http//host", "http:host",
 		"host/path", "host:1/", "http://host/v3", "http://host:1/v3", "http://host//", "https://host?q", "https://host#f",
 		"ho st", "http:// host", "host :1", "a b:1", "host: 1",
 		"a:b:c", "host:1:2", "::g", "1::2::3", "[::1]]", "[[::1]]", "[::1", "::1]", "[::1]1", "[::1]:", "[::1]:0", "[host]", "[::1]:1:1",
@@ -155,6 +156,12 @@ func TestSchemesMustFitTogether(t *testing.T) {
 		{list: "a,http://b", want: "http"},
 		{list: "unix:///s,a", want: "http"},
 		{list: "unix:///s,https://a", want: "https"},
+		{list: "unix:///s", secure: true, want: "https"},
+		{list: "unixs:///s,a", want: "https"},
+		{list: "unixs:///s", secure: true, want: "https"},
+		{list: "unixs:///s,unix:///s", want: "https"},
+		{list: "unixs:///s,http://a", want: "http://a:2379", refused: true},
+		{list: "http://a,unixs:///s", want: "unixs:///s", refused: true},
 		{list: "https://a,b", secure: true, want: "https"},
 		{list: "http://a,https://b", want: "https://b:2379", refused: true},
 		{list: "https://a,b,http://c", want: "http://c:2379", refused: true},
@@ -172,7 +179,7 @@ func TestSchemesMustFitTogether(t *testing.T) {
 		require.NoError(t, err, c.list)
 		require.Equal(t, c.want, scheme, c.list)
 		for _, ep := range eps {
-			require.True(t, strings.HasPrefix(ep, c.want+"://") || strings.HasPrefix(ep, "unix://"), ep)
+			require.True(t, strings.HasPrefix(ep, c.want+"://") || strings.HasPrefix(ep, "unix"), ep)
 		}
 	}
 }
@@ -180,7 +187,7 @@ func TestSchemesMustFitTogether(t *testing.T) {
 func FuzzAddress(f *testing.F) {
 	for _, seed := range []string{
 		"host", "host:1", "http://host/", "https://[::1]:1", "unix:///run/etcd.sock", "unix://s", "::1", "[::1", "a,b", " , ", "a:b:c",
-		"fe80::1%eth0", "fe80::1%25eth0", "http://fe80::1%eth0", "u:p@host", "http://a,https://b", "unix://%", "unix:///a b", "unix://a:/b",
+		"fe80::1%eth0", "fe80::1%25eth0", "http://fe80::1%eth0", "u:p@host", "http://a,https://b", "unix://%", "unix:///a b", "unix://a:/b", "unixs:///a,b",
 	} {
 		f.Add(seed, false)
 		f.Add(seed, true)

@@ -73,6 +73,7 @@ func (m *mirror) decode(kv *mvccpb.KeyValue) *catalogue.Record {
 		m.mirrors.malformed.note(key, err)
 		return nil
 	}
+	record.Lease = kv.Lease
 	return record
 }
 
@@ -97,7 +98,7 @@ func (m *mirror) replace(all *listing, floor int64) {
 	for _, kv := range all.kvs {
 		listed[string(kv.Key)] = true
 		known := m.catalogue.Record(string(kv.Key))
-		if known != nil && !rewritten && (known.Revision > at || known.Revision == kv.ModRevision) {
+		if known != nil && !rewritten && (known.Revision > at || writing{known.Revision, known.Lease}.is(kv)) {
 			continue
 		}
 		if m.deleted[string(kv.Key)] > at {
@@ -197,9 +198,10 @@ func (m *mirror) claim(prefix string) {
 }
 
 // wrote takes in a write of this process that etcd has acknowledged. A nil value is a delete.
-func (m *mirror) wrote(key string, revision int64, value []byte) {
+func (m *mirror) wrote(key string, w writing, value []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	revision := w.revision
 	if value == nil {
 		defer m.forgive(key)
 	}
@@ -214,7 +216,7 @@ func (m *mirror) wrote(key string, revision int64, value []byte) {
 		return
 	}
 	delete(m.deleted, key)
-	if record := m.decode(&mvccpb.KeyValue{Key: []byte(key), ModRevision: revision, Value: value}); record != nil {
+	if record := m.decode(&mvccpb.KeyValue{Key: []byte(key), ModRevision: revision, Lease: w.lease, Value: value}); record != nil {
 		m.publish(m.catalogue.Put(record))
 	}
 }

@@ -19,14 +19,17 @@ import (
 // trying, unless Register isn't repeated within twice the TTL or two minutes, whichever is
 // longer. Repeating it while etcd is away returns the error at once.
 //
-// Errors: ErrNilService, ErrServiceName, ErrNoNodes, ErrNodeID, ErrTTL, ErrTooLarge, ErrPending,
-// ErrWithdrawn, ErrClosed, and those of New.
+// Errors: ErrNilService, ErrServiceName, ErrNoNodes, ErrNodeID, ErrTTL, ErrTooLarge, ErrMalformed, ErrPending,
+// ErrWithdrawn, ErrClosed, those of New, and as of all calls ErrOption for an option that is nil.
 func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption) error {
-	var o registry.RegisterOptions
-	for _, opt := range opts {
-		opt(&o)
+	o, err := gather(registry.RegisterOptions{}, opts)
+	if err != nil {
+		return fmt.Errorf("register: %w", err)
 	}
 	if err := checkService(s); err != nil {
+		return fmt.Errorf("register: %w", err)
+	}
+	if err := checkSizes(s); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
 	if o.TTL < 0 || roundUp(o.TTL) > maxTTL {
@@ -41,15 +44,16 @@ func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption
 
 // Deregister removes the service's nodes; only their ids count. What this registry
 // registered is removed if it is still ours: a record that another process has put under the
-// same id stays. What it never registered is removed whosever it is. All nodes are tried,
-// and the error joins what went wrong; what couldn't be removed is no longer renewed, and
-// goes on being removed behind the caller's back, also if its context has ended.
+// same id stays. What of that couldn't be removed is no longer renewed, and goes on being removed
+// behind the caller's back, also if its context has ended. What this registry never registered is
+// removed whosever it is, but only tried once, within the call: after an error it may still be there. All nodes are
+// tried, and the error joins what went wrong.
 //
 // Errors: ErrNilService, ErrServiceName, ErrNoNodes, ErrNodeID, ErrClosed, and those of New.
 func (r *Registry) Deregister(s *registry.Service, opts ...registry.DeregisterOption) error {
-	var o registry.DeregisterOptions
-	for _, opt := range opts {
-		opt(&o)
+	o, err := gather(registry.DeregisterOptions{}, opts)
+	if err != nil {
+		return fmt.Errorf("deregister: %w", err)
 	}
 	if err := checkService(s); err != nil {
 		return fmt.Errorf("deregister: %w", err)
@@ -70,11 +74,11 @@ func (r *Registry) Deregister(s *registry.Service, opts ...registry.DeregisterOp
 //
 // Errors: registry.ErrNotFound when there is no node, ErrServiceName, ErrClosed, and those of New.
 func (r *Registry) GetService(name string, opts ...registry.GetOption) ([]*registry.Service, error) {
-	var o registry.GetOptions
-	for _, opt := range opts {
-		opt(&o)
+	ctx, linearizable, err := gatherGet(opts)
+	if err != nil {
+		return nil, fmt.Errorf("get service %q: %w", name, err)
 	}
-	snapshot, err := r.look(o.Context, name)
+	snapshot, err := r.look(ctx, name, linearizable)
 	if err != nil {
 		return nil, fmt.Errorf("get service %q: %w", name, err)
 	}
@@ -85,12 +89,11 @@ func (r *Registry) GetService(name string, opts ...registry.GetOption) ([]*regis
 	return services, nil
 }
 
-func (r *Registry) look(ctx context.Context, name string) (*catalogue.Snapshot, error) {
+func (r *Registry) look(ctx context.Context, name string, linearizable bool) (*catalogue.Snapshot, error) {
 	p, err := r.serving(ctx)
 	if err != nil {
 		return nil, err
 	}
-	linearizable := isLinearizable(ctx)
 	if !linearizable {
 		if snapshot, ok := p.mirrors.known(name); ok {
 			return snapshot, nil
@@ -132,6 +135,7 @@ func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalogu
 			p.mirrors.malformed.note(string(kv.Key), err)
 			continue
 		}
+		record.Lease = kv.Lease
 		shown.Put(record)
 	}
 	p.mirrors.adopt(prefix, shown, all.header.Revision)
@@ -143,9 +147,9 @@ func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalogu
 // all services open. An empty registry is no error. For a watcher to come it doesn't count as a
 // look-up, which GetService does.
 func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Service, error) {
-	var o registry.ListOptions
-	for _, opt := range opts {
-		opt(&o)
+	o, err := gather(registry.ListOptions{}, opts)
+	if err != nil {
+		return nil, fmt.Errorf("list services: %w", err)
 	}
 	p, err := r.serving(o.Context)
 	if err != nil {
@@ -178,9 +182,9 @@ func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Servic
 //
 // Errors: ErrServiceName, ErrClosed, and those of New.
 func (r *Registry) Watch(opts ...registry.WatchOption) (registry.Watcher, error) {
-	var o registry.WatchOptions
-	for _, opt := range opts {
-		opt(&o)
+	o, err := gather(registry.WatchOptions{}, opts)
+	if err != nil {
+		return nil, fmt.Errorf("watch: %w", err)
 	}
 	if o.Service != "" {
 		if err := checkServiceName(o.Service); err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 
 	"go.etcd.io/etcd/client/pkg/v3/tlsutil"
@@ -62,6 +63,9 @@ func verifyingTLS() *tls.Config { return &tls.Config{MinVersion: tls.VersionTLS1
 // readPair returns the client's certificate: the one in the files, or the last good one and why.
 func (c *certificates) readPair() (*tls.Certificate, error) {
 	pair, err := tlsutil.NewCert(c.files.cert, c.files.key, nil)
+	if err != nil && isEncrypted(c.files.key) {
+		err = errEncrypted // Go's "failed to parse" doesn't say why
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
@@ -86,7 +90,26 @@ func (c *certificates) readRoots() (*x509.CertPool, error) {
 var (
 	errNoCertificate = errors.New("no certificate in it")
 	errCutOff        = errors.New("cut off in a certificate")
+	errEncrypted     = errors.New("the private key is encrypted, and has to be decrypted first")
 )
+
+// isEncrypted reports whether a file holds a private key that needs a password, in either of the
+// two ways of PEM.
+func isEncrypted(name string) bool {
+	rest, err := os.ReadFile(name)
+	if err != nil {
+		return false
+	}
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return false
+		}
+		if block.Type == "ENCRYPTED PRIVATE KEY" || strings.HasSuffix(block.Headers["Proc-Type"], "ENCRYPTED") {
+			return true
+		}
+	}
+}
 
 // readPool reads a file of certificates, of which not a single one may be broken.
 func readPool(name string) (*x509.CertPool, error) {

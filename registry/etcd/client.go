@@ -99,6 +99,7 @@ type connector struct {
 	settings settings
 	current  *link
 	dialing  *dialing
+	scout    *link     // see lookout
 	refusals int       // in a row, of our user or password
 	refused  error     // the last of them
 	until    time.Time // before which we don't ask again
@@ -147,12 +148,12 @@ func (c *connector) link(ctx context.Context) (*link, error) {
 
 func (c *connector) dial(d *dialing, s settings) {
 	defer close(d.done)
+	c.group.run(func() { c.explore(d) })
 	client, err := s.dial(c.ctx)
 	if err != nil {
 		d.err = err
 	} else {
-		d.link = &link{Client: client, owned: s.client == nil, renewals: newRenewals(client)}
-		d.link.ctx, d.link.end = context.WithCancel(c.ctx)
+		d.link = c.newLink(client, s.client == nil)
 	}
 	if c.adopt(d) {
 		return
@@ -161,6 +162,12 @@ func (c *connector) dial(d *dialing, s settings) {
 		_ = d.link.close()
 		d.link, d.err = nil, errReplaced
 	}
+}
+
+func (c *connector) newLink(client *clientv3.Client, owned bool) *link {
+	l := &link{Client: client, owned: owned, renewals: newRenewals(client)}
+	l.ctx, l.end = context.WithCancel(c.ctx)
+	return l
 }
 
 // adopt makes the outcome of an attempt the current one, unless the settings have changed meanwhile.
@@ -179,6 +186,7 @@ func (c *connector) adopt(d *dialing) bool {
 	case d.err == nil:
 		c.refusals = 0
 		c.group.run(func() { c.observe(d.link) })
+		c.dismissScout()
 	}
 	return true
 }
@@ -228,6 +236,7 @@ func (c *connector) replace(s settings) *link {
 	old := c.current
 	c.settings, c.current, c.dialing = s, nil, nil
 	c.refusals, c.refused = 0, nil
+	c.dismissScout()
 	return old
 }
 

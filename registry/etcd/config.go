@@ -64,9 +64,6 @@ func readEnvironment() environment {
 
 // newConfig validates options together and completes them from the environment.
 func newConfig(o registry.Options, env environment) (*config, error) {
-	if _, ok := option[bool](o, nilOptionKey{}); ok {
-		return nil, fmt.Errorf("%w: an option is nil", ErrOption)
-	}
 	if o.Timeout < 0 {
 		return nil, fmt.Errorf("%w: timeout %s is negative", ErrOption, o.Timeout)
 	}
@@ -95,19 +92,10 @@ func newConfig(o registry.Options, env environment) (*config, error) {
 
 // apply adds options to those given before. Those of a connection that the caller's client
 // replaces end with it, and later addresses replace the client, because that is how
-// go-micro's --registry_address arrives.
-func apply(before registry.Options, opts []registry.Option) registry.Options {
-	fresh, after := *registry.NewOptions(), before
-	if _, before := option[bool](after, nilOptionKey{}); before {
-		with(nilOptionKey{}, nil)(&after)
-	}
-	for _, o := range opts {
-		if o == nil {
-			o = with(nilOptionKey{}, true)
-		}
-		o(&fresh)
-		o(&after)
-	}
+// go-micro's --registry_address arrives. With an error it returns what the others come to.
+func apply(before registry.Options, opts []registry.Option) (registry.Options, error) {
+	fresh, err := gather(*registry.NewOptions(), opts)
+	after, _ := gather(before, opts)
 	_, client := option[*clientv3.Client](fresh, clientKey{})
 	switch {
 	case client:
@@ -119,7 +107,7 @@ func apply(before registry.Options, opts []registry.Option) registry.Options {
 		with(clientKey{}, nil)(&after)
 	}
 	after.Addrs = slices.Clone(after.Addrs)
-	return after
+	return after, err
 }
 
 // checkClient validates the caller's client and what was given beside it.
@@ -183,8 +171,8 @@ func newSettings(o registry.Options, env environment) (settings, error) {
 	return s, err
 }
 
-// setConnection completes addresses and TLS, which depend on each other. An address with https
-// turns TLS on; one with http turns off what only the environment's certificates ask for.
+// setConnection completes addresses and TLS, which depend on each other. An address with https or
+// unixs turns TLS on; one with http or unix turns off what only the environment's certificates ask for.
 func (s *settings) setConnection(o registry.Options, env environment) error {
 	files, explicit := option[tlsFiles](o, tlsFilesKey{})
 	if explicit && o.TLSConfig != nil {

@@ -2,6 +2,8 @@ package etcd
 
 import (
 	"crypto/tls"
+	"encoding/pem"
+	"os"
 	"testing"
 	"time"
 
@@ -131,10 +133,22 @@ func TestAnExplicitOptionBeatsTheEnvironment(t *testing.T) {
 func TestAPlainAddressIsNotOverruledByTheEnvironmentsCertificates(t *testing.T) {
 	clearEnvironment(t)
 	ca, _ := makeCertificate(t)
+	for _, file := range []string{ca, "/no/such/ca"} {
+		t.Setenv("ETCD_CACERT", file)
+		require.Equal(t, settings{endpoints: []string{"http://h:2379"}}, settingsOf(t, registry.Addrs("http://h")))
+		require.Equal(t, settings{endpoints: []string{"unix:///s"}}, settingsOf(t, registry.Addrs("unix:///s")))
+		require.Equal(t, settings{endpoints: []string{"unix:///s", "http://h:2379"}}, settingsOf(t, registry.Addrs("unix:///s,h")))
+	}
+}
+
+func TestASocketIsAskedWithTLSIfSomethingSaysSo(t *testing.T) {
+	clearEnvironment(t)
+	ca, _ := makeCertificate(t)
+	require.NotNil(t, settingsOf(t, registry.Addrs("unixs:///s")).tls)
+	require.NotNil(t, settingsOf(t, registry.Addrs("unix:///s"), TLSFiles(ca, "", "")).tls)
+	require.NotNil(t, settingsOf(t, registry.Addrs("unix:///s"), registry.Secure(true)).tls)
 	t.Setenv("ETCD_CACERT", ca)
-	require.Equal(t, settings{endpoints: []string{"http://h:2379"}}, settingsOf(t, registry.Addrs("http://h")))
-	t.Setenv("ETCD_CACERT", "/no/such/ca")
-	require.Equal(t, settings{endpoints: []string{"http://h:2379"}}, settingsOf(t, registry.Addrs("http://h")))
+	require.Equal(t, tlsFiles{ca: ca}, settingsOf(t, registry.Addrs("unixs:///s")).tlsFiles)
 }
 
 func TestInitBeatsBoth(t *testing.T) {
@@ -198,6 +212,30 @@ func TestTLSFilesAreValidated(t *testing.T) {
 			require.ErrorContains(t, err, c.culprit)
 			require.NotContains(t, err.Error(), "hunter2")
 		})
+	}
+}
+
+func TestAnEncryptedKeyIsAnErrorThatSaysSo(t *testing.T) {
+	clearEnvironment(t)
+	cert, key := makeCertificate(t)
+	whole, err := os.ReadFile(key)
+	require.NoError(t, err)
+	parameters := string(pem.EncodeToMemory(&pem.Block{Type: "EC PARAMETERS", Bytes: []byte("hunter2")}))
+	for name, block := range map[string]*pem.Block{
+		"PKCS 8":      {Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("hunter2")},
+		"traditional": {Type: "EC PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-128-CBC,00"}, Bytes: []byte("hunter2")},
+	} {
+		encrypted := string(pem.EncodeToMemory(block))
+		for _, content := range []string{encrypted, parameters + encrypted} {
+			file := writeFile(t, "encrypted.pem", content)
+			_, err := New(TLSFiles("", cert, file))
+			require.ErrorIs(t, err, ErrTLS, name)
+			require.ErrorIs(t, err, errEncrypted, name)
+			require.ErrorContains(t, err, file)
+			require.NotContains(t, err.Error(), "hunter2")
+		}
+		both := writeFile(t, "both.pem", string(whole)+encrypted)
+		require.NotNil(t, settingsOf(t, TLSFiles("", cert, both)).tls, "the first key counts")
 	}
 }
 

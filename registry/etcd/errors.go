@@ -16,16 +16,18 @@ var (
 	ErrAddress = errors.New("invalid address")
 	// ErrTLS is returned when a certificate, key or CA file can't be used.
 	ErrTLS = errors.New("invalid TLS configuration")
-	// ErrOption is returned when an option has an impossible value or contradicts another.
+	// ErrOption is returned when an option has an impossible value or contradicts another, or is nil.
 	ErrOption = errors.New("invalid option")
 	// ErrNilService is returned when a service or one of its nodes is nil.
 	ErrNilService = errors.New("service or node is nil")
-	// ErrServiceName is returned when a service name is empty, "." or "..", or not UTF-8.
+	// ErrServiceName is returned when a service name is empty, "." or "..", or not UTF-8, and by
+	// Register when it has more than 16 KiB.
 	ErrServiceName = errors.New("invalid service name")
 	// ErrNoNodes is returned when a service to register or deregister has no nodes.
 	ErrNoNodes = errors.New("service has no nodes")
 	// ErrNodeID is returned when a node id is empty, not UTF-8, used twice in one service, or
-	// used by this registry for another service whose name differs only in "/" and "-".
+	// used by this registry for another service whose name differs only in "/" and "-", and by
+	// Register when it has more than 16 KiB.
 	ErrNodeID = errors.New("invalid node id")
 	// ErrTTL is returned when a TTL is negative or longer than etcd takes (285 years).
 	ErrTTL = errors.New("invalid TTL")
@@ -38,6 +40,8 @@ var (
 	// registry goes on trying; the wrapped cause says why it had to.
 	ErrPending = errors.New("registration is pending")
 	// ErrMalformed is returned by Decode when a stored value is no record of the key it was
-	// found at. Look-ups and watchers skip such a value.
+	// found at. Look-ups and watchers skip such a value. Register returns it for what would become one:
+	// an endpoint whose values are nested in a circle, or deeper than can be read again
+	// (catalogue.MaxDepth).
 	ErrMalformed = errors.New("malformed record")
 )

@@ -37,8 +37,13 @@ const (
 // explain adds to a missed deadline what is wrong with the connection. It takes no longer than
 // the call that ctx belongs to has left.
 func (c *connector) explain(ctx context.Context, l *link, err error) error {
-	if !errors.Is(err, context.DeadlineExceeded) || l == nil {
+	if !errors.Is(err, context.DeadlineExceeded) {
 		return err
+	}
+	if l == nil {
+		if l = c.lookout(); l == nil {
+			return err
+		}
 	}
 	r := l.reason(c.group)
 	timer := time.NewTimer(reserveOf(ctx))

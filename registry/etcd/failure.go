@@ -18,7 +18,7 @@ import (
 // transient reports whether an error says more about etcd's state than about the request.
 func transient(err error) bool {
 	for _, final := range []error{
-		ErrTooLarge, ErrClosed, ErrWithdrawn, ErrNodeID, ErrOption, rpctypes.ErrLeaseTTLTooLarge,
+		ErrTooLarge, ErrMalformed, ErrClosed, ErrWithdrawn, ErrNodeID, ErrOption, rpctypes.ErrLeaseTTLTooLarge,
 	} {
 		if errors.Is(err, final) {
 			return false
@@ -27,8 +27,11 @@ func transient(err error) bool {
 	return true
 }
 
-// answered reports whether an error is etcd's own word, which waiting doesn't change.
+// answered reports whether an error is etcd's own word, or final in another way, so that waiting doesn't change it.
 func answered(err error) bool {
+	if errors.Is(err, errClientClosed) {
+		return true
+	}
 	var said rpctypes.EtcdError
 	return errors.As(err, &said) && said.Code() != codes.Unavailable && !errors.Is(err, context.DeadlineExceeded)
 }

@@ -165,3 +165,22 @@ func TestAKeyIsWatchedInTheNewHistoryAfterATryThatFailed(t *testing.T) {
 		})
 	}
 }
+
+// After a wipe another record may have the revision that the one before had.
+func TestAWipedEtcdThatReachesTheSameRevisionIsNoticed(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		provider, _ := e.newRegistry(t)
+		reader, _ := e.newRegistry(t)
+		looked(t, provider, "greeter")
+		looked(t, reader, "greeter")
+		mustRegister(t, provider, greeter(1), testTTL)
+		time.Sleep(time.Second)
+		before := e.revision()
+		e.wipe()
+		mustRegister(t, provider, rival(), testTTL)
+		require.Equal(t, before, e.revision())
+		time.Sleep(time.Minute)
+		require.Empty(t, e.differ("greeter", provider))
+		require.Empty(t, e.differ("greeter", reader))
+	})
+}

@@ -60,6 +60,24 @@ func checkServiceName(name string) error {
 	return nil
 }
 
+// maxNameSize bounds a service's name and a node's id, in bytes, where they are registered. The
+// transaction that deletes a key holds it three times, so a longer one could be put into etcd that
+// can't be got out again. Some hundred are usual.
+const maxNameSize = 16 << 10
+
+// checkSizes validates what Register was given beyond checkService.
+func checkSizes(s *registry.Service) error {
+	if n := len(s.Name); n > maxNameSize {
+		return fmt.Errorf("%w %.40q...: %d bytes, more than %d", ErrServiceName, s.Name, n, maxNameSize)
+	}
+	for i, node := range s.Nodes {
+		if n := len(node.Id); n > maxNameSize {
+			return fmt.Errorf("%w %.40q...: %d bytes, more than %d: node %d of service %q", ErrNodeID, node.Id, n, maxNameSize, i, s.Name)
+		}
+	}
+	return nil
+}
+
 // checkService validates what Register and Deregister were given.
 func checkService(s *registry.Service) error {
 	if s == nil {

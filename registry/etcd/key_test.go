@@ -123,3 +123,29 @@ func FuzzKey(f *testing.F) {
 		}
 	})
 }
+
+func TestRegisterRefusesWhatCouldNotBeDeregistered(t *testing.T) {
+	long := strings.Repeat("i", maxNameSize)
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		for name, c := range map[string]struct {
+			service, id string
+			err         error
+		}{
+			"fits":             {long, long, nil},
+			"a long name":      {long + "i", "n1", ErrServiceName},
+			"a long id":        {"greeter", long + "i", ErrNodeID},
+			"a long id, UTF-8": {"greeter", strings.Repeat("é", maxNameSize/2) + "é", ErrNodeID},
+		} {
+			s := &registry.Service{Name: c.service, Nodes: []*registry.Node{{Id: c.id}}}
+			err := r.Register(s, registry.RegisterTTL(testTTL))
+			require.ErrorIs(t, err, c.err, name)
+			if c.err != nil {
+				require.ErrorContains(t, err, "more than 16384", name)
+				require.Less(t, len(err.Error()), 300, name)
+			}
+			require.NoError(t, r.Deregister(s), "what others have put there can be removed")
+			require.Empty(t, e.truth(c.service), name)
+		}
+	})
+}

@@ -17,9 +17,6 @@ type listing struct {
 	kvs    []*mvccpb.KeyValue
 }
 
-// pageSize keeps a page of the usual records well below what a server likes to send at once.
-const pageSize = 2000
-
 // maxListings bounds how often a list is begun anew because etcd was compacted meanwhile, or
 // Init changed to another cluster.
 const maxListings = 5
@@ -27,8 +24,9 @@ const maxListings = 5
 // list reads everything below a prefix at one revision, page by page. The first page is
 // linearizable and fixes the revision. perPage bounds each request beside ctx.
 func list(ctx context.Context, c *connector, prefix string, perPage time.Duration) (*listing, error) {
+	p := &pages{connector: c, limit: maxPage, time: perPage}
 	for attempt := 1; ; attempt++ {
-		all, err := listOnce(ctx, c, prefix, perPage)
+		all, err := listOnce(ctx, p, prefix)
 		again := errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, errReplaced)
 		if !again || attempt == maxListings {
 			return all, err
@@ -36,15 +34,15 @@ func list(ctx context.Context, c *connector, prefix string, perPage time.Duratio
 	}
 }
 
-func listOnce(ctx context.Context, c *connector, prefix string, perPage time.Duration) (*listing, error) {
+func listOnce(ctx context.Context, p *pages, prefix string) (*listing, error) {
 	all := &listing{}
-	from := prefix
+	from, end := prefix, clientv3.GetPrefixRangeEnd(prefix)
 	for {
-		opts := []clientv3.OpOption{clientv3.WithRange(clientv3.GetPrefixRangeEnd(prefix)), clientv3.WithLimit(pageSize)}
+		opts := []clientv3.OpOption{clientv3.WithRange(end)}
 		if all.header != nil {
 			opts = append(opts, clientv3.WithRev(all.header.Revision))
 		}
-		page, err := get(ctx, c, perPage, from, opts...)
+		page, err := p.get(ctx, from, opts...)
 		if err != nil {
 			return nil, err
 		}

@@ -78,7 +78,7 @@ func (ms *mirrors) borrow(name string) *mirror {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	dir := ms.keys.dir(name)
-	m := ms.byPrefix[dir]
+	m := ms.at(dir)
 	if m == nil {
 		if whole := ms.watchedWhole(); whole != nil {
 			m = whole
@@ -87,6 +87,17 @@ func (ms *mirrors) borrow(name string) *mirror {
 		}
 	}
 	m.waiters++
+	return m
+}
+
+// at returns the mirror of a prefix, unless it has failed while nobody waited for it: why it did
+// may be an old story. It needs mu.
+func (ms *mirrors) at(prefix string) *mirror {
+	m := ms.byPrefix[prefix]
+	if m != nil && m.unattended() && m.failedFirst() {
+		ms.drop(m)
+		return nil
+	}
 	return m
 }
 
@@ -106,9 +117,10 @@ func (ms *mirrors) unwatch(w *watcher) {
 	ms.review(w.mirror)
 }
 
-// review ends a mirror that nobody waits for or watches, if there is nothing to lose.
+// review ends a mirror that nobody waits for or watches, if there is nothing to lose. A first list goes on, because
+// it may take longer than a call, and who asks again shall not begin it anew.
 func (ms *mirrors) review(m *mirror) {
-	if m.waiters == 0 && !m.watched() && (!m.isReady() || ms.superfluous(m)) {
+	if m.unattended() && (m.failedFirst() || ms.superfluous(m)) {
 		ms.drop(m)
 	}
 }
@@ -120,7 +132,7 @@ func (ms *mirrors) superfluous(m *mirror) bool {
 	}
 	unknown := 0
 	for _, other := range ms.byPrefix {
-		if other != m && other.isReady() && other.unknown() {
+		if other != m && other.unknown() && (other.isReady() || other.unattended()) {
 			unknown++
 		}
 	}
@@ -268,7 +280,7 @@ func (ms *mirrors) watch(ctx context.Context, w *watcher) error {
 		prefix = ms.keys.dir(w.service)
 	}
 	ms.mu.Lock()
-	m := ms.byPrefix[prefix]
+	m := ms.at(prefix)
 	if m == nil {
 		m = ms.start(prefix)
 	}
@@ -305,12 +317,12 @@ func (ms *mirrors) listed() ([]*catalogue.Snapshot, bool) {
 }
 
 // wrote shows a write of this process to every view that it belongs to.
-func (ms *mirrors) wrote(key string, revision int64, value []byte) {
+func (ms *mirrors) wrote(key string, w writing, value []byte) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	for _, prefix := range []string{ms.keys.prefix, ms.keys.dirOf(key)} {
 		if m := ms.byPrefix[prefix]; m != nil {
-			m.wrote(key, revision, value)
+			m.wrote(key, w, value)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"fmt"
 
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -18,7 +19,6 @@ type (
 	linearizableKey  struct{}
 	sharedLeaseKey   struct{}
 	meterProviderKey struct{}
-	nilOptionKey     struct{}
 )
 
 type credentials struct{ username, password string }
@@ -52,26 +52,29 @@ func Prefix(prefix string) registry.Option {
 	return with(prefixKey{}, prefix)
 }
 
-// TLSFiles turns TLS on with PEM files: the CA that signed the server's certificate, and
-// the client's certificate and key. An empty caFile means the system's roots; certFile and
-// keyFile belong together and may both be empty. With IP addresses for endpoints, a server's
-// certificate may be for any of them. It excludes registry.TLSConfig and http:// addresses. The files are read again at every handshake, so
-// that they can be renewed without a restart; while a new one is incomplete, what was read before
-// goes on. The environment's ETCD_CACERT, ETCD_CERT and ETCD_KEY do the same.
+// TLSFiles turns TLS on with PEM files: the CA that signed the server's certificate, and the
+// client's certificate and key. An empty caFile means the system's roots; certFile and keyFile
+// belong together and may both be empty. With IP addresses for endpoints, a server's
+// certificate may be for any of them. It excludes registry.TLSConfig and http:// addresses.
+// The files are read again at every handshake, so that they can be renewed without a restart;
+// while a new one is incomplete, what was read before goes on. The environment's ETCD_CACERT,
+// ETCD_CERT and ETCD_KEY do the same.
 func TLSFiles(caFile, certFile, keyFile string) registry.Option {
 	return with(tlsFilesKey{}, tlsFiles{caFile, certFile, keyFile})
 }
 
 // SharedLease makes this registry's records hang on few leases, one for up to 512 records of a
-// TTL, and writes records that are registered at one time in common transactions: for processes
-// with hundreds of nodes, which otherwise cost etcd one keepalive and one proposal each.
+// TTL, and writes records that are registered at one time in common transactions: for
+// processes with hundreds of nodes, which otherwise cost etcd one keepalive and one proposal
+// each.
 //
-// It is off by default because what happens to several records in one revision of etcd, a
-// lost lease or a common transaction, reaches the official plugin's watchers only in part: they look at the
-// first event of each revision (go-micro/plugins/v4/registry/etcd watcher.go, Next). Use it where
-// all consumers use this registry. Init may turn it on, and nothing turns it off; records that
-// are there already stay on their leases. A lease that a write went unanswered on is kept up to 15 s
-// after the last of its records was deregistered, or until Close.
+// It is off by default because what happens to several records in one revision of etcd, a lost
+// lease or a common transaction, reaches the official plugin's watchers only in part: they
+// look at the first event of each revision (go-micro/plugins/v4/registry/etcd watcher.go,
+// Next). Use it where all consumers use this registry. Init may turn it on, and nothing turns
+// it off; records that are there already stay on their leases. A lease that a write went
+// unanswered on is kept up to 15 s after the last of its records was deregistered, or until
+// Close.
 func SharedLease() registry.Option {
 	return with(sharedLeaseKey{}, true)
 }
@@ -81,28 +84,63 @@ func isShared(o registry.Options) bool {
 	return shared
 }
 
-// MeterProvider says where OpenTelemetry's metrics of this registry go; docs/metrics.md lists them.
-// nil means the default, which is the global provider, also one that is set later (otel.SetMeterProvider);
-// without any the metrics go nowhere. After an Init with another provider the one before is told
-// nothing more. Close ends the metrics; a registry that is never closed stays known to its provider. An error of the
-// provider's goes to OpenTelemetry's error handler.
+// MeterProvider says where OpenTelemetry's metrics of this registry go; docs/metrics.md lists
+// them. nil means the default, which is the global provider, also one that is set later
+// (otel.SetMeterProvider); without any the metrics go nowhere. After an Init with another
+// provider the one before is told nothing more. Close ends the metrics; a registry that is
+// never closed stays known to its provider. An error of the provider's goes to OpenTelemetry's
+// error handler.
 //
-// Of several registries with one provider, counts and numbers add up, but a gauge shows one of them.
+// Of several registries with one provider, counts and numbers add up, but a gauge shows one of
+// them.
 func MeterProvider(provider metric.MeterProvider) registry.Option {
 	return with(meterProviderKey{}, provider)
 }
 
 // Linearizable makes this one GetService ask etcd's leader instead of the local view: it costs a
-// round trip, and fails while etcd is away.
+// round trip, and fails while etcd is away. It may stand before or after registry.GetContext. Within an
+// option of your own that calls both it must come last: go-micro's options have only a context to leave
+// a mark in, and GetContext replaces that.
 func Linearizable() registry.GetOption {
 	return func(o *registry.GetOptions) {
 		o.Context = keep(o.Context, linearizableKey{}, true)
 	}
 }
 
+// gatherGet returns what the options of a look-up come to. A mark counts although a later
+// registry.GetContext has replaced the context that it was in.
+func gatherGet(opts []registry.GetOption) (ctx context.Context, linearizable bool, err error) {
+	var o registry.GetOptions
+	for i := range opts {
+		if o, err = gather(o, opts[i:i+1]); err != nil {
+			return nil, false, err
+		}
+		linearizable = linearizable || isLinearizable(o.Context)
+	}
+	return o.Context, linearizable, nil
+}
+
 func isLinearizable(ctx context.Context) bool {
 	_, given := value[bool](ctx, linearizableKey{})
 	return given
+}
+
+var (
+	errNilOption = fmt.Errorf("%w: an option is nil", ErrOption)
+	errNilFilter = fmt.Errorf("%w: a filter is nil", ErrOption)
+)
+
+// gather adds options to o. With an error, which is that one is nil, it returns what the others come to.
+func gather[T any, O ~func(*T)](o T, opts []O) (T, error) {
+	var err error
+	for _, opt := range opts {
+		if opt == nil {
+			err = errNilOption
+			continue
+		}
+		opt(&o)
+	}
+	return o, err
 }
 
 func with(key, value any) registry.Option {

@@ -129,6 +129,24 @@ func TestANilOptionIsAnErrorUntilInitMendsIt(t *testing.T) {
 	require.Equal(t, []string{"http://h:2379"}, r.Status().Endpoints)
 }
 
+func TestANilOptionOfACallIsAnErrorThatNamesTheCall(t *testing.T) {
+	clearEnvironment(t)
+	r, err := New()
+	require.NoError(t, err)
+	s := &registry.Service{Name: "greeter", Nodes: []*registry.Node{{Id: "n1"}}}
+	for name, call := range map[string]func() error{
+		"register":              func() error { return r.Register(s, registry.RegisterTTL(time.Second), nil) },
+		"deregister":            func() error { return r.Deregister(s, nil) },
+		`get service "greeter"`: func() error { _, err := r.GetService("greeter", nil, Linearizable()); return err },
+		"list services":         func() error { _, err := r.ListServices(nil); return err },
+		"watch":                 func() error { _, err := r.Watch(nil); return err },
+	} {
+		err := call()
+		require.ErrorIs(t, err, ErrOption, name)
+		require.EqualError(t, err, name+": invalid option: an option is nil")
+	}
+}
+
 func TestClientIsUsedAndNeverClosed(t *testing.T) {
 	clearEnvironment(t)
 	client := newClient(t)
@@ -197,6 +215,20 @@ func TestLinearizableMarksOneLookUp(t *testing.T) {
 			require.Equal(t, "kept", o.Context.Value(key{}))
 		}
 	}
+}
+
+func TestLinearizableCountsBeforeAndAfterAContext(t *testing.T) {
+	type key struct{}
+	within := registry.GetContext(context.WithValue(context.Background(), key{}, "kept"))
+	for _, opts := range [][]registry.GetOption{{Linearizable(), within}, {within, Linearizable()}} {
+		ctx, linearizable, err := gatherGet(opts)
+		require.NoError(t, err)
+		require.True(t, linearizable)
+		require.Equal(t, "kept", ctx.Value(key{}))
+	}
+	_, linearizable, err := gatherGet([]registry.GetOption{within})
+	require.NoError(t, err)
+	require.False(t, linearizable)
 }
 
 func TestOptionsOfOthersFindAContext(t *testing.T) {

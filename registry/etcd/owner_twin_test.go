@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -158,4 +159,38 @@ func TestAPutOfUnknownOutcome(t *testing.T) {
 			})
 		}
 	}
+}
+
+// What is no record of our node stands for nobody, on a lease or not. It is overwritten, and doesn't hide the node elsewhere.
+func TestNobodysRecordDoesNotTakeTheKey(t *testing.T) {
+	other := rival()
+	other.Nodes[0].Id = "zzz"
+	for name, value := range map[string]string{"junk": "junk", "another node's record": stored(other)} {
+		for _, leased := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", leased ", leased), func(t *testing.T) {
+				withFake(t, func(t *testing.T, e *fakeEtcd) {
+					r, logs := e.newRegistry(t)
+					mustRegister(t, r, greeter(1), testTTL)
+					var lease int64
+					if leased {
+						lease = e.lease(3600)
+					}
+					e.put(greeterKey, value, lease)
+					await(t, time.Second, "ours is back", func() bool { return e.has(greeter(1), testTTL) })
+					require.Empty(t, logs.logged())
+				})
+			})
+		}
+	}
+}
+
+func TestARecordElsewhereDoesNotHideTheNode(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		mustRegister(t, r, greeter(1), testTTL)
+		before := looked(t, r, "greeter").lines()
+		e.put(greeterDir+"zzz", stored(rival()), 0)
+		time.Sleep(time.Second)
+		require.Equal(t, before, looked(t, r, "greeter").lines())
+	})
 }

@@ -20,9 +20,10 @@ func (g *registration) put(w *wish) clientv3.Op {
 	return clientv3.OpPut(g.key, string(w.value), clientv3.WithLease(g.leaseID()))
 }
 
-// take writes the record whoever has the key: for a wish that is new.
+// take writes the record whoever has the key: for a wish that is new. Its guard always holds, and makes the request
+// no smaller than that of restore: etcd mustn't take a record that it will find too large when it has to be put back.
 func (g *registration) take(ctx context.Context, w *wish) error {
-	answer, err := g.write(ctx, w)
+	answer, err := g.write(ctx, w, clientv3.Compare(clientv3.ModRevision(g.key), ">", -1))
 	if err != nil {
 		return err
 	}
@@ -90,13 +91,13 @@ func (g *registration) mayHavePut(value []byte) bool {
 // wrote takes note of a put that etcd has acknowledged.
 func (g *registration) wrote(w *wish, revision int64) {
 	g.bare = g.bare || w.seconds == 0
-	g.found(ours, revision)
+	g.acknowledged(revision)
 	g.from = revision + 1
-	g.registrar.wrote(g.key, revision, w.value)
+	g.registrar.wrote(g.key, writing{revision, int64(g.leaseID())}, w.value)
 }
 
 // classify says whose a value at our key is; unknown stands for one that we may overwrite:
-// our own out of date, or junk, which has no lease and is no record.
+// our own out of date, or one that stands for nobody, because it is no record, or another node's.
 func (g *registration) classify(kv *mvccpb.KeyValue, w *wish) holder {
 	lease := clientv3.LeaseID(kv.Lease)
 	switch {
@@ -104,12 +105,11 @@ func (g *registration) classify(kv *mvccpb.KeyValue, w *wish) holder {
 		return ours
 	case g.registrar.leases.isOurs(lease):
 		return unknown
-	case lease != clientv3.NoLease:
-		return foreign
-	case bytes.Equal(kv.Value, w.value) || g.mayHavePut(kv.Value):
+	case lease == clientv3.NoLease && (bytes.Equal(kv.Value, w.value) || g.mayHavePut(kv.Value)):
 		return unknown
 	}
-	if _, err := g.decoder.decode(string(kv.Key), kv.ModRevision, kv.Value); err != nil {
+	record, err := g.decoder.decode(string(kv.Key), kv.ModRevision, kv.Value)
+	if err != nil || !record.HasOwnKey() {
 		return unknown
 	}
 	return foreign
@@ -155,7 +155,7 @@ func (g *registration) erase(ctx context.Context, guard ...clientv3.Cmp) error {
 			return err
 		}
 		if answer.ok {
-			r.wrote(g.key, answer.revision, nil)
+			r.wrote(g.key, writing{revision: answer.revision}, nil)
 			return r.leases.revokeFormer(ctx, former)
 		}
 		if answer.found == nil || !r.leases.isOurs(clientv3.LeaseID(answer.found.Lease)) {

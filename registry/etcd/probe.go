@@ -138,7 +138,7 @@ func (p *probe) contradicts(ctx context.Context, l *link, s sample) (wrong sampl
 	}
 	for i, spot := range s.spots {
 		kvs := answer.Responses[i].GetResponseRange().Kvs
-		if len(kvs) == 0 || kvs[0].ModRevision != spot.revision {
+		if len(kvs) == 0 || !spot.is(kvs[0]) {
 			wrong.spots = append(wrong.spots, spot)
 		}
 	}

@@ -17,14 +17,18 @@ func (g *registration) run(ctx context.Context) {
 		w := g.current()
 		taken, err := g.reconcile(ctx, w, min(g.registrar.timeout(), firstTry<<min(failures, 8)))
 		leave()
-		if ctx.Err() != nil || g.settle(w, err) {
+		if ctx.Err() != nil {
+			return
+		}
+		var over bool
+		if over, err = g.settle(w, err); over {
 			return
 		}
 		if taken {
 			g.follow()
 		}
 		began, disturbed := time.Now(), false
-		if err == nil || !transient(err) {
+		if err == nil {
 			disturbed, err = g.rest(ctx)
 		}
 		if time.Since(began) > steadyTime {

@@ -30,9 +30,27 @@ func fullService() *registry.Service {
 	}
 }
 
+// recordOf returns the record of a service's only node.
+func recordOf(t *testing.T, s *registry.Service) *catalogue.Record {
+	t.Helper()
+	r := catalogue.NewRecord(testKey, s, s.Nodes[0])
+	return r
+}
+
+// nested returns a service with values that are depth levels deep.
+func nested(depth int) *registry.Service {
+	v := &registry.Value{Values: []*registry.Value{}}
+	for range depth - 1 {
+		v = &registry.Value{Values: []*registry.Value{v}}
+	}
+	s := greeter(1)
+	s.Endpoints = []*registry.Endpoint{{Name: "Greeter.Deep", Request: v}}
+	return s
+}
+
 func TestAValueIsTheOfficialPluginsByteForByte(t *testing.T) {
 	full := fullService()
-	value, err := encode(catalogue.NewRecord(testKey, full, full.Nodes[0]))
+	value, err := encode(recordOf(t, full))
 	require.NoError(t, err)
 	golden := `{"name":"greeter","version":"1.2","metadata":{"a":"ü","z":"\u003c\u0026\u003e"},"endpoints":[` +
 		`{"request":{"name":"Request","type":"Request","values":[{"name":"name","type":"string","values":null}]},` +
@@ -44,7 +62,7 @@ func TestAValueIsTheOfficialPluginsByteForByte(t *testing.T) {
 	for _, s := range []*registry.Service{full, {Name: "bare", Nodes: []*registry.Node{{Id: "n"}}}} {
 		official, err := json.Marshal(s)
 		require.NoError(t, err)
-		value, err := encode(catalogue.NewRecord(testKey, s, s.Nodes[0]))
+		value, err := encode(recordOf(t, s))
 		require.NoError(t, err)
 		require.Equal(t, string(official), string(value))
 	}
@@ -52,7 +70,7 @@ func TestAValueIsTheOfficialPluginsByteForByte(t *testing.T) {
 
 func TestDecodeReadsWhatEncodeWrote(t *testing.T) {
 	full := fullService()
-	written := catalogue.NewRecord(testKey, full, full.Nodes[0])
+	written := recordOf(t, full)
 	value, err := encode(written)
 	require.NoError(t, err)
 	read, err := newDecoder(testKeys(t)).decode(testKey, 7, value)
@@ -148,6 +166,35 @@ func TestDeepValuesCanBeCopiedAndWrittenAgain(t *testing.T) {
 	r, err := newDecoder(testKeys(t)).decode(testKey, 7, []byte(`{"name":"greeter","nodes":[{"id":"n1"}],"endpoints":[{"request":`+deep+`}]}`))
 	require.NoError(t, err)
 	requireUsable(t, r)
+}
+
+func TestTheDeepestValuesThatRegisterTakesCanBeReadAgain(t *testing.T) {
+	written := recordOf(t, nested(catalogue.MaxDepth))
+	value, err := encode(written)
+	require.NoError(t, err)
+	read, err := newDecoder(testKeys(t)).decode(testKey, 7, value)
+	require.NoError(t, err)
+	require.True(t, written.Equal(read))
+}
+
+func TestRegisterRefusesWhatNobodyCouldRead(t *testing.T) {
+	circle := nested(1)
+	circle.Endpoints[0].Request.Values = []*registry.Value{circle.Endpoints[0].Request}
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		for range 2 {
+			for _, bad := range []*registry.Service{nested(catalogue.MaxDepth + 1), circle} {
+				err := r.Register(bad, registry.RegisterTTL(testTTL))
+				require.ErrorIs(t, err, ErrMalformed)
+				require.NotErrorIs(t, err, ErrPending)
+				require.ErrorContains(t, err, `endpoint "Greeter.Deep"`)
+			}
+			mustRegister(t, r, greeter(1), testTTL) // and once more with the record before
+		}
+		require.True(t, e.has(greeter(1), testTTL), "the record before stays")
+		require.NoError(t, r.Deregister(circle))
+		require.False(t, e.has(greeter(1), testTTL))
+	})
 }
 
 func TestEqualPartsAreDecodedOnce(t *testing.T) {
@@ -277,7 +324,7 @@ func FuzzDecode(f *testing.F) {
 
 func TestDecodeReadsAsTheRegistryDoes(t *testing.T) {
 	full := fullService()
-	value, err := encode(catalogue.NewRecord(testKey, full, full.Nodes[0]))
+	value, err := encode(recordOf(t, full))
 	require.NoError(t, err)
 	for _, prefix := range []string{DefaultPrefix, "/micro/registry"} {
 		read, err := Decode(prefix, testKey, value)

@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -203,4 +204,46 @@ func TestALongOutageIsLoggedOnce(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Etcd was started with a lower --max-request-bytes, say. What it took before isn't given up, nor tried without a pause.
+func TestARecordThatCannotBePutBackStaysPending(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		t.Run(fmt.Sprint("shared ", shared), func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, logs := e.newRegistry(t, leaseOptions(shared)...)
+				mustRegister(t, r, greeter(1), testTTL)
+				allow := e.refuse(puts, rpctypes.ErrGRPCRequestTooLarge)
+				before := e.requests("Txn")
+				e.remove(greeterKey)
+				time.Sleep(time.Minute)
+				require.Less(t, e.requests("Txn")-before, 200)
+				status := r.Status().Registrations[0]
+				require.Equal(t, statePending, status.State)
+				require.ErrorIs(t, status.Err, ErrTooLarge)
+				require.Len(t, logs.logged(), 1)
+				require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), ErrTooLarge)
+				allow()
+				await(t, time.Second, "it is back", func() bool { return e.has(greeter(1), testTTL) })
+			})
+		})
+	}
+}
+
+// The caller has closed the client that it had lent.
+func TestAClosedClientIsSaidAtOnce(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		client := e.newClient(t)
+		r, err := New(Client(client), registry.Logger(&recorder{}), registry.Timeout(time.Minute))
+		require.NoError(t, err)
+		require.NoError(t, client.Close())
+		began := time.Now()
+		_, err = r.GetService("greeter")
+		require.ErrorIs(t, err, errClientClosed)
+		_, err = r.Watch(registry.WatchService("greeter"))
+		require.ErrorIs(t, err, errClientClosed)
+		require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), errClientClosed)
+		require.Less(t, time.Since(began), 10*time.Second)
+		_ = r.Close()
+	})
 }

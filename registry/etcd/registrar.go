@@ -25,9 +25,9 @@ type registrar struct {
 	sentries  *sentries
 	log       *log
 	metrics   *metrics
-	wrote     func(key string, revision int64, value []byte) // value nil: deleted
-	alarm     func()                                         // etcd's history may be another one; doesn't block
-	tries     chan struct{}                                  // has a token for each key that is talked about with etcd
+	wrote     func(key string, w writing, value []byte) // value nil: deleted
+	alarm     func()                                    // etcd's history may be another one; doesn't block
+	tries     chan struct{}                             // has a token for each key that is talked about with etcd
 
 	mu            sync.Mutex
 	registrations map[string]*registration // by key
@@ -90,19 +90,22 @@ func (r *registrar) wish(key string, s *registry.Service, node *registry.Node, s
 		return pending{key: key, settled: true, err: ErrClosed}
 	}
 	g := r.registrations[key]
-	known := g != nil
-	if !known {
-		g = r.begin(key)
-		r.tried.add(key)
+	if g != nil {
+		if w := g.repeated(s, node, seconds); w != nil {
+			return g.set(w)
+		}
 	}
-	w := g.repeated(s, node, seconds)
-	if w == nil {
-		w = &wish{name: s.Name, record: catalogue.NewRecord(key, s, node), seconds: seconds}
+	if err := catalogue.CheckValues(s); err != nil {
+		return pending{key: key, settled: true, err: fmt.Errorf("%w: %w", ErrMalformed, err)}
 	}
+	w := &wish{name: s.Name, record: catalogue.NewRecord(key, s, node), seconds: seconds}
+	if g != nil {
+		return g.set(w)
+	}
+	g = r.begin(key)
+	r.tried.add(key)
 	p := g.set(w)
-	if !known {
-		r.start(g)
-	}
+	r.start(g)
 	return p
 }
 
@@ -173,7 +176,7 @@ func (r *registrar) delete(ctx context.Context, key string) error {
 		return err
 	}
 	if answer.Deleted > 0 {
-		r.wrote(key, answer.Header.Revision, nil)
+		r.wrote(key, writing{revision: answer.Header.Revision}, nil)
 	}
 	return nil
 }

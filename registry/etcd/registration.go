@@ -304,6 +304,16 @@ func (g *registration) found(h holder, revision int64) {
 	g.note(h, revision)
 }
 
+// acknowledged is found for a write of ours, which within a history has a revision of its own.
+func (g *registration) acknowledged(revision int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if revision == g.revision {
+		g.registrar.alarm()
+	}
+	g.note(ours, revision)
+}
+
 // note is found. A revision before what was known comes from another history: a wiped data
 // directory, a restored snapshot, another cluster. It needs mu.
 func (g *registration) note(h holder, revision int64) {
@@ -324,8 +334,9 @@ func (g *registration) fulfilled(w *wish) {
 	g.announce()
 }
 
-// settle records how reconciling a wish went, and reports whether the registration is over.
-func (g *registration) settle(w *wish, err error) bool {
+// settle records how reconciling a wish went, and reports whether the registration is over. The error that is left is
+// a reason to try again.
+func (g *registration) settle(w *wish, err error) (over bool, left error) {
 	r := g.registrar
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -335,22 +346,22 @@ func (g *registration) settle(w *wish, err error) bool {
 	switch {
 	case err == nil:
 		g.applied = w
-	case !transient(err):
+	case !transient(err) && g.applied != w:
 		g.reject(w, err)
-		return false
+		return false, nil
 	case g.wish != w:
-		return false
+		return false, err
 	}
 	if (err != nil) != g.reported && w.record != nil {
 		g.report(err)
 	}
 	g.err = err
-	over := err == nil && g.wish == w && w.record == nil && g.inFlight.IsZero()
+	over = err == nil && g.wish == w && w.record == nil && g.inFlight.IsZero()
 	if over {
 		delete(r.registrations, g.key)
 		r.sentries.count(g.key, -1)
 	}
-	return over
+	return over, err
 }
 
 // report logs a change for the worse or the better, and not every round of it.
@@ -363,7 +374,8 @@ func (g *registration) report(err error) {
 	g.registrar.log.infof("registration %s is in etcd again", g.key)
 }
 
-// reject gives up a wish that etcd will never take, in favour of the one before. It needs mu.
+// reject gives up a wish that etcd will never take, in favour of the one before. (One that it took before is
+// kept: etcd's limits have changed, and may change again.) It needs mu.
 func (g *registration) reject(w *wish, err error) {
 	w.refused = err
 	if g.wish != w {

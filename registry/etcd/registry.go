@@ -71,7 +71,8 @@ func New(opts ...registry.Option) (*Registry, error) {
 }
 
 // NewRegistry is New for go-micro's options and command line, which can't take an error: a
-// configuration error is returned by every call until an Init mends it.
+// configuration error is returned by every call until an Init mends it. What it returns is a
+// *Registry, for who needs Status or Close.
 func NewRegistry(opts ...registry.Option) registry.Registry {
 	return newRegistry(opts)
 }
@@ -86,8 +87,11 @@ func newRegistry(opts []registry.Option) *Registry {
 	r.suspension = suspension{wall: wallClock, ended: r.rewritten, log: r.log}
 	r.connector.reconnected = r.reconnected
 	r.mu.Lock()
-	given := apply(*registry.NewOptions(), opts)
-	if err := r.configure(given); err != nil {
+	given, err := apply(*registry.NewOptions(), opts)
+	if err == nil {
+		err = r.configure(given)
+	}
+	if err != nil {
 		r.given = given
 		r.parts.Store(&parts{err: err})
 	}
@@ -104,13 +108,21 @@ func (r *Registry) Init(opts ...registry.Option) error {
 	if r.closing.Err() != nil {
 		return fmt.Errorf("init: %w", ErrClosed)
 	}
-	r.mu.Lock()
-	err := r.configure(apply(r.given, opts))
-	r.mu.Unlock()
+	err := r.reconfigure(opts)
 	if err == nil {
 		r.export()
 	}
 	return err
+}
+
+func (r *Registry) reconfigure(opts []registry.Option) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	given, err := apply(r.given, opts)
+	if err != nil {
+		return err
+	}
+	return r.configure(given)
 }
 
 // export lets the MeterProvider of the present configuration collect. It may have to wait for it, so

@@ -41,8 +41,8 @@ func try[T any](ctx context.Context, c *connector, request func(context.Context,
 			if l.ctx.Err() != nil && ctx.Err() == nil && c.ctx.Err() == nil {
 				continue
 			}
-			err = c.explain(ctx, l, err)
 		}
+		err = c.explain(ctx, l, err)
 		if errors.Is(err, errReplaced) && ctx.Err() == nil {
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -16,13 +17,24 @@ type sample struct {
 
 // spot is a key that is known.
 type spot struct {
-	key      string
-	revision int64 // at which it was last written, when the sample was taken
+	key     string
+	writing // the last one of it, when the sample was taken
 	source
 }
 
-// source knows at which revision a key was last written; 0 if it doesn't know the key.
-type source interface{ revisionOf(key string) int64 }
+// writing is when a key was written, and on which lease. After etcd's data were wiped another writing may
+// have the same revision, but not the same lease: its id has the time in it (pkg/v3 idutil).
+type writing struct{ revision, lease int64 }
+
+// anyLease is that of a writing whose lease isn't known.
+const anyLease = -1
+
+func (w writing) is(kv *mvccpb.KeyValue) bool {
+	return w.revision == kv.ModRevision && (w.lease == kv.Lease || w.lease == anyLease)
+}
+
+// source knows how a key was last written; the zero writing means that it doesn't know the key.
+type source interface{ writingOf(key string) writing }
 
 // count is the number of keys in a view.
 type count struct {
@@ -87,7 +99,7 @@ func (s sample) reads() []clientv3.Op {
 
 // unmoved returns the part of the sample that still is as it was: of the rest, news has come.
 func (s sample) unmoved() sample {
-	s.spots = slices.DeleteFunc(s.spots, func(spot spot) bool { return spot.revisionOf(spot.key) != spot.revision })
+	s.spots = slices.DeleteFunc(s.spots, func(spot spot) bool { return spot.writingOf(spot.key) != spot.writing })
 	if s.count != nil && *s.count != s.count.mirror.counted() {
 		s.count = nil
 	}
@@ -99,17 +111,17 @@ func (m *mirror) offer(d *draw) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for r := range m.catalogue.Records {
-		d.add(spot{r.Key, r.Revision, m})
+		d.add(spot{r.Key, writing{r.Revision, r.Lease}, m})
 	}
 }
 
-func (m *mirror) revisionOf(key string) int64 {
+func (m *mirror) writingOf(key string) writing {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r := m.catalogue.Record(key); r != nil {
-		return r.Revision
+		return writing{r.Revision, r.Lease}
 	}
-	return 0
+	return writing{}
 }
 
 func (m *mirror) counted() count {
@@ -127,16 +139,16 @@ func (m *mirror) isFollowing() bool {
 
 // offer adds the registration's key to a draw, if it is known who has it.
 func (g *registration) offer(d *draw) {
-	if revision := g.revisionOf(g.key); revision > 0 {
-		d.add(spot{g.key, revision, g})
+	if w := g.writingOf(g.key); w.revision > 0 {
+		d.add(spot{g.key, w, g})
 	}
 }
 
-func (g *registration) revisionOf(string) int64 {
+func (g *registration) writingOf(string) writing {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.holder == unknown || g.wish.record == nil {
-		return 0
+		return writing{}
 	}
-	return g.revision
+	return writing{g.revision, anyLease}
 }

@@ -9,7 +9,7 @@ import (
 
 type nowhere struct{}
 
-func (nowhere) revisionOf(string) int64 { return 0 }
+func (nowhere) writingOf(string) writing { return writing{} }
 
 func TestADrawHasTheOldestAndTheNewest(t *testing.T) {
 	for _, n := range []int{0, 1, 2, maxSpots, maxSpots + 1, 100} {
@@ -18,7 +18,7 @@ func TestADrawHasTheOldestAndTheNewest(t *testing.T) {
 			for range 200 {
 				var c draw
 				for i := range n {
-					c.add(spot{fmt.Sprint(i), int64(1 + (i*7919)%1009), nowhere{}})
+					c.add(spot{fmt.Sprint(i), writing{revision: int64(1 + (i*7919)%1009)}, nowhere{}})
 				}
 				spots := c.spots()
 				assert.Len(t, spots, min(n, maxSpots))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,13 +48,17 @@ var ErrSelectorClosed = errors.New("selector is closed")
 // registry.DefaultRegistry, as there. With several options of a kind the last one counts.
 //
 // Select returns selector.ErrNotFound for a service without nodes, and selector.ErrNoneAvailable when
-// the filters leave none, both as they are; ErrSelectorClosed; and the errors of [Registry.GetService]. It asks
+// the filters leave none, both as they are; ErrSelectorClosed; ErrOption for a nil option or filter, also one that
+// NewSelector was given, until an Init; and the errors of [Registry.GetService]. It asks
 // etcd only for a service that isn't followed yet, within the deadline of the SelectOptions'
 // Context or else the registry's timeout. All methods may be called concurrently, and so may each
 // Next.
 func NewSelector(opts ...selector.Option) selector.Selector {
 	s := &nodeSelector{}
-	s.setup.Store(newSetup(selector.Options{Strategy: selector.Random}, opts))
+	options, err := gather(selector.Options{Strategy: selector.Random}, opts)
+	u := newSetup(options)
+	u.err = err
+	s.setup.Store(u)
 	return s
 }
 
@@ -65,6 +70,7 @@ type nodeSelector struct {
 // setup is what the present options come to, and what was learned under them.
 type setup struct {
 	options  selector.Options
+	err      error             // what is wrong with them
 	standard selector.Selector // go-micro's own, for a registry that isn't ours; nil otherwise
 	registry *Registry
 	policy   policy
@@ -77,10 +83,7 @@ type setup struct {
 	closed atomic.Bool
 }
 
-func newSetup(options selector.Options, opts []selector.Option) *setup {
-	for _, opt := range opts {
-		opt(&options)
-	}
+func newSetup(options selector.Options) *setup {
 	if options.Registry == nil {
 		options.Registry = registry.DefaultRegistry
 	}
@@ -100,7 +103,8 @@ func newSetup(options selector.Options, opts []selector.Option) *setup {
 // clock is monotonic, unlike the wall's, and cheaper.
 func (u *setup) clock() int64 { return int64(time.Since(u.born)) }
 
-// Init changes options and forgets what is known of nodes. Errors: ErrSelectorClosed.
+// Init changes options and forgets what is known of nodes. With an error it changes nothing.
+// Errors: ErrSelectorClosed, ErrOption.
 func (s *nodeSelector) Init(opts ...selector.Option) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -108,7 +112,11 @@ func (s *nodeSelector) Init(opts ...selector.Option) error {
 	if before.closed.Load() {
 		return fmt.Errorf("init: %w", ErrSelectorClosed)
 	}
-	s.setup.Store(newSetup(before.options, opts))
+	options, err := gather(before.options, opts)
+	if err != nil {
+		return fmt.Errorf("init: %w", err)
+	}
+	s.setup.Store(newSetup(options))
 	return before.close()
 }
 
@@ -138,15 +146,12 @@ func (s *nodeSelector) Select(service string, opts ...selector.SelectOption) (se
 
 // choose is Select for everything but the most frequent case.
 func (u *setup) choose(service string, opts []selector.SelectOption) (selector.Next, error) {
-	if u.closed.Load() {
-		return nil, fmt.Errorf("select %q: %w", service, ErrSelectorClosed)
+	o, err := u.gather(opts)
+	if err != nil {
+		return nil, fmt.Errorf("select %q: %w", service, err)
 	}
 	if u.standard != nil {
 		return u.standard.Select(service, opts...)
-	}
-	var o selector.SelectOptions
-	for _, opt := range opts {
-		opt(&o)
 	}
 	p, err := u.pool(o.Context, service)
 	if err != nil {
@@ -174,6 +179,20 @@ func (u *setup) choose(service string, opts []selector.SelectOption) (selector.N
 		return p.supervise(t.strategy, services), nil
 	}
 	return p.among(t, c.settle(loan, services)), nil
+}
+
+// gather returns what the options of a Select come to, unless there is a reason not to select.
+func (u *setup) gather(opts []selector.SelectOption) (selector.SelectOptions, error) {
+	o, err := gather(selector.SelectOptions{}, opts)
+	switch {
+	case u.closed.Load():
+		err = ErrSelectorClosed
+	case u.err != nil:
+		err = u.err
+	case slices.ContainsFunc(o.Filters, func(f selector.Filter) bool { return f == nil }):
+		err = errNilFilter
+	}
+	return o, err
 }
 
 // pool returns what is known of a service. It asks etcd if the service isn't followed.

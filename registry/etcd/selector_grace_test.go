@@ -122,7 +122,7 @@ func TestNoGraceForWhatThisRegistryDeregisters(t *testing.T) {
 				if echoFirst {
 					f.del(n)
 				}
-				f.registry.parts.Load().mirrors.wrote(f.key(n), revision, nil)
+				f.registry.parts.Load().mirrors.wrote(f.key(n), writing{revision: revision}, nil)
 				if !echoFirst {
 					f.del(n)
 				}

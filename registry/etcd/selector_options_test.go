@@ -33,6 +33,34 @@ func TestWeightedPicksInProportion(t *testing.T) {
 	}
 }
 
+// NewSelector can't return an error. Whoever selects learns of it.
+func TestANilOptionOfASelectorIsAnErrorUntilInitMendsIt(t *testing.T) {
+	f, nodes := stage(t, "greeter"), some(1)
+	f.put("1", nodes...)
+	s := NewSelector(nil, selector.Registry(f.registry))
+	_, err := s.Select("greeter")
+	require.ErrorIs(t, err, ErrOption)
+	require.ErrorIs(t, s.Init(selector.SetStrategy(selector.RoundRobin), nil), ErrOption)
+	_, err = s.Select("greeter")
+	require.ErrorIs(t, err, ErrOption, "an Init with an error changes nothing")
+	require.NoError(t, s.Init())
+	require.Equal(t, nodes[0].Id, pick(t, s, "greeter").Id)
+}
+
+func TestANilOptionOrFilterOfASelectIsAnError(t *testing.T) {
+	f, nodes := stage(t, "greeter"), some(1)
+	f.put("1", nodes...)
+	for name, r := range map[string]registry.Registry{"ours": f.registry, "another": registry.NewMemoryRegistry()} {
+		s := NewSelector(selector.Registry(r))
+		for what, opt := range map[string]selector.SelectOption{"an option": nil, "a filter": selector.WithFilter(nil)} {
+			_, err := s.Select("greeter", opt)
+			require.ErrorIs(t, err, ErrOption, name)
+			require.EqualError(t, err, `select "greeter": invalid option: `+what+` is nil`)
+		}
+		require.NoError(t, s.Close())
+	}
+}
+
 func TestAWeightedRotationIsSpread(t *testing.T) {
 	f, nodes := stage(t, "greeter"), some(3)
 	weigh(nodes, "2")

@@ -34,6 +34,16 @@ func (m *mirror) await(ctx context.Context) error {
 	}
 }
 
+// unattended reports whether nobody waits for the mirror or watches it. It needs mirrors.mu.
+func (m *mirror) unattended() bool { return m.waiters == 0 && !m.watched() }
+
+// failedFirst reports whether a first list has failed, and none has succeeded.
+func (m *mirror) failedFirst() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.broken != nil && !m.isReady()
+}
+
 // view returns the service as it is known now, or nil.
 func (m *mirror) view(name string) *catalogue.Snapshot {
 	if !m.used.Load() {

@@ -49,22 +49,7 @@ func StartStore(t testing.TB, members int) *Store {
 // Backend describes a registry on this store to the kit.
 func (s *Store) Backend(open func(...registry.Option) (registry.Registry, error)) registrytest.Backend {
 	return registrytest.Backend{
-		Open: func(opts ...registry.Option) (registry.Registry, error) {
-			way, err := connect(s.members)
-			if err != nil {
-				return nil, err
-			}
-			quiet := logger.NewLogger(logger.WithLevel(logger.FatalLevel))
-			r, err := open(append([]registry.Option{registry.Addrs(way.addresses()...), registry.Logger(quiet)}, opts...)...)
-			if err != nil {
-				way.end()
-				return nil, err
-			}
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.ways[r] = way
-			return r, nil
-		},
+		Open: func(opts ...registry.Option) (registry.Registry, error) { return s.open(open, opts) },
 		Close: func(r registry.Registry) error {
 			c, ok := r.(io.Closer)
 			if !ok {
@@ -91,6 +76,24 @@ func (s *Store) Backend(open func(...registry.Option) (registry.Registry, error)
 		Corrupt: s.corrupt,
 		TTL:     2 * time.Second, // etcd's least, with its own election timeout
 	}
+}
+
+// open gives a registry ways of its own.
+func (s *Store) open(open func(...registry.Option) (registry.Registry, error), opts []registry.Option) (registry.Registry, error) {
+	way, err := connect(s.members)
+	if err != nil {
+		return nil, err
+	}
+	quiet := logger.NewLogger(logger.WithLevel(logger.FatalLevel))
+	r, err := open(append([]registry.Option{registry.Addrs(way.addresses()...), registry.Logger(quiet)}, opts...)...)
+	if err != nil {
+		way.end()
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ways[r] = way
+	return r, nil
 }
 
 func (s *Store) way(r registry.Registry) ways {

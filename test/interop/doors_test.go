@@ -3,6 +3,7 @@ package interop
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
 // exercise goes through a registration's life on a way to etcd, as another registry on a way
@@ -225,14 +228,38 @@ func TestLearnersAndStaleMembersAmongTheAddresses(t *testing.T) {
 
 func TestAUnixSocket(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "etcd") // a socket's path must be short
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	socket := "unix://" + filepath.Join(dir, "etcd.sock")
+	socket := "unix://" + socketPath(t)
 	s := newServer(t, usual, "http", []string{"--listen-client-urls", socket})
 	s.start(t)
 	s.awaitHealth(t)
 	exercise(t, "greeter", open(t, registry.Addrs(socket)), open(t, registry.Addrs(socket)))
+}
+
+func TestAUnixSocketWithTLS(t *testing.T) {
+	t.Parallel()
+	path, a := socketPath(t), newAuthority(t)
+	cert, key := a.issue(t, "server", func(c *x509.Certificate) { c.DNSNames = []string{"etcd.sock"} })
+	s := newServer(t, usual, "http", []string{"--listen-client-urls", "unixs://" + path, "--cert-file", cert, "--key-file", key})
+	s.start(t)
+	s.awaitHealth(t)
+	files := etcd.TLSFiles(a.ca(), "", "")
+	exercise(t, "greeter", open(t, registry.Addrs("unixs://"+path), files), open(t, registry.Addrs("unix://"+path), files))
+
+	otherCert, otherKey := a.issue(t, "other")
+	other := socketPath(t)
+	s = newServer(t, usual, "http", []string{"--listen-client-urls", "unixs://" + other, "--cert-file", otherCert, "--key-file", otherKey})
+	s.start(t)
+	s.awaitHealth(t)
+	refuses(t, "not etcd.sock", registry.Addrs("unixs://"+other), files)
+}
+
+// socketPath returns one that is as short as a socket's must be.
+func socketPath(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "etcd")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return filepath.Join(dir, "etcd.sock")
 }
 
 // The life of a registration is the same on every version that is still maintained.

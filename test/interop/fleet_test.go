@@ -156,3 +156,28 @@ func TestALateDeregisterOfTheProcessBefore(t *testing.T) {
 		require.Equal(t, []string{"a@2"}, c.nodes(t, "greeter"))
 	})
 }
+
+// The other ones take a lease that they find for their own, and write nothing for a node that they find unchanged. So
+// what is in etcd remains ours, and goes when we do; their next tick notices, v5's
+// only after the next renewal.
+func TestARecordThatAnotherRegistryAdoptedGoesWithOurs(t *testing.T) {
+	for _, kind := range others {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := startServer(t, usual)
+			old, next := startPeer(t, ours, s.address()), startPeer(t, kind, s.address())
+			record := service("greeter", "1", "a")
+			old.register(t, record, 15*time.Second)
+			lease := leaseOf(t, s)
+			next.register(t, record, 15*time.Second)
+			require.Equal(t, lease, leaseOf(t, s), "%s has mended its fault: it writes a record of its own", kind)
+
+			old.deregister(t, record)
+			require.Empty(t, old.nodes(t, "greeter"))
+			eventually(t, func() bool {
+				next.register(t, record, 15*time.Second)
+				return len(old.nodes(t, "greeter")) == 1
+			}, "its tick brings the record back")
+		})
+	}
+}

@@ -12,7 +12,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
@@ -76,22 +75,16 @@ func gather(ctx context.Context, p Patient) (*chart, error) {
 	return c, context.Cause(ctx)
 }
 
+// maxVisits bounds the visits under way.
+const maxVisits = 8
+
 // visit goes to each address on its own.
 func (c *chart) visit(ctx context.Context, addresses []string) []visit {
 	visits := make([]visit, len(addresses))
-	tell := c.patient.progress("visiting members")
-	var group errgroup.Group
-	group.SetLimit(8)
-	for i, address := range addresses {
-		group.Go(func() error {
-			visits[i] = c.patient.visit(ctx, address)
-			return nil
-		})
-	}
-	_ = group.Wait() // no function of it fails
-	if tell != nil {
-		tell(len(addresses), len(addresses))
-	}
+	_ = c.patient.progress("visiting members").Each(ctx, len(addresses), maxVisits, func(ctx context.Context, i int) error {
+		visits[i] = c.patient.visit(ctx, addresses[i])
+		return nil // a member that can't be visited is a finding
+	})
 	return visits
 }
 
@@ -114,7 +107,7 @@ func (c *chart) askMembers(ctx context.Context) {
 		for _, url := range m.ClientURLs {
 			switch {
 			case met[m.ID] || slices.Contains(c.addresses, url):
-			case plain || strings.HasPrefix(url, "https://"):
+			case plain || strings.HasPrefix(url, "https://") || strings.HasPrefix(url, "unixs://"):
 				addresses = append(addresses, url)
 			default:
 				c.avoided = append(c.avoided, url)

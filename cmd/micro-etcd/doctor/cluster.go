@@ -15,10 +15,10 @@ func unreachableAddresses(c *chart) []Finding {
 		case v.err == nil:
 		case alone:
 			found = append(found, critical("Check the address, the network, TLS and the user; look-ups go on from the last view meanwhile, but nothing new is found.",
-				"A registry can't use %s: %v.", v.address, v.err).about(v.address))
+				"A registry can't use %s: %v.", v.address, Meaning(v.address, v.err)).about(v.address))
 		default:
 			found = append(found, warning("Start the member, or take the address out of the registry's list.",
-				"A registry can't use %s: %v.", v.address, v.err).about(v.address))
+				"A registry can't use %s: %v.", v.address, Meaning(v.address, v.err)).about(v.address))
 		}
 	}
 	if c.connection != nil && !alone {

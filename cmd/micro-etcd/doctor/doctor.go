@@ -131,6 +131,7 @@ var examinations = []examination{
 	{"clock", clocks},
 	{"permission", permissions},
 	{"unread", unread},
+	{"no-records", recordless},
 	{"malformed", malformed},
 	{"collision", collisions},
 	{"misplaced", misplaced},

@@ -17,6 +17,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 	"github.com/micro-etcd/micro-etcd/test/leak"
@@ -170,6 +171,21 @@ func TestAMemberThatWasNeverStartedIsTold(t *testing.T) {
 	examine(t, Patient{Addresses: srv.Endpoints()}).only(t, "members", Warning, "never been started", "http://127.0.0.1:1")
 }
 
+func TestAServiceWithoutRecordsIsTold(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	put(t, c, "junk/1", "junk")
+	put(t, c, "a-b/1", node("a-b", "1", "h:1"), lease(t, c, 60))
+	for service, nothing := range map[string]bool{"nosuch": true, "a/b": true, "a-b": false, "junk": false, "": false} {
+		report := examine(t, Patient{Addresses: srv.Endpoints(), Service: service})
+		if nothing {
+			report.only(t, "no-records", Info, "ervice "+service+" has no records")
+		} else {
+			require.Empty(t, report.found("no-records"), service)
+		}
+	}
+}
+
 func TestAFullEtcdIsTold(t *testing.T) {
 	srv := etcdtest.Start(t, func(c *embed.Config) { c.QuotaBackendBytes = 1 << 20 })
 	c := srv.Client(t)
@@ -284,7 +300,7 @@ func TestWhatIsWrongWithRecordsIsTold(t *testing.T) {
 	report.only(t, "double-address", Warning, "h:6", "1, 2", "mail")
 	report.only(t, "plugin-key", Info, "broker/topic-1")
 	report.only(t, "plugin-profile", Info, "mail", "2 ways")
-	report.only(t, "empty-lease", Info, fmt.Sprintf("%x", int64(grant.ID)))
+	report.only(t, "empty-lease", Info, fleet.LeaseName(grant.ID))
 	require.Len(t, report.found("size"), 2)
 	require.Equal(t, Critical, report.Findings[0].Severity)
 	require.Contains(t, report.Findings[0].What, prefix+"big/2 has 1367 KiB")
@@ -335,4 +351,15 @@ func TestAnExaminationEndsWithItsContext(t *testing.T) {
 	cancel()
 	_, err := Examine(ctx, Patient{Addresses: srv.Endpoints(), Options: []registry.Option{registry.Logger(silent{logger.DefaultLogger})}})
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestEachVisitIsTold(t *testing.T) {
+	srv := etcdtest.Start(t)
+	var told [][2]int
+	examine(t, Patient{Addresses: []string{srv.Endpoint(), "127.0.0.1:1"}, Progress: func(what string, done, all int) {
+		if what == "visiting members" {
+			told = append(told, [2]int{done, all})
+		}
+	}})
+	require.Equal(t, [][2]int{{1, 2}, {2, 2}}, told)
 }

@@ -13,6 +13,16 @@ import (
 // maxEach bounds the findings of which each is about one key.
 const maxEach = 20
 
+// recordless is a service that was asked for and that nobody provides, or that is called otherwise.
+func recordless(c *chart) []Finding {
+	name := c.patient.Service
+	if name == "" || c.fleet == nil || len(c.fleet.Records) > 0 {
+		return nil
+	}
+	return []Finding{info("Compare the name with micro-etcd services, and the prefix with the registry's. If both are right, none of its nodes run.",
+		"Service %s has no records.", short(name)).about(name)}
+}
+
 func malformed(c *chart) []Finding {
 	var found []Finding
 	var rest []string

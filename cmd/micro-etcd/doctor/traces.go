@@ -2,9 +2,10 @@ package doctor
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 )
 
 // What the official plugin leaves behind, and others may too.
@@ -57,7 +58,7 @@ func emptyLeases(c *chart) []Finding {
 	}
 	var ids []string
 	for _, l := range c.empty {
-		ids = append(ids, fmt.Sprintf("%x", int64(l.ID)))
+		ids = append(ids, fleet.LeaseName(l.ID))
 	}
 	return []Finding{info("They end with their TTL. Many of them cost etcd memory: look for puts that fail, or for another user of this etcd.",
 		"%s no key. The official plugin leaves such when a put fails, this registry when etcd goes away in the middle of one: %s.",

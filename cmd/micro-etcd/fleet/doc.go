@@ -2,4 +2,5 @@
 // it beside the records themselves: revisions, leases, sizes, and values that are no records.
 //
 // [Source.Read] takes one picture, [Source.Follow] goes on from there, and [Source.Leases] asks for leases.
+// [Fleet.Services] is what of a picture consumers see.
 package fleet

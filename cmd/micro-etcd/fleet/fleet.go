@@ -27,15 +27,6 @@ const (
 	maxReads = 5
 )
 
-// Progress is told how much of a long work is done. It may be nil.
-type Progress func(done, all int)
-
-func (p Progress) tell(done, all int) {
-	if p != nil {
-		p(done, all)
-	}
-}
-
 // Read returns a consistent picture at one revision, sorted by key. It reads page by page, the first
 // one linearizably; ctx bounds the whole. Errors are etcd's and the context's.
 func (s Source) Read(ctx context.Context, progress Progress) (*Fleet, error) {
@@ -93,11 +84,11 @@ func (s Source) Key(ctx context.Context, key string) (*Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %q: %w", key, err)
 	}
-	for _, kv := range answer.Kvs {
-		s.Service = ""
-		r := s.record(kv)
-		r.Seen, r.Before = time.Now(), true
-		return r, nil
+	if len(answer.Kvs) == 0 {
+		return nil, nil
 	}
-	return nil, nil
+	s.Service = ""
+	r := s.record(answer.Kvs[0])
+	r.Seen, r.Before = time.Now(), true
+	return r, nil
 }

@@ -146,6 +146,11 @@ func TestOneServiceIsReadFromItsDirectoryAsTheRegistryWroteIt(t *testing.T) {
 	require.Len(t, read(t, Source{Client: c, Prefix: "/tenant"}).Records, 4)
 }
 
+func TestALeaseIsNamedAsEtcdctlNamesIt(t *testing.T) {
+	require.Equal(t, "694da213e51d7936", LeaseName(0x694da213e51d7936))
+	require.Equal(t, "0a4da213e51d7936", LeaseName(0x0a4da213e51d7936))
+}
+
 func TestLeasesTellsOfThoseThereAre(t *testing.T) {
 	c := etcdtest.Start(t).Client(t)
 	var ids []clientv3.LeaseID

@@ -70,9 +70,9 @@ const (
 	maxBackoffRefused = 15 * time.Second
 )
 
-// isRefused reports whether etcd doesn't want to know this user, or to let it read. Its twin is
+// IsRefused reports whether etcd doesn't want to know this user, or to let it read. Its twin is
 // refused in registry/etcd/backoff.go, which no other package should need.
-func isRefused(err error) bool {
+func IsRefused(err error) bool {
 	for _, no := range []error{
 		rpctypes.ErrPermissionDenied, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty, rpctypes.ErrUserNotFound, rpctypes.ErrInvalidAuthMgmt,
 	} {
@@ -104,7 +104,7 @@ func (s Source) Follow(ctx context.Context, tell func(Event)) error {
 		failures++
 		f.disconnected(err)
 		limit := maxBackoff
-		if isRefused(err) {
+		if IsRefused(err) {
 			limit = maxBackoffRefused
 		}
 		wait := min(50*time.Millisecond<<min(failures, 10), limit)

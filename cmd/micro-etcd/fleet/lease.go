@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"golang.org/x/sync/errgroup"
 )
 
 // Lease is what etcd says of a lease. Times are in whole seconds, as etcd keeps them.
@@ -22,38 +20,31 @@ type Lease struct {
 	Hidden  bool          // the user may not see the keys, so there are none
 }
 
+// LeaseName returns a lease's id as etcdctl prints it.
+func LeaseName(id clientv3.LeaseID) string { return fmt.Sprintf("%016x", int64(id)) }
+
 // leaseRequests bounds the requests under way: etcd tells of one lease at a time.
 const leaseRequests = 32
 
 // Leases asks for each of the leases, a bounded number at a time. Those that are gone are not in the
-// result; neither is 0. progress is called by one goroutine at a time.
+// result; neither is 0.
 func (s Source) Leases(ctx context.Context, ids []clientv3.LeaseID, progress Progress) (map[clientv3.LeaseID]Lease, error) {
 	ids = slices.Clone(ids)
 	slices.Sort(ids)
 	ids = slices.DeleteFunc(slices.Compact(ids), func(id clientv3.LeaseID) bool { return id == 0 })
-	leases := make(map[clientv3.LeaseID]Lease, len(ids))
-	var mu sync.Mutex
-	done := 0
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(leaseRequests)
-	for _, id := range ids {
-		group.Go(func() error {
-			lease, err := s.lease(ctx, id)
-			if err != nil {
-				return err
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if lease != nil {
-				leases[id] = *lease
-			}
-			done++
-			progress.tell(done, len(ids))
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
+	found := make([]*Lease, len(ids))
+	err := progress.Each(ctx, len(ids), leaseRequests, func(ctx context.Context, i int) (err error) {
+		found[i], err = s.lease(ctx, ids[i])
+		return err
+	})
+	if err != nil {
 		return nil, err
+	}
+	leases := make(map[clientv3.LeaseID]Lease, len(ids))
+	for _, lease := range found {
+		if lease != nil {
+			leases[lease.ID] = *lease
+		}
 	}
 	return leases, nil
 }
@@ -71,7 +62,7 @@ func (s Source) lease(ctx context.Context, id clientv3.LeaseID) (*Lease, error) 
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("lease %x: %w", int64(id), err)
+		return nil, fmt.Errorf("lease %s: %w", LeaseName(id), err)
 	case answer.TTL <= 0:
 		return nil, nil
 	}

@@ -10,6 +10,9 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
 const (
@@ -56,35 +59,47 @@ func respond(w http.ResponseWriter, message any) {
 
 // detail returns the page, and the entries that its nodes were made of. Entries are never changed, only replaced.
 func (v *view) detail(name, find string, offset int) (detail, []*entry) {
-	all := v.entries(name)
-	d := detail{Name: name, Total: len(all), Nodes: []node{}, Versions: versionsOf(all)}
+	all, outdated, folded := v.open(name)
+	d := detail{Name: name, Total: len(all), Nodes: []node{}, Versions: versionsOf(folded)}
+	d.Others = len(outdated)
+	for _, e := range all {
+		if e.record.Service == nil {
+			d.Others++
+		}
+	}
 	if find != "" {
 		all = slices.DeleteFunc(all, func(e *entry) bool { return !strings.Contains(e.words, find) })
 	}
 	d.Matching = len(all)
 	shown := all[min(offset, len(all)):min(offset+nodesPerPage, len(all))]
 	for _, e := range shown {
-		d.Nodes = append(d.Nodes, e.node())
+		n := e.node()
+		n.Outdated = outdated[e]
+		d.Nodes = append(d.Nodes, n)
 	}
 	return d, shown
 }
 
-// entries returns those of a service, newest version first and then by id.
-func (v *view) entries(name string) []*entry {
+// open returns a service's entries, newest version first and then by id, those of them that are outdated, and what
+// consumers see.
+func (v *view) open(name string) (all []*entry, outdated map[*entry]bool, folded []*catalogue.Snapshot) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	s := v.services[name]
 	if s == nil {
-		return nil
+		return nil, nil, nil
 	}
-	all := make([]*entry, 0, len(s.entries))
+	outdated = make(map[*entry]bool)
 	for _, e := range s.entries {
 		all = append(all, e)
+		if s.isOutdated(e.record) {
+			outdated[e] = true
+		}
 	}
 	slices.SortFunc(all, func(a, b *entry) int {
 		return cmp.Or(natural(b.version, a.version), natural(a.record.Key, b.record.Key))
 	})
-	return all
+	return all, outdated, s.folded.Snapshots()
 }
 
 func (e *entry) node() node {
@@ -94,7 +109,7 @@ func (e *entry) node() node {
 		Revision: r.Modified, Writes: r.Writes, Size: r.Size,
 	}
 	if r.Lease != 0 {
-		n.Lease = strconv.FormatInt(int64(r.Lease), 16)
+		n.Lease = fleet.LeaseName(r.Lease)
 	}
 	if own := r.Node(); own != nil {
 		n.ID, n.Address, n.Metadata = label(own.Id), label(own.Address), pairs(own.Metadata)
@@ -122,46 +137,30 @@ func pairs(m map[string]string) [][2]string {
 	return all
 }
 
-// versionsOf describes the versions of entries that are ordered by them.
-func versionsOf(all []*entry) []versionDetail {
+// versionsOf describes the versions of a service, newest first.
+func versionsOf(folded []*catalogue.Snapshot) []versionDetail {
+	var all []catalogue.Version
+	for _, s := range folded { // one, unless names differ in what a label leaves out
+		all = append(all, s.Versions...)
+	}
+	slices.SortFunc(all, func(a, b catalogue.Version) int { return natural(label(b.Version), label(a.Version)) })
 	versions := []versionDetail{}
-	for len(all) > 0 && len(versions) < maxDetailed {
-		n := 1
-		for n < len(all) && all[n].version == all[0].version {
-			n++
-		}
-		if d, readable := describeVersion(all[:n]); readable {
-			versions = append(versions, d)
-		}
-		all = all[n:]
+	for _, v := range all[:min(len(all), maxDetailed)] {
+		versions = append(versions, describeVersion(v))
 	}
 	return versions
 }
 
-func describeVersion(all []*entry) (d versionDetail, readable bool) {
-	var newest *entry
-	for _, e := range all {
-		if e.record.Service == nil {
-			continue
-		}
-		d.Nodes++
-		if newest == nil || e.record.Modified > newest.record.Modified {
-			newest = e
-		}
-	}
-	if newest == nil {
-		return d, false
-	}
-	own := newest.record.Service
-	d.Version, d.Metadata = newest.version, pairs(own.Metadata)
-	for _, e := range own.Endpoints {
+func describeVersion(v catalogue.Version) versionDetail {
+	d := versionDetail{Version: label(v.Version), Nodes: len(v.Nodes), Metadata: pairs(v.Profile.Metadata)}
+	for _, e := range v.Profile.Endpoints {
 		if len(d.Endpoints) == maxEndpoints {
-			d.More = len(own.Endpoints) - maxEndpoints
+			d.More = len(v.Profile.Endpoints) - maxEndpoints
 			break
 		}
 		d.Endpoints = append(d.Endpoints, endpoint{
 			Name: label(e.Name), Metadata: pairs(e.Metadata), Request: signature(e.Request), Response: signature(e.Response),
 		})
 	}
-	return d, true
+	return d
 }

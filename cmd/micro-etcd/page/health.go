@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,10 +31,11 @@ func (c *checkup) health(ctx context.Context) (health, bool) {
 	ctx, cancel := context.WithTimeout(ctx, statusTime)
 	defer cancel()
 	h := health{Members: []member{}}
-	reached := make(chan error, 1)
-	go func() { reached <- c.read(ctx, &h.Revision) }()
+	var err error
+	var reading sync.WaitGroup
+	reading.Go(func() { h.Revision, err = c.read(ctx) })
 	statuses := c.statuses(ctx)
-	err := <-reached
+	reading.Wait()
 	if err != nil {
 		h.Error = clip(err.Error())
 	}
@@ -42,13 +44,12 @@ func (c *checkup) health(ctx context.Context) (health, bool) {
 }
 
 // read goes through etcd's leader, which a member that is cut off from it can't answer.
-func (c *checkup) read(ctx context.Context, revision *int64) error {
+func (c *checkup) read(ctx context.Context) (revision int64, err error) {
 	answer, err := c.client.Get(clientv3.WithRequireLeader(ctx), c.prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
 	if err != nil {
-		return err
+		return 0, err
 	}
-	*revision = answer.Header.Revision
-	return nil
+	return answer.Header.Revision, nil
 }
 
 // status is what one address answers.
@@ -131,3 +132,10 @@ func reason(err error) string {
 
 // sameAddress compares without the scheme, which endpoints may lack.
 func sameAddress(a, b string) bool { return withoutScheme(a) == withoutScheme(b) }
+
+func withoutScheme(url string) string {
+	if _, rest, found := strings.Cut(url, "://"); found {
+		return strings.TrimSuffix(rest, "/")
+	}
+	return url
+}

@@ -82,9 +82,10 @@ type member struct {
 type detail struct {
 	Now      int64           `json:"now"`
 	Name     string          `json:"name"`
-	Total    int             `json:"total"`    // nodes
-	Matching int             `json:"matching"` // nodes that were looked for
-	Nodes    []node          `json:"nodes"`    // a page of them
+	Total    int             `json:"total"`            // records
+	Others   int             `json:"others,omitempty"` // of them, that can't be read or are outdated, and so are no nodes
+	Matching int             `json:"matching"`         // records that were looked for
+	Nodes    []node          `json:"nodes"`            // a page of them
 	Versions []versionDetail `json:"versions"`
 }
 
@@ -103,9 +104,10 @@ type node struct {
 	Writes   int64       `json:"writes"`
 	Size     int         `json:"size"` // bytes of the record
 	Error    string      `json:"error,omitempty"`
+	Outdated bool        `json:"outdated,omitempty"` // another record of the node was written later
 }
 
-// versionDetail is what the nodes of a version have in common, as the newest of them says it.
+// versionDetail is what the nodes of a version have in common, as the one written last says it.
 type versionDetail struct {
 	Version   string      `json:"version"`
 	Nodes     int         `json:"nodes"`

@@ -6,29 +6,37 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 )
 
 // Config says what to show and where.
 type Config struct {
-	// Source is the registry in etcd. Its client is not closed.
+	// Source is the registry in etcd, without a client.
 	Source fleet.Source
+	// Connect returns the client. The page shows its error, and calls it again until there is none.
+	Connect Connect
+	// Lost, if not nil, is told each time that the records can't be followed, or no longer, and why. The page shows it anyway.
+	Lost func(error)
 	// Listener is where browsers connect. Serve closes it. Bound to loopback, the page refuses requests for other hosts' names.
 	Listener net.Listener
 	// Listen is the address as it was asked for, so that its name is answered to as well.
 	Listen string
 }
 
+// Connect returns a client, which stays the caller's to close, or why there is none.
+type Connect func(context.Context) (*clientv3.Client, error)
+
 // page is what the handlers share.
 type page struct {
+	source   fleet.Source // without a client
 	view     *view
 	hub      *hub
 	ttls     *ttls
-	checkup  *checkup
 	stopping chan struct{} // closed when streams shall end
 }
 
@@ -40,15 +48,10 @@ func Serve(ctx context.Context, cfg Config) error {
 		return err
 	}
 	p := newPage(cfg.Source)
-	server := &http.Server{
-		Handler:           guard(p.routes(assets), Local(cfg.Listener.Addr()), cfg.Listen),
-		ReadHeaderTimeout: 5 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    32 << 10,
-	}
+	server := newServer(guard(p.routes(assets), Local(cfg.Listener.Addr()), cfg.Listen))
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	p.start(ctx, &running)
+	p.start(ctx, &running, cfg)
 	running.Go(func() {
 		<-ctx.Done()
 		p.shutdown(server)
@@ -62,11 +65,21 @@ func Serve(ctx context.Context, cfg Config) error {
 	return fmt.Errorf("serve the page: %w", err)
 }
 
+// newServer bounds what a browser may take. A stream sets its own deadline for each message.
+func newServer(handler http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      sendTime,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    32 << 10,
+	}
+}
+
 func newPage(source fleet.Source) *page {
 	v := newView(source.Dir())
 	return &page{
-		view: v, hub: newHub(v), ttls: newTTLs(source),
-		checkup: &checkup{client: source.Client, prefix: source.Dir()}, stopping: make(chan struct{}),
+		source: source, view: v, hub: newHub(v), ttls: newTTLs(source), stopping: make(chan struct{}),
 	}
 }
 
@@ -80,18 +93,51 @@ func (p *page) routes(assets map[string]asset) http.Handler {
 }
 
 // start starts what feeds the hub.
-func (p *page) start(ctx context.Context, running *sync.WaitGroup) {
-	source := p.ttls.source
-	running.Go(func() { _ = source.Follow(ctx, p.view.apply) }) // ends only with ctx
+func (p *page) start(ctx context.Context, running *sync.WaitGroup, cfg Config) {
 	running.Go(func() { every(ctx, deltaTime, func() { _ = p.hub.publish(nil) }) })
 	running.Go(func() {
-		every(ctx, checkTime, func() {
-			h, reached := p.checkup.health(ctx)
-			if reached {
-				p.view.heard()
+		source := p.source
+		if source.Client = p.await(ctx, cfg.Connect); source.Client == nil {
+			return
+		}
+		p.ttls.use(source)
+		running.Go(func() { p.check(ctx, source) })
+		_ = source.Follow(ctx, func(e fleet.Event) { // ends only with ctx
+			p.view.apply(e)
+			if e.Kind == fleet.Disconnected && cfg.Lost != nil {
+				cfg.Lost(e.Err)
 			}
-			_ = p.hub.publish(&h) // what is sent are strings and numbers, which always encode
 		})
+	})
+}
+
+const connectTime = time.Second // between two attempts
+
+// await returns the client, or nil when ctx ends before there is one.
+func (p *page) await(ctx context.Context, connect Connect) (client *clientv3.Client) {
+	ctx, connected := context.WithCancel(ctx)
+	defer connected()
+	every(ctx, connectTime, func() {
+		var err error
+		if client, err = connect(ctx); err == nil {
+			connected()
+			return
+		}
+		p.view.apply(fleet.Event{Kind: fleet.Disconnected, Err: err})
+		_ = p.hub.publish(&health{Members: []member{}})
+	})
+	return client
+}
+
+// check asks for etcd's health until ctx ends.
+func (p *page) check(ctx context.Context, source fleet.Source) {
+	c := &checkup{client: source.Client, prefix: source.Dir()}
+	every(ctx, checkTime, func() {
+		h, reached := c.health(ctx)
+		if reached {
+			p.view.heard()
+		}
+		_ = p.hub.publish(&h) // what is sent are strings and numbers, which always encode
 	})
 }
 
@@ -128,11 +174,4 @@ func Local(address net.Addr) bool {
 		return true
 	}
 	return false
-}
-
-func withoutScheme(url string) string {
-	if _, rest, found := strings.Cut(url, "://"); found {
-		return strings.TrimSuffix(rest, "/")
-	}
-	return url
 }

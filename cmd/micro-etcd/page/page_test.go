@@ -28,8 +28,9 @@ func serve(t *testing.T, srv *etcdtest.Server) (base string) {
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	result := make(chan error, 1)
-	source := fleet.Source{Client: srv.Client(t)}
-	go func() { result <- Serve(ctx, Config{Source: source, Listener: listener, Listen: "127.0.0.1:0"}) }()
+	client := srv.Client(t)
+	connect := func(context.Context) (*clientv3.Client, error) { return client, nil }
+	go func() { result <- Serve(ctx, Config{Connect: connect, Listener: listener, Listen: "127.0.0.1:0"}) }()
 	t.Cleanup(func() {
 		stop()
 		require.NoError(t, <-result)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
 const maxVersions = 6
@@ -51,7 +52,8 @@ func words(r *fleet.Record) string {
 type service struct {
 	name     string
 	entries  map[string]*entry // by key
-	versions map[string]int    // nodes
+	folded   *catalogue.Catalogue
+	versions map[string]map[string]struct{} // node ids, as what folded reports adds up
 	broken   int
 	immortal int
 	counted  int // nodes, as they are in the view's total
@@ -61,18 +63,24 @@ type service struct {
 }
 
 func newService(name string) *service {
-	return &service{name: name, entries: make(map[string]*entry), versions: make(map[string]int)}
+	return &service{
+		name: name, entries: make(map[string]*entry), folded: catalogue.New(), versions: make(map[string]map[string]struct{}),
+	}
 }
 
 func (s *service) put(e *entry) {
 	s.remove(e.record.Key)
 	s.entries[e.record.Key] = e
 	s.count(e, 1)
+	if e.record.Service != nil {
+		s.fold(s.folded.Put(e.record.Catalogued()))
+	}
 }
 
 func (s *service) remove(key string) {
 	if e := s.entries[key]; e != nil {
 		s.count(e, -1)
+		s.fold(s.folded.Delete(key))
 		delete(s.entries, key)
 	}
 }
@@ -83,14 +91,41 @@ func (s *service) count(e *entry, by int) {
 	}
 	if e.record.Service == nil {
 		s.broken += by
-		return
-	}
-	if s.versions[e.version] += by; s.versions[e.version] == 0 {
-		delete(s.versions, e.version)
 	}
 }
 
-func (s *service) nodes() int { return len(s.entries) - s.broken }
+func (s *service) fold(changes []catalogue.Change) {
+	for _, c := range changes {
+		version, id := label(c.Record.Version), c.Record.Node.Id
+		if c.Action == catalogue.Delete {
+			if delete(s.versions[version], id); len(s.versions[version]) == 0 {
+				delete(s.versions, version)
+			}
+			continue
+		}
+		if s.versions[version] == nil {
+			s.versions[version] = make(map[string]struct{})
+		}
+		s.versions[version][id] = struct{}{}
+	}
+}
+
+func (s *service) nodes() int {
+	n := 0
+	for _, ids := range s.versions {
+		n += len(ids)
+	}
+	return n
+}
+
+// isOutdated reports whether another record of the same node was written later.
+func (s *service) isOutdated(r *fleet.Record) bool {
+	if r.Service == nil {
+		return false
+	}
+	counts, _ := s.folded.Node(r.Service.Name, r.Node().Id)
+	return counts.Record.Key != r.Key
+}
 
 func (s *service) summary(h history) summary {
 	sum := summary{
@@ -102,7 +137,7 @@ func (s *service) summary(h history) summary {
 			sum.More = len(s.versions) - maxVersions
 			break
 		}
-		sum.Versions = append(sum.Versions, version{Version: v, Nodes: s.versions[v]})
+		sum.Versions = append(sum.Versions, version{Version: v, Nodes: len(s.versions[v])})
 	}
 	return sum
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// sendTime is how long a browser may take to accept one message before it is cut off.
+// sendTime is how long a browser may take to accept one message, or an answer, before it is cut off.
 const sendTime = 15 * time.Second
 
 // stream sends what changes until the browser goes.

@@ -17,10 +17,10 @@ const (
 
 // ttls knows how long the leases live that somebody looks at.
 type ttls struct {
-	source fleet.Source
-	turn   chan struct{} // holds one token: for known, and so that one asks at a time
+	turn chan struct{} // holds one token: for what follows, and so that one asks at a time
 
-	known map[clientv3.LeaseID]answer
+	source fleet.Source // has a client before there are leases to ask for
+	known  map[clientv3.LeaseID]answer
 }
 
 type answer struct {
@@ -32,6 +32,13 @@ func newTTLs(source fleet.Source) *ttls {
 	t := &ttls{source: source, turn: make(chan struct{}, 1), known: make(map[clientv3.LeaseID]answer)}
 	t.turn <- struct{}{}
 	return t
+}
+
+// use is for when there is a client.
+func (t *ttls) use(source fleet.Source) {
+	<-t.turn
+	t.source = source
+	t.turn <- struct{}{}
 }
 
 // of returns what is known of the leases, after asking etcd for those that were not asked for lately. What etcd doesn't

@@ -23,7 +23,7 @@ type view struct {
 	mu       sync.Mutex
 	services map[string]*service
 	homes    map[string]string // service by key, because a record may be overwritten with another service's
-	records  int               // that are nodes
+	nodes    int               // of all services
 	total    history
 	events   []event
 	number   int64 // of the last event
@@ -55,7 +55,9 @@ func (v *view) apply(e fleet.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	now := time.Now()
-	v.link.heard = now
+	if e.Kind != fleet.Disconnected {
+		v.link.heard = now
+	}
 	switch e.Kind {
 	case fleet.Connected, fleet.Disconnected:
 		v.linked(e, now)
@@ -146,10 +148,10 @@ func (v *view) touch(s *service, now time.Time, begins bool) {
 	if begins {
 		note = (*history).begin
 	}
-	v.records += s.nodes() - s.counted
+	v.nodes += s.nodes() - s.counted
 	s.counted = s.nodes()
 	note(&s.history, now, s.counted)
-	note(&v.total, now, v.records)
+	note(&v.total, now, v.nodes)
 	v.dirty[s.name] = struct{}{}
 }
 

@@ -63,7 +63,7 @@ func TestASnapshotAndItsDeltasAddUpToTheView(t *testing.T) {
 				nodes++
 			}
 		}
-		require.Equal(t, nodes, h.view.records)
+		require.Equal(t, nodes, h.view.nodes)
 		require.EqualValues(t, nodes, h.view.total[len(h.view.total)-1][1])
 	}
 	require.Equal(t, 1, m.snapshots)
@@ -106,6 +106,35 @@ func TestARecordThatCantBeReadIsShownWhereItIs(t *testing.T) {
 	d, _ := v.detail("greeter", "", 0)
 	require.Equal(t, etcd.ErrMalformed.Error(), d.Nodes[0].Error)
 	require.Empty(t, d.Versions)
+	require.Equal(t, []int{1, 1}, []int{d.Total, d.Others})
+}
+
+func TestOfTwoKeysOfANodeTheOneWrittenLastCounts(t *testing.T) {
+	v := newView(prefix)
+	key := func(key string, revision int64, version string) *fleet.Record {
+		r := record("greeter", version, "a", nil)
+		r.Key, r.Modified = prefix+"greeter/"+key, revision
+		return r
+	}
+	fresh, old := key("fresh", 2, "2.0"), key("old", 1, "1.0")
+	v.apply(appeared(fresh))
+	v.apply(appeared(old))
+
+	sum := v.snapshot().Services[0]
+	require.Equal(t, 1, sum.Nodes)
+	require.Equal(t, []version{{Version: "2.0", Nodes: 1}}, sum.Versions)
+	require.Equal(t, 1, v.nodes)
+	d, _ := v.detail("greeter", "", 0)
+	require.Equal(t, []int{2, 1}, []int{d.Total, d.Others})
+	require.Equal(t, []bool{false, true}, []bool{d.Nodes[0].Outdated, d.Nodes[1].Outdated})
+	require.Len(t, d.Versions, 1)
+	require.Equal(t, "2.0", d.Versions[0].Version)
+
+	v.apply(gone(fresh))
+	require.Equal(t, []version{{Version: "1.0", Nodes: 1}}, v.snapshot().Services[0].Versions)
+	v.apply(gone(old))
+	require.Zero(t, v.nodes)
+	require.Empty(t, v.snapshot().Services)
 }
 
 func TestTheViewKnowsWhetherItIsConnected(t *testing.T) {

@@ -22,7 +22,7 @@ func main() {
 	go func() { log.Fatal(http.ListenAndServe(":9464", promhttp.Handler())) }()
 
 	service := micro.NewService(
-		micro.Name("greeter"),
+		micro.Name("hello"),
 		micro.Registry(etcd.NewRegistry(etcd.MeterProvider(provider))),
 	)
 	service.Init()

@@ -145,10 +145,11 @@ export class Detail {
     byId('panel-endpoints').replaceChildren(...(count ? detail.versions.map(describeVersion) : [el('p', { class: 'empty' }, 'This service tells of no endpoints.')]));
   }
 
-  #range({ matching, total, nodes }) {
+  #range({ matching, total, others, nodes }) {
     const last = this.#offset + nodes.length;
     const part = matching > perPage ? `${number(this.#offset + 1)}–${number(last)} of ` : '';
-    say(byId('range'), matching === total ? part + plural(total, 'node') : `${part}${number(matching)} of ${plural(total, 'node')}`);
+    const all = plural(total, others ? 'record' : 'node');
+    say(byId('range'), matching === total ? part + all : `${part}${number(matching)} of ${all}`);
     byId('previous').hidden = this.#offset === 0;
     byId('next').hidden = last >= matching;
   }

@@ -53,11 +53,11 @@ class Row {
   draw(node, index, asked) {
     this.#node = node;
     this.#asked = asked;
-    const drawn = JSON.stringify([node.id, node.address, node.version, node.metadata, node.error, node.lease, node.revision, index]);
+    const drawn = JSON.stringify([node.id, node.address, node.version, node.metadata, node.error, node.outdated, node.lease, node.revision, index]);
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
     this.element.title = visible(`${node.key}\nrevision ${node.revision}, written ${node.writes} times, ${bytes(node.size)}${node.lease ? `, lease ${node.lease}` : ''}`);
-    this.element.classList.toggle('broken', Boolean(node.error));
+    this.element.classList.toggle('broken', Boolean(node.error || node.outdated));
     this.#what.replaceChildren(...describe(node));
     this.#version.replaceChildren(node.error ? '' : el('span', { class: `chip ${colour(index)}` }, el('bdi', {}, versionName(node.version))));
   }
@@ -84,6 +84,7 @@ function describe(node) {
   return [
     el('bdi', { class: 'address mono' }, node.address === '' ? 'no address' : visible(node.address)),
     el('bdi', { class: 'id mono' }, visible(node.id)),
+    node.outdated && el('span', { class: 'why' }, 'Outdated: another record of this node was written later, and only that one counts.'),
     pairs(node.metadata),
   ].filter(Boolean);
 }

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAMisusedCommandSaysWhatItTakesInOneLine(t *testing.T) {
+	for line, want := range map[string]string{
+		"nodes":                       "give a SERVICE; see micro-etcd nodes --help",
+		"nodes a b":                   "nodes takes one SERVICE; see micro-etcd nodes --help",
+		"show":                        "give a SERVICE; see micro-etcd show --help",
+		"watch a b":                   "watch takes one SERVICE at most; see micro-etcd watch --help",
+		"services extra":              "services takes no arguments; see micro-etcd services --help",
+		"doctor x":                    "doctor takes no arguments; see micro-etcd doctor --help",
+		"ui x":                        "ui takes no arguments; see micro-etcd ui --help",
+		"version x":                   "version takes no arguments; see micro-etcd version --help",
+		"register x":                  "register takes no arguments; see micro-etcd register --help",
+		"register --service x":        "give --address, --node; see micro-etcd register --help",
+		"deregister a":                "give a SERVICE and a NODE, or --record-key KEY; see micro-etcd deregister --help",
+		"deregister a b c":            "give a SERVICE and a NODE, or --record-key KEY; see micro-etcd deregister --help",
+		"deregister --record-key k a": "give a SERVICE and a NODE, or --record-key KEY; see micro-etcd deregister --help",
+		"services --nope":             "unknown flag: --nope; see micro-etcd services --help",
+		"service":                     `unknown command "service"; did you mean services? See micro-etcd --help`,
+		"help service":                `unknown command "service"; did you mean services? See micro-etcd --help`,
+		"nope":                        `unknown command "nope"; did you mean nodes? See micro-etcd --help`,
+		"frobnicate":                  `unknown command "frobnicate"; see micro-etcd --help`,
+		"completion tcsh":             `unknown shell "tcsh", want bash, fish, powershell, zsh; see micro-etcd completion --help`,
+		"completion bash x":           "bash takes no arguments; see micro-etcd completion bash --help",
+	} {
+		out, said := must(t, exitFailed, nil, strings.Fields(line)...)
+		require.Empty(t, out, line)
+		require.Equal(t, "micro-etcd: "+want+"\n", said)
+	}
+}
+
+// A script's unset variable must not mean everything.
+func TestAnEmptyNameIsInvalid(t *testing.T) {
+	for want, lines := range map[string][][]string{
+		`invalid service name ""`: {{"nodes", ""}, {"show", ""}, {"watch", ""}, {"deregister", "", "y", "--yes"}, {"doctor", "--service", ""}},
+		`invalid node id ""`:      {{"deregister", "x", "", "--yes"}},
+	} {
+		for _, line := range lines {
+			_, said := must(t, exitFailed, nil, line...)
+			require.Equal(t, "micro-etcd: "+want+"\n", said, line)
+		}
+	}
+}
+
+func TestHelpAndVersionAreAnsweredWhicheverWayTheyAreAskedFor(t *testing.T) {
+	for want, lines := range map[string][]string{
+		"micro-etcd [command]":       {"", "help", "--help"},
+		"micro-etcd nodes SERVICE":   {"help nodes", "nodes --help"},
+		"micro-etcd completion bash": {"help completion bash", "completion bash --help", "completion"},
+		"micro-etcd version ":        {"version", "--version"},
+	} {
+		for _, line := range lines {
+			out, said := must(t, exitOK, nil, strings.Fields(line)...)
+			require.Contains(t, out, want, line)
+			require.Empty(t, said)
+		}
+	}
+}
+
+func TestAnAddressIsOneThatCanBeCalled(t *testing.T) {
+	for address, good := range map[string]bool{
+		"10.0.0.7:80": true, "[::1]:80": true, "host:65535": true,
+		"": false, "foo": false, "foo:": false, ":80": false, "foo:http": false, "foo:0": false, "foo:65536": false, "::1": false, "http://foo:80": false,
+	} {
+		require.Equal(t, good, isHostPort(address), address)
+	}
+	_, said := must(t, exitFailed, nil, "register", "--service", "x", "--node", "y", "--address", "foo", "--ttl", "0", "--yes")
+	require.Equal(t, "micro-etcd: --address \"foo\" is not host:port\n", said)
+}

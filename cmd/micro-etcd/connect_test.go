@@ -1,0 +1,38 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/client/pkg/v3/transport"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
+
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+func TestAConnectionErrorSaysWhatItMeansAndWhoSaysMore(t *testing.T) {
+	plain, down := etcdtest.Start(t), etcdtest.Start(t)
+	down.Stop()
+	info, err := transport.SelfCert(zap.NewNop(), t.TempDir(), []string{"127.0.0.1:0"}, 1) // of the address it takes the host
+	require.NoError(t, err)
+	secure := etcdtest.Start(t, func(c *embed.Config) {
+		c.ClientTLSInfo = info
+		c.ListenClientUrls[0].Scheme, c.AdvertiseClientUrls[0].Scheme = "https", "https"
+	})
+	const more = "; `micro-etcd doctor` says more\n"
+	for _, c := range []struct {
+		srv  *etcdtest.Server
+		args []string
+		says string
+	}{
+		{plain, []string{"--secure"}, " (TLS, but etcd seems to be plain)" + more},
+		{secure, nil, " (etcd seems to speak TLS: use https://)" + more},
+		{secure, []string{"--secure"}, "certificate signed by unknown authority\"" + more},
+		{down, nil, "connection refused\"" + more},
+	} {
+		_, said := must(t, exitFailed, c.srv, append(c.args, "services", "--timeout", "1s")...)
+		require.Contains(t, said, c.says)
+	}
+	must(t, exitOK, secure, "services", "--cacert", info.CertFile)
+}

@@ -1,0 +1,55 @@
+package fleet
+
+import (
+	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+)
+
+// Service is a service as consumers see it.
+type Service struct {
+	Name     string
+	Versions []Version // sorted by version
+}
+
+// Version is one version of a service, as consumers see it.
+type Version struct {
+	Version string
+	Profile *catalogue.Profile // what the record says that was written last
+	Nodes   []*Record          // sorted by node id
+}
+
+// Services folds the records as every registry does: of several records of one node of a service only
+// the one written last counts, and malformed ones don't. They are sorted by name.
+func (f *Fleet) Services() []Service {
+	folded := catalogue.New()
+	records := make(map[string]*Record, len(f.Records)) // by key
+	for _, r := range f.Records {
+		if r.Service != nil {
+			folded.Put(r.Catalogued())
+			records[r.Key] = r
+		}
+	}
+	var services []Service
+	for _, snapshot := range folded.Snapshots() {
+		s := Service{Name: snapshot.Name}
+		for _, v := range snapshot.Versions {
+			version := Version{Version: v.Version, Profile: v.Profile}
+			for _, n := range v.Nodes {
+				counts, _ := folded.Node(s.Name, n.Id)
+				version.Nodes = append(version.Nodes, records[counts.Record.Key])
+			}
+			s.Versions = append(s.Versions, version)
+		}
+		services = append(services, s)
+	}
+	return services
+}
+
+// Catalogued returns a record that isn't malformed as a catalogue takes it, with which it shares what it
+// points to.
+func (r *Record) Catalogued() *catalogue.Record {
+	s := r.Service
+	return &catalogue.Record{
+		Key: r.Key, Revision: r.Modified, Name: s.Name, Version: s.Version,
+		Profile: &catalogue.Profile{Metadata: s.Metadata, Endpoints: s.Endpoints}, Node: s.Nodes[0],
+	}
+}

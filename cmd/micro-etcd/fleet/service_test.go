@@ -1,0 +1,30 @@
+package fleet
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+)
+
+// written is a record at a key that was written at a revision.
+func written(revision int64, key, version, id string) *Record {
+	return &Record{Key: key, Modified: revision, Service: &registry.Service{
+		Name: "greeter", Version: version, Metadata: map[string]string{"written": fmt.Sprint(revision)}, Nodes: []*registry.Node{{Id: id}},
+	}}
+}
+
+func TestOfTwoKeysOfANodeTheOneWrittenLastCounts(t *testing.T) {
+	a, old, moved, b := written(5, "a", "2", "a"), written(2, "b", "1", "b"), written(4, "moved", "2", "b"), written(3, "c", "1", "c")
+	f := &Fleet{Records: []*Record{a, old, b, {Key: "junk", Err: etcd.ErrMalformed}, moved}}
+	services := f.Services()
+	require.Len(t, services, 1)
+	require.Equal(t, "greeter", services[0].Name)
+	one, two := services[0].Versions[0], services[0].Versions[1]
+	require.Equal(t, []*Record{b}, one.Nodes)
+	require.Equal(t, []*Record{a, moved}, two.Nodes)
+	require.Equal(t, map[string]string{"written": "5"}, two.Profile.Metadata)
+}
