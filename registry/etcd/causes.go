@@ -16,12 +16,13 @@ const (
 	leaseGranted leaseChange = iota
 	leaseSuspect             // no answer to a keepalive, or a doubt about etcd's history
 	leaseHeld                // etcd says that a suspect one lives
+	leaseRefused             // etcd doesn't renew it
 	leaseLost                // etcd says that it is gone
 	leaseRevoked             // by us
 )
 
 var leaseChanges = [...]string{
-	leaseGranted: "granted", leaseSuspect: "suspect", leaseHeld: "held", leaseLost: "lost", leaseRevoked: "revoked",
+	leaseGranted: "granted", leaseSuspect: "suspect", leaseHeld: "held", leaseRefused: "refused", leaseLost: "lost", leaseRevoked: "revoked",
 }
 
 // restoreCause is why we had to look whether a record is still there. They are sorted: of several
@@ -35,6 +36,7 @@ const (
 	restoreDeleted                            // somebody deleted the key
 	restoreOverwritten                        // somebody put junk, or an old record of ours, there
 	restoreHistoryChanged                     // etcd's data may be others than they were, or we slept
+	restoreLeaseRefused                       // etcd didn't renew its lease
 	restoreLeaseLost                          // its lease was gone
 	restoreClientReplaced                     // Init has replaced the client
 )
@@ -42,7 +44,7 @@ const (
 var restoreCauses = [...]string{
 	restoreRepeated: "repeated", restoreWatchEnded: "watch_ended", restoreOwnerLeft: "owner_left",
 	restoreDeleted: "key_deleted", restoreOverwritten: "key_overwritten", restoreHistoryChanged: "history_changed",
-	restoreLeaseLost: "lease_lost", restoreClientReplaced: "client_replaced",
+	restoreLeaseRefused: "lease_refused", restoreLeaseLost: "lease_lost", restoreClientReplaced: "client_replaced",
 }
 
 // listCause is why a view was read from etcd as a whole.

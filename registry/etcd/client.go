@@ -24,6 +24,8 @@ type link struct {
 	end   context.CancelFunc
 	owned bool
 
+	renewals clientv3.Lease // keeps leases alive, instead of the client's own
+
 	history history
 	busy    sync.RWMutex // read-locked by requests that must not be cut off
 	down    atomic.Int64 // when the connection was lost, in Unix nanoseconds; 0 while there is one
@@ -55,6 +57,7 @@ func (l *link) await(ctx context.Context) error {
 // close ends the link, and the client if it is ours once it has answered its last request.
 func (l *link) close() error {
 	l.end()
+	_ = l.renewals.Close()
 	if !l.owned {
 		return nil
 	}
@@ -162,7 +165,7 @@ func (c *connector) dial(d *dialing, s settings) {
 }
 
 func (c *connector) newLink(client *clientv3.Client, owned bool) *link {
-	l := &link{Client: client, owned: owned}
+	l := &link{Client: client, owned: owned, renewals: newRenewals(client)}
 	l.ctx, l.end = context.WithCancel(c.ctx)
 	return l
 }

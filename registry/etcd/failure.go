@@ -49,6 +49,9 @@ func refused(err error) bool {
 	return false
 }
 
+// denied reports whether etcd knows us and says that this isn't for us.
+func denied(err error) bool { return errors.Is(err, rpctypes.ErrPermissionDenied) }
+
 // tooLarge turns the ways in which etcd and gRPC refuse a big request into ErrTooLarge.
 func tooLarge(err error, size int) error {
 	if !isTooLarge(err) {

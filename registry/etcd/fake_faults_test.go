@@ -3,9 +3,11 @@ package etcd
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -97,6 +99,20 @@ func either(of ...func(string, any) bool) func(string, any) bool {
 // refuse answers requests with an error.
 func (e *fakeEtcd) refuse(hits func(string, any) bool, err error) (end func()) {
 	return e.on(hits, always, func(context.Context, func() (any, error)) (any, error) { return nil, err })
+}
+
+// forbid refuses to write below a prefix. As etcd does, it refuses the renewal of a lease with a key there too, and that ends
+// the stream.
+func (e *fakeEtcd) forbid(prefix string) (permit func()) {
+	below := func(key []byte) bool { return strings.HasPrefix(string(key), prefix) }
+	return e.refuse(func(_ string, request any) bool {
+		if r, ok := request.(*pb.LeaseKeepAliveRequest); ok {
+			return slices.ContainsFunc(e.store.keysOf(r.ID), func(kv *mvccpb.KeyValue) bool { return below(kv.Key) })
+		}
+		return does(request, func(op *pb.RequestOp) bool {
+			return below(op.GetRequestPut().GetKey()) || below(op.GetRequestDeleteRange().GetKey())
+		})
+	}, rpctypes.ErrGRPCPermissionDenied)
 }
 
 // fill raises the alarm that the database is too big: what needs space is refused.

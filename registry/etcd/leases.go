@@ -89,12 +89,12 @@ func (ls *leases) revokeFormer(ctx context.Context, id clientv3.LeaseID) error {
 	return revoke(ctx, ls.connector, id)
 }
 
-// join takes a shared session in use that has room.
+// join takes a shared session in use that has room, and a future.
 func (ls *leases) join(seconds int64) *session {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	for _, s := range ls.open {
-		if s.seconds == seconds && s.users < shardSize && !s.isLost() {
+		if s.seconds == seconds && s.users < shardSize && !s.isLost() && !s.isRefused() {
 			s.users++
 			return s
 		}

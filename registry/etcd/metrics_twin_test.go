@@ -54,6 +54,11 @@ func TestCausesOfReregistrations(t *testing.T) {
 			require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), ErrPending)
 			e.mend()
 		},
+		restoreLeaseRefused: func(t *testing.T, e *fakeEtcd, r *Registry) {
+			permit := e.forbid(greeterDir)
+			await(t, testTTL, "a refusal", func() bool { return r.metrics.leases.read(leaseRefused) > 0 })
+			permit()
+		},
 		// The key is seen to go first, and then the lease turns out to be gone.
 		restoreLeaseLost: func(_ *testing.T, e *fakeEtcd, _ *Registry) { e.revokeAll() },
 	} {

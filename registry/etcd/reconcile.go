@@ -67,9 +67,9 @@ func (g *registration) current() *wish {
 // rest waits for a reason to reconcile again. One that etcd gave is a disturbance: whoever keeps
 // deleting the key mustn't make us write it without a pause. An error is that of a watch that failed.
 func (g *registration) rest(ctx context.Context) (disturbed bool, err error) {
-	var lost <-chan struct{}
+	var lost, refused <-chan struct{}
 	if g.session != nil {
-		lost = g.session.lost
+		lost, refused = g.session.lost, g.session.refused
 	}
 	g.mu.Lock()
 	lapse := g.lapse
@@ -87,6 +87,8 @@ func (g *registration) rest(ctx context.Context) (disturbed bool, err error) {
 		case <-g.wake:
 		case <-lost:
 			g.distrust(restoreLeaseLost)
+			return true, nil
+		case <-refused: // the key is needed on another lease
 			return true, nil
 		case <-lapsed:
 		case <-landed:
@@ -185,18 +187,18 @@ func (g *registration) fulfil(ctx context.Context, w *wish) error {
 	return g.restore(ctx, w)
 }
 
-// ensureSession gives the wish a living lease of its TTL.
+// ensureSession gives the wish a living lease of its TTL, which etcd doesn't refuse to renew.
 func (g *registration) ensureSession(ctx context.Context, w *wish) error {
 	if s := g.session; s != nil {
 		switch {
 		case s.isLost():
 			g.forgetSession()
+		case s.isRefused():
+			g.replaceSession(restoreLeaseRefused)
 		case s.seconds == w.seconds:
 			return nil
 		default:
-			g.retired = append(g.retired, s)
-			g.session = nil
-			g.distrust(restoreRepeated)
+			g.replaceSession(restoreRepeated)
 		}
 	}
 	if w.seconds > 0 {
@@ -210,6 +212,14 @@ func (g *registration) ensureSession(ctx context.Context, w *wish) error {
 	g.lease = g.session
 	g.mu.Unlock()
 	return nil
+}
+
+// replaceSession has the key put on another lease. The old one is given back when it is there: until then the record
+// lives on it.
+func (g *registration) replaceSession(cause restoreCause) {
+	g.retired = append(g.retired, g.session)
+	g.session = nil
+	g.distrust(cause)
 }
 
 // forgetSession drops a session whose lease is gone, and with it what we know of the key.

@@ -12,19 +12,22 @@ import (
 	"google.golang.org/grpc/connectivity"
 )
 
-// session keeps one lease alive until it is stopped or etcd says that the lease is gone.
+// session keeps one lease alive until it is stopped or etcd says that the lease is gone, or that it won't renew it.
 //
 //	         grant                keepalive channel closed
 //	(none) ────────► held ──────────────────────────────────► suspect ──┐ etcd unreachable:
-//	                  ▲                                       │  │  ▲    │ backoff, for ever
-//	                  └──────────── TTL > 0 ──────────────────┘  │  └────┘
-//	                                                             │ not found
-//	                                                             ▼
-//	                                                            lost
+//	                  │ ▲                                     │ │  │ ▲   │ backoff, for ever
+//	                  │ └──────────── TTL > 0 ────────────────┘ │  │ └───┘
+//	                  │                                         │  │ not found
+//	                  │ not permitted                           │  ▼
+//	                  └────────────────► refused ◄──────────────┘ lost
 //
 // The etcd client closes a keepalive channel for many reasons, most of which leave the lease
 // alive (client/v3 lease.go, deadlineLoop): so a closed channel is a suspicion, and etcd is
 // asked before anything is granted anew.
+//
+// A refused lease has a key that we may not write. It lives for what is left of its TTL, in which those of its keys that we
+// may write move to another lease. It isn't asked for again: a try would open a stream, and with a password authenticate.
 type session struct {
 	id      clientv3.LeaseID
 	seconds int64 // the TTL that was asked for
@@ -33,8 +36,9 @@ type session struct {
 	connector *connector
 	stop      context.CancelFunc
 	done      chan struct{}
+	refused   chan struct{} // closed when etcd refuses to renew the lease
 	lost      chan struct{} // closed when etcd says that the lease is gone
-	once      sync.Once     // for closing it
+	once      sync.Once     // for closing lost
 	check     chan struct{} // asks for a look at etcd, for the time when its history changed
 
 	renewed atomic.Int64 // when etcd granted the lease or renewed it last, in Unix nanoseconds
@@ -64,6 +68,7 @@ func grantSession(ctx context.Context, c *connector, seconds int64, shared bool)
 		granted:   time.Now(),
 		connector: c,
 		done:      make(chan struct{}),
+		refused:   make(chan struct{}),
 		lost:      make(chan struct{}),
 		check:     make(chan struct{}, 1),
 		shared:    shared,
@@ -91,9 +96,13 @@ func (s *session) leaseID() clientv3.LeaseID {
 	return s.id
 }
 
-func (s *session) isLost() bool {
+func (s *session) isLost() bool { return isClosed(s.lost) }
+
+func (s *session) isRefused() bool { return isClosed(s.refused) }
+
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-s.lost:
+	case <-c:
 		return true
 	default:
 		return false
@@ -117,7 +126,7 @@ func (s *session) keepAlive(ctx context.Context) {
 		}
 		if err == nil {
 			answered, doubted := s.hold(ctx)
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || s.isRefused() {
 				return
 			}
 			s.connector.metrics.leases.add(leaseSuspect)
@@ -133,6 +142,9 @@ func (s *session) keepAlive(ctx context.Context) {
 			s.connector.metrics.leases.add(leaseHeld)
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
 			s.lose(leaseLost)
+			return
+		case denied(err):
+			s.refuse()
 			return
 		}
 	}
@@ -152,7 +164,7 @@ func (s *session) settle(ctx context.Context) (doubted bool) {
 	return false
 }
 
-// hold reads the answers to keepalives until the client stops giving any, or there is a doubt, and
+// hold reads the answers to keepalives until the client stops giving any, one is a refusal, or there is a doubt, and
 // reports whether there was one. The context must not require a leader: the etcd client would go on renewing
 // with nobody listening (client/v3 lease.go, closeRequireLeader).
 func (s *session) hold(ctx context.Context) (answered, doubted bool) {
@@ -165,7 +177,7 @@ func (s *session) hold(ctx context.Context) (answered, doubted bool) {
 	}
 	ctx, cancel := l.during(ctx)
 	defer cancel()
-	answers, err := l.KeepAlive(ctx, s.id)
+	answers, err := l.renewals.KeepAlive(ctx, s.id)
 	if err != nil {
 		return false, false
 	}
@@ -173,6 +185,11 @@ func (s *session) hold(ctx context.Context) (answered, doubted bool) {
 		select {
 		case answer, ok := <-answers:
 			if !ok {
+				return answered, false
+			}
+			if answer.ResponseHeader == refusal {
+				s.connector.metrics.streamed(ctx, methodKeepAlive, rpctypes.ErrPermissionDenied)
+				s.refuse()
 				return answered, false
 			}
 			l.history.saw(answer.ResponseHeader)
@@ -186,13 +203,13 @@ func (s *session) hold(ctx context.Context) (answered, doubted bool) {
 }
 
 // ask finds out whether the lease is still there, and renews it if that can't wait: when the client's keepalives
-// were ignored, or answers come late.
+// were ignored, or answers come late, or we may not look, which takes permission to read: writing may be permitted.
 func (s *session) ask(ctx context.Context, ignored, late bool) error {
 	if late {
 		return s.renew(ctx)
 	}
 	overdue, err := s.look(ctx)
-	if err == nil && (overdue || ignored) || s.isLate(ctx, err) {
+	if err == nil && (overdue || ignored) || s.isLate(ctx, err) || denied(err) {
 		return s.renew(ctx)
 	}
 	return err
@@ -271,6 +288,13 @@ func revoke(ctx context.Context, c *connector, id clientv3.LeaseID) error {
 		return nil
 	}
 	return err
+}
+
+// refuse notes that etcd doesn't renew the lease any more.
+func (s *session) refuse() {
+	close(s.refused)
+	s.connector.metrics.leases.add(leaseRefused)
+	s.connector.log.warnf("etcd refuses to renew lease %x: %v; it will expire, and what of it may still be written moves to another", int64(s.id), rpctypes.ErrPermissionDenied)
 }
 
 // lose notes that the lease is gone, and how.

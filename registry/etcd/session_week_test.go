@@ -236,7 +236,7 @@ func TestASessionLivesThroughAWeekOfFaults(t *testing.T) {
 		client.Lease = k.leases
 		ctx, cancel := context.WithCancel(t.Context())
 		var g group
-		k.connector = &connector{ctx: ctx, group: &g, metrics: newMetrics(), current: &link{Client: client, ctx: ctx, end: func() {}}}
+		k.connector = &connector{ctx: ctx, group: &g, metrics: newMetrics(), current: &link{Client: client, renewals: k.leases, ctx: ctx, end: func() {}}}
 		g.run(func() { k.run(ctx) })
 		t.Cleanup(func() { cancel(); g.close() })
 

@@ -1,0 +1,137 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+)
+
+// renewalStream is the stream on which the etcd client renews all leases. It goes on when etcd refuses one of them.
+//
+// etcd doesn't renew a lease with a key that its user may not write, and says so by ending the stream (server/v3
+// v3rpc/lease.go, leaseKeepAlive). The etcd client then waits for half a second and asks for all that are due again, in
+// random order, the refused one among them (client/v3 lease.go, recvKeepAliveLoop): so the healthy ones wait, and run
+// out. Here the refused one gets an answer instead, and the others are asked for again at once.
+type renewalStream struct {
+	ctx   context.Context
+	open  func() (keepalives, error)
+	ended bool // etcd has ended the stream, with a refusal; for Recv
+
+	mu         sync.Mutex
+	keepalives         // the stream in use; only Recv replaces it
+	unanswered []int64 // leases that were asked for, in that order, which is also that of the answers
+}
+
+type keepalives = pb.Lease_LeaseKeepAliveClient
+
+// refusal stands in for an answer's header when etcd refuses to renew the lease. The etcd client passes it on.
+var refusal = &pb.ResponseHeader{}
+
+// refusalTTL is for how long an etcd client that got a refusal won't ask again, at least. Until then it is told to
+// forget the lease.
+const refusalTTL = 3 * time.Minute
+
+// newRenewals returns what keeps leases alive by such a stream. It works with any client. One that is lent to us is
+// renewing for its owner too, on a stream of its own.
+func newRenewals(client *clientv3.Client) clientv3.Lease {
+	return clientv3.NewLeaseFromLeaseClient(leaseClient{clientv3.RetryLeaseClient(client)}, client, dialTimeout+time.Second)
+}
+
+type leaseClient struct{ pb.LeaseClient }
+
+// LeaseKeepAlive opens the stream.
+func (c leaseClient) LeaseKeepAlive(ctx context.Context, opts ...grpc.CallOption) (keepalives, error) {
+	r := &renewalStream{ctx: ctx, open: func() (keepalives, error) { return c.LeaseClient.LeaseKeepAlive(ctx, opts...) }}
+	if err := r.reopen(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Context doesn't end with a stream that is replaced.
+func (r *renewalStream) Context() context.Context { return r.ctx }
+
+// Send asks for a renewal. One that is asked for already will be answered.
+func (r *renewalStream) Send(request *pb.LeaseKeepAliveRequest) error {
+	stream, fresh := r.ask(request.ID)
+	if !fresh {
+		return nil
+	}
+	if err := stream.Send(request); !errors.Is(err, io.EOF) {
+		return err
+	}
+	return nil // Recv is told why the stream has ended, and what becomes of the request
+}
+
+// ask takes note of what is going to be asked, unless it is already, and returns the stream for it.
+func (r *renewalStream) ask(id int64) (stream keepalives, fresh bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if slices.Contains(r.unanswered, id) {
+		return nil, false
+	}
+	r.unanswered = append(r.unanswered, id)
+	return r.keepalives, true
+}
+
+// Recv returns an answer, which is a refusal if etcd has ended the stream with that.
+func (r *renewalStream) Recv() (*pb.LeaseKeepAliveResponse, error) {
+	if r.ended {
+		if err := r.reopen(); err != nil {
+			return nil, err
+		}
+		r.ended = false
+	}
+	answer, err := r.keepalives.Recv()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if denied(rpctypes.Error(err)) && len(r.unanswered) > 0 {
+		r.ended = true
+		answer, err = &pb.LeaseKeepAliveResponse{Header: refusal, ID: r.unanswered[0], TTL: int64(refusalTTL / time.Second)}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.unanswered = slices.DeleteFunc(r.unanswered, func(id int64) bool { return id == answer.ID })
+	return answer, nil
+}
+
+// maxRepeated bounds how much is asked for again with nobody reading answers: flow control would stop etcd, and then us.
+// The etcd client repeats the rest.
+const maxRepeated = 1000
+
+// reopen opens a stream and asks for what is unanswered.
+func (r *renewalStream) reopen() error {
+	stream, err := r.open()
+	if err != nil {
+		return err
+	}
+	stream.Context() // asking commits it: else gRPC may repeat it by itself, and hold up Send as long as there is no connection
+	for repeated := 0; ; repeated++ {
+		id, more := r.next(stream, repeated)
+		if !more {
+			return nil
+		}
+		_ = stream.Send(&pb.LeaseKeepAliveRequest{ID: id}) // Recv is told
+	}
+}
+
+// next returns what is to be asked for next. When there is nothing left, a stream takes over.
+func (r *renewalStream) next(stream keepalives, repeated int) (id int64, more bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if repeated < min(len(r.unanswered), maxRepeated) {
+		return r.unanswered[repeated], true
+	}
+	r.unanswered = r.unanswered[:repeated]
+	r.keepalives = stream
+	return 0, false
+}

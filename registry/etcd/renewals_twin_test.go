@@ -1,0 +1,132 @@
+package etcd
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+// One registry has two services, and may no longer write one of them: so etcd doesn't renew leases with its keys.
+
+const otherDir = DefaultPrefix + "other/"
+
+func other(nodes int) *registry.Service {
+	s := greeter(nodes)
+	s.Name = "other"
+	return s
+}
+
+// lost counts how many of a service's records were ever deleted.
+func (e *fakeEtcd) lost(s *registry.Service) int {
+	n := 0
+	for _, node := range s.Nodes {
+		n += min(1, e.losses(DefaultPrefix+s.Name+"/"+node.Id))
+	}
+	return n
+}
+
+var leased = map[string][]registry.Option{"own lease": nil, "shared lease": {SharedLease()}}
+
+func TestARefusedLeaseCostsNoOtherRecord(t *testing.T) {
+	const ttl = 6 * time.Second
+	for name, opts := range leased {
+		for _, refused := range []int{1, 5, 60} {
+			t.Run(fmt.Sprintf("%s, %d refused", name, refused), func(t *testing.T) {
+				withFake(t, func(t *testing.T, e *fakeEtcd) {
+					r, logs := e.newRegistry(t, opts...)
+					mustRegister(t, r, greeter(30), ttl)
+					mustRegister(t, r, other(refused), ttl)
+					time.Sleep(time.Minute)
+					permit := e.forbid(otherDir)
+					await(t, 2*ttl, "the others are gone", func() bool { return e.lost(other(refused)) == refused })
+					time.Sleep(2 * time.Minute)
+					require.Zero(t, e.lost(greeter(30)))
+					require.True(t, e.has(greeter(30), ttl))
+					for _, g := range r.Status().Registrations {
+						if g.Service == "greeter" {
+							require.Equal(t, stateRegistered, g.State)
+							continue
+						}
+						require.Equal(t, statePending, g.State)
+						require.ErrorIs(t, g.Err, rpctypes.ErrPermissionDenied)
+					}
+					lines := logs.logged()
+					said := slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return !strings.Contains(line, "refuses to renew lease") })
+					require.LessOrEqual(t, len(said), refused, "once for each lease")
+					require.NotEmpty(t, said)
+					require.LessOrEqual(t, len(lines), 2*refused, lines)
+
+					before := e.requests()
+					time.Sleep(time.Minute)
+					assert.Less(t, e.requests("Txn", "Range", "LeaseGrant", "LeaseTimeToLive")-before, 60*(30+refused), "nobody hurries")
+					permit()
+					await(t, backoffRefused+time.Second, "the others are back", func() bool { return e.has(other(refused), ttl) })
+					time.Sleep(time.Minute)
+					require.Zero(t, e.lost(greeter(30)))
+					if want := 30 + refused; opts == nil {
+						require.Equal(t, want, e.leaseCount())
+					} else {
+						require.Equal(t, 1, e.leaseCount())
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestPermissionThatReturnsInTimeCostsNoRecord(t *testing.T) {
+	for name, opts := range leased {
+		t.Run(name, func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				const ttl = 90 * time.Second
+				r, _ := e.newRegistry(t, opts...)
+				mustRegister(t, r, greeter(3), ttl)
+				mustRegister(t, r, other(3), ttl)
+				for range 5 {
+					time.Sleep(time.Minute)
+					refusals := r.metrics.leases.read(leaseRefused)
+					permit := e.forbid(otherDir)
+					await(t, ttl, "a refusal", func() bool { return r.metrics.leases.read(leaseRefused) > refusals })
+					time.Sleep(30 * time.Second)
+					permit()
+					await(t, backoffRefused+time.Second, "all is well", func() bool {
+						return !slices.ContainsFunc(r.Status().Registrations, func(g RegistrationStatus) bool { return g.State != stateRegistered })
+					})
+				}
+				require.Zero(t, e.lost(greeter(3))+e.lost(other(3)))
+				require.NoError(t, r.Close())
+				require.Zero(t, e.leaseCount(), "every lease was given back")
+			})
+		})
+	}
+}
+
+// A suspect session asks by itself. Whoever may not read isn't told whether its lease is there, but may be able to renew it.
+func TestASuspectLeaseThatMayNotBeReadIsRenewed(t *testing.T) {
+	for name, opts := range leased {
+		t.Run(name, func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t, opts...)
+				mustRegister(t, r, greeter(3), testTTL)
+				mustRegister(t, r, other(1), testTTL)
+				time.Sleep(time.Minute)
+				e.forbid(otherDir)
+				e.refuse(func(method string, _ any) bool { return method == "LeaseTimeToLive" }, rpctypes.ErrGRPCPermissionDenied)
+				for range 10 {
+					r.rewritten()
+					time.Sleep(testTTL / 2)
+				}
+				require.Zero(t, e.lost(greeter(3)))
+				require.True(t, e.has(greeter(3), testTTL))
+				require.Equal(t, 1, e.lost(other(1)))
+			})
+		})
+	}
+}
