@@ -21,23 +21,23 @@ func TestServicesCountsVersionsAndNodes(t *testing.T) {
 	register(t, r, greeter("1", "1", "2"))
 	register(t, r, greeter("2", "3"))
 	put(t, c, etcd.DefaultPrefix+"greeter/junk", "junk")
-	put(t, c, etcd.DefaultPrefix+"greeter/moved", stored(t, greeter("2", "1"))) // the same node, written later
+	put(t, c, etcd.DefaultPrefix+"greeter/moved", stored(t, greeter("2", "1"))) // the same node, but not at its key
 
 	out, said := must(t, exitOK, srv, "services")
-	require.Equal(t, "SERVICE  VERSION  NODES\ngreeter  1        1\ngreeter  2        2\n", out)
+	require.Equal(t, "SERVICE  VERSION  NODES\ngreeter  1        2\ngreeter  2        1\n", out)
 	require.Contains(t, said, "1 malformed record left out")
 	services := as[[]service](t, srv, "services")
-	require.Equal(t, []service{{Name: "greeter", Nodes: 3, Versions: []serviceVersion{{"1", 1}, {"2", 2}}}}, services)
-	require.Contains(t, said, "1 outdated record left out")
+	require.Equal(t, []service{{Name: "greeter", Nodes: 3, Versions: []serviceVersion{{"1", 2}, {"2", 1}}}}, services)
+	require.Contains(t, said, "1 duplicate record left out")
 }
 
 func TestOfTwoKeysOfANodeAllCommandsShowTheOneThatConsumersSee(t *testing.T) {
 	srv := etcdtest.Start(t)
 	c := srv.Client(t)
-	was, is := greeter("1", "80"), greeter("1", "80")
+	other, is := greeter("1", "80"), greeter("1", "80")
 	is.Nodes[0].Address, is.Metadata = "10.0.0.2:80", map[string]string{"team": "green"}
-	put(t, c, etcd.DefaultPrefix+"greeter/80", stored(t, was))
-	put(t, c, etcd.DefaultPrefix+"greeter/1", stored(t, is))
+	put(t, c, etcd.DefaultPrefix+"greeter/80", stored(t, is))
+	put(t, c, etcd.DefaultPrefix+"greeter/1", stored(t, other)) // written last, but not at the node's key
 
 	seen, err := open(t, srv).GetService("greeter")
 	require.NoError(t, err)
@@ -48,8 +48,8 @@ func TestOfTwoKeysOfANodeAllCommandsShowTheOneThatConsumersSee(t *testing.T) {
 		require.Len(t, records, 1)
 		require.Equal(t, seen[0].Nodes[0].Address, records[0].Address)
 		out, said := must(t, exitOK, srv, command, "greeter")
-		require.NotContains(t, out, was.Nodes[0].Address)
-		require.Contains(t, said, "1 outdated record left out")
+		require.NotContains(t, out, other.Nodes[0].Address)
+		require.Contains(t, said, "1 duplicate record left out")
 	}
 	out, _ := must(t, exitOK, srv, "show", "greeter")
 	require.Contains(t, out, "team = green")

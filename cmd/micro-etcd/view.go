@@ -106,7 +106,7 @@ func (a *app) seen(f *fleet.Fleet) []fleet.Service {
 		}
 	}
 	a.warnLeftOut(malformed, "malformed record")
-	a.warnLeftOut(len(f.Records)-malformed-nodes, "outdated record")
+	a.warnLeftOut(len(f.Records)-malformed-nodes, "duplicate record")
 	return services
 }
 

@@ -18,9 +18,9 @@ import (
 
 // Allocations that a call needs: the services, nodes and maps that belong to its caller.
 const (
-	lookupAllocs10   = 51
-	lookupAllocs1000 = 2031
-	registerAllocs   = 4
+	lookupAllocs10   = 50
+	lookupAllocs1000 = 2030
+	registerAllocs   = 3
 )
 
 func guarded(t *testing.T) *store {

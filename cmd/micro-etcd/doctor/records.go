@@ -162,7 +162,7 @@ func doubleIDs(c *chart) []Finding {
 		}
 		for _, id := range slices.Sorted(maps.Keys(keys)) {
 			if len(keys[id]) > 1 {
-				found = append(found, warning("Keep the key that its process renews, and remove the other; only the one written last counts.",
+				found = append(found, warning("Keep the key that its process renews, and remove the other; only one counts: that at the node's own key, or else the one written last.",
 					"Node %s of service %s is registered at %d keys: %s.", short(id), short(name), len(keys[id]), list(keys[id])).about(keys[id]...))
 			}
 		}

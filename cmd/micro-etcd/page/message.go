@@ -104,7 +104,7 @@ type node struct {
 	Writes   int64       `json:"writes"`
 	Size     int         `json:"size"` // bytes of the record
 	Error    string      `json:"error,omitempty"`
-	Outdated bool        `json:"outdated,omitempty"` // another record of the node was written later
+	Outdated bool        `json:"outdated,omitempty"` // another record of the node counts
 }
 
 // versionDetail is what the nodes of a version have in common, as the one written last says it.

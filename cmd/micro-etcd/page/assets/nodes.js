@@ -84,7 +84,7 @@ function describe(node) {
   return [
     el('bdi', { class: 'address mono' }, node.address === '' ? 'no address' : visible(node.address)),
     el('bdi', { class: 'id mono' }, visible(node.id)),
-    node.outdated && el('span', { class: 'why' }, 'Outdated: another record of this node was written later, and only that one counts.'),
+    node.outdated && el('span', { class: 'why' }, 'Another record of this node counts: the one at its own key, or else the one that was written last.'),
     pairs(node.metadata),
   ].filter(Boolean);
 }
