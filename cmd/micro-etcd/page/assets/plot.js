@@ -18,6 +18,7 @@ export class Plot {
     this.element.setAttribute('viewBox', `0 0 ${width} ${height}`);
     this.element.setAttribute('preserveAspectRatio', 'none');
     this.element.setAttribute('role', 'img');
+    this.element.setAttribute('aria-label', describe([]));
     this.#area.setAttribute('class', 'area');
     this.#line.setAttribute('class', 'line');
     this.element.append(this.#area, this.#line);
