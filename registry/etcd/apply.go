@@ -67,14 +67,7 @@ func (m *mirror) event(e *clientv3.Event) []catalogue.Change {
 }
 
 func (m *mirror) decode(kv *mvccpb.KeyValue) *catalogue.Record {
-	key := string(kv.Key)
-	record, err := m.decoder.decode(key, kv.ModRevision, kv.Value)
-	if err != nil {
-		m.mirrors.malformed.note(key, err)
-		return nil
-	}
-	record.Lease = kv.Lease
-	return record
+	return m.mirrors.malformed.decode(m.decoder, kv)
 }
 
 // replace takes in a list that was begun when floor was the newest revision known. What

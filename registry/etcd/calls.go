@@ -130,13 +130,9 @@ func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalogu
 	shown := catalogue.New()
 	d := newDecoder(p.config.keys)
 	for _, kv := range all.kvs {
-		record, err := d.decode(string(kv.Key), kv.ModRevision, kv.Value)
-		if err != nil {
-			p.mirrors.malformed.note(string(kv.Key), err)
-			continue
+		if record := p.mirrors.malformed.decode(d, kv); record != nil {
+			shown.Put(record)
 		}
-		record.Lease = kv.Lease
-		shown.Put(record)
 	}
 	p.mirrors.adopt(prefix, shown, all.header.Revision)
 	return shown, nil

@@ -3,6 +3,10 @@ package etcd
 import (
 	"hash/maphash"
 	"sync"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
 // malformed counts the stored values that are no records, and logs each of them once.
@@ -17,6 +21,18 @@ type malformed struct {
 
 // maxMalformed bounds the keys that are logged one by one.
 const maxMalformed = 1000
+
+// decode returns the record that is stored, or takes note that it is none and returns nil.
+func (m *malformed) decode(d *decoder, kv *mvccpb.KeyValue) *catalogue.Record {
+	key := string(kv.Key)
+	record, err := d.decode(key, kv.ModRevision, kv.Value)
+	if err != nil {
+		m.note(key, err)
+		return nil
+	}
+	record.Lease = kv.Lease
+	return record
+}
 
 func (m *malformed) note(key string, err error) {
 	m.mu.Lock()
