@@ -2,8 +2,10 @@
 package relay
 
 import (
+	"errors"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -50,7 +52,7 @@ func (r *Relay) Accept() error {
 	if r.listener != nil || r.ended {
 		return nil
 	}
-	l, err := net.Listen("tcp", r.address) //nolint:noctx // doesn't wait
+	l, err := listen(r.address)
 	if err != nil {
 		return err
 	}
@@ -65,6 +67,25 @@ func (r *Relay) Accept() error {
 		}
 	})
 	return nil
+}
+
+const (
+	listenTries = 1000
+	listenPause = time.Millisecond
+)
+
+// listen has patience with an address that was let go of a moment ago: a child process that this one was just starting
+// has a copy of every socket until its program runs.
+func listen(address string) (net.Listener, error) {
+	var l net.Listener
+	err := error(syscall.EADDRINUSE)
+	for try := 0; try < listenTries && errors.Is(err, syscall.EADDRINUSE); try++ {
+		if try > 0 {
+			time.Sleep(listenPause)
+		}
+		l, err = net.Listen("tcp", address) //nolint:noctx // doesn't wait
+	}
+	return l, err
 }
 
 // Refuse resets every connection and refuses new ones.

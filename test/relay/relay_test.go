@@ -4,11 +4,18 @@ import (
 	"bufio"
 	"io"
 	"net"
+	"os"
+	"os/exec"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/micro-etcd/micro-etcd/test/leak"
 )
+
+func TestMain(m *testing.M) { leak.Verify(m) }
 
 // echo is a server that sends back every line, behind a relay.
 func echo(t *testing.T, l *Link, route func([]byte) *Link) *Relay {
@@ -151,6 +158,28 @@ func TestRefuseAndAccept(t *testing.T) {
 	c := call(t, r)
 	c.say("again")
 	c.hears("again")
+}
+
+func TestAcceptWhileProcessesStart(t *testing.T) {
+	var starting sync.WaitGroup
+	defer starting.Wait()
+	over := make(chan struct{})
+	defer close(over)
+	starting.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			default:
+				_ = exec.CommandContext(t.Context(), os.Args[0], "-test.list=^$").Run()
+			}
+		}
+	})
+	r := echo(t, NewLink(), nil)
+	for range 1000 {
+		r.Refuse()
+		require.NoError(t, r.Accept())
+	}
 }
 
 func TestARouteTakesConnectionsByWhatTheySay(t *testing.T) {
