@@ -159,14 +159,17 @@ func (e *fakeEtcd) wait(ctx context.Context, d time.Duration) {
 
 // denyLease answers the next few keepalives as if there were no such lease.
 func (e *fakeEtcd) denyLease(times int) (end func()) {
-	return e.on(renewals, times, func(context.Context, func() (any, error)) (any, error) {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		answer := &pb.LeaseKeepAliveResponse{Header: e.store.header()}
-		for id := range e.store.leases {
-			answer.ID = id
+	return e.alterRenewals(times, func(answer *pb.LeaseKeepAliveResponse) { answer.TTL = 0 })
+}
+
+// alterRenewals changes what the next few keepalives are told.
+func (e *fakeEtcd) alterRenewals(times int, alter func(*pb.LeaseKeepAliveResponse)) (end func()) {
+	return e.on(renewals, times, func(_ context.Context, answer func() (any, error)) (any, error) {
+		a, err := answer()
+		if err == nil {
+			alter(a.(*pb.LeaseKeepAliveResponse))
 		}
-		return answer, nil
+		return a, err
 	})
 }
 

@@ -80,12 +80,24 @@ func (e *fakeEtcd) newClient(t *testing.T) *clientv3.Client {
 		DialTimeout:          dialTimeout,
 		DialKeepAliveTime:    dialKeepAliveTime,
 		DialKeepAliveTimeout: dialKeepAliveTimeout,
-		DialOptions:          []grpc.DialOption{grpc.WithConnectParams(connectParams), grpc.WithContextDialer(e.dial)},
-		Logger:               zap.NewNop(),
+		DialOptions: []grpc.DialOption{
+			grpc.WithConnectParams(connectParams), grpc.WithContextDialer(e.dial), grpc.WithChainStreamInterceptor(commit),
+		},
+		Logger: zap.NewNop(),
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = client.Close() })
 	return client
+}
+
+// commit keeps gRPC from repeating a stream by itself (stream.go, retryLocked): it would hold the stream's mutex until there
+// is a connection, and virtual time doesn't pass while somebody waits for a mutex.
+func commit(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	stream, err := open(ctx, desc, cc, method, opts...)
+	if err == nil {
+		stream.Context() // commits
+	}
+	return stream, err
 }
 
 // newRegistry returns a registry that is closed, if it isn't yet, when the test ends.

@@ -62,6 +62,7 @@ func TestALoggerMayAskForTheStatusOrHang(t *testing.T) {
 				e.put(greeterDir+"other", "junk", 0)
 				time.Sleep(time.Minute)
 				e.put(greeterKey, stored(rival()), e.lease(60)) // which is said
+				time.Sleep(time.Second)
 				require.Len(t, looked(t, r, "greeter").lines(), 1)
 				require.NoError(t, r.Deregister(greeter(2)))
 				require.Empty(t, r.Status().Registrations)

@@ -26,8 +26,10 @@ type model struct {
 
 	wished  map[string]*registry.Service // of the provider, by node id
 	told    map[string]error             // what the last Register returned
-	foreign map[string]bool              // node ids that somebody else has taken since
+	foreign map[string]bool              // node ids that somebody else has taken since it last succeeded
 	leases  int                          // of others, at most
+
+	registered map[string]string // what it last succeeded with
 }
 
 // step is one thing that happens. a and b choose among what it can be about.
@@ -64,18 +66,13 @@ func foreignValue(id string, s step) string {
 // whatHappens are the steps, by name. A fault that lasts is left to be mended.
 var whatHappens = map[string]func(*model, step){
 	"register": func(m *model, s step) {
-		service := m.node(s)
-		id := service.Nodes[0].Id
-		m.told[id] = m.provider.Register(service, registry.RegisterTTL(ttlOf(id)))
-		if before := m.wished[id]; before == nil || stored(before) != stored(service) {
-			delete(m.foreign, id)
-		}
-		m.wished[id] = service
+		m.register(m.node(s))
 	},
 	"deregister": func(m *model, s step) {
 		service := m.node(s)
 		_ = m.provider.Deregister(service)
 		delete(m.wished, service.Nodes[0].Id)
+		delete(m.registered, service.Nodes[0].Id)
 	},
 	"other takes id": func(m *model, s step) {
 		id := fmt.Sprint("n", s.a%3)
@@ -148,6 +145,17 @@ func (m *model) registryOf(follower int) *Registry {
 	return []*Registry{m.provider, m.reader}[follower%2]
 }
 
+// register notes that a node is the provider's, unless it only repeats what was registered.
+func (m *model) register(s *registry.Service) {
+	id := s.Nodes[0].Id
+	m.wished[id] = s
+	m.told[id] = m.provider.Register(s, registry.RegisterTTL(ttlOf(id)))
+	if m.told[id] == nil && m.registered[id] != stored(s) {
+		m.registered[id] = stored(s)
+		delete(m.foreign, id)
+	}
+}
+
 func (m *model) mend() {
 	for _, mend := range m.mends {
 		mend()
@@ -166,9 +174,9 @@ func (m *model) settle() error {
 	}
 	for id, s := range m.wished { // go-micro repeats what failed
 		if m.told[id] != nil {
-			if m.told[id] = m.provider.Register(s, registry.RegisterTTL(ttlOf(id))); m.told[id] != nil {
+			if m.register(s); m.told[id] != nil {
 				time.Sleep(backoffRefused)
-				m.told[id] = m.provider.Register(s, registry.RegisterTTL(ttlOf(id)))
+				m.register(s)
 			}
 		}
 	}
@@ -271,6 +279,7 @@ func play(t *testing.T, steps []step) (err error) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		m := &model{
 			t: t, etcd: e, wished: make(map[string]*registry.Service), told: make(map[string]error), foreign: make(map[string]bool),
+			registered: make(map[string]string),
 		}
 		var sharing []registry.Option
 		if len(steps)%2 > 0 {

@@ -27,8 +27,17 @@ type renewalStream struct {
 
 	mu         sync.Mutex
 	keepalives         // the stream in use; only Recv replaces it
-	unanswered []int64 // leases that were asked for, in that order, which is also that of the answers
+	unanswered []asked // in the order of the answers
 }
+
+// asked is a lease whose renewal was asked for.
+type asked struct {
+	id int64
+	at time.Time
+}
+
+// patience is for how long an answer isn't taken for lost. The etcd client alone would ask again after half a second.
+const patience = 2 * time.Second
 
 type keepalives = pb.Lease_LeaseKeepAliveClient
 
@@ -59,7 +68,7 @@ func (c leaseClient) LeaseKeepAlive(ctx context.Context, opts ...grpc.CallOption
 // Context doesn't end with a stream that is replaced.
 func (r *renewalStream) Context() context.Context { return r.ctx }
 
-// Send asks for a renewal. One that is asked for already will be answered.
+// Send asks for a renewal, unless it has just been asked for.
 func (r *renewalStream) Send(request *pb.LeaseKeepAliveRequest) error {
 	stream, fresh := r.ask(request.ID)
 	if !fresh {
@@ -71,15 +80,26 @@ func (r *renewalStream) Send(request *pb.LeaseKeepAliveRequest) error {
 	return nil // Recv is told why the stream has ended, and what becomes of the request
 }
 
-// ask takes note of what is going to be asked, unless it is already, and returns the stream for it.
+// ask takes note of what is going to be asked, unless it has just been, and returns the stream for it.
 func (r *renewalStream) ask(id int64) (stream keepalives, fresh bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if slices.Contains(r.unanswered, id) {
+	if i := r.index(id); i >= 0 && time.Since(r.unanswered[i].at) < patience {
 		return nil, false
 	}
-	r.unanswered = append(r.unanswered, id)
+	r.forget(id)
+	r.unanswered = append(r.unanswered, asked{id, time.Now()})
 	return r.keepalives, true
+}
+
+func (r *renewalStream) index(id int64) int {
+	return slices.IndexFunc(r.unanswered, func(a asked) bool { return a.id == id })
+}
+
+func (r *renewalStream) forget(id int64) {
+	if i := r.index(id); i >= 0 {
+		r.unanswered = slices.Delete(r.unanswered, i, i+1)
+	}
 }
 
 // Recv returns an answer, which is a refusal if etcd has ended the stream with that.
@@ -95,12 +115,12 @@ func (r *renewalStream) Recv() (*pb.LeaseKeepAliveResponse, error) {
 	defer r.mu.Unlock()
 	if denied(rpctypes.Error(err)) && len(r.unanswered) > 0 {
 		r.ended = true
-		answer, err = &pb.LeaseKeepAliveResponse{Header: refusal, ID: r.unanswered[0], TTL: int64(refusalTTL / time.Second)}, nil
+		answer, err = &pb.LeaseKeepAliveResponse{Header: refusal, ID: r.unanswered[0].id, TTL: int64(refusalTTL / time.Second)}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	r.unanswered = slices.DeleteFunc(r.unanswered, func(id int64) bool { return id == answer.ID })
+	r.forget(answer.ID)
 	return answer, nil
 }
 
@@ -129,7 +149,7 @@ func (r *renewalStream) next(stream keepalives, repeated int) (id int64, more bo
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if repeated < min(len(r.unanswered), maxRepeated) {
-		return r.unanswered[repeated], true
+		return r.unanswered[repeated].id, true
 	}
 	r.unanswered = r.unanswered[:repeated]
 	r.keepalives = stream

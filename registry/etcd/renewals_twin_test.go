@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
@@ -129,4 +130,17 @@ func TestASuspectLeaseThatMayNotBeReadIsRenewed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// etcd answers everything in order. Something between may not.
+func TestALostAnswerToARenewalCostsAnotherOne(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		mustRegister(t, r, greeter(1), testTTL)
+		time.Sleep(time.Minute)
+		e.alterRenewals(1, func(answer *pb.LeaseKeepAliveResponse) { answer.ID = 404 })
+		time.Sleep(10 * testTTL)
+		require.Zero(t, e.lost(greeter(1)))
+		require.Zero(t, e.requests("LeaseTimeToLive"), "it was never suspect")
+	})
 }

@@ -74,6 +74,7 @@ func (d *draw) spots() []spot {
 	if d.seen <= maxSpots {
 		return d.others
 	}
+	rand.Shuffle(len(d.others), func(i, j int) { d.others[i], d.others[j] = d.others[j], d.others[i] })
 	for i, s := range []spot{d.oldest, d.newest} {
 		if at := slices.Index(d.others, s); at >= 0 {
 			d.others[at] = d.others[i]

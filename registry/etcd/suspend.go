@@ -26,10 +26,12 @@ func wallClock() time.Time { return time.Now().Round(0) }
 
 // watch compares the clocks until ctx ends.
 func (s suspension) watch(ctx context.Context) {
+	wall, monotonic := s.wall(), time.Now()
 	for ctx.Err() == nil {
-		wall, began := s.wall(), time.Now()
 		pause(ctx, clockTime, nil)
-		if gap := s.wall().Sub(wall) - time.Since(began); gap.Abs() > clockSlack {
+		wallBefore, before := wall, monotonic
+		wall, monotonic = s.wall(), time.Now()
+		if gap := wall.Sub(wallBefore) - monotonic.Sub(before); gap.Abs() > clockSlack {
 			s.log.infof("the machine was suspended or its clock set, by %s; checking everything", gap.Round(time.Second))
 			s.ended()
 		}
