@@ -26,6 +26,7 @@ command: ## build the command micro-etcd into .bin, as a single static binary
 	@echo 'Building etcd and the command; the first time this takes minutes.'
 	$(GO) build -C cmd/micro-etcd -o $(BIN)/micro-etcd .
 
+# The tests in test wait more than they compute: hence -p.
 .PHONY: test
 test: ## vet and test everything that needs only Go
 	@$(if $(RACE),,echo 'No C compiler, so this runs without the race detector.')
@@ -33,7 +34,7 @@ test: ## vet and test everything that needs only Go
 	$(GO) vet -C test ./...
 	$(GO) vet -C cmd/micro-etcd ./...
 	$(GO) test -C . $(RACE) ./...
-	$(GO) test -C test $(RACE) ./...
+	$(GO) test -C test $(RACE) -p 3 ./...
 	$(GO) test -C cmd/micro-etcd $(RACE) ./...
 
 .PHONY: chaos
@@ -44,6 +45,10 @@ chaos: ## real processes under faults; MINUTES=30 goes on at random for so long
 .PHONY: interop
 interop: ## beside other registries, and under etcd's versions, tools, TLS and roles
 	test/interop/run
+
+.PHONY: interop-build
+interop-build: ## only build what interop runs
+	test/interop/run build
 
 .PHONY: page-test
 page-test: ## the web page in a real Chromium, which is installed if it is missing; PICTURES=1 renews those in docs

@@ -26,13 +26,13 @@ type renewalStream struct {
 	ended bool // etcd has ended the stream, with a refusal; for Recv
 
 	mu         sync.Mutex
-	keepalives         // the stream in use; only Recv replaces it
-	unanswered []asked // in the order of the answers
+	keepalives           // the stream in use; only Recv replaces it
+	unanswered []renewal // in the order of the answers
 }
 
-// asked is a lease whose renewal was asked for.
-type asked struct {
-	id int64
+// renewal is what was asked for.
+type renewal struct {
+	id int64 // of the lease
 	at time.Time
 }
 
@@ -88,12 +88,12 @@ func (r *renewalStream) ask(id int64) (stream keepalives, fresh bool) {
 		return nil, false
 	}
 	r.forget(id)
-	r.unanswered = append(r.unanswered, asked{id, time.Now()})
+	r.unanswered = append(r.unanswered, renewal{id, time.Now()})
 	return r.keepalives, true
 }
 
 func (r *renewalStream) index(id int64) int {
-	return slices.IndexFunc(r.unanswered, func(a asked) bool { return a.id == id })
+	return slices.IndexFunc(r.unanswered, func(one renewal) bool { return one.id == id })
 }
 
 func (r *renewalStream) forget(id int64) {

@@ -18,7 +18,7 @@ import (
 
 const (
 	workers = 8
-	pause   = 10 * time.Millisecond // between the calls of a worker
+	pause   = 40 * time.Millisecond // between the calls of a worker
 
 	// hung is how long a call must have waited to be go-micro's loss, not a restart's: v4.11.0 loses one answer in about
 	// 1,000 to 30,000, depending on load, on connections that are reused, also without any selector (client.WithAddress:
