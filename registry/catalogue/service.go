@@ -1,11 +1,9 @@
 package catalogue
 
-import "slices"
-
 // service holds the records of one service name.
 type service struct {
-	nodes    map[string]*Record   // by node id: the record that counts
-	shadowed map[string][]*Record // by node id: records of the same node under other keys, which don't count
+	nodes    map[string]*Record            // by node id: the record that counts
+	shadowed map[string]map[string]*Record // by node id and key: records of the same node, which don't count
 	versions map[string]*version
 	snapshot *Snapshot // nil after a change
 }
@@ -76,36 +74,50 @@ func (s *service) changes(before, after *Record, was *Profile, report bool) []Ch
 }
 
 // elect returns the record that counts for a node id once old is exchanged for fresh, and
-// keeps the others in the shadow.
+// keeps the others in the shadow. Only when the one that counts goes are all the others looked at.
 func (s *service) elect(id string, old, fresh *Record) *Record {
-	current := s.nodes[id]
-	if len(s.shadowed[id]) == 0 && current == old {
+	winner := fresh
+	if current := s.nodes[id]; current != old {
+		s.unshadow(id, old)
+		if fresh == nil || current.outranks(fresh) {
+			s.shadow(id, fresh)
+			return current
+		}
+		s.shadow(id, current)
 		return fresh
 	}
-	candidates := append(slices.Clone(s.shadowed[id]), current)
-	candidates = slices.DeleteFunc(candidates, func(r *Record) bool { return r == old })
-	if fresh != nil {
-		candidates = append(candidates, fresh)
-	}
-	var winner *Record
-	for _, r := range candidates {
+	for _, r := range s.shadowed[id] {
 		if r.outranks(winner) {
 			winner = r
 		}
 	}
-	s.shadow(id, slices.DeleteFunc(candidates, func(r *Record) bool { return r == winner }))
+	if winner != fresh {
+		s.unshadow(id, winner)
+		s.shadow(id, fresh)
+	}
 	return winner
 }
 
-func (s *service) shadow(id string, records []*Record) {
-	if len(records) == 0 {
-		delete(s.shadowed, id)
+func (s *service) shadow(id string, r *Record) {
+	if r == nil {
 		return
 	}
 	if s.shadowed == nil {
-		s.shadowed = make(map[string][]*Record)
+		s.shadowed = make(map[string]map[string]*Record)
 	}
-	s.shadowed[id] = records
+	if s.shadowed[id] == nil {
+		s.shadowed[id] = make(map[string]*Record)
+	}
+	s.shadowed[id][r.Key] = r
+}
+
+func (s *service) unshadow(id string, r *Record) {
+	if r == nil {
+		return
+	}
+	if delete(s.shadowed[id], r.Key); len(s.shadowed[id]) == 0 {
+		delete(s.shadowed, id)
+	}
 }
 
 func (s *service) join(r *Record) {
