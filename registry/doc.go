@@ -14,7 +14,7 @@
 //
 //   - Fencing or mutual exclusion: two processes may believe in the same node id for a while.
 //   - Linearizable look-ups by default: a view lags behind the store by the time that an event travels.
-//   - Telling a hung process from a healthy one: that is what a service's RegisterCheck is for.
+//   - Telling a hung process from a healthy one: what is registered is renewed as long as the process runs.
 //
 // Package [github.com/micro-etcd/micro-etcd/registry/etcd] is the registry on etcd v3,
 // [github.com/micro-etcd/micro-etcd/registry/catalogue] is its view of services without any I/O, and

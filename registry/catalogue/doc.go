@@ -1,8 +1,9 @@
 // Package catalogue is a registry's view of its services, without any I/O.
 //
 // A [Catalogue] takes records as a store holds them, one node of one version in each,
-// and folds them into services: within a service, nodes are unique by id and the record
-// with the highest revision wins; within a version, the record with the highest revision
+// and folds them into services: within a service, nodes are unique by id, and of several
+// records of one node that at the node's own key counts ([Record.HasOwnKey]), else the one
+// with the highest revision; within a version, the record with the highest revision
 // gives the fields that belong to the service as a whole. Every step reports what it
 // changed as ordered [Change] values, which a consumer can fold over a [Snapshot] taken
 // before to arrive at the one taken after.

@@ -70,9 +70,10 @@ func (r *Registry) Deregister(s *registry.Service, opts ...registry.DeregisterOp
 // GetService returns one service per version, sorted by version, with nodes sorted by id. The
 // result belongs to the caller. The first look-up of a name asks etcd; from then on it is
 // followed, and answered from the local view even while etcd is away, until nobody has looked
-// for ten minutes. This process's own writes are visible at once.
+// for ten minutes; a name without nodes for two, and 64 of those at most. This process's own writes are visible at once.
 //
-// Errors: registry.ErrNotFound when there is no node, ErrServiceName, ErrClosed, and those of New.
+// Errors: registry.ErrNotFound when there is no node, ErrServiceName, ErrClosed, and those of New. If etcd has to be asked,
+// also its refusal (permission, user), at once, and context.DeadlineExceeded with what the connection's trouble is.
 func (r *Registry) GetService(name string, opts ...registry.GetOption) ([]*registry.Service, error) {
 	ctx, linearizable, err := gatherGet(opts)
 	if err != nil {
@@ -142,6 +143,8 @@ func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalogu
 // version. The result belongs to the caller. It asks etcd, unless this registry has a watcher of
 // all services open. An empty registry is no error. For a watcher to come it doesn't count as a
 // look-up, which GetService does.
+//
+// Errors: ErrClosed, those of New, and etcd's refusal or context.DeadlineExceeded as with GetService.
 func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Service, error) {
 	o, err := gather(registry.ListOptions{}, opts)
 	if err != nil {
@@ -176,7 +179,11 @@ func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Servic
 //
 // registry.WatchContext bounds the watcher's life, and registry.Timeout the call.
 //
-// Errors: ErrServiceName, ErrClosed, and those of New.
+// Several goroutines may call the watcher's Next and Stop. Next blocks until there is a change, and fails only when the watcher
+// has ended, with registry.ErrWatcherStopped: as it is after Stop, and wrapped with the reason after Close or the end of
+// WatchContext. Stop may be called again.
+//
+// Errors: ErrServiceName, ErrClosed, those of New, and etcd's refusal (permission, user).
 func (r *Registry) Watch(opts ...registry.WatchOption) (registry.Watcher, error) {
 	o, err := gather(registry.WatchOptions{}, opts)
 	if err != nil {

@@ -40,7 +40,7 @@
 //     has it; the other one stands by and takes over when it goes.
 //   - Linearizable look-ups, unless asked for with [Linearizable]: a view lags behind etcd by the
 //     time that an event travels.
-//   - Telling a hung process from a healthy one: that is what a service's RegisterCheck is for.
+//   - Telling a hung process from a healthy one: what is registered is renewed as long as the process runs.
 //
 // # Environment
 //

@@ -6,7 +6,8 @@ import (
 
 // Errors that calls return, wrapped with the operation and what it was about. Test for them
 // with errors.Is. Beside them, look-ups return registry.ErrNotFound, and a watcher after Stop
-// registry.ErrWatcherStopped, both as they are, because Go Micro's users compare them; and a
+// registry.ErrWatcherStopped, both as they are, because Go Micro's users compare them. After Close,
+// or the end of WatchContext, a watcher wraps it with the reason. A
 // call that etcd didn't answer in time wraps context.DeadlineExceeded.
 var (
 	// ErrClosed is returned by every call after Close.
@@ -41,7 +42,7 @@ var (
 	ErrPending = errors.New("registration is pending")
 	// ErrMalformed is returned by Decode when a stored value is no record of the key it was
 	// found at. Look-ups and watchers skip such a value. Register returns it for what would become one:
-	// an endpoint whose values are nested in a circle, or deeper than can be read again
-	// (catalogue.MaxDepth).
+	// endpoints whose values are nested in a circle, or deeper than can be read again
+	// (catalogue.MaxDepth), or are more than 1,048,576 in all.
 	ErrMalformed = errors.New("malformed record")
 )

@@ -9,19 +9,33 @@ import (
 func startCluster(t testing.TB, version string, n int) []*server {
 	t.Helper()
 	members := make([]*server, n)
-	urls := make([]string, n)
 	for i := range members {
 		members[i] = newServer(t, version, "http", nil)
-		urls[i] = members[i].name() + "=http://" + loopback(members[i].peer)
 	}
 	for _, m := range members {
-		m.args = append(m.args, "--initial-cluster", strings.Join(urls, ","))
+		m.args = append(m.args, "--initial-cluster", peers(members))
+	}
+	startAll(t, members)
+	return members
+}
+
+func startAll(t testing.TB, members []*server) {
+	t.Helper()
+	for _, m := range members {
 		m.start(t)
 	}
 	for _, m := range members {
 		m.awaitHealth(t)
 	}
-	return members
+}
+
+// peers are the members as they know each other.
+func peers(members []*server) string {
+	urls := make([]string, len(members))
+	for i, m := range members {
+		urls[i] = m.name() + "=http://" + loopback(m.peer)
+	}
+	return strings.Join(urls, ",")
 }
 
 func addresses(members []*server) string {

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // commands returns what a page of the documentation has in sh blocks below a heading.
@@ -105,30 +106,36 @@ func TestLookingAtItAsDocumented(t *testing.T) {
 	require.Equal(t, "delete legacy-1@1", next(t, w))
 }
 
-// etcd goes back to a backup while everybody lives on.
+// A cluster goes back to a backup while everybody lives on.
 func TestBackupAndRestoreAsDocumented(t *testing.T) {
 	t.Parallel()
-	s := startServer(t, usual)
-	env := []string{
-		"ETCDCTL_ENDPOINTS=" + s.address(), "BACKUP=" + filepath.Join(t.TempDir(), "backup.db"),
-		"NEW_DIR=" + filepath.Join(t.TempDir(), "restored"), "NAME=" + s.name(), "PEER_URL=http://" + loopback(s.peer),
-	}
-	provider, consumer := open(t, registry.Addrs(s.address())), open(t, registry.Addrs(s.address()))
+	members := startCluster(t, usual, 3)
+	addrs := registry.Addrs(strings.Split(addresses(members), ",")...)
+	dir := t.TempDir()
+	backup := "BACKUP=" + filepath.Join(dir, "backup.db")
+	provider, consumer, ghost := open(t, addrs), open(t, addrs), open(t, addrs)
 	require.NoError(t, provider.Register(service("greeter", "1", "before"), registry.RegisterTTL(lifetime)))
-	ghost := open(t, registry.Addrs(s.address()))
 	require.NoError(t, ghost.Register(service("greeter", "1", "ghost"), registry.RegisterTTL(lifetime)))
 	reaches(t, consumer, "greeter", "before@1", "ghost@1")
-	shell(t, commands(t, "operations.md", "Back up"), env...)
+	shell(t, commands(t, "operations.md", "Back up"), backup, "ONE="+members[0].address())
 	require.NoError(t, ghost.Deregister(service("greeter", "1", "ghost")))
 	require.NoError(t, provider.Register(service("greeter", "1", "after"), registry.RegisterTTL(lifetime)))
 	reaches(t, consumer, "greeter", "after@1", "before@1")
 
-	s.stop()
-	shell(t, commands(t, "operations.md", "Restore"), env...)
-	s.args = append(s.args, "--data-dir", strings.TrimPrefix(env[2], "NEW_DIR="))
-	s.start(t)
-	s.awaitHealth(t)
-	client := s.client(t)
+	for _, m := range members {
+		m.stop()
+	}
+	for _, m := range members {
+		restored := filepath.Join(dir, m.name())
+		shell(t, commands(t, "operations.md", "Restore"), backup, "NEW_DIR="+restored, "NAME="+m.name(),
+			"CLUSTER="+peers(members), "TOKEN=restored", "PEER_URL=http://"+loopback(m.peer))
+		m.args = append(m.args, "--data-dir", restored)
+	}
+	startAll(t, members)
+	client := newClient(t, clientv3.Config{Endpoints: strings.Split(addresses(members), ",")})
+	list, err := client.MemberList(soon(t))
+	require.NoError(t, err)
+	require.Len(t, list.Members, len(members), "it is one cluster")
 	eventually(t, func() bool {
 		answer, err := client.Get(soon(t), "/micro/registry/greeter/after")
 		return err == nil && len(answer.Kvs) == 1
