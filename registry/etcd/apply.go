@@ -70,45 +70,32 @@ func (m *mirror) decode(kv *mvccpb.KeyValue) *catalogue.Record {
 	return m.mirrors.malformed.decode(m.decoder, kv)
 }
 
-// replace takes in a list that was begun when floor was the newest revision known. What
+// replace takes in a list that was begun when floor was the newest revision known, and after some doubts. What
 // differs from it goes, comes or changes, but for our own writes that are newer. A list from
-// before floor, or of another cluster, is of another history, where our revisions mean nothing;
-// so it is when there was a sign of that.
-func (m *mirror) replace(all *listing, floor int64) {
+// before floor, or of another cluster, is of another history, where our revisions mean nothing. It may be so too
+// when there was a sign of that; then only what was written since floor is newer.
+func (m *mirror) replace(all *listing, floor int64, doubts int) {
+	decoded, d := m.predecode(all)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.decoder = d
 	at := all.header.Revision
-	rewritten := m.rewritten || m.cluster != 0 && (m.cluster != all.header.ClusterId || at < floor)
-	m.rewritten = false
-	if rewritten {
+	other := at < floor || m.cluster != 0 && m.cluster != all.header.ClusterId
+	rewritten := m.settled < m.doubts || other
+	m.settled = doubts
+	if other {
 		clear(m.deleted)
+	}
+	if rewritten {
 		m.mirrors.exposed.raise(m.newest) // it can't be compared with what comes
 		m.newest = 0
 	}
-	listed := make(map[string]bool, len(all.kvs))
-	var fresh []*catalogue.Record
-	m.junk = 0
-	for _, kv := range all.kvs {
-		listed[string(kv.Key)] = true
-		known := m.catalogue.Record(string(kv.Key))
-		if known != nil && !rewritten && (known.Revision > at || writing{known.Revision, known.Lease}.is(kv)) {
-			continue
-		}
-		if m.deleted[string(kv.Key)] > at {
-			continue
-		}
-		if record := m.decode(kv); record != nil {
-			fresh = append(fresh, record)
-			continue
-		}
-		m.junk++
-		delete(listed, string(kv.Key))
-	}
+	listed, fresh := m.compare(all, decoded, other, rewritten)
 	var changes []catalogue.Change
 	for _, record := range fresh {
 		changes = append(changes, m.catalogue.Restate(record)...)
 	}
-	changes = append(changes, m.sweep(listed, at, rewritten)...)
+	changes = append(changes, m.sweep(listed, at, other)...)
 	for key, revision := range m.deleted {
 		if revision <= at {
 			delete(m.deleted, key)
@@ -118,11 +105,61 @@ func (m *mirror) replace(all *listing, floor int64) {
 	m.finishList(changes)
 }
 
+// compare returns the keys at which a list has records, and which of these aren't known. It counts junk.
+func (m *mirror) compare(all *listing, decoded map[int]*catalogue.Record, other, rewritten bool) (listed map[string]bool, fresh []*catalogue.Record) {
+	at := all.header.Revision
+	listed = make(map[string]bool, len(all.kvs))
+	m.junk = 0
+	for i, kv := range all.kvs {
+		listed[string(kv.Key)] = true
+		known := m.catalogue.Record(string(kv.Key))
+		if known != nil && (!other && known.Revision > at || !rewritten && is(known, kv)) {
+			continue
+		}
+		if m.deleted[string(kv.Key)] > at {
+			continue
+		}
+		record, ok := decoded[i]
+		if !ok {
+			record = m.decode(kv)
+		}
+		if record != nil {
+			fresh = append(fresh, record)
+			continue
+		}
+		m.junk++
+		delete(listed, string(kv.Key))
+	}
+	return listed, fresh
+}
+
+// predecode decodes what is likely to be news of a list, while nobody waits for the mirror: that may take seconds.
+func (m *mirror) predecode(all *listing) (map[int]*catalogue.Record, *decoder) {
+	decoded := make(map[int]*catalogue.Record)
+	m.mu.Lock()
+	d := m.decoder.clone()
+	for i, kv := range all.kvs {
+		if known := m.catalogue.Record(string(kv.Key)); known == nil || m.settled < m.doubts || !is(known, kv) {
+			decoded[i] = nil
+		}
+	}
+	m.mu.Unlock()
+	for i := range decoded {
+		decoded[i] = m.mirrors.malformed.decode(d, all.kvs[i])
+	}
+	return decoded, d
+}
+
+// is reports whether a record is of a key's last writing.
+func is(known *catalogue.Record, kv *mvccpb.KeyValue) bool {
+	return writing{known.Revision, known.Lease}.is(kv)
+}
+
 // sweep deletes the records that a list didn't have.
-func (m *mirror) sweep(listed map[string]bool, at int64, rewritten bool) []catalogue.Change {
+func (m *mirror) sweep(listed map[string]bool, at int64, other bool) []catalogue.Change {
 	var gone []string
 	for r := range m.catalogue.Records {
-		if !listed[r.Key] && (rewritten || r.Revision <= at) {
+		if !listed[r.Key] && (other || r.Revision <= at) {
 			gone = append(gone, r.Key)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
@@ -116,16 +117,16 @@ type dialing struct {
 // link returns the current client, at once unless it has yet to be made.
 func (c *connector) link(ctx context.Context) (*link, error) {
 	c.mu.Lock()
-	if c.current != nil {
+	switch l := c.current; {
+	case l != nil && l.Ctx().Err() != nil && !l.owned:
 		defer c.mu.Unlock()
-		if c.current.Ctx().Err() != nil && !c.current.owned {
-			return nil, errClientClosed
-		}
-		return c.current, nil
-	}
-	if c.refused != nil && time.Now().Before(c.until) {
+		return nil, errClientClosed
+	case c.refused != nil && time.Now().Before(c.until):
 		defer c.mu.Unlock()
 		return nil, c.refused
+	case l != nil:
+		defer c.mu.Unlock()
+		return l, nil
 	}
 	d := c.dialing
 	if d == nil {
@@ -160,8 +161,8 @@ func (c *connector) dial(d *dialing, s settings) {
 	}
 	if d.link != nil {
 		_ = d.link.close()
-		d.link, d.err = nil, errReplaced
 	}
+	d.link, d.err = nil, errReplaced // and so is the reason why there is none
 }
 
 func (c *connector) newLink(client *clientv3.Client, owned bool) *link {
@@ -181,14 +182,33 @@ func (c *connector) adopt(d *dialing) bool {
 	c.refused = nil
 	switch {
 	case refused(d.err):
-		c.refusals++
-		c.refused, c.until = d.err, time.Now().Add(backoff(c.refusals, d.err))
+		c.refuse(d.err)
 	case d.err == nil:
 		c.refusals = 0
 		c.group.run(func() { c.observe(d.link) })
 		c.dismissScout()
 	}
 	return true
+}
+
+// refuse lets nobody ask again for a while. It needs mu.
+func (c *connector) refuse(err error) {
+	c.refusals++
+	c.refused, c.until = err, time.Now().Add(backoff(c.refusals, err))
+}
+
+// heed takes note of what came of a request. Our password may have become wrong, and then each request costs etcd an
+// authentication.
+func (c *connector) heed(l *link, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case l != c.current:
+	case err == nil:
+		c.refusals, c.refused = 0, nil
+	case errors.Is(err, rpctypes.ErrAuthFailed) && time.Now().After(c.until):
+		c.refuse(err)
+	}
 }
 
 // observe notes when the connection is lost and when it is back. A connection that is made anew
@@ -281,9 +301,9 @@ func watchError(response clientv3.WatchResponse, ok bool) error {
 const (
 	// dialTimeout also bounds the first answer to a keepalive (client/v3 lease.go, NewLease).
 	dialTimeout = 5 * time.Second
-	// With one that dies without a word, and the next one too, these come to 14 s. etcd's server
-	// refuses less than 5 s.
-	dialKeepAliveTime    = 8 * time.Second
+	// With one that dies without a word, and the next one too, these come to 16 s. gRPC makes less
+	// than 10 s 10 s (dialoptions.go, WithKeepaliveParams).
+	dialKeepAliveTime    = 10 * time.Second
 	dialKeepAliveTimeout = 3 * time.Second
 )
 
@@ -307,7 +327,7 @@ func (s settings) dial(ctx context.Context) (*clientv3.Client, error) {
 	if s.logConfig != nil {
 		var err error
 		if log, err = s.logConfig.Build(); err != nil {
-			return nil, fmt.Errorf("%w: LogConfig: %w", ErrOption, err)
+			return nil, fmt.Errorf("LogConfig: %w", err) // New could do it: so it may be possible again
 		}
 	}
 	client, err := clientv3.New(clientv3.Config{

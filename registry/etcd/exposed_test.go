@@ -26,10 +26,10 @@ func TestWhatWasShownAfterARestoreGetsItsDelete(t *testing.T) {
 	list := func(revision int64, kvs ...*mvccpb.KeyValue) *listing {
 		return &listing{header: &pb.ResponseHeader{ClusterId: 1, Revision: revision}, kvs: kvs}
 	}
-	m.replace(list(50, kv("n1", 5)), 0)
+	m.replace(list(50, kv("n1", 5)), 0, 0)
 	require.Len(t, m.view("greeter").Versions[0].Nodes, 1)
 	m.apply([]*clientv3.Event{{Type: clientv3.EventTypePut, Kv: kv("n2", 100)}}, 50)
-	m.replace(list(20, kv("n1", 5), kv("n2", 15)), 100)
+	m.replace(list(20, kv("n1", 5), kv("n2", 15)), 100, 0)
 	require.Len(t, m.view("greeter").Versions[0].Nodes, 2)
 	m.apply([]*clientv3.Event{{Type: clientv3.EventTypeDelete, Kv: &mvccpb.KeyValue{Key: kv("n2", 0).Key, ModRevision: 21}}}, 20)
 

@@ -51,7 +51,8 @@ type mirror struct {
 	newest    int64            // the newest revision in it, our own writes included
 	deleted   map[string]int64 // our own deletes that etcd hasn't echoed yet, by key
 	junk      int              // keys that are no records
-	rewritten bool             // etcd's history may be another one since the last list
+	doubts    int              // signs that etcd's history may be another one
+	settled   int              // those of them that came before the last list
 	cause     listCause        // of the next list
 	broken    error            // why it doesn't follow at the moment
 	since     time.Time        // of broken
@@ -127,7 +128,9 @@ func (m *mirror) blame(cause listCause) {
 // rewrite makes the mirror list again what may be another history.
 func (m *mirror) rewrite() {
 	m.mu.Lock()
-	m.rewritten = m.isReady()
+	if m.isReady() {
+		m.doubts++
+	}
 	m.mu.Unlock()
 	m.doubt(listHistoryChanged)
 }
@@ -169,9 +172,12 @@ func (m *mirror) follow(ctx context.Context) error {
 	default:
 	}
 	m.mu.Lock()
-	floor := m.newest
+	floor, doubts := m.newest, m.doubts
 	m.mu.Unlock()
 	l, err := m.connect(ctx)
+	if errors.Is(err, errReplaced) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -183,7 +189,7 @@ func (m *mirror) follow(ctx context.Context) error {
 	if l.ctx.Err() != nil {
 		return nil // the list may be another cluster's than the watch would be
 	}
-	m.replace(all, floor)
+	m.replace(all, floor, doubts)
 	if !m.mirrors.keep(m) {
 		return nil
 	}

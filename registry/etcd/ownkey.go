@@ -103,7 +103,7 @@ func (g *registration) classify(kv *mvccpb.KeyValue, w *wish) holder {
 	switch {
 	case bytes.Equal(kv.Value, w.value) && lease == g.leaseID():
 		return ours
-	case g.registrar.leases.isOurs(lease):
+	case g.hangs(lease):
 		return unknown
 	case lease == clientv3.NoLease && (bytes.Equal(kv.Value, w.value) || g.mayHavePut(kv.Value)):
 		return unknown
@@ -134,11 +134,13 @@ func (g *registration) remove(ctx context.Context) error {
 		errs = append(errs, g.erase(ctx, never))
 	}
 	if g.bare {
-		for _, value := range g.puts {
-			errs = append(errs, g.erase(ctx, ownBare(g.key, string(value))...))
-		}
+		errs = append(errs, g.eraseBare(ctx))
 	}
-	if err := errors.Join(errs...); err != nil && g.shares() {
+	err := errors.Join(errs...)
+	if denied(err) && g.gone(ctx) {
+		err, errs = nil, nil
+	}
+	if err != nil && g.shares() {
 		return err // others keep the lease alive, and with it our key
 	}
 	errs = append(errs, g.retire(ctx)) // also when erasing isn't permitted any more
@@ -166,9 +168,38 @@ func (g *registration) erase(ctx context.Context, guard ...clientv3.Cmp) error {
 	}
 }
 
+// eraseBare deletes a record without a lease, which is known for ours by its value. That is compared here: sent along,
+// it would make the request larger than the one that wrote the record.
+func (g *registration) eraseBare(ctx context.Context) error {
+	answer, err := get(ctx, g.registrar.connector, g.registrar.timeout(), g.key)
+	if err != nil {
+		return err
+	}
+	for _, kv := range answer.Kvs {
+		if kv.Lease == int64(clientv3.NoLease) && g.mayHavePut(kv.Value) {
+			return g.erase(ctx, clientv3.Compare(clientv3.ModRevision(g.key), "=", kv.ModRevision))
+		}
+	}
+	return nil
+}
+
+// gone reports whether nothing of ours is at the key, and nothing can come any more, where etcd doesn't let us delete it.
+func (g *registration) gone(ctx context.Context) bool {
+	if g.bare || !g.inFlight.IsZero() {
+		return false
+	}
+	answer, err := get(ctx, g.registrar.connector, g.registrar.timeout(), g.key)
+	return err == nil && !slices.ContainsFunc(answer.Kvs, func(kv *mvccpb.KeyValue) bool { return g.hangs(clientv3.LeaseID(kv.Lease)) })
+}
+
+// hangs reports whether a lease is one that this key may hang on.
+func (g *registration) hangs(lease clientv3.LeaseID) bool {
+	return g.registrar.leases.isOurs(lease) || slices.ContainsFunc(g.retired, func(s *session) bool { return s.id == lease })
+}
+
 // shares reports whether the key may hang on a lease that other keys keep alive.
 func (g *registration) shares() bool {
-	return slices.ContainsFunc(g.retired, func(s *session) bool { return s.shared })
+	return slices.ContainsFunc(g.retired, func(s *session) bool { return s.shared && !s.isLost() })
 }
 
 // retire gives back the leases that the key no longer hangs on. Once none is left, nothing can

@@ -138,19 +138,25 @@ func (g *registration) reconcile(ctx context.Context, w *wish, limit time.Durati
 		return false, g.remove(ctx)
 	}
 	g.checkHistory()
-	for {
-		err := g.fulfil(ctx, w)
-		if errors.Is(err, rpctypes.ErrLeaseNotFound) && g.session != nil {
-			g.forgetSession()
-			continue
-		}
-		if err != nil {
-			return false, err
-		}
-		err = g.retire(ctx)
-		g.fulfilled(w)
-		return true, err
+	if err = g.fulfil(ctx, w); g.lostLease(err) {
+		err = g.fulfil(ctx, w)
+		g.lostLease(err) // again: there may be two etcds, and one grants what the other doesn't know
 	}
+	if err != nil {
+		return false, err
+	}
+	err = g.retire(ctx)
+	g.fulfilled(w)
+	return true, err
+}
+
+// lostLease forgets the session if that is what etcd says.
+func (g *registration) lostLease(err error) bool {
+	if !errors.Is(err, rpctypes.ErrLeaseNotFound) || g.session == nil {
+		return false
+	}
+	g.forgetSession()
+	return true
 }
 
 // checkHistory acts on a doubt about etcd's history.

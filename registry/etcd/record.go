@@ -3,6 +3,7 @@ package etcd
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	"go-micro.dev/v4/registry"
 
@@ -53,6 +54,11 @@ func newDecoder(keys keyspace) *decoder {
 		profiles: make(map[string]*catalogue.Profile),
 		metadata: make(map[string]map[string]string),
 	}
+}
+
+// clone returns a decoder that shares what d has kept so far.
+func (d *decoder) clone() *decoder {
+	return &decoder{keys: d.keys, profiles: maps.Clone(d.profiles), metadata: maps.Clone(d.metadata), size: d.size}
 }
 
 // makeRoom sees to it that what is about to be kept has room, if need be by forgetting what was

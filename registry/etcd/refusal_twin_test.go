@@ -247,3 +247,25 @@ func TestAClosedClientIsSaidAtOnce(t *testing.T) {
 		_ = r.Close()
 	})
 }
+
+// With a password that has become wrong each request costs etcd an authentication, so all of a process's keys ask as seldom as
+// one would.
+func TestAPasswordThatHasBecomeWrongIsTriedSeldom(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		mustRegister(t, r, greeter(50), testTTL)
+		f := newFollower(t, r, "greeter")
+		time.Sleep(time.Minute)
+		allow := e.refuse(func(method string, _ any) bool { return method != "Watch" }, rpctypes.ErrGRPCAuthFailed)
+		e.endStreams(errUnavailable)
+		time.Sleep(time.Minute)
+		before := e.requests()
+		time.Sleep(5 * time.Minute)
+		require.Less(t, e.requests()-before, 200)
+		_, err := r.ListServices()
+		require.ErrorIs(t, err, rpctypes.ErrAuthFailed)
+		allow()
+		await(t, 2*backoffRefused, "the records are back", func() bool { return e.has(greeter(50), testTTL) })
+		await(t, backoffRefused, "and the view is right", func() bool { return e.differ("greeter", r, f) == "" })
+	})
+}

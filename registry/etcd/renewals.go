@@ -51,15 +51,26 @@ const refusalTTL = 3 * time.Minute
 // newRenewals returns what keeps leases alive by such a stream. It works with any client. One that is lent to us is
 // renewing for its owner too, on a stream of its own.
 func newRenewals(client *clientv3.Client) clientv3.Lease {
-	return clientv3.NewLeaseFromLeaseClient(leaseClient{clientv3.RetryLeaseClient(client)}, client, dialTimeout+time.Second)
+	return clientv3.NewLeaseFromLeaseClient(&leaseClient{LeaseClient: clientv3.RetryLeaseClient(client)}, client, dialTimeout+time.Second)
 }
 
-type leaseClient struct{ pb.LeaseClient }
+type leaseClient struct {
+	pb.LeaseClient
+	refusals int // of our user or password, in a row; for LeaseKeepAlive, which only the etcd client's one loop calls
+}
 
-// LeaseKeepAlive opens the stream.
-func (c leaseClient) LeaseKeepAlive(ctx context.Context, opts ...grpc.CallOption) (keepalives, error) {
+// LeaseKeepAlive opens the stream. With a password that costs etcd an authentication, and when that is refused the etcd
+// client would try again twice a second.
+func (c *leaseClient) LeaseKeepAlive(ctx context.Context, opts ...grpc.CallOption) (keepalives, error) {
 	r := &renewalStream{ctx: ctx, open: func() (keepalives, error) { return c.LeaseClient.LeaseKeepAlive(ctx, opts...) }}
-	if err := r.reopen(); err != nil {
+	err := r.reopen()
+	if refused(rpctypes.Error(err)) {
+		c.refusals++
+		pause(ctx, backoff(c.refusals, rpctypes.Error(err)), nil)
+		return nil, err
+	}
+	c.refusals = 0
+	if err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -84,11 +95,15 @@ func (r *renewalStream) Send(request *pb.LeaseKeepAliveRequest) error {
 func (r *renewalStream) ask(id int64) (stream keepalives, fresh bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if i := r.index(id); i >= 0 && time.Since(r.unanswered[i].at) < patience {
+	i := r.index(id)
+	switch {
+	case i < 0:
+		r.unanswered = append(r.unanswered, renewal{id, time.Now()})
+	case time.Since(r.unanswered[i].at) < patience:
 		return nil, false
+	default: // where it is: what was asked first is answered first
+		r.unanswered[i].at = time.Now()
 	}
-	r.forget(id)
-	r.unanswered = append(r.unanswered, renewal{id, time.Now()})
 	return r.keepalives, true
 }
 

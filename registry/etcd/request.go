@@ -35,7 +35,9 @@ func try[T any](ctx context.Context, c *connector, request func(context.Context,
 		l, err := c.link(ctx)
 		if err == nil {
 			var answer T
-			if answer, err = request(ctx, l); err == nil {
+			answer, err = request(ctx, l)
+			c.heed(l, err)
+			if err == nil {
 				return answer, nil
 			}
 			if l.ctx.Err() != nil && ctx.Err() == nil && c.ctx.Err() == nil {

@@ -221,7 +221,7 @@ func TestLossesAreForgotten(t *testing.T) {
 // finds them all gone.
 func TestAListMayBringTheMass(t *testing.T) {
 	inBubble(t, 6, func(t *testing.T, f *staged, nodes []*registry.Node, s *nodeSelector) {
-		f.mirror.replace(&listing{header: &etcdserverpb.ResponseHeader{ClusterId: 1, Revision: f.revision + 6}}, 0)
+		f.mirror.replace(&listing{header: &etcdserverpb.ResponseHeader{ClusterId: 1, Revision: f.revision + 6}}, 0, 0)
 		_, err := f.registry.GetService("greeter")
 		require.Equal(t, registry.ErrNotFound, err)
 		require.Equal(t, ids(nodes), chosen(t, s, "greeter"))

@@ -42,7 +42,7 @@ func stageIn(t testing.TB, service string, prefix func(keyspace) string) *staged
 	ms.mu.Lock()
 	ms.byPrefix[f.mirror.prefix] = f.mirror
 	ms.mu.Unlock()
-	f.mirror.replace(&listing{header: &etcdserverpb.ResponseHeader{ClusterId: 1, Revision: f.revision}}, 0)
+	f.mirror.replace(&listing{header: &etcdserverpb.ResponseHeader{ClusterId: 1, Revision: f.revision}}, 0, 0)
 	t.Cleanup(func() { require.NoError(t, r.Close()) })
 	return f
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
@@ -20,23 +21,40 @@ func TestTheLargestRecordCanBePutBack(t *testing.T) {
 	client := srv.Client(t)
 	for name, opts := range map[string][]registry.Option{"leases": nil, "shared lease": {etcd.SharedLease()}} {
 		t.Run(name, func(t *testing.T) {
-			r := open(t, []string{srv.Endpoint()}, opts...)
-			s := service("greeter", "1", "n1")
-			var err error
-			for size := limit; ; size -= 8 {
-				s.Nodes[0].Metadata["padding"] = strings.Repeat("x", size)
-				if err = r.Register(s, registry.RegisterTTL(time.Minute)); err == nil {
-					break
-				}
-				require.ErrorIs(t, err, etcd.ErrTooLarge)
-			}
+			s := registerLargest(t, open(t, []string{srv.Endpoint()}, opts...), limit, time.Minute)
 			key, value := record(t, s)
-			_, err = client.Delete(ctx(t), key)
+			_, err := client.Delete(ctx(t), key)
 			require.NoError(t, err)
 			eventually(t, func() bool {
 				got, err := client.Get(ctx(t), key)
 				return err == nil && len(got.Kvs) == 1 && string(got.Kvs[0].Value) == value
 			}, "it isn't put back")
 		})
+	}
+}
+
+// Without a lease a record is known for ours by its value. The request that removes it mustn't be too large with that.
+func TestTheLargestRecordWithoutALeaseCanBeRemoved(t *testing.T) {
+	const limit = 64 << 10
+	srv := etcdtest.Start(t, func(c *embed.Config) { c.MaxRequestBytes = limit })
+	r := open(t, []string{srv.Endpoint()})
+	s := registerLargest(t, r, limit, 0)
+	require.NoError(t, r.Deregister(s))
+	got, err := srv.Client(t).Get(ctx(t), etcd.DefaultPrefix, clientv3.WithPrefix())
+	require.NoError(t, err)
+	require.Empty(t, got.Kvs)
+}
+
+// registerLargest registers the largest record that etcd takes.
+func registerLargest(t *testing.T, r *etcd.Registry, limit int, ttl time.Duration) *registry.Service {
+	t.Helper()
+	s := service("greeter", "1", "n1")
+	for size := limit; ; size-- {
+		s.Nodes[0].Metadata["padding"] = strings.Repeat("x", size)
+		err := r.Register(s, registry.RegisterTTL(ttl))
+		if err == nil {
+			return s
+		}
+		require.ErrorIs(t, err, etcd.ErrTooLarge)
 	}
 }

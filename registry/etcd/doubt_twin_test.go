@@ -1,0 +1,114 @@
+package etcd
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// A doubt about etcd's history, a suspended machine for one, makes everybody ask etcd at the same time.
+
+func TestOwnWritesDuringAListThatWasDoubtedAreKept(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		mustRegister(t, r, greeter(2), testTTL)
+		w, err := r.Watch(registry.WatchService("greeter"))
+		require.NoError(t, err)
+		var told []string
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			for {
+				result, err := w.Next()
+				if err != nil {
+					return
+				}
+				told = append(told, result.Action+" "+result.Service.Nodes[0].Id)
+			}
+		}()
+		time.Sleep(time.Minute)
+
+		served, release := make(chan struct{}), make(chan struct{})
+		e.on(reads, 1, func(_ context.Context, answer func() (any, error)) (any, error) {
+			a, err := answer()
+			close(served)
+			<-release
+			return a, err
+		})
+		mirror := r.parts.Load().mirrors.all()[0]
+		mirror.rewrite()
+		<-served
+		came := greeter(3)
+		came.Nodes = came.Nodes[2:]
+		mustRegister(t, r, came, testTTL)
+		went := greeter(1)
+		require.NoError(t, r.Deregister(went))
+		close(release)
+		time.Sleep(time.Minute)
+		w.Stop()
+		<-over
+		require.Equal(t, []string{"create " + came.Nodes[0].Id, "delete " + went.Nodes[0].Id}, told)
+	})
+}
+
+// Two etcds behind one address: what one grants, the other doesn't know.
+func TestALeaseThatIsNeverKnownIsNotGrantedInATightLoop(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		looked(t, r, "greeter")
+		mend := e.refuse(puts, rpctypes.ErrGRPCLeaseNotFound)
+		err := r.Register(greeter(1), registry.RegisterTTL(testTTL))
+		require.ErrorIs(t, err, ErrPending)
+		require.ErrorIs(t, err, rpctypes.ErrLeaseNotFound)
+		time.Sleep(time.Minute)
+		require.Less(t, e.requests("LeaseGrant"), 60*2*3)
+		mend()
+		await(t, time.Second, "it is there", func() bool { return e.has(greeter(1), testTTL) })
+	})
+}
+
+// So many leases may have been granted since that an old one isn't known for ours.
+func TestARecordOnAForgottenLeaseIsOurs(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, logs := e.newRegistry(t)
+		mustRegister(t, r, greeter(1), testTTL)
+		ls := r.parts.Load().registrar.leases
+		ls.mu.Lock()
+		ls.granted = remembered[clientv3.LeaseID]{}
+		ls.mu.Unlock()
+		e.on(renewals, 1, func(context.Context, func() (any, error)) (any, error) { return nil, rpctypes.ErrGRPCPermissionDenied })
+		time.Sleep(3 * testTTL)
+		require.True(t, e.has(greeter(1), testTTL))
+		require.Zero(t, e.losses(greeterKey))
+		for _, line := range logs.logged() {
+			require.NotContains(t, line, "superseded")
+		}
+	})
+}
+
+func TestARemovalThatIsNotPermittedEndsWithTheLease(t *testing.T) {
+	for name, opts := range leased {
+		t.Run(name, func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t, opts...)
+				mustRegister(t, r, greeter(2), testTTL)
+				mustRegister(t, r, other(1), testTTL)
+				time.Sleep(time.Minute)
+				e.forbid(otherDir)
+				require.ErrorIs(t, r.Deregister(other(1)), rpctypes.ErrPermissionDenied)
+				await(t, 2*testTTL, "it expires", func() bool { return !e.has(other(1), testTTL) })
+				time.Sleep(2 * backoffRefused)
+				require.Len(t, r.Status().Registrations, 2, "nothing is left to do")
+				before := e.requests("Txn")
+				time.Sleep(time.Minute)
+				require.Less(t, e.requests("Txn")-before, 10)
+				require.Zero(t, e.lost(greeter(2)))
+			})
+		})
+	}
+}
