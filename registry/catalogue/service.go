@@ -74,7 +74,7 @@ func (s *service) changes(before, after *Record, was *Profile, report bool) []Ch
 }
 
 // elect returns the record that counts for a node id once old is exchanged for fresh, and
-// keeps the others in the shadow. Only when the one that counts goes are all the others looked at.
+// keeps the others in the shadow. Only when the one that counts goes, or gets older, are all the others looked at.
 func (s *service) elect(id string, old, fresh *Record) *Record {
 	winner := fresh
 	if current := s.nodes[id]; current != old {
@@ -84,6 +84,9 @@ func (s *service) elect(id string, old, fresh *Record) *Record {
 			return current
 		}
 		s.shadow(id, current)
+		return fresh
+	}
+	if old != nil && fresh != nil && fresh.outranks(old) {
 		return fresh
 	}
 	for _, r := range s.shadowed[id] {

@@ -81,16 +81,16 @@ func (m *mirror) replace(all *listing, floor int64, doubts int) {
 	m.decoder = d
 	at := all.header.Revision
 	other := at < floor || m.cluster != 0 && m.cluster != all.header.ClusterId
-	rewritten := m.settled < m.doubts || other
+	suspect := m.settled < m.doubts || other
 	m.settled = doubts
+	if suspect {
+		m.mirrors.exposed.raise(m.newest) // it can't be compared with what comes
+	}
 	if other {
 		clear(m.deleted)
-	}
-	if rewritten {
-		m.mirrors.exposed.raise(m.newest) // it can't be compared with what comes
 		m.newest = 0
 	}
-	listed, fresh := m.compare(all, decoded, other, rewritten)
+	listed, fresh := m.compare(all, decoded, other, suspect)
 	var changes []catalogue.Change
 	for _, record := range fresh {
 		changes = append(changes, m.catalogue.Restate(record)...)
@@ -106,14 +106,14 @@ func (m *mirror) replace(all *listing, floor int64, doubts int) {
 }
 
 // compare returns the keys at which a list has records, and which of these aren't known. It counts junk.
-func (m *mirror) compare(all *listing, decoded map[int]*catalogue.Record, other, rewritten bool) (listed map[string]bool, fresh []*catalogue.Record) {
+func (m *mirror) compare(all *listing, decoded map[int]*catalogue.Record, other, suspect bool) (listed map[string]bool, fresh []*catalogue.Record) {
 	at := all.header.Revision
 	listed = make(map[string]bool, len(all.kvs))
 	m.junk = 0
 	for i, kv := range all.kvs {
 		listed[string(kv.Key)] = true
 		known := m.catalogue.Record(string(kv.Key))
-		if known != nil && (!other && known.Revision > at || !rewritten && is(known, kv)) {
+		if known != nil && (!other && known.Revision > at || !suspect && is(known, kv)) {
 			continue
 		}
 		if m.deleted[string(kv.Key)] > at {

@@ -117,16 +117,19 @@ type dialing struct {
 // link returns the current client, at once unless it has yet to be made.
 func (c *connector) link(ctx context.Context) (*link, error) {
 	c.mu.Lock()
-	switch l := c.current; {
-	case l != nil && l.Ctx().Err() != nil && !l.owned:
+	if l := c.current; l != nil {
 		defer c.mu.Unlock()
-		return nil, errClientClosed
-	case c.refused != nil && time.Now().Before(c.until):
+		if l.Ctx().Err() != nil && !l.owned {
+			return nil, errClientClosed
+		}
+		if err := c.gate(); err != nil {
+			return nil, err
+		}
+		return l, nil
+	}
+	if c.refused != nil && time.Now().Before(c.until) {
 		defer c.mu.Unlock()
 		return nil, c.refused
-	case l != nil:
-		defer c.mu.Unlock()
-		return l, nil
 	}
 	d := c.dialing
 	if d == nil {
@@ -166,8 +169,9 @@ func (c *connector) dial(d *dialing, s settings) {
 }
 
 func (c *connector) newLink(client *clientv3.Client, owned bool) *link {
-	l := &link{Client: client, owned: owned, renewals: newRenewals(client)}
+	l := &link{Client: client, owned: owned}
 	l.ctx, l.end = context.WithCancel(c.ctx)
+	l.renewals = newRenewals(client, c.admit, func(err error) { c.heed(l, err) })
 	return l
 }
 
@@ -197,19 +201,48 @@ func (c *connector) refuse(err error) {
 	c.refused, c.until = err, time.Now().Add(backoff(c.refusals, err))
 }
 
-// heed takes note of what came of a request. Our password may have become wrong, and then each request costs etcd an
-// authentication.
+// gate lets requests pass, unless etcd has refused our password: each would cost it an authentication. Then one passes
+// now and then, and the others get its answer. It needs mu.
+func (c *connector) gate() error {
+	if c.refused == nil {
+		return nil
+	}
+	if time.Now().Before(c.until) {
+		return c.refused
+	}
+	c.refuse(c.refused)
+	return nil
+}
+
+// admit is gate for who doesn't hold mu.
+func (c *connector) admit() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gate()
+}
+
+// heed takes note of what came of a request that passed the gate.
 func (c *connector) heed(l *link, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case l != c.current:
 	case err == nil:
-		c.refusals, c.refused = 0, nil
-	case errors.Is(err, rpctypes.ErrAuthFailed) && time.Now().After(c.until):
+		c.openGate()
+	case c.refused == nil && errors.Is(err, rpctypes.ErrAuthFailed):
 		c.refuse(err)
 	}
 }
+
+// relent lets everybody ask once more.
+func (c *connector) relent() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.openGate()
+}
+
+// openGate forgets a refusal. It needs mu.
+func (c *connector) openGate() { c.refusals, c.refused = 0, nil }
 
 // observe notes when the connection is lost and when it is back. A connection that is made anew
 // within a moment counts too: etcd's data may have been replaced behind it.
@@ -255,7 +288,7 @@ func (c *connector) replace(s settings) *link {
 	defer c.mu.Unlock()
 	old := c.current
 	c.settings, c.current, c.dialing = s, nil, nil
-	c.refusals, c.refused = 0, nil
+	c.openGate()
 	c.dismissScout()
 	return old
 }

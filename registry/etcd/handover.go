@@ -84,15 +84,12 @@ func (b belonging) remove(ctx context.Context, l *link, m *metrics) error {
 		return err
 	}
 	_, err := measure(ctx, m, func() (*clientv3.TxnResponse, error) {
-		return l.Txn(ctx).If(ownBare(b.key, b.value)...).Then(clientv3.OpDelete(b.key)).Commit()
+		answer, err := l.Get(ctx, b.key)
+		if err != nil || len(answer.Kvs) == 0 || answer.Kvs[0].Lease != int64(clientv3.NoLease) || string(answer.Kvs[0].Value) != b.value {
+			return nil, err
+		}
+		unchanged := clientv3.Compare(clientv3.ModRevision(b.key), "=", answer.Kvs[0].ModRevision)
+		return l.Txn(ctx).If(unchanged).Then(clientv3.OpDelete(b.key)).Commit()
 	})
 	return err
-}
-
-// ownBare guards a deletion of our own value that has no lease.
-func ownBare(key, value string) []clientv3.Cmp {
-	return []clientv3.Cmp{
-		clientv3.Compare(clientv3.LeaseValue(key), "=", clientv3.NoLease),
-		clientv3.Compare(clientv3.Value(key), "=", value),
-	}
 }

@@ -138,6 +138,17 @@ func (ls *leases) giveUp(s *session) (last bool) {
 	return true
 }
 
+// needed reports whether somebody else keeps a session's lease alive.
+func (ls *leases) needed(s *session, g *registration) bool {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	others := s.users - len(s.landing)
+	if !s.landing[g] {
+		others--
+	}
+	return others > 0 && !s.isLost()
+}
+
 // release gives a session back that no key of the caller hangs on any more. The last user revokes
 // the lease, and may try again if that fails. While a put of the caller's may land on it yet, it
 // is released only by the revoke: else that put would live for as long as the others do.

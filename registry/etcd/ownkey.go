@@ -188,18 +188,21 @@ func (g *registration) gone(ctx context.Context) bool {
 	if g.bare || !g.inFlight.IsZero() {
 		return false
 	}
+	if len(g.retired) == 0 {
+		return true // with the last lease
+	}
 	answer, err := get(ctx, g.registrar.connector, g.registrar.timeout(), g.key)
 	return err == nil && !slices.ContainsFunc(answer.Kvs, func(kv *mvccpb.KeyValue) bool { return g.hangs(clientv3.LeaseID(kv.Lease)) })
 }
 
 // hangs reports whether a lease is one that this key may hang on.
 func (g *registration) hangs(lease clientv3.LeaseID) bool {
-	return g.registrar.leases.isOurs(lease) || slices.ContainsFunc(g.retired, func(s *session) bool { return s.id == lease })
+	return lease != clientv3.NoLease && lease == g.leaseID() || g.registrar.leases.isOurs(lease) || slices.ContainsFunc(g.retired, func(s *session) bool { return s.id == lease })
 }
 
 // shares reports whether the key may hang on a lease that other keys keep alive.
 func (g *registration) shares() bool {
-	return slices.ContainsFunc(g.retired, func(s *session) bool { return s.shared && !s.isLost() })
+	return slices.ContainsFunc(g.retired, func(s *session) bool { return g.registrar.leases.needed(s, g) })
 }
 
 // retire gives back the leases that the key no longer hangs on. Once none is left, nothing can

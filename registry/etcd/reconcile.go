@@ -138,9 +138,9 @@ func (g *registration) reconcile(ctx context.Context, w *wish, limit time.Durati
 		return false, g.remove(ctx)
 	}
 	g.checkHistory()
-	if err = g.fulfil(ctx, w); g.lostLease(err) {
+	if err = g.fulfil(ctx, w); g.forgetIfLost(err) {
 		err = g.fulfil(ctx, w)
-		g.lostLease(err) // again: there may be two etcds, and one grants what the other doesn't know
+		g.forgetIfLost(err) // again: there may be two etcds, and one grants what the other doesn't know
 	}
 	if err != nil {
 		return false, err
@@ -150,8 +150,8 @@ func (g *registration) reconcile(ctx context.Context, w *wish, limit time.Durati
 	return true, err
 }
 
-// lostLease forgets the session if that is what etcd says.
-func (g *registration) lostLease(err error) bool {
+// forgetIfLost forgets the session if etcd says that there is no such lease, and reports whether it does.
+func (g *registration) forgetIfLost(err error) bool {
 	if !errors.Is(err, rpctypes.ErrLeaseNotFound) || g.session == nil {
 		return false
 	}

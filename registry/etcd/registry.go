@@ -296,6 +296,7 @@ func (r *Registry) awaitHandovers(ctx context.Context) {
 
 func (r *Registry) shut() error {
 	r.refuse(ErrClosed)
+	r.connector.relent()
 	ctx, cancel := withReserve(context.Background(), r.timeout())
 	defer cancel()
 	var errs []error

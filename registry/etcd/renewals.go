@@ -27,7 +27,7 @@ type renewalStream struct {
 
 	mu         sync.Mutex
 	keepalives           // the stream in use; only Recv replaces it
-	unanswered []renewal // in the order of the answers
+	unanswered []renewal // in the order in which they were first asked for, which is that of the answers
 }
 
 // renewal is what was asked for.
@@ -50,27 +50,28 @@ const refusalTTL = 3 * time.Minute
 
 // newRenewals returns what keeps leases alive by such a stream. It works with any client. One that is lent to us is
 // renewing for its owner too, on a stream of its own.
-func newRenewals(client *clientv3.Client) clientv3.Lease {
-	return clientv3.NewLeaseFromLeaseClient(&leaseClient{LeaseClient: clientv3.RetryLeaseClient(client)}, client, dialTimeout+time.Second)
+func newRenewals(client *clientv3.Client, gate func() error, heed func(error)) clientv3.Lease {
+	return clientv3.NewLeaseFromLeaseClient(leaseClient{clientv3.RetryLeaseClient(client), gate, heed}, client, dialTimeout+time.Second)
 }
 
 type leaseClient struct {
 	pb.LeaseClient
-	refusals int // of our user or password, in a row; for LeaseKeepAlive, which only the etcd client's one loop calls
+	gate func() error // says no if etcd had better not be asked
+	heed func(error)  // learns what came of asking
 }
 
-// LeaseKeepAlive opens the stream. With a password that costs etcd an authentication, and when that is refused the etcd
-// client would try again twice a second.
-func (c *leaseClient) LeaseKeepAlive(ctx context.Context, opts ...grpc.CallOption) (keepalives, error) {
-	r := &renewalStream{ctx: ctx, open: func() (keepalives, error) { return c.LeaseClient.LeaseKeepAlive(ctx, opts...) }}
-	err := r.reopen()
-	if refused(rpctypes.Error(err)) {
-		c.refusals++
-		pause(ctx, backoff(c.refusals, rpctypes.Error(err)), nil)
-		return nil, err
-	}
-	c.refusals = 0
-	if err != nil {
+// LeaseKeepAlive opens the stream, which the etcd client tries twice a second. With a password each try costs etcd an
+// authentication.
+func (c leaseClient) LeaseKeepAlive(ctx context.Context, opts ...grpc.CallOption) (keepalives, error) {
+	r := &renewalStream{ctx: ctx, open: func() (keepalives, error) {
+		if err := c.gate(); err != nil {
+			return nil, err
+		}
+		stream, err := c.LeaseClient.LeaseKeepAlive(ctx, opts...)
+		c.heed(rpctypes.Error(err))
+		return stream, err
+	}}
+	if err := r.reopen(); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -164,6 +165,7 @@ func (r *renewalStream) next(stream keepalives, repeated int) (id int64, more bo
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if repeated < min(len(r.unanswered), maxRepeated) {
+		r.unanswered[repeated].at = time.Now()
 		return r.unanswered[repeated].id, true
 	}
 	r.unanswered = r.unanswered[:repeated]

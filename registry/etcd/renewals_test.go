@@ -16,17 +16,11 @@ import (
 type scripted struct {
 	pb.LeaseClient
 	keepalives
-	refuses error // to open a stream
-	opened  int
-	asked   []int64
-	ends    chan error
+	asked []int64
+	ends  chan error
 }
 
 func (s *scripted) LeaseKeepAlive(context.Context, ...grpc.CallOption) (keepalives, error) {
-	s.opened++
-	if s.refuses != nil {
-		return nil, s.refuses
-	}
 	return s, nil
 }
 
@@ -43,7 +37,7 @@ func (s *scripted) Recv() (*pb.LeaseKeepAliveResponse, error) { return nil, <-s.
 func TestARefusalIsOfTheLeaseThatWasAskedForFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &scripted{ends: make(chan error, 1)}
-		c := &leaseClient{LeaseClient: s}
+		c := leaseClient{s, func() error { return nil }, func(error) {}}
 		stream, err := c.LeaseKeepAlive(t.Context())
 		require.NoError(t, err)
 		ask := func(ids ...int64) {
@@ -64,21 +58,5 @@ func TestARefusalIsOfTheLeaseThatWasAskedForFirst(t *testing.T) {
 			require.Equal(t, id, answer.ID)
 			require.Same(t, refusal, answer.Header)
 		}
-	})
-}
-
-// With a wrong password each try costs etcd an authentication.
-func TestARefusedStreamIsNotOpenedAgainAndAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &scripted{refuses: rpctypes.ErrGRPCAuthFailed, ends: make(chan error)}
-		c := &leaseClient{LeaseClient: s}
-		for began := time.Now(); time.Since(began) < 10*time.Minute; time.Sleep(500 * time.Millisecond) { // as the etcd client does
-			_, err := c.LeaseKeepAlive(t.Context())
-			require.ErrorIs(t, err, rpctypes.ErrGRPCAuthFailed)
-		}
-		require.Less(t, s.opened, 100)
-		s.refuses = nil
-		_, err := c.LeaseKeepAlive(t.Context())
-		require.NoError(t, err)
 	})
 }

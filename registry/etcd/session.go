@@ -238,6 +238,7 @@ func (s *session) renew(ctx context.Context) error {
 	_, err = measure(ctx, s.connector.metrics, func() (*clientv3.LeaseKeepAliveResponse, error) {
 		return l.KeepAliveOnce(ctx, s.id)
 	})
+	s.connector.heed(l, err)
 	if err == nil {
 		s.noteRenewal()
 	}
