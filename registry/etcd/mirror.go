@@ -176,6 +176,7 @@ func (m *mirror) follow(ctx context.Context) error {
 	m.mu.Unlock()
 	l, err := m.connect(ctx)
 	if errors.Is(err, errReplaced) {
+		m.blame(listClientReplaced)
 		return nil
 	}
 	if err != nil {
@@ -187,6 +188,7 @@ func (m *mirror) follow(ctx context.Context) error {
 		return err
 	}
 	if l.ctx.Err() != nil {
+		m.blame(listClientReplaced)
 		return nil // the list may be another cluster's than the watch would be
 	}
 	m.replace(all, floor, doubts)
@@ -210,7 +212,7 @@ func (m *mirror) watch(ctx context.Context, l *link, after int64) error {
 		select {
 		case response, ok := <-events:
 			if err := watchError(response, ok); err != nil {
-				if ctx.Err() != nil {
+				if ctx.Err() != nil || l.ctx.Err() != nil {
 					m.blame(listClientReplaced)
 					return nil
 				}

@@ -60,9 +60,9 @@ func (ms *mirrors) known(name string) (*catalogue.Snapshot, bool) {
 
 // lookup returns the service as it is known, or nil, and the mirror that follows it from then on.
 func (ms *mirrors) lookup(ctx context.Context, name string) (*catalogue.Snapshot, *mirror, error) {
-	m := ms.borrow(name)
+	m, from := ms.borrow(name)
 	defer ms.giveBack(m)
-	ms.metrics.lookups.add(m.firstOrigin())
+	ms.metrics.lookups.add(from)
 	if err := m.await(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -73,21 +73,22 @@ func (ms *mirrors) lookup(ctx context.Context, name string) (*catalogue.Snapshot
 	return view, m, nil
 }
 
-// borrow returns the mirror to look a service up in, which stays until it is given back.
-func (ms *mirrors) borrow(name string) *mirror {
+// borrow returns the mirror to look a service up in, which stays until it is given back, and what answers from there.
+func (ms *mirrors) borrow(name string) (*mirror, origin) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	dir := ms.keys.dir(name)
-	m := ms.at(dir)
+	m, from := ms.at(dir), fromEtcd
 	if m == nil {
-		if whole := ms.watchedWhole(); whole != nil {
-			m = whole
-		} else {
-			m = ms.start(dir)
-		}
+		m = ms.watchedWhole()
+	}
+	if m != nil {
+		from = m.firstOrigin()
+	} else {
+		m = ms.start(dir)
 	}
 	m.waiters++
-	return m
+	return m, from
 }
 
 // at returns the mirror of a prefix, unless it has failed while nobody waited for it: why it did

@@ -226,3 +226,16 @@ func TestWatchersHearOfWhatTheyMissed(t *testing.T) {
 		})
 	}
 }
+
+func TestCloseDeregistersWhatFailedBeforeIfEtcdIsBack(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		mustRegister(t, r, greeter(5), 10*time.Minute)
+		e.stop()
+		require.Error(t, r.Deregister(greeter(5)))
+		e.start()
+		require.NoError(t, r.Close())
+		require.Equal(t, 5, e.lost(greeter(5)))
+		require.Zero(t, e.leaseCount())
+	})
+}

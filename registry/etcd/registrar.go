@@ -252,7 +252,7 @@ func (r *registrar) close(ctx context.Context) error {
 	r.mu.Unlock()
 	var waits []pending
 	for _, g := range r.all() {
-		waits = append(waits, g.withdraw())
+		waits = append(waits, g.leave())
 	}
 	var errs []error
 	for _, p := range waits {

@@ -160,6 +160,19 @@ func (g *registration) withdraw() pending {
 	return g.set(&wish{name: name})
 }
 
+// leave withdraws, and asks etcd once more if that has failed before: it may be back.
+func (g *registration) leave() pending {
+	p := g.withdraw()
+	if p.err == nil {
+		return p
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.err = nil
+	g.poke()
+	return pending{key: g.key, registration: g, wish: g.wish}
+}
+
 // healthy reports whether nothing speaks against the wish being what etcd has. Standing by
 // for another owner is healthy too: the id is registered. It needs mu.
 func (g *registration) healthy() bool {

@@ -82,6 +82,7 @@ func TestListsByCause(t *testing.T) {
 	r, m := measured(t, srv)
 	require.Equal(t, 1, look(t, r))
 	require.Equal(t, 1, m.count("view.lists", "cause", "first"))
+	m.reaches(1, "requests", "rpc.method", "Watch")
 	require.NoError(t, r.Init(registry.Addrs("localhost:"+port(t, srv))))
 	m.reaches(1, "view.lists", "cause", "client_replaced")
 	m.reaches(2, "requests", "rpc.method", "Watch")
