@@ -113,7 +113,7 @@ func (m *mirror) compare(all *listing, decoded map[int]*catalogue.Record, other,
 	for i, kv := range all.kvs {
 		listed[string(kv.Key)] = true
 		known := m.catalogue.Record(string(kv.Key))
-		if known != nil && (!other && known.Revision > at || !suspect && is(known, kv)) {
+		if known != nil && (!other && known.Revision > at || !suspect && lastWriting(known).is(kv)) {
 			continue
 		}
 		if m.deleted[string(kv.Key)] > at {
@@ -139,7 +139,7 @@ func (m *mirror) predecode(all *listing) (map[int]*catalogue.Record, *decoder) {
 	m.mu.Lock()
 	d := m.decoder.clone()
 	for i, kv := range all.kvs {
-		if known := m.catalogue.Record(string(kv.Key)); known == nil || m.settled < m.doubts || !is(known, kv) {
+		if known := m.catalogue.Record(string(kv.Key)); known == nil || m.settled < m.doubts || !lastWriting(known).is(kv) {
 			decoded[i] = nil
 		}
 	}
@@ -148,11 +148,6 @@ func (m *mirror) predecode(all *listing) (map[int]*catalogue.Record, *decoder) {
 		decoded[i] = m.mirrors.malformed.decode(d, all.kvs[i])
 	}
 	return decoded, d
-}
-
-// is reports whether a record is of a key's last writing.
-func is(known *catalogue.Record, kv *mvccpb.KeyValue) bool {
-	return writing{known.Revision, known.Lease}.is(kv)
 }
 
 // sweep deletes the records that a list didn't have.

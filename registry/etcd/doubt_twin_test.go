@@ -80,15 +80,16 @@ func TestARecordOnAForgottenLeaseIsOurs(t *testing.T) {
 		r, logs := e.newRegistry(t)
 		mustRegister(t, r, greeter(1), testTTL)
 		ls := r.parts.Load().registrar.leases
-		ls.mu.Lock()
-		ls.granted = remembered[clientv3.LeaseID]{}
-		ls.mu.Unlock()
+		forget := func() {
+			ls.mu.Lock()
+			defer ls.mu.Unlock()
+			ls.granted = remembered[clientv3.LeaseID]{}
+		}
+		forget()
 		e.on(renewals, 1, func(context.Context, func() (any, error)) (any, error) { return nil, rpctypes.ErrGRPCPermissionDenied })
 		time.Sleep(3 * testTTL)
 		require.True(t, e.has(greeter(1), testTTL))
-		ls.mu.Lock()
-		ls.granted = remembered[clientv3.LeaseID]{}
-		ls.mu.Unlock()
+		forget()
 		_, lease, _ := e.value(greeterKey)
 		e.put(greeterKey, stored(rival()), lease) // an earlier value of ours, for all that we know
 		await(t, time.Second, "it is put back", func() bool { return e.has(greeter(1), testTTL) })

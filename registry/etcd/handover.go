@@ -83,11 +83,11 @@ func (b belonging) remove(ctx context.Context, l *link, m *metrics) error {
 		}
 		return err
 	}
-	_, err := measure(ctx, m, func() (*clientv3.TxnResponse, error) {
-		answer, err := l.Get(ctx, b.key)
-		if err != nil || len(answer.Kvs) == 0 || answer.Kvs[0].Lease != int64(clientv3.NoLease) || string(answer.Kvs[0].Value) != b.value {
-			return nil, err
-		}
+	answer, err := measure(ctx, m, func() (*clientv3.GetResponse, error) { return l.Get(ctx, b.key) })
+	if err != nil || len(answer.Kvs) == 0 || answer.Kvs[0].Lease != int64(clientv3.NoLease) || string(answer.Kvs[0].Value) != b.value {
+		return err
+	}
+	_, err = measure(ctx, m, func() (*clientv3.TxnResponse, error) {
 		unchanged := clientv3.Compare(clientv3.ModRevision(b.key), "=", answer.Kvs[0].ModRevision)
 		return l.Txn(ctx).If(unchanged).Then(clientv3.OpDelete(b.key)).Commit()
 	})

@@ -142,11 +142,16 @@ func (ls *leases) giveUp(s *session) (last bool) {
 func (ls *leases) needed(s *session, g *registration) bool {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
+	return hasOthers(s, g) && !s.isLost()
+}
+
+// hasOthers reports whether a session has users beside one, but for those that have only to wait for its end. It needs mu.
+func hasOthers(s *session, g *registration) bool {
 	others := s.users - len(s.landing)
 	if !s.landing[g] {
 		others--
 	}
-	return others > 0 && !s.isLost()
+	return others > 0
 }
 
 // release gives a session back that no key of the caller hangs on any more. The last user revokes
@@ -156,7 +161,7 @@ func (ls *leases) release(ctx context.Context, s *session, g *registration) (rel
 	landing := !g.inFlight.IsZero()
 	ls.mu.Lock()
 	delete(s.landing, g)
-	lost, needed := s.isLost(), s.users-len(s.landing) > 1
+	lost, needed := s.isLost(), hasOthers(s, g)
 	last := false
 	switch {
 	case lost || needed && !landing:

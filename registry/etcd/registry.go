@@ -273,8 +273,8 @@ func (r *Registry) reconnected() {
 // waits for every goroutine. Calls under way return ErrClosed, as do all calls afterwards.
 // It deregisters within the timeout. Then it waits up to 2 s for an etcd client that doesn't close,
 // whose goroutines stay, up to 2 s for a MeterProvider that is just collecting, and up to 2 s for a logger
-// that hangs. Its error says what
-// couldn't be deregistered and is left to its TTL, and whether the client is one that doesn't close.
+// that hangs. Its error says what couldn't be deregistered and is left to its TTL, and whether the
+// client is one that doesn't close.
 // Further calls wait for the first one and return the same.
 func (r *Registry) Close() error {
 	r.closed.Do(func() { r.closeErr = r.shut() })

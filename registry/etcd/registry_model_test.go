@@ -65,9 +65,7 @@ func foreignValue(id string, s step) string {
 
 // whatHappens are the steps, by name. A fault that lasts is left to be mended.
 var whatHappens = map[string]func(*model, step){
-	"register": func(m *model, s step) {
-		m.register(m.node(s))
-	},
+	"register": func(m *model, s step) { m.register(m.node(s)) },
 	"deregister": func(m *model, s step) {
 		service := m.node(s)
 		_ = m.provider.Deregister(service)

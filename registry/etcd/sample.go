@@ -6,6 +6,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
 // sample is a part of what this registry knows of etcd, small enough to be compared in one request.
@@ -25,6 +27,8 @@ type spot struct {
 // writing is when a key was written, and on which lease. After etcd's data were wiped another writing may
 // have the same revision, but not the same lease: its id has the time in it (pkg/v3 idutil).
 type writing struct{ revision, lease int64 }
+
+func lastWriting(r *catalogue.Record) writing { return writing{r.Revision, r.Lease} }
 
 // anyLease is that of a writing whose lease isn't known.
 const anyLease = -1
@@ -112,7 +116,7 @@ func (m *mirror) offer(d *draw) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for r := range m.catalogue.Records {
-		d.add(spot{r.Key, writing{r.Revision, r.Lease}, m})
+		d.add(spot{r.Key, lastWriting(r), m})
 	}
 }
 
@@ -120,7 +124,7 @@ func (m *mirror) writingOf(key string) writing {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r := m.catalogue.Record(key); r != nil {
-		return writing{r.Revision, r.Lease}
+		return lastWriting(r)
 	}
 	return writing{}
 }
