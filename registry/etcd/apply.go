@@ -169,7 +169,7 @@ func (m *mirror) sweep(listed map[string]bool, at int64, other bool) []catalogue
 // that couldn't wait for it, and where an older view was shown to somebody.
 func (m *mirror) finishList(changes []catalogue.Change) {
 	if m.broken != nil && m.isReady() {
-		m.mirrors.log.infof("following %.300q again", m.prefix)
+		m.mirrors.changed()
 	}
 	m.broken = nil
 	m.behind.Store(false)

@@ -21,7 +21,7 @@ const backoffRefused = 15 * time.Second
 // err: it doubles up to a limit, and half of it is random, so that a fleet doesn't retry in step.
 func backoff(failures int, err error) time.Duration {
 	limit := backoffMax
-	if refused(err) {
+	if isRefused(err) {
 		limit = backoffRefused
 	}
 	d := min(backoffBase<<min(max(failures-1, 0), 16), limit)

@@ -49,7 +49,7 @@ func TestARefusalIsRetriedMoreSlowly(t *testing.T) {
 		fmt.Errorf("register: %w", rpctypes.ErrAuthFailed),
 		rpctypes.Error(rpctypes.ErrGRPCPermissionDenied),
 	} {
-		require.True(t, refused(err), err)
+		require.True(t, isRefused(err), err)
 		first, _ := spread(1, err)
 		require.Less(t, first, backoffBase, "the first retry is as quick as any")
 		shortest, longest := spread(100, err)
@@ -59,7 +59,7 @@ func TestARefusalIsRetriedMoreSlowly(t *testing.T) {
 	for _, err := range []error{
 		nil, errors.New("x"), context.DeadlineExceeded, rpctypes.ErrNoLeader, rpctypes.ErrTimeout, rpctypes.ErrNoSpace, rpctypes.ErrInvalidAuthToken,
 	} {
-		require.False(t, refused(err), err)
+		require.False(t, isRefused(err), err)
 	}
 }
 

@@ -12,12 +12,14 @@ import (
 
 // Register puts every node of the service into etcd and keeps it there until Deregister or
 // Close: it comes back by itself when its lease or key is lost. The TTL is rounded up to
-// whole seconds; without one the record has no lease and outlives a killed process. A record
-// that is there already, unchanged in every field, costs no request.
+// whole seconds; without one it is 90 s, go-micro's own default. Either way the record lives as long as the process.
+//
+// nil means that etcd has the record, or has had it and this registry is putting it back: repeating a Register that
+// etcd has taken, unchanged in every field, returns nil at once and costs no request, connected or not. [Registry.Status]
+// tells what is missing.
 //
 // An error that wraps ErrPending leaves the registration in force: the registry goes on
-// trying, unless Register isn't repeated within twice the TTL or two minutes, whichever is
-// longer. Repeating it while etcd is away returns the error at once.
+// trying until Deregister or Close. Repeating it while etcd is away returns the error at once.
 //
 // Errors: ErrNilService, ErrServiceName, ErrNoNodes, ErrNodeID, ErrTTL, ErrTooLarge, ErrMalformed, ErrPending,
 // ErrWithdrawn, ErrClosed, those of New, and as of all calls ErrOption for an option that is nil.
@@ -224,12 +226,7 @@ func (r *Registry) Client(ctx context.Context) (*clientv3.Client, error) {
 	}
 	ctx, cancel := r.bound(ctx)
 	defer cancel()
-	l, err := try(ctx, r.connector, func(ctx context.Context, l *link) (*link, error) {
-		ctx, cancel := l.during(ctx)
-		defer cancel()
-		err := l.await(ctx)
-		return l, err
-	})
+	l, err := r.connector.await(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}

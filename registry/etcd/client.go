@@ -4,33 +4,34 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	grpcbackoff "google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 // link is an etcd client and the time for which it is the current one.
 type link struct {
 	*clientv3.Client
-	ctx   context.Context // ends when another client takes over, and with the registry
-	end   context.CancelFunc
-	owned bool
+	ctx    context.Context // ends when another client takes over, and with the registry
+	end    context.CancelFunc
+	dialer *etcdconn.Dialer // nil for a client that is the caller's
 
-	renewals clientv3.Lease // keeps leases alive, instead of the client's own
-
+	watches *etcdconn.Watches
 	history history
-	busy    sync.RWMutex // read-locked by requests that must not be cut off
 	down    atomic.Int64 // when the connection was lost, in Unix nanoseconds; 0 while there is one
-	reasons reasons
+	token   atomic.Bool  // is known to be invalid
 }
 
 // during returns a context for a stream, which ends with ctx or when the link is no longer current.
@@ -39,6 +40,8 @@ func (l *link) during(ctx context.Context) (context.Context, context.CancelFunc)
 	stop := context.AfterFunc(l.ctx, cancel)
 	return ctx, func() { stop(); cancel() }
 }
+
+func (l *link) isConnected() bool { return l.ActiveConnection().GetState() == connectivity.Ready }
 
 // await waits for a connection.
 func (l *link) await(ctx context.Context) error {
@@ -55,85 +58,61 @@ func (l *link) await(ctx context.Context) error {
 	}
 }
 
-// close ends the link, and the client if it is ours once it has answered its last request.
+// close ends the link, and the client if it is ours.
 func (l *link) close() error {
 	l.end()
-	_ = l.renewals.Close()
-	if !l.owned {
+	if l.dialer == nil {
 		return nil
 	}
-	l.busy.Lock()
-	defer l.busy.Unlock()
-	closed := make(chan error, 1)
-	go func() { closed <- l.Close() }()
-	select {
-	case err := <-closed:
-		if errors.Is(err, context.Canceled) {
-			return nil
-		}
+	if err := l.Close(); !errors.Is(err, context.Canceled) {
 		return err
-	case <-time.After(closeTime):
-		return errClientStuck
 	}
+	return nil
 }
-
-// closeTime bounds the closing of a client, which takes no request but may never end: when etcd has
-// refused several watches of one stream (client/v3 watch.go, addSubstream). So it does leaving a MeterProvider.
-const closeTime = 2 * time.Second
-
-var errClientStuck = errors.New("the etcd client doesn't close")
 
 // connector hands out the client that belongs to the current settings, and makes it when it
 // is first asked for.
 type connector struct {
-	ctx   context.Context // the registry's
-	group *group          // the registry's
-
-	log     *log
+	ctx     context.Context // the registry's
+	group   *group          // the registry's
 	metrics *metrics
+	breaker authBreaker
 
 	reconnected func() // called when a lost connection is back; does not block
-
-	streams atomic.Int64 // see streamKey
+	changed     func() // called when a connection is lost or back; does not block
 
 	mu       sync.Mutex
 	settings settings
 	current  *link
 	dialing  *dialing
-	scout    *link     // see lookout
-	refusals int       // in a row, of our user or password
-	refused  error     // the last of them
-	until    time.Time // before which we don't ask again
 }
 
 // dialing is an attempt to make a client, which several callers may await. With a password it
 // is a round trip, because the etcd client authenticates before it is usable.
 type dialing struct {
-	done chan struct{}
-	link *link
-	err  error
+	dialer *etcdconn.Dialer
+	done   chan struct{}
+	link   *link
+	err    error
 }
 
 // link returns the current client, at once unless it has yet to be made.
 func (c *connector) link(ctx context.Context) (*link, error) {
 	c.mu.Lock()
 	if l := c.current; l != nil {
-		defer c.mu.Unlock()
-		if l.Ctx().Err() != nil && !l.owned {
+		c.mu.Unlock()
+		if l.Ctx().Err() != nil && l.dialer == nil {
 			return nil, errClientClosed
 		}
-		if err := c.gate(); err != nil {
-			return nil, err
-		}
-		return l, nil
-	}
-	if c.refused != nil && time.Now().Before(c.until) {
-		defer c.mu.Unlock()
-		return nil, c.refused
+		return l, c.breaker.allow()
 	}
 	d := c.dialing
 	if d == nil {
-		d = &dialing{done: make(chan struct{})}
+		if err := c.breaker.allow(); err != nil {
+			c.mu.Unlock()
+			return nil, err
+		}
+		d = &dialing{dialer: &etcdconn.Dialer{}, done: make(chan struct{})}
 		settings := c.settings
 		if c.ctx.Err() != nil || !c.group.run(func() { c.dial(d, settings) }) {
 			c.mu.Unlock()
@@ -152,12 +131,14 @@ func (c *connector) link(ctx context.Context) (*link, error) {
 
 func (c *connector) dial(d *dialing, s settings) {
 	defer close(d.done)
-	c.group.run(func() { c.explore(d) })
-	client, err := s.dial(c.ctx)
+	client, err := s.dial(c.ctx, d.dialer)
 	if err != nil {
 		d.err = err
 	} else {
-		d.link = c.newLink(client, s.client == nil)
+		if s.client != nil {
+			d.dialer = nil
+		}
+		d.link = c.newLink(client, d.dialer)
 	}
 	if c.adopt(d) {
 		return
@@ -168,11 +149,104 @@ func (c *connector) dial(d *dialing, s settings) {
 	d.link, d.err = nil, errReplaced // and so is the reason why there is none
 }
 
-func (c *connector) newLink(client *clientv3.Client, owned bool) *link {
-	l := &link{Client: client, owned: owned}
+func (c *connector) newLink(client *clientv3.Client, dialer *etcdconn.Dialer) *link {
+	l := &link{Client: client, dialer: dialer}
 	l.ctx, l.end = context.WithCancel(c.ctx)
-	l.renewals = newRenewals(client, c.admit, func(err error) { c.heed(l, err) })
+	l.watches = &etcdconn.Watches{
+		Context: clientv3.WithRequireLeader(l.ctx), // a member without one says that a watch is open, and then nothing
+		Go:      c.group.run,
+		Open: func(ctx context.Context) (pb.Watch_WatchClient, error) {
+			if err := c.readyForStream(ctx, l); err != nil {
+				return nil, err
+			}
+			stream, err := pb.NewWatchClient(l.ActiveConnection()).Watch(ctx, streamOptions...)
+			c.metrics.streamed(ctx, methodWatch, nil)
+			return stream, err
+		},
+		Ended: func(err error) { c.streamEnded(l, methodWatch, err) },
+	}
 	return l
+}
+
+// streamOptions are those that the etcd client gives its streams.
+var streamOptions = []grpc.CallOption{grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(1<<31 - 1)}
+
+// readyForStream sees to it that a stream isn't opened with a token that is known to be invalid: it would be useless
+// for ever. A unary request makes the etcd client get another one.
+func (c *connector) readyForStream(ctx context.Context, l *link) error {
+	if err := c.breaker.allow(); err != nil {
+		return err
+	}
+	if !l.token.Swap(false) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	_, err := l.Get(ctx, "\x00", clientv3.WithCountOnly())
+	c.breaker.report(err)
+	if errors.Is(err, rpctypes.ErrPermissionDenied) {
+		err = nil
+	}
+	return err
+}
+
+// streamEnded takes note of why a stream has ended, or of what etcd has refused on it.
+func (c *connector) streamEnded(l *link, method string, err error) {
+	if l.ctx.Err() != nil {
+		return
+	}
+	err = rpctypes.Error(err)
+	for _, invalid := range []error{rpctypes.ErrInvalidAuthToken, rpctypes.ErrUserEmpty, rpctypes.ErrAuthOldRevision} {
+		if errors.Is(err, invalid) {
+			l.token.Store(true)
+		}
+	}
+	if errors.Is(err, rpctypes.ErrAuthFailed) {
+		c.breaker.report(err)
+	}
+	c.metrics.streamed(l.ctx, method, err)
+}
+
+// openKeepAlive opens a stream for renewals, at another member than those to avoid if there is one.
+func (c *connector) openKeepAlive(ctx context.Context, avoid []*peer.Peer) (*etcdconn.Stream, error) {
+	l, err := c.link(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.readyForStream(ctx, l); err != nil {
+		return nil, err
+	}
+	for tries := len(l.Endpoints()); ; tries-- {
+		// Without requiring a leader, as renewals do by themselves.
+		streamCtx, cancel := l.during(ctx)
+		stream, err := pb.NewLeaseClient(l.ActiveConnection()).LeaseKeepAlive(streamCtx, streamOptions...)
+		if err != nil {
+			cancel()
+			c.streamEnded(l, methodKeepAlive, err)
+			return nil, err
+		}
+		p, _ := peer.FromContext(stream.Context())
+		if tries > 1 && slices.ContainsFunc(avoid, func(o *peer.Peer) bool { return samePeer(p, o) }) {
+			cancel()
+			continue
+		}
+		return &etcdconn.Stream{
+			Lease_LeaseKeepAliveClient: stream,
+			Peer:                       p,
+			Close:                      cancel,
+			Silent:                     func() { l.dialer.Close(p) },
+			Failed:                     func(err error) { c.streamEnded(l, methodKeepAlive, err) },
+			Answered: func(h *pb.ResponseHeader) {
+				l.history.saw(h)
+				c.metrics.streamed(ctx, methodKeepAlive, nil)
+			},
+		}, nil
+	}
+}
+
+// samePeer reports whether two streams lead to the same member.
+func samePeer(p, o *peer.Peer) bool {
+	return p != nil && o != nil && p.Addr != nil && o.Addr != nil && p.Addr.String() == o.Addr.String()
 }
 
 // adopt makes the outcome of an attempt the current one, unless the settings have changed meanwhile.
@@ -183,66 +257,22 @@ func (c *connector) adopt(d *dialing) bool {
 		return false
 	}
 	c.dialing, c.current = nil, d.link
-	c.refused = nil
 	switch {
-	case refused(d.err):
-		c.refuse(d.err)
+	case isRefused(d.err):
+		c.breaker.trip(d.err)
 	case d.err == nil:
-		c.refusals = 0
+		c.breaker.reset()
 		c.group.run(func() { c.observe(d.link) })
-		c.dismissScout()
 	}
 	return true
 }
 
-// refuse lets nobody ask again for a while. It needs mu.
-func (c *connector) refuse(err error) {
-	c.refusals++
-	c.refused, c.until = err, time.Now().Add(backoff(c.refusals, err))
-}
-
-// gate lets requests pass, unless etcd has refused our password: each would cost it an authentication. Then one passes
-// now and then, and the others get its answer. It needs mu.
-func (c *connector) gate() error {
-	if c.refused == nil {
-		return nil
-	}
-	if time.Now().Before(c.until) {
-		return c.refused
-	}
-	c.refuse(c.refused)
-	return nil
-}
-
-// admit is gate for who doesn't hold mu.
-func (c *connector) admit() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.gate()
-}
-
-// heed takes note of what came of a request that passed the gate.
+// heed takes note of what came of a request at a link.
 func (c *connector) heed(l *link, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case l != c.current:
-	case err == nil:
-		c.openGate()
-	case c.refused == nil && errors.Is(err, rpctypes.ErrAuthFailed):
-		c.refuse(err)
+	if now, _ := c.peek(); now == l {
+		c.breaker.report(err)
 	}
 }
-
-// relent lets everybody ask once more.
-func (c *connector) relent() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.openGate()
-}
-
-// openGate forgets a refusal. It needs mu.
-func (c *connector) openGate() { c.refusals, c.refused = 0, nil }
 
 // observe notes when the connection is lost and when it is back. A connection that is made anew
 // within a moment counts too: etcd's data may have been replaced behind it.
@@ -254,20 +284,16 @@ func (c *connector) observe(l *link) {
 		switch {
 		case state == connectivity.Ready:
 			wasDown := l.down.Swap(0) != 0
-			if wasDown {
-				c.log.infof("connected to etcd again")
+			if l.dialer != nil {
+				l.dialer.Connected()
 			}
 			if wasDown || wasReady {
 				c.reconnected()
 			}
 			wasReady = true
+			c.changed()
 		case state == connectivity.TransientFailure && l.down.CompareAndSwap(0, time.Now().UnixNano()):
-			l.reason(c.group) // so that it is known when a call runs out of time
-			if wasReady {
-				c.log.warnf("lost the connection to etcd; look-ups are served from the last view")
-			} else {
-				c.log.warnf("can't connect to etcd at %v", l.Endpoints())
-			}
+			c.changed()
 		}
 		if !conn.WaitForStateChange(l.ctx, state) {
 			return
@@ -282,14 +308,13 @@ var errClientClosed = errors.New("the etcd client given with the option Client i
 var errReplaced = errors.New("etcd client was replaced")
 
 // replace makes the settings current and returns the client of those before, if any. The
-// caller ends and closes it.
+// caller closes it.
 func (c *connector) replace(s settings) *link {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.current
 	c.settings, c.current, c.dialing = s, nil, nil
-	c.openGate()
-	c.dismissScout()
+	c.breaker.reset()
 	return old
 }
 
@@ -300,39 +325,36 @@ func (c *connector) peek() (*link, settings) {
 	return c.current, c.settings
 }
 
-// streamKey is gRPC metadata that tells one watch stream from another: the etcd client puts
-// watches with equal metadata on one stream (client/v3 watch.go, streamKeyFromCtx), and one
-// whose token has expired refuses new watches for ever.
-const streamKey = "micro-etcd-stream"
-
-// stream returns a context for a watch. It requires a leader, because a member without one
-// says that a watch is created and then nothing.
-//
-// After a watch has failed, renew puts those to come on another stream.
-func (c *connector) stream(ctx context.Context) (_ context.Context, renew func(error)) {
-	number := c.streams.Load()
-	ctx = metadata.AppendToOutgoingContext(ctx, streamKey, strconv.FormatInt(number, 10))
-	c.metrics.streamed(ctx, methodWatch, nil)
-	return clientv3.WithRequireLeader(ctx), func(failure error) {
-		if c.streams.CompareAndSwap(number, number+1) {
-			c.metrics.streamed(ctx, methodWatch, failure)
-		}
+// explain adds to a missed deadline what is wrong with the connection.
+func (c *connector) explain(err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
 	}
+	if cause := c.connectError(); cause != nil {
+		return fmt.Errorf("%w: %w", err, cause)
+	}
+	return err
 }
 
-var errWatchEnded = errors.New("watch ended without a reason")
-
-// watchError says why a watch can't go on, if it can't.
-func watchError(response clientv3.WatchResponse, ok bool) error {
-	if !ok {
-		return errWatchEnded
+// connectError returns why there is no connection, or nil if there is one, or nothing is known.
+func (c *connector) connectError() error {
+	c.mu.Lock()
+	l, d := c.current, c.dialing
+	c.mu.Unlock()
+	switch {
+	case l != nil && l.isConnected():
+	case l != nil && l.dialer != nil:
+		return l.dialer.Err()
+	case l != nil:
+		return errDisconnected
+	case d != nil:
+		return d.dialer.Err()
 	}
-	return response.Err()
+	return nil
 }
 
 // Connection parameters of the etcd client; the measurements behind them are in docs/design.md.
 const (
-	// dialTimeout also bounds the first answer to a keepalive (client/v3 lease.go, NewLease).
 	dialTimeout = 5 * time.Second
 	// With one that dies without a word, and the next one too, these come to 16 s. gRPC makes less
 	// than 10 s 10 s (dialoptions.go, WithKeepaliveParams).
@@ -341,7 +363,7 @@ const (
 )
 
 // connectParams override gRPC's reconnect backoff, which otherwise grows to two minutes and
-// keeps a client away from an etcd that is long back.
+// keeps a client away from an etcd that is long back. A connection takes two or three round trips, of up to 3 s.
 var connectParams = grpc.ConnectParams{
 	Backoff: grpcbackoff.Config{
 		BaseDelay:  100 * time.Millisecond,
@@ -349,10 +371,10 @@ var connectParams = grpc.ConnectParams{
 		Jitter:     0.2,
 		MaxDelay:   500 * time.Millisecond,
 	},
-	MinConnectTimeout: 3 * time.Second,
+	MinConnectTimeout: 10 * time.Second,
 }
 
-func (s settings) dial(ctx context.Context) (*clientv3.Client, error) {
+func (s settings) dial(ctx context.Context, dialer *etcdconn.Dialer) (*clientv3.Client, error) {
 	if s.client != nil {
 		return s.client, nil
 	}
@@ -372,7 +394,7 @@ func (s settings) dial(ctx context.Context) (*clientv3.Client, error) {
 		DialTimeout:          dialTimeout,
 		DialKeepAliveTime:    dialKeepAliveTime,
 		DialKeepAliveTimeout: dialKeepAliveTimeout,
-		DialOptions:          []grpc.DialOption{grpc.WithConnectParams(connectParams)},
+		DialOptions:          append(dialer.DialOptions(s.tls), grpc.WithConnectParams(connectParams)),
 		Logger:               log,
 	})
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"go-micro.dev/v4/registry"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // A doubt about etcd's history, a suspended machine for one, makes everybody ask etcd at the same time.
@@ -74,53 +73,23 @@ func TestALeaseThatIsNeverKnownIsNotGrantedInATightLoop(t *testing.T) {
 	})
 }
 
-// So many leases may have been granted since that an old one isn't known for ours.
-func TestARecordOnAForgottenLeaseIsOurs(t *testing.T) {
-	withFake(t, func(t *testing.T, e *fakeEtcd) {
-		r, logs := e.newRegistry(t)
-		mustRegister(t, r, greeter(1), testTTL)
-		ls := r.parts.Load().registrar.leases
-		forget := func() {
-			ls.mu.Lock()
-			defer ls.mu.Unlock()
-			ls.granted = remembered[clientv3.LeaseID]{}
-		}
-		forget()
-		e.on(renewals, 1, func(context.Context, func() (any, error)) (any, error) { return nil, rpctypes.ErrGRPCPermissionDenied })
-		time.Sleep(3 * testTTL)
-		require.True(t, e.has(greeter(1), testTTL))
-		forget()
-		_, lease, _ := e.value(greeterKey)
-		e.put(greeterKey, stored(rival()), lease) // an earlier value of ours, for all that we know
-		await(t, time.Second, "it is put back", func() bool { return e.has(greeter(1), testTTL) })
-		require.Zero(t, e.losses(greeterKey))
-		for _, line := range logs.logged() {
-			require.NotContains(t, line, "superseded")
-		}
-	})
-}
-
 func TestARemovalThatIsNotPermittedEndsWithTheLease(t *testing.T) {
 	for _, reading := range []string{"readable", "unreadable"} {
-		for name, opts := range leased {
-			t.Run(name+", "+reading, func(t *testing.T) {
-				withFake(t, func(t *testing.T, e *fakeEtcd) {
-					r, _ := e.newRegistry(t, opts...)
-					mustRegister(t, r, greeter(2), testTTL)
-					mustRegister(t, r, other(1), testTTL)
-					time.Sleep(time.Minute)
-					e.forbid(otherDir)
-					e.refuse(func(_ string, request any) bool {
-						r, ok := request.(*pb.RangeRequest)
-						return ok && reading == "unreadable" && strings.HasPrefix(string(r.Key), otherDir)
-					}, rpctypes.ErrGRPCPermissionDenied)
-					require.ErrorIs(t, r.Deregister(other(1)), rpctypes.ErrPermissionDenied)
-					await(t, 2*testTTL, "it expires", func() bool { return !e.has(other(1), testTTL) })
-					time.Sleep(2 * backoffRefused)
-					require.Len(t, r.Status().Registrations, 2, "nothing is left to do")
-					require.Zero(t, e.lost(greeter(2)))
-				})
-			})
-		}
+		withFake(t, func(t *testing.T, e *fakeEtcd) {
+			r, _ := e.newRegistry(t)
+			mustRegister(t, r, greeter(2), testTTL)
+			mustRegister(t, r, other(1), testTTL)
+			time.Sleep(time.Minute)
+			e.forbid(otherDir)
+			e.refuse(func(_ string, request any) bool {
+				r, ok := request.(*pb.RangeRequest)
+				return ok && reading == "unreadable" && strings.HasPrefix(string(r.Key), otherDir)
+			}, rpctypes.ErrGRPCPermissionDenied)
+			require.ErrorIs(t, r.Deregister(other(1)), rpctypes.ErrPermissionDenied)
+			await(t, 2*testTTL, "it expires", func() bool { return !e.has(other(1), testTTL) })
+			time.Sleep(2 * backoffRefused)
+			require.Len(t, r.Status().Registrations, 2, "nothing is left to do")
+			require.Zero(t, e.lost(greeter(2)))
+		})
 	}
 }

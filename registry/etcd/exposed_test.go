@@ -14,8 +14,7 @@ import (
 // Whoever sees it then must hear of its delete, although 15 is no news after 100.
 func TestWhatWasShownAfterARestoreGetsItsDelete(t *testing.T) {
 	keys := testKeys(t)
-	quiet := newLog(&recorder{})
-	ms := &mirrors{keys: keys, log: quiet, metrics: newMetrics(), malformed: &malformed{log: quiet}}
+	ms := &mirrors{keys: keys, changed: func() {}, metrics: newMetrics(), malformed: &malformed{changed: func() {}}}
 	m := newMirror(ms, keys.dir("greeter"))
 	kv := func(id string, revision int64) *mvccpb.KeyValue {
 		return &mvccpb.KeyValue{

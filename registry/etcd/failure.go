@@ -10,13 +10,10 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// What the error of a request says. Each question is somebody else's, and an error may get a yes to several:
-// transient, whether the same request may succeed another time; answered, whether etcd itself said it, so that a caller
-// need not wait any longer, though we go on trying; refused, whether that is a no to who we are, which isn't
-// asked about often.
+// The classes overlap. isRetriable: the same request may succeed later. isAnswer: etcd itself has answered, so callers
+// stop waiting while the registry goes on trying. isRefused: etcd rejects who we are or what we ask, so tries are rare.
 
-// transient reports whether an error says more about etcd's state than about the request.
-func transient(err error) bool {
+func isRetriable(err error) bool {
 	for _, final := range []error{
 		ErrTooLarge, ErrMalformed, ErrClosed, ErrWithdrawn, ErrNodeID, ErrOption, rpctypes.ErrLeaseTTLTooLarge,
 	} {
@@ -27,8 +24,7 @@ func transient(err error) bool {
 	return true
 }
 
-// answered reports whether an error is etcd's own word, or final in another way, so that waiting doesn't change it.
-func answered(err error) bool {
+func isAnswer(err error) bool {
 	if errors.Is(err, errClientClosed) {
 		return true
 	}
@@ -36,8 +32,7 @@ func answered(err error) bool {
 	return errors.As(err, &said) && said.Code() != codes.Unavailable && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// refused reports whether etcd knows us and says no, or doesn't want to know us.
-func refused(err error) bool {
+func isRefused(err error) bool {
 	for _, no := range []error{
 		rpctypes.ErrPermissionDenied, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty,
 		rpctypes.ErrUserNotFound, rpctypes.ErrInvalidAuthMgmt,
@@ -48,9 +43,6 @@ func refused(err error) bool {
 	}
 	return false
 }
-
-// denied reports whether etcd knows us and says that this isn't for us.
-func denied(err error) bool { return errors.Is(err, rpctypes.ErrPermissionDenied) }
 
 // tooLarge turns the ways in which etcd and gRPC refuse a big request into ErrTooLarge.
 func tooLarge(err error, size int) error {

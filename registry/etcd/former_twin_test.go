@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
@@ -14,75 +13,60 @@ import (
 
 // What was ours before, and comes back or never ended.
 
-func leaseOptions(shared bool) []registry.Option {
-	if shared {
-		return []registry.Option{SharedLease()}
-	}
-	return nil
-}
-
 func TestASnapshotDoesNotReviveWhatWasDeregistered(t *testing.T) {
-	for _, shared := range []bool{false, true} {
-		t.Run(fmt.Sprint("shared ", shared), func(t *testing.T) {
-			withFake(t, func(t *testing.T, e *fakeEtcd) {
-				r, _ := e.newRegistry(t, leaseOptions(shared)...)
-				mustRegister(t, r, greeter(5), time.Hour)
-				saved := e.snapshot()
-				one := &registry.Service{Name: "greeter", Nodes: greeter(1).Nodes}
-				require.NoError(t, r.Deregister(one))
-				e.restore(saved)
-				await(t, 30*time.Second, "it is removed again", func() bool {
-					_, _, there := e.value(greeterKey)
-					return !there
-				})
-				time.Sleep(time.Minute)
-				require.NoError(t, r.Close())
-				require.Zero(t, e.leaseCount())
-			})
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		mustRegister(t, r, greeter(5), time.Hour)
+		saved := e.snapshot()
+		one := &registry.Service{Name: "greeter", Nodes: greeter(1).Nodes}
+		require.NoError(t, r.Deregister(one))
+		e.restore(saved)
+		await(t, 30*time.Second, "it is removed again", func() bool {
+			_, _, there := e.value(greeterKey)
+			return !there
 		})
-	}
+		time.Sleep(time.Minute)
+		require.NoError(t, r.Close())
+		require.Zero(t, e.leaseCount())
+	})
 }
 
 // What a snapshot brought back is removed while the same node may be registered again.
 func TestRemovingWhatCameBackDoesNotHurtANewRegistration(t *testing.T) {
-	for _, shared := range []bool{false, true} {
-		t.Run(fmt.Sprint("shared ", shared), func(t *testing.T) {
-			withFake(t, func(t *testing.T, e *fakeEtcd) {
-				r, _ := e.newRegistry(t, leaseOptions(shared)...)
-				other := &registry.Service{Name: "other", Nodes: []*registry.Node{{Id: "1", Address: "a:1"}}}
-				mustRegister(t, r, other, time.Hour) // so that etcd is looked at
-				mustRegister(t, r, greeter(3), time.Hour)
-				saved := e.snapshot()
-				require.NoError(t, r.Deregister(greeter(3)))
-				registered := make(chan int, 1) // how often the key had been deleted by then
-				e.on(deletes, 1, func(_ context.Context, answer func() (any, error)) (any, error) {
-					go func() {
-						assert.NoError(t, r.Register(greeter(3), registry.RegisterTTL(time.Hour)))
-						registered <- e.losses(greeterKey)
-					}()
-					e.wait(t.Context(), 500*time.Millisecond)
-					return answer()
-				})
-				e.restore(saved)
-				var losses int
-				select {
-				case losses = <-registered:
-				case <-time.After(time.Minute):
-					t.Fatal("it isn't removed")
-				}
-				time.Sleep(time.Minute)
-				require.Equal(t, losses, e.losses(greeterKey))
-				require.True(t, e.has(greeter(3), time.Hour))
-				require.NoError(t, r.Deregister(greeter(3)))
-				require.Empty(t, e.truth("greeter"))
-			})
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		other := &registry.Service{Name: "other", Nodes: []*registry.Node{{Id: "1", Address: "a:1"}}}
+		mustRegister(t, r, other, time.Hour) // so that etcd is looked at
+		mustRegister(t, r, greeter(3), time.Hour)
+		saved := e.snapshot()
+		require.NoError(t, r.Deregister(greeter(3)))
+		registered := make(chan int, 1) // how often the key had been deleted by then
+		e.on(deletes, 1, func(_ context.Context, answer func() (any, error)) (any, error) {
+			go func() {
+				assert.NoError(t, r.Register(greeter(3), registry.RegisterTTL(time.Hour)))
+				registered <- e.losses(greeterKey)
+			}()
+			e.wait(t.Context(), 500*time.Millisecond)
+			return answer()
 		})
-	}
+		e.restore(saved)
+		var losses int
+		select {
+		case losses = <-registered:
+		case <-time.After(time.Minute):
+			t.Fatal("it isn't removed")
+		}
+		time.Sleep(time.Minute)
+		require.Equal(t, losses, e.losses(greeterKey))
+		require.True(t, e.has(greeter(3), time.Hour))
+		require.NoError(t, r.Deregister(greeter(3)))
+		require.Empty(t, e.truth("greeter"))
+	})
 }
 
 func TestRemovingWhatCameBackIsTriedAgain(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
-		r, _ := e.newRegistry(t, SharedLease())
+		r, _ := e.newRegistry(t)
 		mustRegister(t, r, greeter(5), time.Hour)
 		saved := e.snapshot()
 		one := &registry.Service{Name: "greeter", Nodes: greeter(1).Nodes}
@@ -102,59 +86,26 @@ func TestRemovingWhatCameBackIsTriedAgain(t *testing.T) {
 }
 
 func TestARecordOnAFormerLeaseOfOursIsOurs(t *testing.T) {
-	for _, shared := range []bool{false, true} {
-		t.Run(fmt.Sprint("shared ", shared), func(t *testing.T) {
-			withFake(t, func(t *testing.T, e *fakeEtcd) {
-				r, _ := e.newRegistry(t, leaseOptions(shared)...)
-				mustRegister(t, r, greeter(5), time.Hour)
-				saved := e.snapshot()
-				e.revokeAll()
-				await(t, time.Second, "all are back", func() bool { return e.has(greeter(5), time.Hour) })
-				e.restore(saved)
-				await(t, 30*time.Second, "it is registered", func() bool {
-					for _, g := range r.Status().Registrations {
-						if g.State != "registered" {
-							return false
-						}
-						if _, lease, _ := e.value(g.Key); lease != g.Lease {
-							return false
-						}
-					}
-					return e.has(greeter(5), time.Hour)
-				})
-				require.NoError(t, r.Deregister(greeter(5)))
-				require.Empty(t, e.truth("greeter"))
-			})
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		mustRegister(t, r, greeter(5), time.Hour)
+		saved := e.snapshot()
+		e.revokeAll()
+		await(t, time.Second, "all are back", func() bool { return e.has(greeter(5), time.Hour) })
+		e.restore(saved)
+		await(t, 30*time.Second, "it is registered", func() bool {
+			for _, g := range r.Status().Registrations {
+				if g.State != "registered" {
+					return false
+				}
+				if _, lease, _ := e.value(g.Key); lease != g.Lease {
+					return false
+				}
+			}
+			return e.has(greeter(5), time.Hour)
 		})
-	}
-}
-
-// A put whose answer was lost may land late. On a shared lease it would live for as long as the
-// others; Close leaves it nothing to land on.
-func TestCloseEndsASharedLeaseThatAPutMayLandOn(t *testing.T) {
-	withFake(t, func(t *testing.T, e *fakeEtcd) {
-		r, _ := e.newRegistry(t, SharedLease(), registry.Timeout(2*time.Second))
-		mustRegister(t, r, greeter(1), time.Hour)
-		e.loseAnswers(puts, 1)
-		mustRegister(t, r, greeter(20), time.Hour)
-		require.NoError(t, r.Close())
-		require.Zero(t, e.leaseCount())
+		require.NoError(t, r.Deregister(greeter(5)))
 		require.Empty(t, e.truth("greeter"))
-	})
-}
-
-func TestALatePutOnASharedLeaseLeavesNoGhost(t *testing.T) {
-	withFake(t, func(t *testing.T, e *fakeEtcd) {
-		r, _ := e.newRegistry(t, SharedLease(), registry.Timeout(2*time.Second))
-		other := &registry.Service{Name: "other", Version: "1", Nodes: []*registry.Node{{Id: "1", Address: "a:1"}}}
-		mustRegister(t, r, other, time.Hour)
-		e.delayPast(puts, 1, 10*time.Second)
-		mustRegister(t, r, greeter(1), time.Hour)
-		require.NoError(t, r.Deregister(greeter(1)))
-		time.Sleep(time.Minute)
-		require.Empty(t, e.truth("greeter"), "whatever landed is gone")
-		require.True(t, e.has(other, time.Hour))
-		require.Equal(t, 1, e.leaseCount())
 	})
 }
 
@@ -186,20 +137,6 @@ func TestAShortDeadlineIsKept(t *testing.T) {
 	}
 }
 
-// Without a lease, only the value tells what is ours. An update that never reached etcd must not hide the one before.
-func TestDeregisterAfterALostUpdateLeavesNothing(t *testing.T) {
-	withFake(t, func(t *testing.T, e *fakeEtcd) {
-		r, _ := e.newRegistry(t)
-		require.NoError(t, r.Register(greeter(1)))
-		mend := e.ignore(puts, always)
-		require.ErrorIs(t, r.Register(rival()), ErrPending)
-		_ = r.Deregister(rival())
-		mend()
-		time.Sleep(time.Minute)
-		require.Empty(t, e.truth("greeter"))
-	})
-}
-
 func TestALatePutOfAnOlderValueIsOurs(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
@@ -209,7 +146,7 @@ func TestALatePutOfAnOlderValueIsOurs(t *testing.T) {
 		require.Error(t, r.Register(greeter(1), registry.RegisterContext(ctx)))
 		require.NoError(t, r.Register(rival()))
 		time.Sleep(time.Minute)
-		require.True(t, e.has(rival(), 0), r.Status().Registrations)
+		require.True(t, e.has(rival(), testTTL), r.Status().Registrations)
 	})
 }
 
@@ -222,6 +159,6 @@ func TestARestoredOlderValueIsOurs(t *testing.T) {
 		time.Sleep(time.Minute)
 		e.restore(backup)
 		time.Sleep(time.Hour)
-		require.True(t, e.has(rival(), 0), r.Status().Registrations)
+		require.True(t, e.has(rival(), testTTL), r.Status().Registrations)
 	})
 }

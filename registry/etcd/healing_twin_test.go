@@ -48,19 +48,12 @@ var harms = map[string]func(*fakeEtcd){
 	},
 }
 
-// leasings are the ways in which records can hang on leases.
-var leasings = map[string][]registry.Option{"own lease": nil, "shared lease": {SharedLease()}, "no lease": nil}
-
 func TestARecordIsBackWithinASecond(t *testing.T) {
 	for name, harm := range harms {
-		for lease, opts := range leasings {
-			ttl := testTTL
-			if lease == "no lease" {
-				ttl = 0
-			}
-			t.Run(name+", "+lease, func(t *testing.T) {
+		for _, ttl := range []time.Duration{testTTL, 0} {
+			t.Run(name+", TTL "+ttl.String(), func(t *testing.T) {
 				withFake(t, func(t *testing.T, e *fakeEtcd) {
-					provider, _ := e.newRegistry(t, opts...)
+					provider, _ := e.newRegistry(t)
 					other, _ := e.newRegistry(t)
 					mustRegister(t, provider, greeter(1), ttl)
 					f := newFollower(t, other, "greeter")
@@ -84,17 +77,13 @@ func TestARecordIsBackWithinASecond(t *testing.T) {
 
 func TestEveryRecordIsBackWithinASecond(t *testing.T) {
 	for _, name := range []string{"lease revoked", "whole prefix deleted"} {
-		for _, lease := range []string{"own lease", "shared lease"} {
-			t.Run(name+", "+lease, func(t *testing.T) {
-				withFake(t, func(t *testing.T, e *fakeEtcd) {
-					r, _ := e.newRegistry(t, leasings[lease]...)
-					mustRegister(t, r, greeter(50), testTTL)
-					time.Sleep(time.Minute)
-					harms[name](e)
-					await(t, time.Second, "all records are back", func() bool { return e.has(greeter(50), testTTL) })
-				})
-			})
-		}
+		withFake(t, func(t *testing.T, e *fakeEtcd) {
+			r, _ := e.newRegistry(t)
+			mustRegister(t, r, greeter(50), testTTL)
+			time.Sleep(time.Minute)
+			harms[name](e)
+			await(t, time.Second, "all records are back", func() bool { return e.has(greeter(50), testTTL) })
+		})
 	}
 }
 

@@ -118,7 +118,7 @@ func (m *metrics) change(do func()) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(closeTime):
+	case <-time.After(2 * time.Second):
 	}
 }
 

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"hash/maphash"
+	"strings"
 	"sync"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -9,15 +10,25 @@ import (
 	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
-// malformed counts the stored values that are no records, and logs each of them once.
+// malformed counts the stored values that are no records, and keeps each of them once to be logged.
 type malformed struct {
-	log *log
+	changed func() // called when there is another one; doesn't block
 
 	mu    sync.Mutex
 	count uint64
 	seed  maphash.Seed
-	keys  map[uint64]bool // hashes of logged ones, because a key may be as long as etcd takes
+	keys  map[uint64]bool // hashes of those that were kept, because a key may be as long as etcd takes
+	fresh []malformedValue
 }
+
+// malformedValue is one that hasn't been logged yet.
+type malformedValue struct {
+	key, reason string // clipped
+	last        bool   // no more are logged
+}
+
+// maxClip bounds what is kept of a key or a reason, in bytes.
+const maxClip = 300
 
 // maxMalformed bounds the keys that are logged one by one.
 const maxMalformed = 1000
@@ -46,10 +57,19 @@ func (m *malformed) note(key string, err error) {
 		return
 	}
 	m.keys[hash] = true
-	m.log.warnf("skipping %.300q: %.300v", key, err.Error())
-	if len(m.keys) == maxMalformed {
-		m.log.warnf("that was malformed record number %d; Status goes on counting them", maxMalformed)
-	}
+	m.fresh = append(m.fresh, malformedValue{clip(key), clip(err.Error()), len(m.keys) == maxMalformed})
+	m.changed()
+}
+
+func clip(s string) string { return strings.Clone(s[:min(len(s), maxClip)]) }
+
+// take returns those that haven't been logged yet.
+func (m *malformed) take() []malformedValue {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	fresh := m.fresh
+	m.fresh = nil
+	return fresh
 }
 
 func (m *malformed) total() uint64 {

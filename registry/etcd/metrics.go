@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.opentelemetry.io/otel/attribute"
@@ -100,7 +101,7 @@ func (l *lookups) total(o origin) int64 {
 
 // answer is what etcd gives to a request. Its type says which one that was.
 type answer interface {
-	*clientv3.GetResponse | *clientv3.DeleteResponse | *clientv3.TxnResponse | *clientv3.LeaseGrantResponse |
+	*clientv3.GetResponse | *clientv3.DeleteResponse | *clientv3.TxnResponse | *pb.LeaseGrantResponse |
 		*clientv3.LeaseRevokeResponse | *clientv3.LeaseTimeToLiveResponse | *clientv3.LeaseKeepAliveResponse
 }
 
@@ -118,7 +119,7 @@ func methodOf[T answer](a T) string {
 		return "DeleteRange"
 	case *clientv3.TxnResponse:
 		return "Txn"
-	case *clientv3.LeaseGrantResponse:
+	case *pb.LeaseGrantResponse:
 		return "LeaseGrant"
 	case *clientv3.LeaseRevokeResponse:
 		return "LeaseRevoke"

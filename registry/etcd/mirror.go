@@ -206,21 +206,24 @@ func (m *mirror) follow(ctx context.Context) error {
 func (m *mirror) watch(ctx context.Context, l *link, after int64) error {
 	relist := time.NewTimer(minRelist + rand.N(maxRelist-minRelist))
 	defer relist.Stop()
-	ctx, renewStream := m.mirrors.connector.stream(ctx)
-	events := l.Watch(ctx, m.prefix, clientv3.WithPrefix(), clientv3.WithRev(after+1))
+	w := l.watches.Watch(m.prefix, clientv3.GetPrefixRangeEnd(m.prefix), after+1)
+	defer w.Close()
 	for {
 		select {
-		case response, ok := <-events:
-			if err := watchError(response, ok); err != nil {
+		case <-w.Ready():
+			events, _, err := w.Take()
+			m.apply(events, after)
+			if err != nil {
 				if ctx.Err() != nil || l.ctx.Err() != nil {
 					m.blame(listClientReplaced)
 					return nil
 				}
-				renewStream(err)
 				m.blame(causeOf(err))
 				return err
 			}
-			m.apply(response.Events, after)
+		case <-ctx.Done():
+			m.blame(listClientReplaced)
+			return nil
 		case <-relist.C:
 			m.blame(listPeriodic)
 			return nil
@@ -243,9 +246,7 @@ func (m *mirror) breakOff(err error) {
 	defer m.mu.Unlock()
 	if m.broken == nil {
 		m.since = time.Now()
-		if m.isReady() {
-			m.mirrors.log.warnf("can't follow %.300q, serving the last view: %v", m.prefix, err)
-		}
+		m.mirrors.changed()
 	}
 	m.broken = err
 	m.behind.Store(true)

@@ -21,7 +21,7 @@ type mirrors struct {
 	connector *connector
 	keys      keyspace
 	timeout   func() time.Duration
-	log       *log
+	changed   func() // called when a view breaks or follows again; doesn't block
 	metrics   *metrics
 	malformed *malformed
 
@@ -296,7 +296,7 @@ func (ms *mirrors) watch(ctx context.Context, w *watcher) error {
 	defer cancel()
 	defer context.AfterFunc(w.ctx, cancel)()
 	err := m.await(ctx)
-	if answered(err) {
+	if isAnswer(err) {
 		w.Stop()
 		return err
 	}

@@ -17,7 +17,6 @@ type (
 	prefixKey        struct{}
 	tlsFilesKey      struct{}
 	linearizableKey  struct{}
-	sharedLeaseKey   struct{}
 	meterProviderKey struct{}
 )
 
@@ -61,27 +60,6 @@ func Prefix(prefix string) registry.Option {
 // ETCD_CERT and ETCD_KEY do the same.
 func TLSFiles(caFile, certFile, keyFile string) registry.Option {
 	return with(tlsFilesKey{}, tlsFiles{caFile, certFile, keyFile})
-}
-
-// SharedLease makes this registry's records hang on few leases, one for up to 512 records of a
-// TTL, and writes records that are registered at one time in common transactions: for
-// processes with hundreds of nodes, which otherwise cost etcd one keepalive and one proposal
-// each.
-//
-// It is off by default because what happens to several records in one revision of etcd, a lost
-// lease or a common transaction, reaches the official plugin's watchers only in part: they
-// look at the first event of each revision (go-micro/plugins/v4/registry/etcd watcher.go,
-// Next). Use it where all consumers use this registry. Init may turn it on, and nothing turns
-// it off; records that are there already stay on their leases. A lease that a write went
-// unanswered on is kept up to 15 s after the last of its records was deregistered, or until
-// Close.
-func SharedLease() registry.Option {
-	return with(sharedLeaseKey{}, true)
-}
-
-func isShared(o registry.Options) bool {
-	shared, _ := option[bool](o, sharedLeaseKey{})
-	return shared
 }
 
 // MeterProvider says where OpenTelemetry's metrics of this registry go; docs/metrics.md lists

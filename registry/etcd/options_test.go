@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
 	"go.uber.org/zap"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 func TestTimeoutBoundsCallsWithoutADeadline(t *testing.T) {
@@ -96,7 +98,7 @@ func TestLogConfigMakesTheEtcdClientLog(t *testing.T) {
 	config := zap.NewProductionConfig()
 	file := filepath.Join(t.TempDir(), "etcd.log")
 	config.OutputPaths = []string{file}
-	client, err := settingsOf(t, LogConfig(&config)).dial(t.Context())
+	client, err := settingsOf(t, LogConfig(&config)).dial(t.Context(), &etcdconn.Dialer{})
 	require.NoError(t, err)
 	defer func() { _ = client.Close() }()
 	client.GetLogger().Info("hello")
@@ -104,7 +106,7 @@ func TestLogConfigMakesTheEtcdClientLog(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(content), "hello")
 
-	silent, err := settingsOf(t, LogConfig(nil)).dial(t.Context())
+	silent, err := settingsOf(t, LogConfig(nil)).dial(t.Context(), &etcdconn.Dialer{})
 	require.NoError(t, err)
 	defer func() { _ = silent.Close() }()
 	require.False(t, silent.GetLogger().Core().Enabled(zap.ErrorLevel))

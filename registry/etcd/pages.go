@@ -6,7 +6,6 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/connectivity"
 )
 
 // pages reads a list in pages. etcd bounds them by a number of keys only, and somebody may have put a thousand
@@ -50,7 +49,7 @@ func (p *pages) tooBig(ctx context.Context, err error) bool {
 		return isTooLarge(err)
 	}
 	l, _ := p.connector.peek()
-	return l != nil && l.ActiveConnection().GetState() == connectivity.Ready
+	return l != nil && l.isConnected()
 }
 
 // learn sets the limit by a page of some keys and bytes.

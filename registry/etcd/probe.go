@@ -82,11 +82,11 @@ func (p *probe) look(ctx context.Context) {
 	switch {
 	case err != nil:
 	case len(wrong.spots) > 0:
-		p.registry.log.warnf("etcd doesn't have %.300q as it was at revision %d; checking everything",
+		p.registry.reporter.warnf("etcd doesn't have %.300q as it was at revision %d; checking everything",
 			wrong.spots[0].key, wrong.spots[0].revision)
 		p.registry.rewritten()
 	case wrong.count != nil:
-		p.registry.log.infof("%.300q hasn't the %d keys that were seen; listing it again", wrong.count.mirror.prefix, wrong.count.keys)
+		p.registry.reporter.infof("%.300q hasn't the %d keys that were seen; listing it again", wrong.count.mirror.prefix, wrong.count.keys)
 		wrong.count.mirror.doubt(listCountDiffers)
 	}
 }
@@ -131,7 +131,7 @@ func (p *probe) contradicts(ctx context.Context, l *link, s sample) (wrong sampl
 		return sample{}, err
 	}
 	if now := momentOf(answer.Header); l.history.contradicted(known, now) {
-		p.registry.log.warnf("etcd's history has changed: revision %d after %d, term %d after %d; checking everything",
+		p.registry.reporter.warnf("etcd's history has changed: revision %d after %d, term %d after %d; checking everything",
 			now.revision, known.revision, now.term, known.term)
 		p.registry.rewritten()
 		return sample{}, nil

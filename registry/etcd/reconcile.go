@@ -3,20 +3,20 @@ package etcd
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 // run is the registration's goroutine. It ends when nothing of ours is wished for and
 // nothing is there, or with ctx.
 func (g *registration) run(ctx context.Context) {
-	defer g.unfollow() // the session ends with ctx
+	defer g.stop()
 	for failures := 0; ; {
-		leave := g.enter(ctx)
-		w := g.current()
-		taken, err := g.reconcile(ctx, w, min(g.registrar.timeout(), firstTry<<min(failures, 8)))
-		leave()
+		w, taken, err := g.round(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -49,57 +49,42 @@ func (g *registration) run(ctx context.Context) {
 // since the record must be back within a second each time.
 const maxPacing = 4
 
-// flightTime is how long a put without an answer may still land: etcd gives a request 5 s and
-// two election timeouts (server/v3 config, ReqTimeout).
-const flightTime = 15 * time.Second
-
-// current returns the wish, once it has been seen to that it hasn't lapsed.
-func (g *registration) current() *wish {
-	if !g.inFlight.IsZero() && time.Since(g.inFlight) >= flightTime {
-		g.inFlight = time.Time{}
+// stop leaves a lease that there may be to the end of its TTL.
+func (g *registration) stop() {
+	g.unfollow()
+	for _, l := range g.leases() {
+		l.Stop()
 	}
-	g.expire()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.wish
 }
 
 // rest waits for a reason to reconcile again. One that etcd gave is a disturbance: whoever keeps
 // deleting the key mustn't make us write it without a pause. An error is that of a watch that failed.
 func (g *registration) rest(ctx context.Context) (disturbed bool, err error) {
-	var lost, refused <-chan struct{}
-	if g.session != nil {
-		lost, refused = g.session.lost, g.session.refused
+	var lost, refused, ready <-chan struct{}
+	if g.lease != nil {
+		lost, refused = g.lease.Lost(), g.lease.Refused()
 	}
-	g.mu.Lock()
-	lapse := g.lapse
-	g.mu.Unlock()
-	var lapsed, landed <-chan time.Time
-	if !lapse.IsZero() {
-		lapsed = time.After(time.Until(lapse))
-	}
-	if !g.inFlight.IsZero() {
-		landed = time.After(time.Until(g.inFlight.Add(flightTime)))
+	if g.watch != nil {
+		ready = g.watch.Ready()
 	}
 	for {
 		select {
 		case <-ctx.Done():
 		case <-g.wake:
 		case <-lost:
-			g.distrust(restoreLeaseLost)
+			g.invalidate(restoreLeaseLost)
 			return true, nil
 		case <-refused: // the key is needed on another lease
 			return true, nil
-		case <-lapsed:
-		case <-landed:
-		case response, ok := <-g.events:
-			if err := watchError(response, ok); err != nil {
-				g.unfollow()
-				g.renewStream(err)
-				g.distrust(restoreWatchEnded)
-				return false, err
+		case <-ready:
+			events, open, err := g.watch.Take()
+			if err != nil {
+				return false, g.watchFailed(err, open)
 			}
-			if !g.observe(response.Events) {
+			if open {
+				g.setWatchError(nil)
+			}
+			if !g.observe(events) {
 				return true, nil
 			}
 			continue
@@ -108,129 +93,125 @@ func (g *registration) rest(ctx context.Context) (disturbed bool, err error) {
 	}
 }
 
-// firstTry bounds the first of several tries; each following one may take twice as long. A
-// request that was lost with etcd's leader is never answered, and the next one is within
-// milliseconds of there being a new one.
-const firstTry = time.Second
-
-// enter waits for a place among the keys that are talked about with etcd. A new wish for a shared lease
-// needs none: such writes go into transactions, one after the other.
-func (g *registration) enter(ctx context.Context) (leave func()) {
-	g.mu.Lock()
-	fresh := g.applied != g.wish
-	g.mu.Unlock()
-	if fresh && g.registrar.leases.shared() {
-		return func() {}
+// watchFailed takes note of why the watch of the key has ended. If etcd didn't even open it, that is a trouble of its own.
+func (g *registration) watchFailed(err error, wasOpen bool) error {
+	g.unfollow()
+	g.invalidate(restoreWatchEnded)
+	if !wasOpen && (isAnswer(err) || errors.Is(err, etcdconn.ErrUnconfirmed)) {
+		g.setWatchError(fmt.Errorf("watch: %w", err))
 	}
-	leave, err := g.registrar.enter(ctx)
-	if err != nil { // reconciling ends with ctx too
-		return func() {}
-	}
-	return leave
+	return err
 }
 
-// reconcile makes etcd agree with the wish, once. taken says whether etcd has the record, or another
+// round makes etcd agree with the wish, once. taken says whether etcd has the record, or another
 // owner's, and that its key is to be watched from what was found there.
-func (g *registration) reconcile(ctx context.Context, w *wish, limit time.Duration) (taken bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	if w.record == nil {
-		return false, g.remove(ctx)
+func (g *registration) round(ctx context.Context) (w *wish, taken bool, err error) {
+	ctx, w = g.begin(ctx)
+	leave, err := g.registrar.enter(ctx)
+	if err != nil {
+		return w, false, g.registrar.connector.failure(ctx, err)
 	}
-	g.checkHistory()
-	if err = g.fulfil(ctx, w); g.forgetIfLost(err) {
-		err = g.fulfil(ctx, w)
+	defer leave()
+	if w.record == nil {
+		return w, false, g.remove(ctx)
+	}
+	g.checkRollback()
+	if err = g.fulfill(ctx, w); g.forgetIfLost(err) {
+		err = g.fulfill(ctx, w)
 		g.forgetIfLost(err) // again: there may be two etcds, and one grants what the other doesn't know
 	}
 	if err != nil {
-		return false, err
+		return w, false, err
 	}
-	err = g.retire(ctx)
 	g.fulfilled(w)
-	return true, err
+	return w, true, g.retire(ctx)
 }
 
-// forgetIfLost forgets the session if etcd says that there is no such lease, and reports whether it does.
+// forgetIfLost forgets the lease if etcd says that there is no such lease, and reports whether it does.
 func (g *registration) forgetIfLost(err error) bool {
-	if !errors.Is(err, rpctypes.ErrLeaseNotFound) || g.session == nil {
+	if !errors.Is(err, rpctypes.ErrLeaseNotFound) || g.lease == nil {
 		return false
 	}
-	g.forgetSession()
+	g.forgetLease()
 	return true
 }
 
-// checkHistory acts on a doubt about etcd's history.
-func (g *registration) checkHistory() {
+// checkRollback acts on a doubt about etcd's data.
+func (g *registration) checkRollback() {
 	g.mu.Lock()
-	rewritten := g.rewritten
-	if rewritten {
-		g.rewritten, g.revision = false, 0
+	rolledBack := g.rolledBack
+	if rolledBack {
+		g.rolledBack, g.revision = false, 0
 	}
 	g.mu.Unlock()
-	if !rewritten {
+	if !rolledBack {
 		return
 	}
 	g.unfollow()
-	if g.session != nil {
-		g.session.doubt()
+	if g.lease != nil {
+		g.lease.Check()
 	}
 }
 
-func (g *registration) fulfil(ctx context.Context, w *wish) error {
-	if err := g.ensureSession(ctx, w); err != nil {
+func (g *registration) fulfill(ctx context.Context, w *wish) error {
+	if err := g.ensureLease(ctx, w); err != nil {
 		return err
 	}
 	g.mu.Lock()
 	fresh, settled := g.applied != w, g.holder != unknown
 	g.mu.Unlock()
-	if !fresh && settled && g.events != nil {
-		return nil
+	switch {
+	case fresh:
+		return g.claim(ctx, w)
+	case !settled || g.watch == nil:
+		return g.restore(ctx, w)
 	}
-	g.enlist()
-	if fresh {
-		return g.take(ctx, w)
-	}
-	return g.restore(ctx, w)
-}
-
-// ensureSession gives the wish a living lease of its TTL, which etcd doesn't refuse to renew.
-func (g *registration) ensureSession(ctx context.Context, w *wish) error {
-	if s := g.session; s != nil {
-		switch {
-		case s.isLost():
-			g.forgetSession()
-		case s.isRefused():
-			g.replaceSession(restoreLeaseRefused)
-		case s.seconds == w.seconds:
-			return nil
-		default:
-			g.replaceSession(restoreRepeated)
-		}
-	}
-	if w.seconds > 0 {
-		s, err := g.registrar.leases.take(ctx, w.seconds)
-		if err != nil {
-			return err
-		}
-		g.session = s
-	}
-	g.mu.Lock()
-	g.lease = g.session
-	g.mu.Unlock()
 	return nil
 }
 
-// replaceSession has the key put on another lease. The old one is given back when it is there: until then the record
-// lives on it.
-func (g *registration) replaceSession(cause restoreCause) {
-	g.retired = append(g.retired, g.session)
-	g.session = nil
-	g.distrust(cause)
+// ensureLease gives the wish a living lease of its TTL, which etcd doesn't refuse to renew.
+func (g *registration) ensureLease(ctx context.Context, w *wish) error {
+	if l := g.lease; l != nil {
+		switch {
+		case isClosed(l.Lost()):
+			g.forgetLease()
+		case isClosed(l.Refused()):
+			g.replaceLease(restoreLeaseRefused)
+		case g.leaseSeconds == w.seconds:
+			return nil
+		default:
+			g.replaceLease(restoreRepeated)
+		}
+	}
+	l, err := g.registrar.leases.grant(ctx, w.seconds)
+	if err != nil {
+		return err
+	}
+	g.leaseSeconds = w.seconds
+	g.setLease(l)
+	return nil
 }
 
-// forgetSession drops a session whose lease is gone, and with it what we know of the key.
-func (g *registration) forgetSession() {
-	g.registrar.leases.leave(g.session)
-	g.session = nil
-	g.distrust(restoreLeaseLost)
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// replaceLease has the key put on another lease. The old one is given back when it is there: until then the record
+// lives on it.
+func (g *registration) replaceLease(cause restoreCause) {
+	g.retired = append(g.retired, g.lease)
+	g.setLease(nil)
+	g.invalidate(cause)
+}
+
+// forgetLease drops a lease that is gone, and with it what we know of the key.
+func (g *registration) forgetLease() {
+	g.lease.Stop()
+	g.setLease(nil)
+	g.invalidate(restoreLeaseLost)
 }

@@ -31,7 +31,3 @@ func (r *recorder) logged() []string {
 	defer r.mu.Unlock()
 	return append([]string(nil), r.lines...)
 }
-
-func newLog(to logger.Logger) *log {
-	return &log{logger: func() logger.Logger { return to }}
-}

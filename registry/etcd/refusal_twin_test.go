@@ -1,7 +1,6 @@
 package etcd
 
 import (
-	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -208,26 +207,22 @@ func TestALongOutageIsLoggedOnce(t *testing.T) {
 
 // Etcd was started with a lower --max-request-bytes, say. What it took before isn't given up, nor tried without a pause.
 func TestARecordThatCannotBePutBackStaysPending(t *testing.T) {
-	for _, shared := range []bool{false, true} {
-		t.Run(fmt.Sprint("shared ", shared), func(t *testing.T) {
-			withFake(t, func(t *testing.T, e *fakeEtcd) {
-				r, logs := e.newRegistry(t, leaseOptions(shared)...)
-				mustRegister(t, r, greeter(1), testTTL)
-				allow := e.refuse(puts, rpctypes.ErrGRPCRequestTooLarge)
-				before := e.requests("Txn")
-				e.remove(greeterKey)
-				time.Sleep(time.Minute)
-				require.Less(t, e.requests("Txn")-before, 200)
-				status := r.Status().Registrations[0]
-				require.Equal(t, statePending, status.State)
-				require.ErrorIs(t, status.Err, ErrTooLarge)
-				require.Len(t, logs.logged(), 1)
-				require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), ErrTooLarge)
-				allow()
-				await(t, time.Second, "it is back", func() bool { return e.has(greeter(1), testTTL) })
-			})
-		})
-	}
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, logs := e.newRegistry(t)
+		mustRegister(t, r, greeter(1), testTTL)
+		allow := e.refuse(puts, rpctypes.ErrGRPCRequestTooLarge)
+		before := e.requests("Txn")
+		e.remove(greeterKey)
+		time.Sleep(time.Minute)
+		require.Less(t, e.requests("Txn")-before, 200)
+		status := r.Status().Registrations[0]
+		require.Equal(t, statePending, status.State)
+		require.ErrorIs(t, status.Err, ErrTooLarge)
+		require.Len(t, logs.logged(), 1)
+		require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), ErrTooLarge)
+		allow()
+		await(t, time.Second, "it is back", func() bool { return e.has(greeter(1), testTTL) })
+	})
 }
 
 // The caller has closed the client that it had lent.

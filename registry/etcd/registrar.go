@@ -21,13 +21,11 @@ type registrar struct {
 	keys      keyspace
 	timeout   func() time.Duration
 	leases    *leases
-	batch     *batch
-	sentries  *sentries
-	log       *log
 	metrics   *metrics
 	wrote     func(key string, w writing, value []byte) // value nil: deleted
-	alarm     func()                                    // etcd's history may be another one; doesn't block
-	tries     chan struct{}                             // has a token for each key that is talked about with etcd
+	rolled    func()                                    // etcd's data may be others than they were; doesn't block
+	changed   func()                                    // Status says something else; doesn't block
+	slots     chan struct{}                             // has a token for each key that is talked about with etcd
 
 	mu            sync.Mutex
 	registrations map[string]*registration // by key
@@ -35,10 +33,9 @@ type registrar struct {
 	closed        bool                     // nothing more is registered
 }
 
-// register wishes for every node of the service and waits until etcd has them all. The
+// register sets what every node of the service should be, and waits until etcd has them all. The
 // context is only made when there is something to wait for.
 func (r *registrar) register(bound func() (context.Context, context.CancelFunc), s *registry.Service, ttl time.Duration) error {
-	began := time.Now()
 	seconds := roundUp(ttl)
 	var waits []pending
 	var errs []error
@@ -54,17 +51,24 @@ func (r *registrar) register(bound func() (context.Context, context.CancelFunc),
 		ctx, cancel := bound()
 		defer cancel()
 		for _, p := range waits {
-			errs = append(errs, registerError(p.key, p.await(ctx, began)))
+			errs = append(errs, registerError(p.key, p.await(ctx)))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// maxTTL is etcd's longest, in seconds (server/v3 lease/lessor.go, MaxLeaseTTL).
-const maxTTL = 9_000_000_000
+const (
+	// maxTTL is etcd's longest, in seconds (server/v3 lease/lessor.go, MaxLeaseTTL).
+	maxTTL = 9_000_000_000
+	// defaultTTL is that of a record without one, in seconds: go-micro's own default (server/server.go).
+	defaultTTL = 90
+)
 
 // roundUp returns a TTL in etcd's whole seconds.
 func roundUp(ttl time.Duration) int64 {
+	if ttl == 0 {
+		return defaultTTL
+	}
 	seconds := int64(ttl / time.Second)
 	if ttl%time.Second > 0 {
 		seconds++
@@ -76,7 +80,7 @@ func registerError(key string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case !transient(err):
+	case !isRetriable(err):
 		return fmt.Errorf("register %s: %w", key, err)
 	}
 	return fmt.Errorf("register %s: %w: %w", key, ErrPending, err)
@@ -102,18 +106,17 @@ func (r *registrar) wish(key string, s *registry.Service, node *registry.Node, s
 	if g != nil {
 		return g.set(w)
 	}
-	g = r.begin(key)
+	g = r.beginLocked(key)
 	r.tried.add(key)
 	p := g.set(w)
 	r.start(g)
 	return p
 }
 
-// begin makes the registration of a key that has none. It needs mu, until start.
-func (r *registrar) begin(key string) *registration {
+// beginLocked makes the registration of a key that has none, which is to be started.
+func (r *registrar) beginLocked(key string) *registration {
 	g := newRegistration(r, key)
 	r.registrations[key] = g
-	r.sentries.count(key, 1)
 	return g
 }
 
@@ -144,19 +147,19 @@ func (r *registrar) release(ctx context.Context, name, key string) error {
 	switch {
 	case g != nil:
 	case r.tried.has[key]:
-		g = r.recover(key)
+		g = r.recoverLocked(key)
 	default:
 		r.mu.Unlock()
 		return r.delete(ctx, key)
 	}
 	p := g.set(&wish{name: name})
 	r.mu.Unlock()
-	return p.await(ctx, time.Now())
+	return p.await(ctx)
 }
 
-// recover takes up a key that was ours once, to remove what may be left there. It needs mu.
-func (r *registrar) recover(key string) *registration {
-	g := r.begin(key)
+// recoverLocked takes up a key that was ours once, to remove what may be left there.
+func (r *registrar) recoverLocked(key string) *registration {
+	g := r.beginLocked(key)
 	g.former = true
 	r.start(g)
 	return g
@@ -181,15 +184,15 @@ func (r *registrar) delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// maxTries bounds how many keys are talked about with etcd at one time. More would only wait for each other
-// there, and the time of a try with them: each that runs out is sent again, and adds to the load.
-const maxTries = 64
+// maxSlots bounds how many keys are talked about with etcd at one time. More would only wait for each other
+// there, until their requests are sent again, and add to the load.
+const maxSlots = 64
 
 // enter waits for a place among those that talk to etcd, which leave gives back.
 func (r *registrar) enter(ctx context.Context) (leave func(), err error) {
 	select {
-	case r.tries <- struct{}{}:
-		return func() { <-r.tries }, nil
+	case r.slots <- struct{}{}:
+		return func() { <-r.slots }, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -207,10 +210,9 @@ func (r *registrar) all() []*registration {
 	return all
 }
 
-// rewritten makes every registration check its key and lease, and takes up what was once registered and is no longer
-// wished for: a snapshot brings it back, and where a lease is shared others would keep it alive.
-func (r *registrar) rewritten() {
-	r.sentries.recall()
+// rolledBack makes every registration check its key and lease, and takes up what was once registered and isn't
+// any more: a snapshot brings it back.
+func (r *registrar) rolledBack() {
 	for _, g := range r.all() {
 		g.doubt(restoreHistoryChanged)
 	}
@@ -218,7 +220,7 @@ func (r *registrar) rewritten() {
 	defer r.mu.Unlock()
 	for _, key := range r.tried.order {
 		if r.registrations[key] == nil && !r.closed {
-			r.recover(key)
+			r.recoverLocked(key)
 		}
 	}
 }
@@ -232,7 +234,6 @@ func (r *registrar) hurry() {
 
 // retry makes every registration try again, as if nothing had been tried before.
 func (r *registrar) retry() {
-	r.sentries.recall()
 	for _, g := range r.all() {
 		g.retry()
 	}
@@ -246,7 +247,6 @@ func (r *registrar) isClosed() bool {
 
 // close deregisters what is ours.
 func (r *registrar) close(ctx context.Context) error {
-	began := time.Now()
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
@@ -256,10 +256,9 @@ func (r *registrar) close(ctx context.Context) error {
 	}
 	var errs []error
 	for _, p := range waits {
-		if err := p.await(ctx, began); err != nil {
+		if err := p.await(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("deregister %s: %w", p.key, err))
 		}
 	}
-	errs = append(errs, r.leases.close(ctx))
 	return errors.Join(errs...)
 }

@@ -2,23 +2,23 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"go-micro.dev/v4/registry"
-	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/connectivity"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
 // wish is what the owner of a key wants to be there. It doesn't change once it was set.
 type wish struct {
+	number  int               // of the key's wishes
 	name    string            // of the service
 	record  *catalogue.Record // nil: nothing of ours
 	value   []byte            // the record encoded
-	seconds int64             // TTL, 0 for a key without a lease
+	seconds int64             // TTL
 
 	refused error // why etcd will never take it; under the registration's mu
 }
@@ -36,7 +36,7 @@ const (
 	foreign               // somebody else's record: we stand by
 )
 
-// registration makes etcd agree with the wish for one key, for as long as the wish lives.
+// registration makes etcd agree with the wish for one key, until nothing is wished for and nothing is there.
 //
 //	            put, or the key is ours already
 //	unknown ───────────────────────────────────► ours ──┐
@@ -52,30 +52,27 @@ type registration struct {
 	wake      chan struct{}
 
 	// Only for the goroutine.
-	former      bool // made only to remove what an earlier registration may have left at the key
-	decoder     *decoder
-	session     *session   // nil at TTL 0
-	retired     []*session // leases that the key hung on before
-	puts        [][]byte   // the last values that may have been put, the newest last
-	bare        bool       // a value may have been put without a lease
-	inFlight    time.Time  // when a put went unanswered that no revoked lease will stop; it may land yet
-	from        int64      // the revision to watch the key from
-	events      clientv3.WatchChan
-	unwatch     context.CancelFunc
-	renewStream func(error)
+	former  bool // made only to remove what an earlier registration may have left at the key
+	decoder *decoder
+	retired []*etcdconn.Lease // that the key hung on before
+	from    int64             // the revision to watch the key from
+	watch   *etcdconn.Watch   // nil for none
 
-	mu        sync.Mutex
-	wish      *wish
-	applied   *wish // the last one that etcd took; nil before
-	err       error // why the wish isn't fulfilled; nil while there is hope
-	reported  bool  // that it isn't, to the log
-	holder    holder
-	cause     restoreCause  // why the holder isn't known, or wasn't the last time
-	revision  int64         // at which the key was last written, as far as is known
-	rewritten bool          // etcd's history may be another one
-	lease     *session      // what the key hangs on, for Status and for Init to another cluster; nil at TTL 0
-	lapse     time.Time     // when the wish ends unless repeated; zero for never
-	changed   chan struct{} // closed and renewed when something of the above changes
+	leaseSeconds int64 // the TTL that was asked for with the lease
+
+	mu         sync.Mutex
+	wish       *wish
+	wishes     int                // so far
+	applied    *wish              // the last one that etcd took; nil before
+	err        error              // why the wish isn't fulfilled; nil while there is hope
+	watchErr   error              // why the key can't be watched; nil once it is
+	holder     holder             // of the key
+	cause      restoreCause       // why the holder isn't known, or wasn't the last time
+	revision   int64              // at which the key was last written, as far as is known
+	rolledBack bool               // etcd's data may be others than they were
+	lease      *etcdconn.Lease    // what the key hangs on; only the goroutine changes it
+	abort      context.CancelFunc // of the round under way
+	changed    chan struct{}      // closed and renewed when something of the above changes
 }
 
 func newRegistration(r *registrar, key string) *registration {
@@ -84,8 +81,8 @@ func newRegistration(r *registrar, key string) *registration {
 		key:       key,
 		wake:      make(chan struct{}, 1),
 		decoder:   newDecoder(r.keys),
-		unwatch:   func() {},
 		wish:      &wish{},
+		abort:     func() {},
 		changed:   make(chan struct{}),
 	}
 }
@@ -111,16 +108,17 @@ type pending struct {
 	wish         *wish
 }
 
-// await waits for what becomes of the wish. The call that does so began at a time.
-func (p pending) await(ctx context.Context, began time.Time) error {
+// await waits for what becomes of the wish.
+func (p pending) await(ctx context.Context) error {
 	if p.settled {
 		return p.err
 	}
-	return p.registration.await(ctx, p.wish, began)
+	return p.registration.await(ctx, p.wish)
 }
 
-// set records a wish. One that repeats the present one is settled with nil if that is healthy, else with the error that
-// stands, if any.
+// set records a wish. One that repeats the present one is settled with nil if etcd has taken that, connected or not:
+// from an error go-micro's server would learn nothing that Status doesn't tell, and wait where it can't be stopped
+// (server/rpc_server.go, Start). Else it is settled with the error that stands, if any.
 func (g *registration) set(w *wish) pending {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -128,59 +126,41 @@ func (g *registration) set(w *wish) pending {
 		return pending{key: g.key, settled: true, err: fmt.Errorf("%w: in use by service %q, which shares a directory with %q", ErrNodeID, own.Name, w.name)}
 	}
 	if !w.equal(g.wish) && (w.record != nil || g.wish.record != nil) {
-		if w.record != nil {
-			var err error
-			if w.value, err = encode(w.record); err != nil {
-				return pending{key: g.key, settled: true, err: err}
-			}
-		}
-		g.wish, g.err, g.lapse = w, nil, time.Time{}
-		g.announce()
-		g.poke()
-		return pending{key: g.key, registration: g, wish: w}
+		return g.replaceLocked(w)
 	}
 	switch {
-	case g.healthy():
-		g.err, g.lapse = nil, time.Time{}
+	case g.wish.record != nil && g.applied == g.wish:
 		return pending{key: g.key, settled: true}
 	case g.err != nil:
-		g.postpone()
 		return pending{key: g.key, settled: true, err: g.err}
 	}
-	g.unsure(restoreRepeated)
 	g.poke()
 	return pending{key: g.key, registration: g, wish: g.wish}
 }
 
-// withdraw wishes for nothing of ours.
-func (g *registration) withdraw() pending {
+func (g *registration) replaceLocked(w *wish) pending {
+	if w.record != nil {
+		var err error
+		if w.value, err = encode(w.record); err != nil {
+			return pending{key: g.key, settled: true, err: err}
+		}
+	}
+	g.wishes++
+	w.number = g.wishes
+	g.wish, g.err = w, nil
+	g.announceLocked()
+	g.abort()
+	g.poke()
+	return pending{key: g.key, registration: g, wish: w}
+}
+
+// leave wishes for nothing of ours, and asks etcd once more if that has failed before: it may be back.
+func (g *registration) leave() pending {
 	g.mu.Lock()
+	g.err = nil
 	name := g.wish.name
 	g.mu.Unlock()
 	return g.set(&wish{name: name})
-}
-
-// leave withdraws, and asks etcd once more if that has failed before: it may be back.
-func (g *registration) leave() pending {
-	p := g.withdraw()
-	if p.err == nil {
-		return p
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.err = nil
-	g.poke()
-	return pending{key: g.key, registration: g, wish: g.wish}
-}
-
-// healthy reports whether nothing speaks against the wish being what etcd has. Standing by
-// for another owner is healthy too: the id is registered. It needs mu.
-func (g *registration) healthy() bool {
-	if g.applied != g.wish || g.holder == unknown {
-		return false
-	}
-	l, _ := g.registrar.connector.peek()
-	return l != nil && l.ActiveConnection().GetState() == connectivity.Ready
 }
 
 func (g *registration) poke() {
@@ -190,84 +170,55 @@ func (g *registration) poke() {
 	}
 }
 
-// announce wakes everybody who waits for a change. It needs mu.
-func (g *registration) announce() {
+// announceLocked wakes everybody who waits for a change.
+func (g *registration) announceLocked() {
 	close(g.changed)
 	g.changed = make(chan struct{})
 }
 
-// await waits until etcd has taken the wish, or will not. A wish that another one replaced
-// meanwhile has had its day. The call that awaits it began at a time.
-func (g *registration) await(ctx context.Context, w *wish, began time.Time) error {
+// errReplacedWish says that a record was replaced by one that etcd never took.
+var errReplacedWish = errors.New("replaced meanwhile by a record that was refused")
+
+// await waits until etcd has taken the wish, or a newer one of this process, or will not.
+func (g *registration) await(ctx context.Context, w *wish) error {
 	for {
 		g.mu.Lock()
-		err, refused, changed := g.err, w.refused, g.changed
-		settled := g.wish != w || g.applied == w && (w.record == nil || g.holder != unknown)
-		withdrawn := g.wish != w && g.wish.record == nil && w.record != nil && g.applied != w
-		if settled && g.wish == w {
-			g.lapse = time.Time{}
-		}
+		now, err, changed, refused := g.wish, g.err, g.changed, w.refused
+		taken := g.applied != nil && g.applied.number >= w.number
 		g.mu.Unlock()
+		withdrawn := w.record != nil && now.number > w.number && now.record == nil
 		switch {
 		case refused != nil:
 			return refused
+		case taken || w.record == nil && now.number > w.number:
+			return nil
 		case withdrawn && g.registrar.isClosed():
 			return ErrClosed
 		case withdrawn:
 			return ErrWithdrawn
-		case settled:
-			return nil
-		case answered(err):
-			return g.disappoint(w, err, began)
+		case now.number < w.number:
+			return errReplacedWish
+		case isAnswer(err):
+			return err
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			if err == nil {
-				l, _ := g.registrar.connector.peek()
-				err = g.registrar.connector.explain(ctx, l, context.Cause(ctx))
+				err = g.registrar.connector.failure(ctx, context.Cause(ctx))
 			}
-			return g.disappoint(w, err, began)
+			return err
 		}
 	}
 }
 
-// disappoint notes that a caller was told that the wish isn't fulfilled. Whoever repeats the
-// wish needn't wait as long again.
-func (g *registration) disappoint(w *wish, err error, began time.Time) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.wish == w {
-		if g.applied == w && g.holder == ours {
-			return nil // at the last moment
-		}
-		if g.err == nil && time.Since(began) >= g.registrar.timeout()/2 {
-			g.err = err
-		}
-		g.postpone()
-	}
-	return err
-}
-
-// postpone sets the time at which a wish lapses after an error: go-micro doesn't deregister
-// what it believes was never registered (server/rpc_server.go, registrar). It needs mu.
-func (g *registration) postpone() {
-	if g.wish.record == nil {
-		return
-	}
-	g.lapse = time.Now().Add(max(2*time.Duration(g.wish.seconds)*time.Second, 2*time.Minute))
-	if g.err == nil {
-		g.poke()
-	}
-}
-
-// doubt makes the goroutine look at etcd again because its history may be another one: then
+// doubt makes the goroutine look at etcd again because its data may be others: then
 // the watch may wait for a revision that is far away, and the lease be gone without a word.
 func (g *registration) doubt(cause restoreCause) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.unsure(cause)
-	g.rewritten = true
+	g.invalidateLocked(cause)
+	g.rolledBack = true
 	g.poke()
 }
 
@@ -286,17 +237,17 @@ func (g *registration) retry() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.err = nil
+	g.abort()
 }
 
-// distrust makes the next reconciling look at etcd. It is for the goroutine itself.
-func (g *registration) distrust(cause restoreCause) {
+// invalidate makes the next round look at etcd.
+func (g *registration) invalidate(cause restoreCause) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.unsure(cause)
+	g.invalidateLocked(cause)
 }
 
-// unsure notes that nobody knows who has the key, and why. It needs mu.
-func (g *registration) unsure(cause restoreCause) {
+func (g *registration) invalidateLocked(cause restoreCause) {
 	if g.holder != unknown {
 		g.cause = cause
 	}
@@ -314,7 +265,7 @@ func (g *registration) restored() {
 func (g *registration) found(h holder, revision int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.note(h, revision)
+	g.foundLocked(h, revision)
 }
 
 // acknowledged is found for a write of ours, which within a history has a revision of its own.
@@ -322,21 +273,29 @@ func (g *registration) acknowledged(revision int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if revision == g.revision {
-		g.registrar.alarm()
+		g.registrar.rolled()
 	}
-	g.note(ours, revision)
+	g.foundLocked(ours, revision)
 }
 
-// note is found. A revision before what was known comes from another history: a wiped data
-// directory, a restored snapshot, another cluster. It needs mu.
-func (g *registration) note(h holder, revision int64) {
+// foundLocked: a revision before what was known comes from another history: a wiped data
+// directory, a restored snapshot, another cluster.
+func (g *registration) foundLocked(h holder, revision int64) {
 	if revision < g.revision {
-		g.registrar.alarm()
+		g.registrar.rolled()
 	}
-	if h == foreign && g.holder != foreign {
-		g.registrar.log.warnf("registration %s is superseded: another process took its id; standing by", g.key)
+	if h != g.holder {
+		g.registrar.changed()
 	}
 	g.revision, g.holder = revision, h
+}
+
+// begin returns the wish, and a context for a round of reconciling it, which ends with the wish.
+func (g *registration) begin(ctx context.Context) (context.Context, *wish) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	ctx, g.abort = context.WithTimeout(ctx, g.registrar.timeout())
+	return ctx, g.wish
 }
 
 // fulfilled records that etcd has the wish, or that another owner's record stands for it.
@@ -344,7 +303,7 @@ func (g *registration) fulfilled(w *wish) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.applied = w
-	g.announce()
+	g.announceLocked()
 }
 
 // settle records how reconciling a wish went, and reports whether the registration is over. The error that is left is
@@ -355,41 +314,31 @@ func (g *registration) settle(w *wish, err error) (over bool, left error) {
 	defer r.mu.Unlock()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	defer g.announce()
+	defer g.announceLocked()
+	g.abort()
 	switch {
 	case err == nil:
 		g.applied = w
-	case !transient(err) && g.applied != w:
-		g.reject(w, err)
+	case !isRetriable(err) && g.applied != w:
+		g.rejectLocked(w, err)
 		return false, nil
 	case g.wish != w:
-		return false, err
+		return false, nil // the round was aborted
 	}
-	if (err != nil) != g.reported && w.record != nil {
-		g.report(err)
+	if (err == nil) != (g.err == nil) {
+		defer r.changed()
 	}
 	g.err = err
-	over = err == nil && g.wish == w && w.record == nil && g.inFlight.IsZero()
+	over = err == nil && g.wish == w && w.record == nil
 	if over {
 		delete(r.registrations, g.key)
-		r.sentries.count(g.key, -1)
 	}
 	return over, err
 }
 
-// report logs a change for the worse or the better, and not every round of it.
-func (g *registration) report(err error) {
-	g.reported = err != nil
-	if err != nil {
-		g.registrar.log.warnf("registration %s is pending: %v", g.key, err)
-		return
-	}
-	g.registrar.log.infof("registration %s is in etcd again", g.key)
-}
-
-// reject gives up a wish that etcd will never take, in favour of the one before. (One that it took before is
-// kept: etcd's limits have changed, and may change again.) It needs mu.
-func (g *registration) reject(w *wish, err error) {
+// rejectLocked gives up a wish that etcd will never take, in favor of the one before. (One that it took before is
+// kept: etcd's limits have changed, and may change again.)
+func (g *registration) rejectLocked(w *wish, err error) {
 	w.refused = err
 	if g.wish != w {
 		return
@@ -398,20 +347,24 @@ func (g *registration) reject(w *wish, err error) {
 	if g.applied != nil && g.applied.record != nil {
 		g.wish = g.applied
 	} else {
-		g.wish = &wish{name: w.name}
+		g.wish = &wish{name: w.name, number: w.number}
 	}
 	g.poke()
 }
 
-// expire ends a wish that nobody has repeated since its error.
-func (g *registration) expire() {
+// setLease changes what the key hangs on.
+func (g *registration) setLease(l *etcdconn.Lease) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.lapse.IsZero() || time.Now().Before(g.lapse) {
-		return
+	g.lease = l
+}
+
+// setWatchError notes whether the key can be watched.
+func (g *registration) setWatchError(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if (err == nil) != (g.watchErr == nil) {
+		g.registrar.changed()
 	}
-	g.wish, g.err, g.lapse = &wish{name: g.wish.name}, nil, time.Time{}
-	g.announce()
-	g.poke()
-	g.registrar.log.warnf("registration %s lapsed: nobody repeated it since its error", g.key)
+	g.watchErr = err
 }

@@ -9,10 +9,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go-micro.dev/v4/logger"
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/util/cmd"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 func init() {
@@ -29,20 +30,19 @@ type Registry struct {
 	env       environment
 	connector *connector
 	group     group
-	handovers group
+	keepAlive *etcdconn.KeepAlive
 	metrics   *metrics
-	log       *log
+	reporter  *reporter
 
 	closing context.Context // ends when Close begins
 	refuse  context.CancelCauseFunc
 	ctx     context.Context // ends when Close has deregistered what is ours
 	end     context.CancelFunc
 
-	probe      *probe
-	suspension suspension
-	started    sync.Once
-	closed     sync.Once
-	closeErr   error
+	probe    *probe
+	started  sync.Once
+	closed   sync.Once
+	closeErr error
 
 	parts atomic.Pointer[parts]
 
@@ -81,11 +81,15 @@ func newRegistry(opts []registry.Option) *Registry {
 	r := &Registry{env: readEnvironment(), metrics: newMetrics()}
 	r.closing, r.refuse = context.WithCancelCause(context.Background())
 	r.ctx, r.end = context.WithCancel(context.Background())
-	r.log = &log{logger: func() logger.Logger { return r.options().Logger }}
-	r.connector = &connector{ctx: r.ctx, group: &r.group, log: r.log, metrics: r.metrics}
+	r.reporter = newReporter(r)
+	r.connector = &connector{
+		ctx: r.ctx, group: &r.group, metrics: r.metrics,
+		reconnected: r.reconnected, changed: r.reporter.changed,
+	}
+	r.keepAlive = &etcdconn.KeepAlive{
+		Open: r.connector.openKeepAlive, Go: r.group.run, Backoff: backoff, Resumed: r.resumed, Changed: r.metrics.noteLease,
+	}
 	r.probe = newProbe(r)
-	r.suspension = suspension{wall: wallClock, ended: r.rewritten, log: r.log}
-	r.connector.reconnected = r.reconnected
 	r.mu.Lock()
 	given, err := apply(*registry.NewOptions(), opts)
 	if err == nil {
@@ -167,25 +171,37 @@ func (r *Registry) assemble(p *parts) {
 		connector: r.connector,
 		keys:      p.config.keys,
 		timeout:   r.timeout,
-		log:       r.log,
+		changed:   r.reporter.changed,
 		metrics:   r.metrics,
-		malformed: &malformed{log: r.log},
+		malformed: &malformed{changed: r.reporter.changed},
 		byPrefix:  make(map[string]*mirror),
 	}
 	p.registrar = &registrar{
 		connector:     r.connector,
 		keys:          p.config.keys,
 		timeout:       r.timeout,
-		leases:        newLeases(r.connector, r.shared),
-		batch:         &batch{connector: r.connector},
-		sentries:      newSentries(r.connector, p.config.keys),
-		log:           r.log,
+		leases:        newLeases(r.connector, r.keepAlive),
 		metrics:       r.metrics,
 		wrote:         p.mirrors.wrote,
-		alarm:         r.probe.alarm,
-		tries:         make(chan struct{}, maxTries),
+		rolled:        r.probe.alarm,
+		changed:       r.reporter.changed,
+		slots:         make(chan struct{}, maxSlots),
 		registrations: make(map[string]*registration),
 	}
+}
+
+// connect makes settings current. The streams of the client before end at once, and every loop goes on with the new one.
+// What is at the etcd before, if it is another one, goes with its TTL. It needs mu.
+func (r *Registry) connect(s settings) {
+	p := r.parts.Load()
+	if old := r.connector.replace(s); old != nil {
+		old.end()
+		r.group.run(func() { _ = old.close() })
+	}
+	for _, m := range p.mirrors.all() {
+		m.doubt(listClientReplaced)
+	}
+	p.registrar.retry()
 }
 
 // Options returns the options as they were given, with defaults filled in.
@@ -209,8 +225,6 @@ func (r *Registry) String() string { return "etcd" }
 
 func (r *Registry) timeout() time.Duration { return r.options().Timeout }
 
-func (r *Registry) shared() bool { return isShared(r.options()) }
-
 // serving returns the parts that serve a call, unless there is a reason not to.
 func (r *Registry) serving(ctx context.Context) (*parts, error) {
 	if r.closing.Err() != nil {
@@ -231,7 +245,8 @@ func (r *Registry) start() {
 	defer r.mu.Unlock()
 	r.inUse = true
 	r.group.run(func() { r.probe.run(r.ctx) })
-	r.group.run(func() { r.suspension.watch(r.ctx) })
+	r.group.run(func() { r.keepAlive.Run(r.ctx) })
+	go r.reporter.run(r.ctx) // Close waits for it, but not for a logger that hangs
 }
 
 // bound returns a context that ends with ctx, in time, and when the registry is closed.
@@ -243,10 +258,19 @@ func (r *Registry) bound(ctx context.Context) (context.Context, context.CancelFu
 	if deadline, ok := ctx.Deadline(); ok {
 		left = time.Until(deadline)
 	}
-	ctx, timeout := withReserve(ctx, left)
+	ctx, timeout := context.WithTimeout(ctx, left)
 	ctx, abort := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(r.closing, func() { abort(ErrClosed) })
 	return ctx, func() { stop(); abort(nil); timeout() }
+}
+
+// resumed checks everything after the machine was asleep.
+func (r *Registry) resumed(gap time.Duration) {
+	select {
+	case r.reporter.resumed <- gap:
+	default:
+	}
+	r.rewritten()
 }
 
 // rewritten checks everything against an etcd whose history is another one than it was.
@@ -258,7 +282,7 @@ func (r *Registry) rewritten() {
 	for _, m := range p.mirrors.all() {
 		m.rewrite()
 	}
-	p.registrar.rewritten()
+	p.registrar.rolledBack()
 }
 
 // reconnected sees to what etcd has missed, and to whether it is still the same one.
@@ -271,48 +295,32 @@ func (r *Registry) reconnected() {
 
 // Close deregisters what is ours and only that, revokes our leases, ends all watchers and
 // waits for every goroutine. Calls under way return ErrClosed, as do all calls afterwards.
-// It deregisters within the timeout. Then it waits up to 2 s for an etcd client that doesn't close,
-// whose goroutines stay, up to 2 s for a MeterProvider that is just collecting, and up to 2 s for a logger
-// that hangs. Its error says what couldn't be deregistered and is left to its TTL, and whether the
-// client is one that doesn't close.
+// It deregisters within the timeout. It waits for a metrics collection that is under way, and within the timeout for
+// registry.Logger to return. Its error says what couldn't be deregistered and is left to its TTL.
 // Further calls wait for the first one and return the same.
 func (r *Registry) Close() error {
 	r.closed.Do(func() { r.closeErr = r.shut() })
 	return r.closeErr
 }
 
-// awaitHandovers gives what Init began the time that Close has.
-func (r *Registry) awaitHandovers(ctx context.Context) {
-	done := make(chan struct{})
-	r.group.run(func() {
-		r.handovers.close()
-		close(done)
-	})
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
-}
-
 func (r *Registry) shut() error {
 	r.refuse(ErrClosed)
-	r.connector.relent()
-	ctx, cancel := withReserve(context.Background(), r.timeout())
+	r.connector.breaker.reset()
+	ctx, cancel := context.WithTimeout(context.Background(), r.timeout())
 	defer cancel()
 	var errs []error
 	if p := r.parts.Load(); p.err == nil {
 		p.mirrors.close()
 		errs = append(errs, p.registrar.close(ctx))
-		r.awaitHandovers(ctx)
 	}
 	r.end()
 	if l := r.connector.replace(settings{}); l != nil {
 		errs = append(errs, l.close())
 	}
-	r.handovers.close()
 	r.group.close()
 	r.metrics.close()
-	r.log.close()
+	r.started.Do(func() { close(r.reporter.done) })
+	r.reporter.wait(ctx)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close: %w", err)
 	}

@@ -33,15 +33,13 @@ func (e *fakeEtcd) lost(s *registry.Service) int {
 	return n
 }
 
-var leased = map[string][]registry.Option{"own lease": nil, "shared lease": {SharedLease()}}
-
 func TestARefusedLeaseCostsNoOtherRecord(t *testing.T) {
 	const ttl = 6 * time.Second
-	for name, opts := range leased {
+	{
 		for _, refused := range []int{1, 5, 60} {
-			t.Run(fmt.Sprintf("%s, %d refused", name, refused), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%d refused", refused), func(t *testing.T) {
 				withFake(t, func(t *testing.T, e *fakeEtcd) {
-					r, logs := e.newRegistry(t, opts...)
+					r, logs := e.newRegistry(t)
 					mustRegister(t, r, greeter(30), ttl)
 					mustRegister(t, r, other(refused), ttl)
 					time.Sleep(time.Minute)
@@ -71,11 +69,7 @@ func TestARefusedLeaseCostsNoOtherRecord(t *testing.T) {
 					await(t, backoffRefused+time.Second, "the others are back", func() bool { return e.has(other(refused), ttl) })
 					time.Sleep(time.Minute)
 					require.Zero(t, e.lost(greeter(30)))
-					if want := 30 + refused; opts == nil {
-						require.Equal(t, want, e.leaseCount())
-					} else {
-						require.Equal(t, 1, e.leaseCount())
-					}
+					require.Equal(t, 30+refused, e.leaseCount())
 				})
 			})
 		}
@@ -83,53 +77,45 @@ func TestARefusedLeaseCostsNoOtherRecord(t *testing.T) {
 }
 
 func TestPermissionThatReturnsInTimeCostsNoRecord(t *testing.T) {
-	for name, opts := range leased {
-		t.Run(name, func(t *testing.T) {
-			withFake(t, func(t *testing.T, e *fakeEtcd) {
-				const ttl = 90 * time.Second
-				r, _ := e.newRegistry(t, opts...)
-				mustRegister(t, r, greeter(3), ttl)
-				mustRegister(t, r, other(3), ttl)
-				for range 5 {
-					time.Sleep(time.Minute)
-					refusals := r.metrics.leases.read(leaseRefused)
-					permit := e.forbid(otherDir)
-					await(t, ttl, "a refusal", func() bool { return r.metrics.leases.read(leaseRefused) > refusals })
-					time.Sleep(30 * time.Second)
-					permit()
-					await(t, backoffRefused+time.Second, "all is well", func() bool {
-						return !slices.ContainsFunc(r.Status().Registrations, func(g RegistrationStatus) bool { return g.State != stateRegistered })
-					})
-				}
-				require.Zero(t, e.lost(greeter(3))+e.lost(other(3)))
-				require.NoError(t, r.Close())
-				require.Zero(t, e.leaseCount(), "every lease was given back")
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		const ttl = 90 * time.Second
+		r, _ := e.newRegistry(t)
+		mustRegister(t, r, greeter(3), ttl)
+		mustRegister(t, r, other(3), ttl)
+		for range 5 {
+			time.Sleep(time.Minute)
+			refusals := r.metrics.leases.read(leaseRefused)
+			permit := e.forbid(otherDir)
+			await(t, ttl, "a refusal", func() bool { return r.metrics.leases.read(leaseRefused) > refusals })
+			time.Sleep(30 * time.Second)
+			permit()
+			await(t, backoffRefused+time.Second, "all is well", func() bool {
+				return !slices.ContainsFunc(r.Status().Registrations, func(g RegistrationStatus) bool { return g.State != stateRegistered })
 			})
-		})
-	}
+		}
+		require.Zero(t, e.lost(greeter(3))+e.lost(other(3)))
+		require.NoError(t, r.Close())
+		require.Zero(t, e.leaseCount(), "every lease was given back")
+	})
 }
 
 // A suspect session asks by itself. Whoever may not read isn't told whether its lease is there, but may be able to renew it.
 func TestASuspectLeaseThatMayNotBeReadIsRenewed(t *testing.T) {
-	for name, opts := range leased {
-		t.Run(name, func(t *testing.T) {
-			withFake(t, func(t *testing.T, e *fakeEtcd) {
-				r, _ := e.newRegistry(t, opts...)
-				mustRegister(t, r, greeter(3), testTTL)
-				mustRegister(t, r, other(1), testTTL)
-				time.Sleep(time.Minute)
-				e.forbid(otherDir)
-				e.refuse(func(method string, _ any) bool { return method == "LeaseTimeToLive" }, rpctypes.ErrGRPCPermissionDenied)
-				for range 10 {
-					r.rewritten()
-					time.Sleep(testTTL / 2)
-				}
-				require.Zero(t, e.lost(greeter(3)))
-				require.True(t, e.has(greeter(3), testTTL))
-				require.Equal(t, 1, e.lost(other(1)))
-			})
-		})
-	}
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		mustRegister(t, r, greeter(3), testTTL)
+		mustRegister(t, r, other(1), testTTL)
+		time.Sleep(time.Minute)
+		e.forbid(otherDir)
+		e.refuse(func(method string, _ any) bool { return method == "LeaseTimeToLive" }, rpctypes.ErrGRPCPermissionDenied)
+		for range 10 {
+			r.rewritten()
+			time.Sleep(testTTL / 2)
+		}
+		require.Zero(t, e.lost(greeter(3)))
+		require.True(t, e.has(greeter(3), testTTL))
+		require.Equal(t, 1, e.lost(other(1)))
+	})
 }
 
 // etcd answers everything in order. Something between may not.

@@ -3,56 +3,146 @@ package etcd
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/peer"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
-// call runs one request on the current client, and once more on the next one when Init
-// replaced the client meanwhile. ctx must have a deadline.
+// firstTry is how long a request may go unanswered until it is sent once more, to another member. Each following try has
+// twice as long.
+const firstTry = time.Second
+
+// try is one of several requests for the same.
+type try[T answer] struct {
+	sent   time.Time
+	link   *link
+	peer   peer.Peer // whom it was sent to; known when it has ended
+	answer T
+	err    error
+}
+
+// tries are the requests for the same that are under way, the oldest first.
+type tries[T answer] struct {
+	connector *connector
+	request   func(context.Context, *link) (T, error)
+	ctx       context.Context
+	cancel    context.CancelFunc
+	running   []*try[T]
+	ended     chan *try[T]
+}
+
+// call does a request on the current client. As long as etcd doesn't answer, it is sent again and again; the tries
+// before go on, because a slow network isn't a dead one, and the first answer counts. A member that was asked before
+// another one and hasn't answered is silent: its connection is closed, so that streams leave it as well.
+// ctx must have a deadline.
 func call[T answer](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
-	return try(ctx, c, func(ctx context.Context, l *link) (T, error) {
-		ctx, cancel := l.during(ctx)
-		defer cancel()
-		return measure(ctx, c.metrics, func() (T, error) { return request(ctx, l) })
-	})
+	ts := &tries[T]{connector: c, request: request, ended: make(chan *try[T])}
+	// A member without a leader would keep the request until its deadline.
+	ts.ctx, ts.cancel = context.WithCancel(clientv3.WithRequireLeader(ctx))
+	var none T
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for failures := 0; ; {
+		select {
+		case <-next.C:
+			ts.send()
+			next.Reset(firstTry << min(len(ts.running)-1, 8))
+		case t := <-ts.ended:
+			ts.remove(t)
+			switch {
+			case t.err == nil:
+				ts.closeOvertaken(t, ts.stop())
+				return t.answer, nil
+			case errors.Is(t.err, errReplaced):
+				next.Reset(0)
+			case isAnswer(t.err) || ctx.Err() != nil || errors.Is(t.err, ErrClosed):
+				ts.stop()
+				return none, c.failure(ctx, t.err)
+			default:
+				failures++
+				next.Reset(backoff(failures, t.err))
+			}
+		case <-ctx.Done():
+			ts.stop()
+			return none, c.failure(ctx, context.Cause(ctx))
+		}
+	}
 }
 
-// callWhole is call for a request that leaves something in etcd. It isn't cut off when Init
-// replaces the client: nobody would know what it left.
-func callWhole[T answer](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
-	return try(ctx, c, func(ctx context.Context, l *link) (T, error) {
-		l.busy.RLock()
-		defer l.busy.RUnlock()
-		return measure(ctx, c.metrics, func() (T, error) { return request(ctx, l) })
-	})
+func (ts *tries[T]) send() {
+	t := &try[T]{}
+	ts.running = append(ts.running, t)
+	go func() {
+		t.do(ts.ctx, ts.connector, ts.request)
+		ts.ended <- t
+	}()
 }
 
-// try requires a leader, because a member without one keeps a request until its deadline.
-func try[T any](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
-	ctx = clientv3.WithRequireLeader(ctx)
+func (ts *tries[T]) remove(t *try[T]) {
+	ts.running = slices.DeleteFunc(ts.running, func(o *try[T]) bool { return o == t })
+}
+
+// stop ends the tries that are under way, and returns them.
+func (ts *tries[T]) stop() (stopped []*try[T]) {
+	stopped = slices.Clone(ts.running)
+	ts.cancel()
+	for len(ts.running) > 0 {
+		ts.remove(<-ts.ended)
+	}
+	return stopped
+}
+
+// closeOvertaken closes the connections on which tries went unanswered longer than the one that etcd has answered.
+func (ts *tries[T]) closeOvertaken(answered *try[T], others []*try[T]) {
+	for _, t := range others {
+		if answered.sent.Sub(t.sent) >= firstTry && t.link == answered.link && !samePeer(&t.peer, &answered.peer) {
+			t.link.dialer.Close(&t.peer)
+		}
+	}
+}
+
+func (t *try[T]) do(ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) {
+	t.sent = time.Now()
+	if t.link, t.err = c.link(ctx); t.err != nil {
+		return
+	}
+	requestCtx, cancel := t.link.during(etcdconn.WithPeer(ctx, &t.peer))
+	defer cancel()
+	t.answer, t.err = measure(requestCtx, c.metrics, func() (T, error) { return request(requestCtx, t.link) })
+	c.heed(t.link, t.err)
+	if t.err != nil && t.link.ctx.Err() != nil && ctx.Err() == nil && c.ctx.Err() == nil {
+		t.err = errReplaced
+	}
+}
+
+// failure is the error of a call that ends with err.
+func (c *connector) failure(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); errors.Is(cause, ErrClosed) {
+		return cause
+	}
+	return c.explain(err)
+}
+
+// await returns the current client once it has a connection.
+func (c *connector) await(ctx context.Context) (*link, error) {
 	for {
 		l, err := c.link(ctx)
 		if err == nil {
-			var answer T
-			answer, err = request(ctx, l)
-			c.heed(l, err)
-			if err == nil {
-				return answer, nil
-			}
-			if l.ctx.Err() != nil && ctx.Err() == nil && c.ctx.Err() == nil {
-				continue
-			}
+			waitCtx, cancel := l.during(ctx)
+			err = l.await(waitCtx)
+			cancel()
 		}
-		err = c.explain(ctx, l, err)
-		if errors.Is(err, errReplaced) && ctx.Err() == nil {
-			continue
+		if err == nil {
+			return l, nil
 		}
-		if cause := context.Cause(ctx); errors.Is(cause, ErrClosed) {
-			err = cause
+		replaced := errors.Is(err, errReplaced) || l != nil && l.ctx.Err() != nil && c.ctx.Err() == nil
+		if !replaced || ctx.Err() != nil {
+			return nil, c.failure(ctx, err)
 		}
-		var none T
-		return none, err
 	}
 }
 
@@ -62,6 +152,17 @@ func get(ctx context.Context, c *connector, timeout time.Duration, key string, o
 	defer cancel()
 	return call(ctx, c, func(ctx context.Context, l *link) (*clientv3.GetResponse, error) {
 		answer, err := l.Get(ctx, key, opts...)
+		if err == nil {
+			l.history.saw(answer.Header)
+		}
+		return answer, err
+	})
+}
+
+// transact does a transaction within ctx.
+func transact(ctx context.Context, c *connector, build func(clientv3.Txn) clientv3.Txn) (*clientv3.TxnResponse, error) {
+	return call(ctx, c, func(ctx context.Context, l *link) (*clientv3.TxnResponse, error) {
+		answer, err := build(l.Txn(ctx)).Commit()
 		if err == nil {
 			l.history.saw(answer.Header)
 		}

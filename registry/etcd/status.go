@@ -38,15 +38,15 @@ type RegistrationStatus struct {
 	// brought back: it is leaving again.
 	Service, Version, Node, Key string
 	// State is "registered", "pending" (etcd hasn't taken it, or has to be asked
-	// again), "superseded" (another process has taken the id; this one stands by), or
+	// again, or the key can't be watched), "superseded" (another process has taken the id; this one stands by), or
 	// "leaving" (deregistered, but etcd hasn't confirmed it).
 	State string
-	// TTL is the record's, in whole seconds; 0 for a record without a lease.
+	// TTL is the record's, in whole seconds; 90 s for one that was registered without.
 	TTL time.Duration
-	// Lease is the id of the lease that the record hangs on, 0 without one.
+	// Lease is the id of the lease that the record hangs on, 0 before there is one.
 	Lease int64
-	// Renewed is how long ago etcd granted the lease or last renewed it; 0 without one, and
-	// when leaving, because then it isn't renewed any more.
+	// Renewed is how long ago the registry asked for the lease, or for the last renewal that etcd has granted; 0 without
+	// one, and when leaving, because then it isn't renewed any more.
 	Renewed time.Duration
 	// Revision is etcd's, as of which the state is known.
 	Revision int64
@@ -111,7 +111,7 @@ var errDisconnected = errors.New("not connected to etcd")
 func (g *registration) status() RegistrationStatus {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := RegistrationStatus{Key: g.key, State: g.state(), Lease: int64(g.lease.leaseID()), Revision: g.revision, Err: g.err}
+	s := RegistrationStatus{Key: g.key, State: g.stateLocked(), Revision: g.revision, Err: cmp.Or(g.err, g.watchErr)}
 	w := g.wish
 	if w.record == nil {
 		w = g.applied
@@ -120,18 +120,20 @@ func (g *registration) status() RegistrationStatus {
 		s.Service, s.Version, s.Node = w.record.Name, w.record.Version, w.record.Node.Id
 		s.TTL = time.Duration(w.seconds) * time.Second
 	}
-	if g.wish.record != nil && g.lease != nil {
-		s.Renewed = g.lease.age()
+	if l := g.lease; l != nil {
+		s.Lease = l.ID
+		if g.wish.record != nil {
+			s.Renewed = time.Since(l.Renewed())
+		}
 	}
 	return s
 }
 
-// state needs mu.
-func (g *registration) state() string {
+func (g *registration) stateLocked() string {
 	switch {
 	case g.wish.record == nil:
 		return stateLeaving
-	case g.applied != g.wish || g.holder == unknown:
+	case g.applied != g.wish || g.holder == unknown || g.watchErr != nil:
 		return statePending
 	case g.holder == foreign:
 		return stateSuperseded

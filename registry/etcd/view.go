@@ -20,7 +20,7 @@ func (m *mirror) await(ctx context.Context) error {
 		m.mu.Lock()
 		broken, failed := m.broken, m.failed
 		m.mu.Unlock()
-		if !m.isReady() && answered(broken) {
+		if !m.isReady() && isAnswer(broken) {
 			return broken
 		}
 		select {
@@ -28,8 +28,7 @@ func (m *mirror) await(ctx context.Context) error {
 			return nil
 		case <-failed:
 		case <-ctx.Done():
-			l, _ := m.mirrors.connector.peek()
-			return m.mirrors.connector.explain(ctx, l, context.Cause(ctx))
+			return m.mirrors.connector.failure(ctx, context.Cause(ctx))
 		}
 	}
 }

@@ -1,0 +1,275 @@
+package etcdconn
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/peer"
+)
+
+// Dialer makes the connections of one etcd client. It knows the connection to each member, so that one whose member is
+// silent can be closed, and why the last attempt to connect has failed.
+//
+// gRPC's own handling of HTTPS_PROXY is off with it: etcd is not reached through a proxy.
+type Dialer struct {
+	mu    sync.Mutex
+	conns map[string]*memberConn // by address
+	err   error
+}
+
+// memberConn is a connection that gRPC was given.
+type memberConn struct {
+	net.Conn
+	made     time.Time
+	answered bool // by etcd
+}
+
+const (
+	// raceTime is the head start of an address before the next one of the same name, and of a connection attempt before
+	// another one to the same address: what swallows packets now may have stopped to do so.
+	raceTime  = 250 * time.Millisecond
+	againTime = time.Second
+	// silentTime is after which it is gRPC that closes a connection without an answer.
+	silentTime = 5 * time.Second
+	// maxAttempts bounds the attempts that are under way at one time.
+	maxAttempts = 12
+)
+
+// DialOptions are what a gRPC client needs to use the dialer. config is nil for a connection without TLS.
+func (d *Dialer) DialOptions(config *tls.Config) []grpc.DialOption {
+	inner := insecure.NewCredentials()
+	if config != nil {
+		inner = credentials.NewTLS(config)
+	}
+	return []grpc.DialOption{
+		grpc.WithContextDialer(d.dial),
+		grpc.WithTransportCredentials(handshakes{inner, d}),
+		grpc.WithChainUnaryInterceptor(d.unary),
+		grpc.WithStreamInterceptor(commitStream), // in place of the etcd client's, which authenticates for each stream
+	}
+}
+
+// dial returns the raw connection: gRPC sets TCP_USER_TIMEOUT on nothing else.
+func (d *Dialer) dial(ctx context.Context, address string) (net.Conn, error) {
+	d.noteHangUp(address)
+	conn, err := dialAny(ctx, address)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err != nil {
+		if !errors.Is(err, context.Canceled) {
+			d.err = err
+		}
+		return nil, err
+	}
+	if d.conns == nil {
+		d.conns = make(map[string]*memberConn)
+	}
+	d.conns[address] = &memberConn{Conn: conn, made: time.Now()}
+	return conn, nil
+}
+
+// noteHangUp takes note that a connection has to be made again without ever having been of use.
+func (d *Dialer) noteHangUp(address string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before := d.conns[address]
+	if before == nil || before.answered {
+		return
+	}
+	if time.Since(before.made) >= silentTime {
+		d.err = fmt.Errorf("%s accepts connections but doesn't answer", address)
+		return
+	}
+	d.err = fmt.Errorf("%s accepted the connection and closed it without an answer: "+
+		"nothing may be listening behind that port, or it may expect TLS (https://)", address)
+}
+
+// dialAny connects to whichever address of a name answers first.
+func dialAny(ctx context.Context, address string) (net.Conn, error) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		if strings.HasPrefix(path, "///") {
+			path = path[2:]
+		}
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	ips := []string{host}
+	if net.ParseIP(host) == nil {
+		if ips, err = net.DefaultResolver.LookupHost(ctx, host); err != nil {
+			return nil, err
+		}
+	}
+	targets := make([]string, len(ips))
+	for i, ip := range ips {
+		targets[i] = net.JoinHostPort(ip, port)
+	}
+	return race(ctx, targets)
+}
+
+type attempt struct {
+	conn net.Conn
+	err  error
+}
+
+// race connects to all targets, each a moment after the one before, and to all of them again and again. The first
+// connection wins.
+func race(ctx context.Context, targets []string) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	attempts := make(chan attempt)
+	running, failed := 0, 0
+	start := func(target string) {
+		running++
+		go func() {
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", target)
+			attempts <- attempt{conn, err}
+		}()
+	}
+	defer func() {
+		cancel()
+		for ; running > 0; running-- {
+			if a := <-attempts; a.conn != nil {
+				_ = a.conn.Close()
+			}
+		}
+	}()
+	next := time.NewTimer(0)
+	defer next.Stop()
+	var err error
+	for begun := 0; ; {
+		select {
+		case <-next.C:
+			if running < maxAttempts {
+				start(targets[begun%len(targets)])
+				begun++
+			}
+			if next.Reset(raceTime); begun%len(targets) == 0 {
+				next.Reset(againTime)
+			}
+		case a := <-attempts:
+			running--
+			if a.err == nil {
+				return a.conn, nil
+			}
+			if ctx.Err() == nil || err == nil {
+				err = a.err
+			}
+			if failed++; failed >= len(targets) && running == 0 && begun >= len(targets) {
+				return nil, err
+			}
+			if begun < len(targets) {
+				next.Reset(0)
+			}
+		case <-ctx.Done():
+			if err == nil {
+				err = fmt.Errorf("dial tcp %s: %w", strings.Join(targets, ", "), context.Cause(ctx))
+			}
+			return nil, err
+		}
+	}
+}
+
+// Err returns why the last attempt to connect failed, or nil if there is no reason to know of.
+func (d *Dialer) Err() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.err
+}
+
+// Connected takes note that etcd has answered.
+func (d *Dialer) Connected() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.err = nil
+	for _, c := range d.conns {
+		c.answered = true
+	}
+}
+
+// Close closes the connection that a peer was met on, because its member is silent while others answer.
+func (d *Dialer) Close(p *peer.Peer) {
+	if d == nil || p == nil || p.LocalAddr == nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, c := range d.conns {
+		if c.LocalAddr().String() == p.LocalAddr.String() && c.RemoteAddr().String() == p.Addr.String() {
+			_ = c.Conn.Close()
+		}
+	}
+}
+
+// handshakes notes why a handshake fails.
+type handshakes struct {
+	credentials.TransportCredentials
+	dialer *Dialer
+}
+
+func (h handshakes) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	conn, info, err := h.TransportCredentials.ClientHandshake(ctx, authority, raw)
+	if err != nil && ctx.Err() == nil {
+		h.dialer.mu.Lock()
+		defer h.dialer.mu.Unlock()
+		h.dialer.err = err
+		for _, c := range h.dialer.conns {
+			if c.Conn == raw {
+				c.answered = true // something that isn't what was expected
+			}
+		}
+	}
+	return conn, info, err
+}
+
+func (h handshakes) Clone() credentials.TransportCredentials {
+	return handshakes{h.TransportCredentials.Clone(), h.dialer}
+}
+
+type peerKey struct{}
+
+// WithPeer returns a context for a unary request that leaves in p whom it was sent to, once it has ended.
+func WithPeer(ctx context.Context, p *peer.Peer) context.Context {
+	return context.WithValue(ctx, peerKey{}, p)
+}
+
+// authenticateTime bounds an authentication at one member; then the next one is asked.
+const authenticateTime = time.Second
+
+func (d *Dialer) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if p, ok := ctx.Value(peerKey{}).(*peer.Peer); ok {
+		opts = append(opts, grpc.Peer(p))
+	}
+	if method != "/etcdserverpb.Auth/Authenticate" {
+		return invoke(ctx, method, req, reply, cc, opts...)
+	}
+	for limit := authenticateTime; ; limit *= 2 {
+		try, cancel := context.WithTimeout(ctx, limit)
+		err := invoke(try, method, req, reply, cc, opts...)
+		silent := try.Err() != nil
+		cancel()
+		if !silent || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// commitStream keeps gRPC from repeating a stream by itself (stream.go, retryLocked), which holds up Send until there is
+// a connection.
+func commitStream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	stream, err := open(ctx, desc, cc, method, opts...)
+	if err == nil {
+		stream.Context()
+	}
+	return stream, err
+}

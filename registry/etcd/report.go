@@ -1,0 +1,159 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go-micro.dev/v4/logger"
+)
+
+// reporter logs what changes in a registry's Status. It is a goroutine of its own that compares the present with what it
+// said last: so a logger that is slow, or hangs, or asks the registry for its Status, holds up nothing else, and a
+// quick change back and forth isn't worth a line.
+type reporter struct {
+	registry *Registry
+	wake     chan struct{}
+	done     chan struct{} // closed when it has said its last
+	resumed  chan time.Duration
+
+	connection    saidOfConnection
+	registrations map[string]string // the states that were said, by key; registered if missing
+	views         map[string]bool   // the prefixes that aren't followed
+}
+
+// saidOfConnection is what was said of it last.
+type saidOfConnection int
+
+const (
+	nothingSaid saidOfConnection = iota
+	saidCantConnect
+	saidConnected
+	saidLost
+)
+
+func newReporter(r *Registry) *reporter {
+	return &reporter{
+		registry: r, wake: make(chan struct{}, 1), done: make(chan struct{}), resumed: make(chan time.Duration, 1),
+		registrations: make(map[string]string), views: make(map[string]bool),
+	}
+}
+
+// changed makes the reporter look. It doesn't block.
+func (p *reporter) changed() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run reports until ctx ends, and what has changed until then.
+func (p *reporter) run(ctx context.Context) {
+	defer close(p.done)
+	for {
+		select {
+		case <-p.wake:
+			p.report()
+		case gap := <-p.resumed:
+			p.infof("the machine was suspended or its clock set, by %s; checking everything", gap.Round(time.Second))
+		case <-ctx.Done():
+			p.report()
+			return
+		}
+	}
+}
+
+// wait waits for the end of run as long as ctx lasts: a logger may hang.
+func (p *reporter) wait(ctx context.Context) {
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+	}
+}
+
+func (p *reporter) report() {
+	s := p.registry.Status()
+	p.reportConnection(s)
+	said := make(map[string]string, len(p.registrations))
+	for i := range s.Registrations {
+		p.reportRegistration(&s.Registrations[i], said)
+	}
+	p.registrations = said
+	for i := range s.Followed {
+		p.reportView(&s.Followed[i])
+	}
+	p.reportMalformed()
+}
+
+func (p *reporter) reportConnection(s Status) {
+	l, _ := p.registry.connector.peek()
+	if l == nil {
+		return
+	}
+	was, down := p.connection, l.down.Load() != 0
+	switch {
+	case !down && s.Connected:
+		if p.connection = saidConnected; was == saidLost || was == saidCantConnect {
+			p.infof("connected to etcd again")
+		}
+	case down && was == nothingSaid:
+		p.connection = saidCantConnect
+		p.warnf("can't connect to etcd at %v", s.Endpoints)
+	case down && was == saidConnected:
+		p.connection = saidLost
+		p.warnf("lost the connection to etcd; look-ups are served from the last view")
+	}
+}
+
+// reportRegistration notes in said what has been said of it.
+func (p *reporter) reportRegistration(g *RegistrationStatus, said map[string]string) {
+	was := p.registrations[g.Key]
+	switch {
+	case g.State == statePending && g.Err != nil:
+		if said[g.Key] = statePending; was != statePending {
+			p.warnf("registration %s is pending: %v", g.Key, g.Err)
+		}
+	case g.State == stateSuperseded:
+		if said[g.Key] = stateSuperseded; was != stateSuperseded {
+			p.warnf("registration %s is superseded: another process took its id; standing by", g.Key)
+		}
+	case g.State == stateRegistered:
+		if was == statePending {
+			p.infof("registration %s is in etcd again", g.Key)
+		}
+	case was != "":
+		said[g.Key] = was
+	}
+}
+
+func (p *reporter) reportView(f *FollowedStatus) {
+	switch broken := f.Ready && f.Err != nil && f.Err != errDisconnected; {
+	case broken && !p.views[f.Prefix]:
+		p.views[f.Prefix] = true
+		p.warnf("can't follow %.300q, serving the last view: %v", f.Prefix, f.Err)
+	case f.Ready && f.Err == nil && p.views[f.Prefix]:
+		delete(p.views, f.Prefix)
+		p.infof("following %.300q again", f.Prefix)
+	}
+}
+
+func (p *reporter) reportMalformed() {
+	ms := p.registry.parts.Load().mirrors
+	if ms == nil {
+		return
+	}
+	for _, one := range ms.malformed.take() {
+		p.warnf("skipping %q: %s", one.key, one.reason)
+		if one.last {
+			p.warnf("that was malformed record number %d; Status goes on counting them", maxMalformed)
+		}
+	}
+}
+
+func (p *reporter) infof(format string, args ...any) { p.log(logger.InfoLevel, format, args) }
+
+func (p *reporter) warnf(format string, args ...any) { p.log(logger.WarnLevel, format, args) }
+
+func (p *reporter) log(level logger.Level, format string, args []any) {
+	p.registry.options().Logger.Log(level, "etcd registry: "+fmt.Sprintf(format, args...))
+}
