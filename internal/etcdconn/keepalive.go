@@ -427,9 +427,9 @@ func (k *KeepAlive) ended(s *keepAliveStream, err error) {
 		}
 		left = left[1:]
 		k.splitLocked(s.parent, left)
-	} else if !s.retired {
+	} else if now := time.Now(); !s.retired && !now.Before(k.retryAt) { // several streams end at one time
 		k.failures++
-		k.retryAt = time.Now().Add(k.Backoff(k.failures, rpctypes.Error(err)))
+		k.retryAt = now.Add(k.Backoff(k.failures, rpctypes.Error(err)))
 	}
 	for _, r := range left {
 		if !r.lease.stopped && !k.waitsLocked(r.lease) {

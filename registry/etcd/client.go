@@ -325,6 +325,11 @@ func (c *connector) peek() (*link, settings) {
 	return c.current, c.settings
 }
 
+func (c *connector) isConnected() bool {
+	l, _ := c.peek()
+	return l != nil && l.isConnected()
+}
+
 // explain adds to a missed deadline what is wrong with the connection.
 func (c *connector) explain(err error) error {
 	if !errors.Is(err, context.DeadlineExceeded) {

@@ -69,7 +69,7 @@ func TestALeaseThatIsNeverKnownIsNotGrantedInATightLoop(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Less(t, e.requests("LeaseGrant"), 60*2*3)
 		mend()
-		await(t, time.Second, "it is there", func() bool { return e.has(greeter(1), testTTL) })
+		await(t, time.Second, "it is there", func() bool { return e.has(greeter(1)) })
 	})
 }
 
@@ -86,7 +86,7 @@ func TestARemovalThatIsNotPermittedEndsWithTheLease(t *testing.T) {
 				return ok && reading == "unreadable" && strings.HasPrefix(string(r.Key), otherDir)
 			}, rpctypes.ErrGRPCPermissionDenied)
 			require.ErrorIs(t, r.Deregister(other(1)), rpctypes.ErrPermissionDenied)
-			await(t, 2*testTTL, "it expires", func() bool { return !e.has(other(1), testTTL) })
+			await(t, 2*testTTL, "it expires", func() bool { return !e.has(other(1)) })
 			time.Sleep(2 * backoffRefused)
 			require.Len(t, r.Status().Registrations, 2, "nothing is left to do")
 			require.Zero(t, e.lost(greeter(2)))

@@ -101,13 +101,13 @@ func (e *fakeEtcd) refuse(hits func(string, any) bool, err error) (end func()) {
 	return e.on(hits, always, func(context.Context, func() (any, error)) (any, error) { return nil, err })
 }
 
-// forbid refuses to write below a prefix. As etcd does, it refuses the renewal of a lease with a key there too, and that ends
-// the stream.
+// forbid refuses to write below a prefix. As etcd does, it refuses to renew or revoke a lease with a key there too; a refused
+// renewal ends the stream.
 func (e *fakeEtcd) forbid(prefix string) (permit func()) {
 	below := func(key []byte) bool { return strings.HasPrefix(string(key), prefix) }
 	return e.refuse(func(_ string, request any) bool {
-		if r, ok := request.(*pb.LeaseKeepAliveRequest); ok {
-			return slices.ContainsFunc(e.store.keysOf(r.ID), func(kv *mvccpb.KeyValue) bool { return below(kv.Key) })
+		if r, ok := request.(interface{ GetID() int64 }); ok { // a renewal, or a revoke
+			return slices.ContainsFunc(e.store.keysOf(r.GetID()), func(kv *mvccpb.KeyValue) bool { return below(kv.Key) })
 		}
 		return does(request, func(op *pb.RequestOp) bool {
 			return below(op.GetRequestPut().GetKey()) || below(op.GetRequestDeleteRange().GetKey())

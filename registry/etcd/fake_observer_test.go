@@ -40,9 +40,8 @@ func (e *fakeEtcd) value(key string) (value string, lease int64, ok bool) {
 	return string(kv.Value), kv.Lease, true
 }
 
-// has reports whether a service's nodes are all in etcd, as they are, and on living leases of a TTL; without one it is the
-// default.
-func (e *fakeEtcd) has(s *registry.Service, ttl time.Duration) bool {
+// has reports whether a service's nodes are all in etcd, as they are, and on living leases.
+func (e *fakeEtcd) has(s *registry.Service) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, n := range s.Nodes {
@@ -50,7 +49,7 @@ func (e *fakeEtcd) has(s *registry.Service, ttl time.Duration) bool {
 		one.Nodes = []*registry.Node{n}
 		want, _ := json.Marshal(&one)
 		kv := e.store.keys[DefaultPrefix+s.Name+"/"+n.Id]
-		if kv == nil || string(kv.Value) != string(want) || e.store.missing(kv.Lease) || kv.Lease == 0 || e.store.leases[kv.Lease].seconds != max(roundUp(ttl), minLease) {
+		if kv == nil || string(kv.Value) != string(want) || e.store.missing(kv.Lease) || kv.Lease == 0 {
 			return false
 		}
 	}

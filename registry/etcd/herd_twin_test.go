@@ -40,7 +40,7 @@ func TestAFleetDoesNotComeBackInStep(t *testing.T) {
 				e.mu.Lock()
 				began = time.Now()
 				e.mu.Unlock()
-				took := await(t, 2*time.Second, "all are back", func() bool { return e.has(all, testTTL) })
+				took := await(t, 2*time.Second, "all are back", func() bool { return e.has(all) })
 				time.Sleep(5 * time.Second)
 				e.mu.Lock()
 				defer e.mu.Unlock()

@@ -62,17 +62,17 @@ func TestEverythingIsRightAgainAfterAnotherHistory(t *testing.T) {
 							e.grow(before + ahead)
 						}
 						await(t, repairTime, "records and views are right", func() bool {
-							return e.has(greeter(2), ttl) && e.differ("greeter", provider, followers[0]) == "" && e.differ("greeter", reader, followers[1]) == ""
+							return e.has(greeter(2)) && e.differ("greeter", provider, followers[0]) == "" && e.differ("greeter", reader, followers[1]) == ""
 						})
 
 						e.put(greeterDir+"x3", `{"name":"greeter","version":"1","nodes":[{"id":"x3"}]}`, 0)
 						e.remove(greeterKey)
-						await(t, time.Second, "the record is back", func() bool { return e.has(greeter(2), ttl) })
+						await(t, time.Second, "the record is back", func() bool { return e.has(greeter(2)) })
 						await(t, time.Second, "watches go on", func() bool {
 							return e.differ("greeter", provider, followers[0]) == "" && e.differ("greeter", reader, followers[1]) == ""
 						})
 						time.Sleep(3 * testTTL)
-						require.True(t, e.has(greeter(2), ttl))
+						require.True(t, e.has(greeter(2)))
 						require.Empty(t, e.differ("greeter", reader, followers[1]))
 					})
 				})
@@ -95,7 +95,7 @@ func TestAProviderWithoutViewsFindsOutAboutAWipe(t *testing.T) {
 					if ahead > 0 {
 						e.grow(before + ahead)
 					}
-					await(t, repairTime, "records", func() bool { return e.has(greeter(2), ttl) })
+					await(t, repairTime, "records", func() bool { return e.has(greeter(2)) })
 				})
 			})
 		}
@@ -115,7 +115,7 @@ func TestASilentWatchIsFoundOut(t *testing.T) {
 				e.remove(greeterKey)
 				e.put(greeterDir+"x1", `{"name":"greeter","version":"1","nodes":[{"id":"x1"}]}`, 0)
 				e.mute(false)
-				await(t, 2*repairTime, "record and view", func() bool { return e.has(greeter(1), ttl) && e.differ("greeter", r, f) == "" })
+				await(t, 2*repairTime, "record and view", func() bool { return e.has(greeter(1)) && e.differ("greeter", r, f) == "" })
 			})
 		})
 	}
@@ -157,10 +157,10 @@ func TestAKeyIsWatchedInTheNewHistoryAfterATryThatFailed(t *testing.T) {
 				time.Sleep(time.Minute)
 				e.ignore(hits, 1)
 				e.wipe()
-				await(t, repairTime, "the record is back", func() bool { return e.has(greeter(1), testTTL) })
+				await(t, repairTime, "the record is back", func() bool { return e.has(greeter(1)) })
 				time.Sleep(time.Second)
 				e.remove(greeterKey)
-				await(t, time.Second, "it is back again", func() bool { return e.has(greeter(1), testTTL) })
+				await(t, time.Second, "it is back again", func() bool { return e.has(greeter(1)) })
 			})
 		})
 	}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -47,13 +46,6 @@ func TestCausesOfLists(t *testing.T) {
 func TestCausesOfReregistrations(t *testing.T) {
 	for cause, harm := range map[restoreCause]func(*testing.T, *fakeEtcd, *Registry){
 		restoreWatchEnded: func(_ *testing.T, e *fakeEtcd, _ *Registry) { harms["watch cancelled"](e) },
-		restoreRepeated: func(t *testing.T, e *fakeEtcd, r *Registry) {
-			e.cut()
-			e.remove(greeterKey)
-			time.Sleep(time.Second)
-			require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), ErrPending)
-			e.mend()
-		},
 		restoreLeaseRefused: func(t *testing.T, e *fakeEtcd, r *Registry) {
 			permit := e.forbid(greeterDir)
 			await(t, testTTL, "a refusal", func() bool { return r.metrics.leases.read(leaseRefused) > 0 })
@@ -68,7 +60,7 @@ func TestCausesOfReregistrations(t *testing.T) {
 				mustRegister(t, r, greeter(1), testTTL)
 				time.Sleep(time.Second)
 				harm(t, e, r)
-				await(t, time.Minute, "the record is back", func() bool { return e.has(greeter(1), testTTL) })
+				await(t, time.Minute, "the record is back", func() bool { return e.has(greeter(1)) })
 				time.Sleep(time.Second)
 				for other := range r.metrics.reregistrations.counts {
 					c := restoreCause(other)

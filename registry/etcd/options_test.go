@@ -48,8 +48,10 @@ func TestLoggerGetsWhatTheRegistryReports(t *testing.T) {
 	first, second := &recorder{}, &recorder{}
 	r, err := New(registry.Logger(first))
 	require.NoError(t, err)
-	p := r.parts.Load()
+	p, err := r.serving(t.Context())
+	require.NoError(t, err)
 	p.mirrors.malformed.note("key", ErrMalformed)
+	require.Eventually(t, func() bool { return len(first.logged()) > 0 }, 10*time.Second, time.Millisecond)
 	require.NoError(t, r.Init(registry.Logger(second)))
 	p.mirrors.malformed.note("another", ErrMalformed)
 	require.NoError(t, r.Close())

@@ -43,7 +43,7 @@ func TestTwoOwnersOfOneIDDontFight(t *testing.T) {
 				require.Len(t, logs.logged(), 1, "it is said once")
 
 				require.NoError(t, second.Close())
-				await(t, time.Second, "the first one is back", func() bool { return e.has(greeter(1), ttl) })
+				await(t, time.Second, "the first one is back", func() bool { return e.has(greeter(1)) })
 				require.Equal(t, "registered", first.Status().Registrations[0].State)
 			})
 		})
@@ -59,9 +59,9 @@ func TestTheOneStandingByIsBackWhenTheOtherDies(t *testing.T) {
 			lease := e.lease(10)
 			e.put(greeterKey, stored(rival()), lease)
 			time.Sleep(9 * time.Second)
-			require.True(t, e.has(rival(), testTTL))
+			require.True(t, e.has(rival()))
 			time.Sleep(time.Second) // its lease runs out
-			await(t, time.Second, "ours is back", func() bool { return e.has(greeter(1), testTTL) })
+			await(t, time.Second, "ours is back", func() bool { return e.has(greeter(1)) })
 		}
 	})
 }
@@ -84,7 +84,7 @@ func TestAProcessThatWakesUpLeavesTheNewOwnerAlone(t *testing.T) {
 		}
 		require.Equal(t, before, e.revision())
 		e.revoke(lease)
-		await(t, time.Second, "ours is back", func() bool { return e.has(greeter(1), testTTL) })
+		await(t, time.Second, "ours is back", func() bool { return e.has(greeter(1)) })
 	})
 }
 
@@ -104,9 +104,9 @@ func TestALateDeregisterLeavesTheNewOwnerAlone(t *testing.T) {
 					meanwhile(e)
 					require.NoError(t, r.Deregister(greeter(1)))
 					require.NoError(t, r.Deregister(greeter(1)), "again")
-					require.True(t, e.has(rival(), testTTL))
+					require.True(t, e.has(rival()))
 					require.NoError(t, r.Close())
-					require.True(t, e.has(rival(), testTTL))
+					require.True(t, e.has(rival()))
 					require.Equal(t, 1, e.leaseCount(), "only the other one's")
 				})
 			})
@@ -133,7 +133,7 @@ func TestAPutOfUnknownOutcome(t *testing.T) {
 					began := time.Now()
 					require.NoError(t, r.Register(greeter(1), registry.RegisterTTL(ttl)))
 					require.LessOrEqual(t, time.Since(began), 5*time.Second)
-					require.True(t, e.has(greeter(1), ttl))
+					require.True(t, e.has(greeter(1)))
 					require.Empty(t, e.differ("greeter", r))
 					time.Sleep(time.Minute)
 					require.Empty(t, e.differ("greeter", r, f))
@@ -141,9 +141,9 @@ func TestAPutOfUnknownOutcome(t *testing.T) {
 					changed := rival()
 					harm(e)
 					require.NoError(t, r.Register(changed, registry.RegisterTTL(ttl)))
-					require.True(t, e.has(changed, ttl))
+					require.True(t, e.has(changed))
 					time.Sleep(time.Minute)
-					require.True(t, e.has(changed, ttl), "what lands late is put right")
+					require.True(t, e.has(changed), "what lands late is put right")
 					require.Empty(t, e.differ("greeter", r, f))
 
 					require.NoError(t, r.Deregister(changed))
@@ -176,7 +176,7 @@ func TestNobodysRecordDoesNotTakeTheKey(t *testing.T) {
 						lease = e.lease(3600)
 					}
 					e.put(greeterKey, value, lease)
-					await(t, time.Second, "ours is back", func() bool { return e.has(greeter(1), testTTL) })
+					await(t, time.Second, "ours is back", func() bool { return e.has(greeter(1)) })
 					require.Empty(t, logs.logged())
 				})
 			})

@@ -211,6 +211,9 @@ func (g *registration) replaceLease(cause restoreCause) {
 
 // forgetLease drops a lease that is gone, and with it what we know of the key.
 func (g *registration) forgetLease() {
+	if !isClosed(g.lease.Lost()) {
+		g.registrar.metrics.leases.add(leaseLost)
+	}
 	g.lease.Stop()
 	g.setLease(nil)
 	g.invalidate(restoreLeaseLost)

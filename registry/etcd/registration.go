@@ -205,11 +205,22 @@ func (g *registration) await(ctx context.Context, w *wish) error {
 		case <-changed:
 		case <-ctx.Done():
 			if err == nil {
-				err = g.registrar.connector.failure(ctx, context.Cause(ctx))
+				err = g.missed(w, g.registrar.connector.failure(ctx, context.Cause(ctx)))
 			}
 			return err
 		}
 	}
+}
+
+// missed notes that a caller was told that the wish isn't fulfilled: whoever repeats it needn't wait as long again.
+func (g *registration) missed(w *wish, err error) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.wish == w && g.applied != w && g.err == nil {
+		g.err = err
+		g.registrar.changed()
+	}
+	return err
 }
 
 // doubt makes the goroutine look at etcd again because its data may be others: then

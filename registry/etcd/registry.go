@@ -246,7 +246,7 @@ func (r *Registry) start() {
 	r.inUse = true
 	r.group.run(func() { r.probe.run(r.ctx) })
 	r.group.run(func() { r.keepAlive.Run(r.ctx) })
-	go r.reporter.run(r.ctx) // Close waits for it, but not for a logger that hangs
+	r.reporter.start(r.ctx)
 }
 
 // bound returns a context that ends with ctx, in time, and when the registry is closed.
@@ -319,7 +319,6 @@ func (r *Registry) shut() error {
 	}
 	r.group.close()
 	r.metrics.close()
-	r.started.Do(func() { close(r.reporter.done) })
 	r.reporter.wait(ctx)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close: %w", err)

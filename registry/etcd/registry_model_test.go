@@ -196,7 +196,7 @@ func (m *model) wrong() error {
 			return fmt.Errorf("%s is there and not wished for: %s", id, value)
 		case s != nil && m.told[id] != nil:
 			return fmt.Errorf("register %s: %w", id, m.told[id])
-		case s != nil && !m.etcd.has(s, ttlOf(id)):
+		case s != nil && !m.etcd.has(s):
 			return fmt.Errorf("%s isn't there as wished for, but %q", id, value)
 		}
 	}

@@ -3,6 +3,7 @@ package etcd
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"go-micro.dev/v4/logger"
@@ -14,6 +15,7 @@ import (
 type reporter struct {
 	registry *Registry
 	wake     chan struct{}
+	started  atomic.Bool
 	done     chan struct{} // closed when it has said its last
 	resumed  chan time.Duration
 
@@ -47,7 +49,12 @@ func (p *reporter) changed() {
 	}
 }
 
-// run reports until ctx ends, and what has changed until then.
+// start reports until ctx ends, and what has changed until then. wait waits for its end.
+func (p *reporter) start(ctx context.Context) {
+	p.started.Store(true)
+	go p.run(ctx)
+}
+
 func (p *reporter) run(ctx context.Context) {
 	defer close(p.done)
 	for {
@@ -63,8 +70,11 @@ func (p *reporter) run(ctx context.Context) {
 	}
 }
 
-// wait waits for the end of run as long as ctx lasts: a logger may hang.
+// wait waits until nothing is reported any more, as long as ctx lasts: a logger may hang.
 func (p *reporter) wait(ctx context.Context) {
+	if !p.started.Load() {
+		return
+	}
 	select {
 	case <-p.done:
 	case <-ctx.Done():

@@ -12,17 +12,25 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
-// firstTry is how long a request may go unanswered until it is sent once more, to another member. Each following try has
-// twice as long.
-const firstTry = time.Second
+const (
+	// tryTime is how long a request may go unanswered until it is sent once more, to another member. With the round
+	// trip it comes to a second, after which a record must be back that etcd can take.
+	tryTime = 800 * time.Millisecond
+	// maxTries bounds those that are under way. The first one goes on, in case that etcd is just slow; of the others
+	// the oldest gives way.
+	maxTries = 4
+)
 
 // try is one of several requests for the same.
 type try[T answer] struct {
+	cancel context.CancelFunc
 	sent   time.Time
 	link   *link
 	peer   peer.Peer // whom it was sent to; known when it has ended
 	answer T
 	err    error
+
+	gaveWay bool // to a newer one
 }
 
 // tries are the requests for the same that are under way, the oldest first.
@@ -49,8 +57,10 @@ func call[T answer](ctx context.Context, c *connector, request func(context.Cont
 	for failures := 0; ; {
 		select {
 		case <-next.C:
-			ts.send()
-			next.Reset(firstTry << min(len(ts.running)-1, 8))
+			if len(ts.running) == 0 || c.isConnected() { // else those that are waiting would be sent all at once
+				ts.send()
+			}
+			next.Reset(tryTime)
 		case t := <-ts.ended:
 			ts.remove(t)
 			switch {
@@ -59,6 +69,7 @@ func call[T answer](ctx context.Context, c *connector, request func(context.Cont
 				return t.answer, nil
 			case errors.Is(t.err, errReplaced):
 				next.Reset(0)
+			case t.gaveWay:
 			case isAnswer(t.err) || ctx.Err() != nil || errors.Is(t.err, ErrClosed):
 				ts.stop()
 				return none, c.failure(ctx, t.err)
@@ -74,10 +85,17 @@ func call[T answer](ctx context.Context, c *connector, request func(context.Cont
 }
 
 func (ts *tries[T]) send() {
-	t := &try[T]{}
+	if len(ts.running) == maxTries {
+		ts.running[1].gaveWay = true
+		ts.running[1].cancel()
+	}
+	t := &try[T]{sent: time.Now()}
+	var ctx context.Context
+	ctx, t.cancel = context.WithCancel(ts.ctx)
 	ts.running = append(ts.running, t)
 	go func() {
-		t.do(ts.ctx, ts.connector, ts.request)
+		defer t.cancel()
+		t.do(ctx, ts.connector, ts.request)
 		ts.ended <- t
 	}()
 }
@@ -99,14 +117,13 @@ func (ts *tries[T]) stop() (stopped []*try[T]) {
 // closeOvertaken closes the connections on which tries went unanswered longer than the one that etcd has answered.
 func (ts *tries[T]) closeOvertaken(answered *try[T], others []*try[T]) {
 	for _, t := range others {
-		if answered.sent.Sub(t.sent) >= firstTry && t.link == answered.link && !samePeer(&t.peer, &answered.peer) {
+		if answered.sent.Sub(t.sent) >= tryTime && t.link == answered.link && !samePeer(&t.peer, &answered.peer) {
 			t.link.dialer.Close(&t.peer)
 		}
 	}
 }
 
 func (t *try[T]) do(ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) {
-	t.sent = time.Now()
 	if t.link, t.err = c.link(ctx); t.err != nil {
 		return
 	}
