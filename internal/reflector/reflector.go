@@ -33,8 +33,9 @@ type WatchResponse struct {
 // Handler takes in what a Reflector finds. Its methods are called one at a time, by the goroutine that runs the
 // Reflector.
 type Handler interface {
-	// Listing says that a list begins: what Replace brings next is not older than this moment.
-	Listing()
+	// Listing says that a list begins: what Replace brings next is not older than this moment. ended says why the watch
+	// before failed, if it did.
+	Listing(ended error)
 	// Replace brings all there is.
 	Replace(*List)
 	// Apply brings events that happened after the last list or event.
@@ -62,6 +63,7 @@ type Reflector struct {
 	lister  Lister
 	handler Handler
 	asked   chan reason
+	ended   error // why the last watch failed, if there was no list since
 }
 
 // reason is why a list is asked for: something is wrong, unless err is nil.
@@ -122,13 +124,14 @@ func (r *Reflector) follow(ctx context.Context) error {
 	case <-r.asked: // a list is what it asks for
 	default:
 	}
-	r.handler.Listing()
+	r.handler.Listing(r.ended)
 	all, err := r.lister.List(ctx)
 	if err != nil {
 		return err
 	}
 	r.handler.Replace(all)
-	return r.watch(ctx, all.Header.Revision)
+	r.ended = r.watch(ctx, all.Header.Revision)
+	return r.ended
 }
 
 // watch takes in events after a revision. It begins at the one after the list's, because a watch from one that etcd has

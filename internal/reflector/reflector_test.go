@@ -20,7 +20,7 @@ func (s *scribe) note(format string, args ...any) {
 	s.lines = append(s.lines, fmt.Sprintf(format, args...))
 }
 
-func (s *scribe) Listing()         { s.note("listing") }
+func (s *scribe) Listing(error)    { s.note("listing") }
 func (s *scribe) Replace(l *List)  { s.note("replace %d", l.Header.Revision) }
 func (s *scribe) Broken(err error) { s.note("broken: %v", err) }
 

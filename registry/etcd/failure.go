@@ -8,6 +8,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // What the error of a request says. Each question is somebody else's, and an error may get a yes to several:
@@ -37,17 +39,7 @@ func answered(err error) bool {
 }
 
 // refused reports whether etcd knows us and says no, or doesn't want to know us.
-func refused(err error) bool {
-	for _, no := range []error{
-		rpctypes.ErrPermissionDenied, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty,
-		rpctypes.ErrUserNotFound, rpctypes.ErrInvalidAuthMgmt,
-	} {
-		if errors.Is(err, no) {
-			return true
-		}
-	}
-	return false
-}
+func refused(err error) bool { return retry.Refused(err) }
 
 // denied reports whether etcd knows us and says that this isn't for us.
 func denied(err error) bool { return errors.Is(err, rpctypes.ErrPermissionDenied) }

@@ -170,7 +170,9 @@ func (r *Registry) assemble(p *parts) {
 		log:       r.log,
 		metrics:   r.metrics,
 		malformed: &malformed{log: r.log},
+		shown:     newShown(),
 		byPrefix:  make(map[string]*mirror),
+		unwatched: make(map[*mirror]struct{}),
 	}
 	p.registrar = &registrar{
 		connector:     r.connector,

@@ -147,7 +147,6 @@ func (m *mirror) status() FollowedStatus {
 		Ready:    m.isReady(),
 		Nodes:    m.catalogue.Len(),
 		Watchers: len(m.watchers),
-		Lost:     m.graced(),
 		Revision: m.newest,
 	}
 	if since, err := m.stale(); err != nil {
