@@ -21,17 +21,17 @@ type mirror struct {
 	end       context.CancelFunc
 	ready     chan struct{} // closed after the first list
 
-	views sync.Map    // service name → *catalogue.Snapshot that was shown, until it changes
-	used  atomic.Bool // looked at, and lastUsed doesn't say so yet
+	views sync.Map     // service name → *catalogue.Snapshot that was shown, until it changes
+	used  atomic.Int64 // the epoch of the mirrors in which it was used last
 
 	link   atomic.Pointer[link] // whose events the view lives on, nil before
 	behind atomic.Bool          // whether broken is set, for look-ups
 
 	// Under mirrors.mu.
-	lastUsed time.Time
-	waiters  int      // calls that wait for ready
-	watching int      // watchers
-	names    []string // under which mirrors.byName knows it
+	idleFrom time.Time // not used since, for all that the last sweep saw
+	waiters  int       // calls that wait for ready
+	watching int       // watchers
+	names    []string  // under which mirrors.byName knows it
 
 	mu        sync.Mutex
 	catalogue *catalogue.Catalogue
@@ -63,18 +63,24 @@ func newMirror(ms *mirrors, prefix string) *mirror {
 		mirrors:   ms,
 		prefix:    prefix,
 		ready:     make(chan struct{}),
-		lastUsed:  time.Now(),
+		idleFrom:  time.Now(),
 		catalogue: catalogue.New(),
 		decoder:   newDecoder(ms.keys),
 		watchers:  make(map[*watcher]struct{}),
 		deleted:   make(map[string]int64),
 		failed:    make(chan struct{}),
 	}
+	m.use()
 	m.reflector = reflector.New(ms.lister(prefix, &m.link), m)
 	return m
 }
 
-func (m *mirror) whole() bool { return m.prefix == m.mirrors.keys.prefix }
+// use notes that the mirror is of use. It takes no lock.
+func (m *mirror) use() {
+	if now := m.mirrors.epoch.Load(); m.used.Load() != now {
+		m.used.Store(now)
+	}
+}
 
 func (m *mirror) isReady() bool {
 	select {

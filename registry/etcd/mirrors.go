@@ -28,12 +28,14 @@ type mirrors struct {
 	shown     *shown
 	changed   func() // called without a lock when a view breaks off or follows again; doesn't block; may be nil
 
-	byName sync.Map // service name → *mirror: for look-ups without a lock
+	byName sync.Map     // service name → *mirror: for look-ups without a lock
+	epoch  atomic.Int64 // goes on with each new view and each sweep; views note in which one they were used
 
 	mu        sync.Mutex
 	byPrefix  map[string]*mirror
 	unwatched map[*mirror]struct{}
 	sweeping  bool
+	swept     int64 // the last epoch that a sweep has seen the end of
 }
 
 const (
@@ -99,7 +101,7 @@ func (ms *mirrors) borrow(name string) (*mirror, origin) {
 	} else {
 		m = ms.start(dir)
 	}
-	m.lastUsed = time.Now()
+	m.use()
 	m.waiters++
 	return m, from
 }
@@ -133,7 +135,7 @@ func (ms *mirrors) unwatch(w *watcher) {
 	m := w.mirror
 	m.detach(w)
 	if m.watching--; m.watching == 0 && ms.byPrefix[m.prefix] == m {
-		m.lastUsed = time.Now()
+		m.use()
 		ms.unwatched[m] = struct{}{}
 		ms.reviewLocked(m)
 	}
@@ -175,6 +177,7 @@ func (ms *mirrors) readyWhole() *mirror {
 // start makes a mirror and lets it follow. It needs mu.
 func (ms *mirrors) start(prefix string) *mirror {
 	ms.makeRoom()
+	ms.epoch.Add(1)
 	m := newMirror(ms, prefix)
 	m.ctx, m.end = context.WithCancel(ms.ctx)
 	ms.byPrefix[m.prefix] = m
@@ -197,7 +200,6 @@ func (ms *mirrors) makeRoom() {
 	var candidates []candidate
 	for m := range ms.unwatched {
 		if m.waiters == 0 {
-			m.noteUse()
 			candidates = append(candidates, candidate{m, !m.isEmpty()})
 		}
 	}
@@ -205,20 +207,13 @@ func (ms *mirrors) makeRoom() {
 		if a.full != b.full {
 			return map[bool]int{true: 1, false: -1}[a.full]
 		}
-		return cmp.Or(a.lastUsed.Compare(b.lastUsed), cmp.Compare(a.prefix, b.prefix))
+		return cmp.Compare(a.used.Load(), b.used.Load())
 	})
 	for i, c := range candidates {
 		if i == maxEvicted || i > 0 && c.full {
 			return
 		}
 		ms.drop(c.mirror)
-	}
-}
-
-// noteUse brings lastUsed up to date. It needs mirrors.mu.
-func (m *mirror) noteUse() {
-	if m.used.Swap(false) {
-		m.lastUsed = time.Now()
 	}
 }
 
@@ -255,13 +250,16 @@ func (ms *mirrors) sweep() {
 	defer ms.mu.Unlock()
 	unready := make(map[string]bool)
 	for prefix, m := range ms.byPrefix {
-		if m.noteUse(); m.watching > 0 && !m.isReady() {
+		switch {
+		case m.watching > 0 && !m.isReady():
 			unready[prefix] = true
-		}
-		if m.unattended() && time.Since(m.lastUsed) >= idleTime {
+		case m.used.Load() > ms.swept:
+			m.idleFrom = time.Now()
+		case m.unattended() && time.Since(m.idleFrom) >= idleTime:
 			ms.drop(m)
 		}
 	}
+	ms.swept = ms.epoch.Add(1) - 1
 	ms.shown.sweep(func(dir string) bool { return unready[ms.keys.prefix] || unready[dir] })
 }
 

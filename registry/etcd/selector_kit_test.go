@@ -45,9 +45,15 @@ func stageIn(t testing.TB, service string, prefix func(keyspace) string) *staged
 	ms.byPrefix[f.mirror.prefix] = f.mirror
 	ms.unwatched[f.mirror] = struct{}{}
 	ms.mu.Unlock()
-	f.mirror.Replace(&reflector.List{Header: &etcdserverpb.ResponseHeader{ClusterId: 1, Revision: f.revision}})
+	f.list()
 	t.Cleanup(func() { require.NoError(t, r.Close()) })
 	return f
+}
+
+// list gives the mirror an empty list.
+func (f *staged) list() {
+	f.mirror.Listing(nil)
+	f.mirror.Replace(&reflector.List{Header: &etcdserverpb.ResponseHeader{ClusterId: 1, Revision: f.revision}})
 }
 
 func (f *staged) put(version string, nodes ...*registry.Node) {

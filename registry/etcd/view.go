@@ -38,9 +38,7 @@ func (m *mirror) failedFirst() bool {
 
 // view returns the service as it is known now, or nil.
 func (m *mirror) view(name string) *catalogue.Snapshot {
-	if !m.used.Load() {
-		m.used.Store(true)
-	}
+	m.use()
 	if s, ok := m.views.Load(name); ok {
 		return s.(*catalogue.Snapshot)
 	}
@@ -60,7 +58,7 @@ func (m *mirror) view(name string) *catalogue.Snapshot {
 
 // all returns every service as it is known now.
 func (m *mirror) all() []*catalogue.Snapshot {
-	m.used.Store(true)
+	m.use()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.mirrors.shown.lookWhole(m.mirrors.keys, m.catalogue, m)
