@@ -61,9 +61,9 @@ const (
 var ErrUnconfirmed = errors.New("etcd doesn't open the watch")
 
 var (
-	errLagging     = errors.New("too many events are waiting to be taken")
-	errMisrouted   = errors.New("an event of another watch")
-	errCanceled    = errors.New("watch ended without a reason")
+	errLagging   = errors.New("too many events are waiting to be taken")
+	errMisrouted = errors.New("an event of another watch")
+	errCanceled  = errors.New("watch ended without a reason")
 )
 
 // Watch watches from a revision on: one key, or with a non-empty end all keys up to it. It never blocks. Close ends the watch.

@@ -84,6 +84,19 @@ func (c *Catalogue) Lead(name, version string) (Change, bool) {
 	return Change{Action: Update, Record: r, Profile: r.Profile}, true
 }
 
+// Nodes calls yield with each node of a service as it is now, as an update, in no order, until it returns false.
+func (c *Catalogue) Nodes(name string, yield func(Change) bool) {
+	s := c.services[name]
+	if s == nil {
+		return
+	}
+	for _, r := range s.nodes {
+		if !yield(Change{Action: Update, Record: r, Profile: s.profile(r.Version)}) {
+			return
+		}
+	}
+}
+
 // Len returns the number of records.
 func (c *Catalogue) Len() int { return len(c.records) }
 

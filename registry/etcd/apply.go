@@ -1,12 +1,10 @@
 package etcd
 
 import (
-	"iter"
-	"strings"
-
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/internal/reflector"
 	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
@@ -14,17 +12,15 @@ import (
 // process's own writes, which are there before etcd echoes them. Revisions sort it out:
 // for each key, nothing older than what is known counts.
 
-// apply takes in the events after a revision. A watch delivers them in the order of their revisions.
-func (m *mirror) apply(events []*clientv3.Event, after int64) {
+// Apply takes in events, in the order of their revisions.
+func (m *mirror) Apply(events []*clientv3.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var changes []catalogue.Change
 	for _, e := range events {
-		if e.Kv.ModRevision > after {
-			changes = append(changes, m.event(e)...)
-			m.mirrors.metrics.events.add(eventType(e.Type))
-			m.applied = e.Kv.ModRevision
-		}
+		changes = append(changes, m.event(e)...)
+		m.mirrors.metrics.events.add(eventType(e.Type))
+		m.applied = e.Kv.ModRevision
 	}
 	m.newest = max(m.newest, m.applied)
 	m.publish(changes)
@@ -70,22 +66,17 @@ func (m *mirror) decode(kv *mvccpb.KeyValue) *catalogue.Record {
 	return m.mirrors.malformed.decode(m.decoder, kv)
 }
 
-// replace takes in a list that was begun when floor was the newest revision known, and after some doubts. What
-// differs from it goes, comes or changes, but for our own writes that are newer. A list from
-// before floor, or of another cluster, is of another history, where our revisions mean nothing. It may be so too
-// when there was a sign of that; then only what was written since floor is newer.
-func (m *mirror) replace(all *listing, floor int64, doubts int) {
+// Replace takes in a list. What differs from it goes, comes or changes, but for our own writes that are newer. A list
+// from before the newest revision that was known when it began, or of another cluster, is of another history, where our
+// revisions mean nothing. It may be so too when there was a sign of that; then only what was written since is newer.
+func (m *mirror) Replace(all *reflector.List) {
 	decoded, d := m.predecode(all)
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	m.decoder = d
-	at := all.header.Revision
-	other := at < floor || m.cluster != 0 && m.cluster != all.header.ClusterId
+	at := all.Header.Revision
+	other := at < m.begun.floor || m.cluster != 0 && m.cluster != all.Header.ClusterId
 	suspect := m.settled < m.doubts || other
-	m.settled = doubts
-	if suspect {
-		m.mirrors.exposed.raise(m.newest) // it can't be compared with what comes
-	}
+	m.settled = m.begun.doubts
 	if other {
 		clear(m.deleted)
 		m.newest = 0
@@ -101,16 +92,20 @@ func (m *mirror) replace(all *listing, floor int64, doubts int) {
 			delete(m.deleted, key)
 		}
 	}
-	m.cluster, m.applied, m.newest = all.header.ClusterId, at, max(m.newest, at)
-	m.finishList(changes)
+	m.cluster, m.applied, m.newest = all.Header.ClusterId, at, max(m.newest, at)
+	again := m.finishList(changes)
+	m.mu.Unlock()
+	if again {
+		m.mirrors.changed()
+	}
 }
 
 // compare returns the keys at which a list has records, and which of these aren't known. It counts junk.
-func (m *mirror) compare(all *listing, decoded map[int]*catalogue.Record, other, suspect bool) (listed map[string]bool, fresh []*catalogue.Record) {
-	at := all.header.Revision
-	listed = make(map[string]bool, len(all.kvs))
+func (m *mirror) compare(all *reflector.List, decoded map[int]*catalogue.Record, other, suspect bool) (listed map[string]bool, fresh []*catalogue.Record) {
+	at := all.Header.Revision
+	listed = make(map[string]bool, len(all.Kvs))
 	m.junk = 0
-	for i, kv := range all.kvs {
+	for i, kv := range all.Kvs {
 		listed[string(kv.Key)] = true
 		known := m.catalogue.Record(string(kv.Key))
 		if known != nil && (!other && known.Revision > at || !suspect && lastWriting(known).is(kv)) {
@@ -134,18 +129,18 @@ func (m *mirror) compare(all *listing, decoded map[int]*catalogue.Record, other,
 }
 
 // predecode decodes what is likely to be news of a list, while nobody waits for the mirror: that may take seconds.
-func (m *mirror) predecode(all *listing) (map[int]*catalogue.Record, *decoder) {
+func (m *mirror) predecode(all *reflector.List) (map[int]*catalogue.Record, *decoder) {
 	decoded := make(map[int]*catalogue.Record)
 	m.mu.Lock()
 	d := m.decoder.clone()
-	for i, kv := range all.kvs {
+	for i, kv := range all.Kvs {
 		if known := m.catalogue.Record(string(kv.Key)); known == nil || m.settled < m.doubts || !lastWriting(known).is(kv) {
 			decoded[i] = nil
 		}
 	}
 	m.mu.Unlock()
 	for i := range decoded {
-		decoded[i] = m.mirrors.malformed.decode(d, all.kvs[i])
+		decoded[i] = m.mirrors.malformed.decode(d, all.Kvs[i])
 	}
 	return decoded, d
 }
@@ -165,83 +160,91 @@ func (m *mirror) sweep(listed map[string]bool, at int64, other bool) []catalogue
 	return changes
 }
 
-// finishList publishes what a list changed. Of the first one, that is news only to watchers
-// that couldn't wait for it, and where an older view was shown to somebody.
-func (m *mirror) finishList(changes []catalogue.Change) {
-	if m.broken != nil && m.isReady() {
-		m.mirrors.changed()
-	}
+// finishList publishes what a list changed, and reports whether the view was broken off before. The watchers hear also
+// of what look-ups have shown that this view doesn't know, and of a first list only of that, unless they couldn't wait
+// for it.
+func (m *mirror) finishList(changes []catalogue.Change) (again bool) {
+	again = m.broken != nil && m.isReady()
 	m.broken = nil
 	m.behind.Store(false)
 	m.mirrors.metrics.lists.add(m.cause)
-	if m.isReady() {
-		m.publish(changes)
-		return
-	}
-	var news []catalogue.Change
-	for _, c := range changes {
-		if m.seeded[m.mirrors.keys.prefix] || m.seeded[m.mirrors.keys.dirOf(c.Record.Key)] {
-			news = append(news, c)
-		}
-	}
+	m.cause = listPeriodic
+	first := !m.isReady()
 	m.note(changes)
-	m.remember(news)
+	var shown []catalogue.Change
+	if len(m.watchers) > 0 {
+		shown = m.mirrors.shown.differences(m.prefix, m.catalogue, !first)
+	}
 	for w := range m.watchers {
-		if w.fromStart {
-			m.tell(w, changes)
-		} else {
-			m.tell(w, news)
+		switch {
+		case !first:
+			m.tell(w, append(notIn(shown, changes), changes...))
+		case w.fromStart:
+			m.tell(w, append(notIn(shown, changes), changes...))
+		default:
+			m.tell(w, shown)
 		}
 	}
-	m.seeded = nil
-	close(m.ready)
+	if first {
+		close(m.ready)
+	}
+	return again
 }
 
-// seed gives a new mirror what a look-up was shown of another prefix, so that its first list
-// is a difference to that.
-func (m *mirror) seed(prefix string, records iter.Seq[*catalogue.Record], replay []entry) {
-	m.claim(prefix)
-	for r := range records {
-		if strings.HasPrefix(r.Key, m.prefix) {
-			m.note(m.catalogue.Put(r))
+// notIn returns the changes of nodes that others don't tell of.
+func notIn(changes, others []catalogue.Change) []catalogue.Change {
+	if len(changes) == 0 {
+		return nil
+	}
+	told := make(map[nodeKey]bool, len(others))
+	for _, c := range others {
+		told[keyOf(c)] = true
+	}
+	var left []catalogue.Change
+	for _, c := range changes {
+		if !told[keyOf(c)] {
+			left = append(left, c)
 		}
 	}
-	for _, e := range replay {
-		if strings.HasPrefix(e.change.Record.Key, m.prefix) {
-			m.replay.items = append(m.replay.items, e)
-		}
-	}
-}
-
-// claim notes that a look-up was shown a prefix, so that what the first list says of it is news.
-func (m *mirror) claim(prefix string) {
-	if m.seeded == nil {
-		m.seeded = make(map[string]bool)
-	}
-	m.seeded[prefix] = true
-	m.looked = m.looked || !m.whole()
+	return left
 }
 
 // wrote takes in a write of this process that etcd has acknowledged. A nil value is a delete.
+//
+// Usually etcd's echo comes later, and sometimes just before. A write that is older than what the view knows, and isn't in
+// it, is a sign that etcd's data were replaced, so that its revisions are small again. It is taken in all the same, and
+// the view lists again, which also repairs it if somebody else wrote right after us.
 func (m *mirror) wrote(key string, w writing, value []byte) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	revision := w.revision
-	if value == nil {
-		defer m.forgive(key)
+	odd, changes := m.ownWrite(key, w, value)
+	m.publish(changes)
+	m.mu.Unlock()
+	if odd {
+		m.rewrite()
 	}
+}
+
+// ownWrite is wrote for who has mu.
+func (m *mirror) ownWrite(key string, w writing, value []byte) (odd bool, changes []catalogue.Change) {
 	known := m.catalogue.Record(key)
-	if revision <= m.applied || known != nil && known.Revision >= revision || m.deleted[key] >= revision {
-		return
-	}
+	odd = w.revision <= m.applied || known != nil && known.Revision >= w.revision || m.deleted[key] > w.revision
 	if value == nil {
-		m.deleted[key] = revision
-		m.newest = max(m.newest, revision)
-		m.publish(m.catalogue.Delete(key))
-		return
+		switch {
+		case known == nil && w.revision <= m.applied:
+			return false, nil
+		case !odd:
+			m.deleted[key] = w.revision
+		}
+		m.newest = max(m.newest, w.revision)
+		return odd, m.catalogue.Delete(key)
+	}
+	if known != nil && lastWriting(known) == w {
+		return false, nil
 	}
 	delete(m.deleted, key)
-	if record := m.decode(&mvccpb.KeyValue{Key: []byte(key), ModRevision: revision, Lease: w.lease, Value: value}); record != nil {
-		m.publish(m.catalogue.Put(record))
+	record := m.decode(&mvccpb.KeyValue{Key: []byte(key), ModRevision: w.revision, Lease: w.lease, Value: value})
+	if record == nil {
+		return false, nil
 	}
+	return odd, m.catalogue.Put(record)
 }

@@ -22,13 +22,16 @@ type entry struct {
 // minBacklog is how many changes are kept as they came, however few nodes there are.
 const minBacklog = 4096
 
-// push adds changes that led to now. exposed is the last revision that a look-up may have shown.
-func (b *backlog) push(changes []catalogue.Change, at time.Time, now *catalogue.Catalogue, exposed int64) {
+// seenFunc reports whether a look-up may have shown a node of a service that came at a time.
+type seenFunc func(name string, came time.Time) bool
+
+// push adds changes that led to now.
+func (b *backlog) push(changes []catalogue.Change, at time.Time, now *catalogue.Catalogue, seen seenFunc) {
 	for _, c := range changes {
 		b.items = append(b.items, entry{c, at})
 	}
 	if len(b.items) > max(b.limit, minBacklog) {
-		b.merge(now, exposed)
+		b.merge(now, seen)
 		b.limit = 2 * len(b.items)
 	}
 }
@@ -43,19 +46,6 @@ func (b *backlog) pop() (catalogue.Change, bool) {
 	return c, true
 }
 
-// dropBefore forgets what happened before a time.
-func (b *backlog) dropBefore(t time.Time) {
-	n := 0
-	for n < len(b.items) && b.items[n].at.Before(t) {
-		n++
-	}
-	clear(b.items[:n])
-	b.items = b.items[n:]
-	if len(b.items) == 0 {
-		b.items = nil
-	}
-}
-
 // nodeKey identifies a node for a consumer that keeps nodes by version, as go-micro's cache does.
 type nodeKey struct{ name, version, id string }
 
@@ -67,17 +57,18 @@ func keyOf(c catalogue.Change) nodeKey {
 // nodes that went, those that came or changed, and for each version that lost a node the one
 // that speaks for it. A node that came and went is left out, unless a look-up may have
 // shown it in between: then its delete has to be told.
-func (b *backlog) merge(now *catalogue.Catalogue, exposed int64) {
+func (b *backlog) merge(now *catalogue.Catalogue, seen seenFunc) {
 	var deletes, others []entry
-	first := make(map[nodeKey]catalogue.Change)
+	first := make(map[nodeKey]entry)
 	done := make(map[nodeKey]bool)
 	for _, e := range b.items {
-		if key := keyOf(e.change); first[key].Record == nil {
-			first[key] = e.change
+		if key := keyOf(e.change); first[key].change.Record == nil {
+			first[key] = e
 		}
 	}
 	unseen := func(key nodeKey) bool {
-		return first[key].Action == catalogue.Create && first[key].Record.Revision > exposed
+		f, ok := first[key]
+		return ok && f.change.Action == catalogue.Create && !seen(key.name, f.at)
 	}
 	update := func(c catalogue.Change, at time.Time) {
 		if key := keyOf(c); !done[key] {

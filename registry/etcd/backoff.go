@@ -2,31 +2,22 @@ package etcd
 
 import (
 	"context"
-	"math/rand/v2"
 	"time"
+
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 const (
-	backoffBase = 50 * time.Millisecond
-	// backoffMax keeps the promise that a record is back within a second of etcd being
-	// able to take it: the longest wait, and a round trip.
-	backoffMax = 800 * time.Millisecond
+	backoffBase    = retry.Base
+	backoffMax     = retry.Max
+	backoffRefused = retry.MaxRefused
 )
 
-// backoffRefused is the longest wait after an error that only an administrator can mend. It
-// is long because an authentication costs etcd a bcrypt and a raft proposal.
-const backoffRefused = 15 * time.Second
+// steadyTime is how long something must have gone well to count as health.
+const steadyTime = 10 * time.Second
 
-// backoff returns how long to wait after a number of failures in a row, the last one with
-// err: it doubles up to a limit, and half of it is random, so that a fleet doesn't retry in step.
-func backoff(failures int, err error) time.Duration {
-	limit := backoffMax
-	if isRefused(err) {
-		limit = backoffRefused
-	}
-	d := min(backoffBase<<min(max(failures-1, 0), 16), limit)
-	return d/2 + rand.N(d/2)
-}
+// backoff returns how long to wait after a number of failures in a row, the last one with err.
+func backoff(failures int, err error) time.Duration { return retry.Backoff(failures, err) }
 
 // pause waits for d, unless ctx ends or something is asked for before.
 func pause(ctx context.Context, d time.Duration, asked <-chan struct{}) {

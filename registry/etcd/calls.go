@@ -115,30 +115,32 @@ func (r *Registry) look(ctx context.Context, name string, linearizable bool) (*c
 	return snapshot, err
 }
 
-// ask reads a service from etcd's leader, and follows it from there.
+// ask reads a service from etcd's leader.
 func (r *Registry) ask(ctx context.Context, p *parts, name string) (*catalogue.Snapshot, error) {
-	shown, err := r.read(ctx, p, p.config.keys.dir(name))
+	dir := p.config.keys.dir(name)
+	found, err := r.read(ctx, p, dir)
 	if err != nil {
 		return nil, err
 	}
-	return shown.Snapshot(name), nil
+	p.mirrors.shown.look(name, dir, found, nil, false)
+	return found.Snapshot(name), nil
 }
 
-// read returns what etcd has below a prefix. A mirror that there is takes note of the look-up.
+// read returns what etcd has below a prefix.
 func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalogue.Catalogue, error) {
-	all, err := list(ctx, r.connector, prefix, p.config.options.Timeout)
+	lister := p.mirrors.lister(prefix, nil)
+	all, err := lister.List(ctx)
 	if err != nil {
 		return nil, err
 	}
-	shown := catalogue.New()
+	found := catalogue.New()
 	d := newDecoder(p.config.keys)
-	for _, kv := range all.kvs {
+	for _, kv := range all.Kvs {
 		if record := p.mirrors.malformed.decode(d, kv); record != nil {
-			shown.Put(record)
+			found.Put(record)
 		}
 	}
-	p.mirrors.adopt(prefix, shown, all.header.Revision)
-	return shown, nil
+	return found, nil
 }
 
 // ListServices returns every version of every service with its nodes, sorted by name and
@@ -160,11 +162,12 @@ func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Servic
 	if !ok {
 		ctx, cancel := r.bound(o.Context)
 		defer cancel()
-		shown, err := r.read(ctx, p, p.config.keys.prefix)
+		found, err := r.read(ctx, p, p.config.keys.prefix)
 		if err != nil {
 			return nil, fmt.Errorf("list services: %w", err)
 		}
-		snapshots = shown.Snapshots()
+		p.mirrors.shown.lookWhole(p.config.keys, found, nil)
+		snapshots = found.Snapshots()
 	}
 	services := make([]*registry.Service, 0, len(snapshots))
 	for _, s := range snapshots {

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
 
 // link is an etcd client and the time for which it is the current one.
@@ -305,7 +306,7 @@ func (c *connector) observe(l *link) {
 var errClientClosed = errors.New("the etcd client given with the option Client is closed")
 
 // errReplaced says that a call was cut off because another client took over.
-var errReplaced = errors.New("etcd client was replaced")
+var errReplaced = reflector.ErrReplaced
 
 // replace makes the settings current and returns the client of those before, if any. The
 // caller closes it.

@@ -8,6 +8,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // The classes overlap. isRetriable: the same request may succeed later. isAnswer: etcd itself has answered, so callers
@@ -32,17 +34,7 @@ func isAnswer(err error) bool {
 	return errors.As(err, &said) && said.Code() != codes.Unavailable && !errors.Is(err, context.DeadlineExceeded)
 }
 
-func isRefused(err error) bool {
-	for _, no := range []error{
-		rpctypes.ErrPermissionDenied, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty,
-		rpctypes.ErrUserNotFound, rpctypes.ErrInvalidAuthMgmt,
-	} {
-		if errors.Is(err, no) {
-			return true
-		}
-	}
-	return false
-}
+func isRefused(err error) bool { return retry.Refused(err) }
 
 // tooLarge turns the ways in which etcd and gRPC refuse a big request into ErrTooLarge.
 func tooLarge(err error, size int) error {

@@ -11,6 +11,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
 
 // Real etcd shows the other causes in test/metrics; these need its faults or its patience.
@@ -19,7 +21,7 @@ func (c *counter[E]) read(e E) int { return int(c.counts[e].Load()) }
 
 func TestCausesOfLists(t *testing.T) {
 	for cause, harm := range map[listCause]func(*fakeEtcd){
-		listPeriodic:     func(*fakeEtcd) { time.Sleep(maxRelist) },
+		listPeriodic:     func(*fakeEtcd) { time.Sleep(reflector.MaxRelist) },
 		listWatchEnded:   func(e *fakeEtcd) { e.cancelWatches("") },
 		listCountDiffers: func(e *fakeEtcd) { e.mute(true); e.put(greeterDir+"n2", "junk", 0); time.Sleep(time.Minute) },
 	} {

@@ -3,49 +3,41 @@ package etcd
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
-
+	"github.com/micro-etcd/micro-etcd/internal/reflector"
 	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
-// mirror follows a directory of etcd, or the whole prefix: it lists at a revision, watches
-// from there, and lists again when the watch can't go on, which yields a difference to what
-// was known. Readers and watchers never wait for etcd once it is ready.
+// mirror is the view of a directory of etcd, or of the whole prefix. Its reflector keeps it up to date. Readers and
+// watchers never wait for etcd once it is ready.
 type mirror struct {
-	mirrors *mirrors
-	prefix  string
-	ctx     context.Context // ends when the mirrors drop it
-	end     context.CancelFunc
-	ready   chan struct{} // closed after the first list
+	mirrors   *mirrors
+	prefix    string
+	reflector *reflector.Reflector
+	ctx       context.Context // ends when the mirrors drop it
+	end       context.CancelFunc
+	ready     chan struct{} // closed after the first list
 
-	views sync.Map    // service name → *catalogue.Snapshot, until it changes
-	used  atomic.Bool // looked at since the last sweep
+	views sync.Map     // service name → *catalogue.Snapshot that was shown, until it changes
+	used  atomic.Int64 // the epoch of the mirrors in which it was used last
 
 	link   atomic.Pointer[link] // whose events the view lives on, nil before
 	behind atomic.Bool          // whether broken is set, for look-ups
 
-	graceEnded atomic.Int64 // how often a loss was forgotten before its time
-
-	idle int // sweeps since it was; under mirrors.mu
-
-	waiters int      // calls that wait for ready; under mirrors.mu
-	names   []string // under which mirrors.byName knows it; under mirrors.mu
+	// Under mirrors.mu.
+	idleFrom time.Time // not used since, for all that the last sweep saw
+	waiters  int       // calls that wait for ready
+	watching int       // watchers
+	names    []string  // under which mirrors.byName knows it
 
 	mu        sync.Mutex
 	catalogue *catalogue.Catalogue
 	decoder   *decoder
 	watchers  map[*watcher]struct{}
-	looked    bool            // a look-up has shown this view to somebody
-	dropped   bool            // the mirrors have ended it
-	seeded    map[string]bool // directories whose records came from another mirror that was looked at
-	replay    backlog         // what happened in the last minute since looked, for watchers to come
-	losses    losses          // what went lately, for selectors with a grace
+	dropped   bool // the mirrors have ended it
 	cluster   uint64
 	applied   int64            // all that etcd did up to here is in the catalogue
 	newest    int64            // the newest revision in it, our own writes included
@@ -53,49 +45,41 @@ type mirror struct {
 	junk      int              // keys that are no records
 	doubts    int              // signs that etcd's history may be another one
 	settled   int              // those of them that came before the last list
+	begun     listBegin        // the list under way
 	cause     listCause        // of the next list
 	broken    error            // why it doesn't follow at the moment
 	since     time.Time        // of broken
 	failed    chan struct{}    // closed and renewed when broken changes
-	doubted   chan struct{}    // asks for a list, for the cause
+}
+
+// listBegin is what was known when a list began.
+type listBegin struct {
+	floor  int64 // the newest revision
+	doubts int
 }
 
 func newMirror(ms *mirrors, prefix string) *mirror {
-	return &mirror{
+	m := &mirror{
 		mirrors:   ms,
 		prefix:    prefix,
 		ready:     make(chan struct{}),
+		idleFrom:  time.Now(),
 		catalogue: catalogue.New(),
 		decoder:   newDecoder(ms.keys),
 		watchers:  make(map[*watcher]struct{}),
-		losses:    make(losses),
 		deleted:   make(map[string]int64),
 		failed:    make(chan struct{}),
-		doubted:   make(chan struct{}, 1),
 	}
+	m.use()
+	m.reflector = reflector.New(ms.lister(prefix, &m.link), m)
+	return m
 }
 
-func (m *mirror) whole() bool { return m.prefix == m.mirrors.keys.prefix }
-
-func (m *mirror) watched() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.watchers) > 0
-}
-
-// unknown reports whether there is nothing to follow or to remember, and nobody watches.
-func (m *mirror) unknown() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.replay.dropBefore(time.Now().Add(-replayTime))
-	return m.catalogue.Len() == 0 && len(m.watchers) == 0 && len(m.replay.items) == 0 && !m.whole()
-}
-
-func (m *mirror) forgetOld() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.replay.dropBefore(time.Now().Add(-replayTime))
-	m.losses.sweep(time.Duration(m.mirrors.grace.Load()))
+// use notes that the mirror is of use. It takes no lock.
+func (m *mirror) use() {
+	if now := m.mirrors.epoch.Load(); m.used.Load() != now {
+		m.used.Store(now)
+	}
 }
 
 func (m *mirror) isReady() bool {
@@ -107,151 +91,63 @@ func (m *mirror) isReady() bool {
 	}
 }
 
-// doubt makes the mirror list again.
-func (m *mirror) doubt(cause listCause) {
-	m.blame(cause)
-	select {
-	case m.doubted <- struct{}{}:
-	default:
-	}
-}
-
-// blame notes why the next list will be. The first one needs no other reason.
-func (m *mirror) blame(cause listCause) {
+// isEmpty reports whether nothing would be lost with the mirror: it has no list, or no nodes.
+func (m *mirror) isEmpty() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.isReady() {
+	return !m.isReady() || m.catalogue.Len() == 0
+}
+
+// doubt makes the mirror list again.
+func (m *mirror) doubt(cause listCause) {
+	m.mu.Lock()
+	if m.isReady() { // the first list needs no other reason
 		m.cause = cause
 	}
+	m.mu.Unlock()
+	m.reflector.Relist()
 }
 
 // rewrite makes the mirror list again what may be another history.
 func (m *mirror) rewrite() {
 	m.mu.Lock()
-	if m.isReady() {
-		m.doubts++
-	}
+	m.suspectLocked()
 	m.mu.Unlock()
 	m.doubt(listHistoryChanged)
 }
 
-// run follows until ctx ends, or until the mirrors don't want it after its first list.
-func (m *mirror) run(ctx context.Context) {
-	for failures := 0; ctx.Err() == nil; {
-		began := time.Now()
-		err := m.follow(ctx)
-		switch {
-		case err == nil, errors.Is(err, rpctypes.ErrCompacted) && time.Since(began) > backoffMax:
-			failures = 0
-			continue
-		case time.Since(began) > steadyTime:
-			failures = 0
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		failures++
-		m.breakOff(err)
-		pause(ctx, backoff(failures, err), m.doubted)
+func (m *mirror) suspectLocked() {
+	if m.isReady() {
+		m.doubts++
 	}
 }
 
-// steadyTime is how long following must have gone well to count as health.
-const steadyTime = 10 * time.Second
-
-// Bounds of the time after which a mirror lists again even if all seems well.
-const (
-	minRelist = 5 * time.Minute
-	maxRelist = 10 * time.Minute
-)
-
-// follow lists and watches. It returns nil when it is time to list again or ctx ended.
-func (m *mirror) follow(ctx context.Context) error {
-	select {
-	case <-m.doubted: // a list is what it asks for
-	default:
-	}
-	m.mu.Lock()
-	floor, doubts := m.newest, m.doubts
-	m.mu.Unlock()
-	l, err := m.connect(ctx)
-	if errors.Is(err, errReplaced) {
-		m.blame(listClientReplaced)
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	m.link.Store(l)
-	all, err := list(ctx, m.mirrors.connector, m.prefix, m.mirrors.timeout())
-	if err != nil {
-		return err
-	}
-	if l.ctx.Err() != nil {
-		m.blame(listClientReplaced)
-		return nil // the list may be another cluster's than the watch would be
-	}
-	m.replace(all, floor, doubts)
-	if !m.mirrors.keep(m) {
-		return nil
-	}
-	ctx, cancel := l.during(ctx)
-	defer cancel()
-	return m.watch(ctx, l, all.header.Revision)
-}
-
-// watch takes in events after a revision. That is the one after the list's, because a watch from
-// one that etcd has already reached is served at intervals of 100 ms at first (server/v3
-// storage/mvcc/watchable_store.go, syncWatchersLoop).
-func (m *mirror) watch(ctx context.Context, l *link, after int64) error {
-	relist := time.NewTimer(minRelist + rand.N(maxRelist-minRelist))
-	defer relist.Stop()
-	w := l.watches.Watch(m.prefix, clientv3.GetPrefixRangeEnd(m.prefix), after+1)
-	defer w.Close()
-	for {
-		select {
-		case <-w.Ready():
-			events, _, err := w.Take()
-			m.apply(events, after)
-			if err != nil {
-				if ctx.Err() != nil || l.ctx.Err() != nil {
-					m.blame(listClientReplaced)
-					return nil
-				}
-				m.blame(causeOf(err))
-				return err
-			}
-		case <-ctx.Done():
-			m.blame(listClientReplaced)
-			return nil
-		case <-relist.C:
-			m.blame(listPeriodic)
-			return nil
-		case <-m.doubted:
-			return nil
-		}
-	}
-}
-
-// connect waits for the client, which with a password may take a round trip.
-func (m *mirror) connect(ctx context.Context) (*link, error) {
-	ctx, cancel := context.WithTimeout(ctx, m.mirrors.timeout())
-	defer cancel()
-	return m.mirrors.connector.link(ctx)
-}
-
-// breakOff notes that the view can't be kept up to date at the moment.
-func (m *mirror) breakOff(err error) {
+// Listing notes what is known now, and why there is another list.
+func (m *mirror) Listing(ended error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.broken == nil {
+	m.begun = listBegin{floor: m.newest, doubts: m.doubts}
+	if ended != nil && m.cause == listPeriodic && !errors.Is(ended, errReplaced) {
+		m.cause = causeOf(ended)
+	}
+}
+
+// Broken notes that the view can't be kept up to date at the moment.
+func (m *mirror) Broken(err error) {
+	m.mu.Lock()
+	first := m.broken == nil
+	if first {
 		m.since = time.Now()
-		m.mirrors.changed()
 	}
 	m.broken = err
 	m.behind.Store(true)
 	close(m.failed)
 	m.failed = make(chan struct{})
+	m.mu.Unlock()
+	if first && m.isReady() {
+		m.mirrors.changed()
+	}
+	m.mirrors.review(m)
 }
 
 // stale says since when and why the view isn't kept up to date, if so. It needs mu.

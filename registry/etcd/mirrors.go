@@ -1,20 +1,21 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/micro-etcd/micro-etcd/internal/reflector"
 	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
-// mirrors are the views that a registry keeps: one for each service that is looked up or
-// watched, and one of everything while somebody watches everything. Their number is bounded
-// by the services there are: a few unknown names are followed too, because a client that waits
-// for a service asks again and again; more of them are read and forgotten.
+// mirrors are the views that a registry keeps: one for each service that is looked up or watched, and one of everything
+// if somebody watches that. One that nobody watches goes ten minutes after its last use, or earlier if there are too many.
 //
-// Lock order: mirrors.mu, then mirror.mu, then watcher.mu.
+// Lock order: mirrors.mu, then mirror.mu, then shown.mu or watcher.mu, then malformed.mu.
 type mirrors struct {
 	closing   context.Context // ends when the registry's Close begins
 	ctx       context.Context // ends when it is through with etcd
@@ -24,29 +25,34 @@ type mirrors struct {
 	changed   func() // called when a view breaks or follows again; doesn't block
 	metrics   *metrics
 	malformed *malformed
+	shown     *shown
 
-	grace   mark     // the longest that a selector grants to lost nodes, in nanoseconds
-	exposed mark     // the newest revision that a look-up has shown
-	shown   sync.Map // prefixes of which a look-up has shown the view, as long as they are followed
+	byName sync.Map     // service name → *mirror: for look-ups without a lock
+	epoch  atomic.Int64 // goes on with each new view and each sweep; views note in which one they were used
 
-	byName sync.Map // service name → *mirror: for look-ups without a lock
-
-	mu       sync.Mutex
-	byPrefix map[string]*mirror
-	unkept   time.Time // when a look-up was last answered without keeping its mirror
-	sweeping bool
+	mu        sync.Mutex
+	byPrefix  map[string]*mirror
+	unwatched map[*mirror]struct{}
+	sweeping  bool
+	swept     int64 // the last epoch that a sweep has seen the end of
 }
 
 const (
-	// maxUnknown bounds how many services without nodes are followed.
-	maxUnknown = 64
-	// sweepTime is how often mirrors are looked through for idle ones.
+	// idleTime is how long a view that nobody watches is kept after its last use: a look-up, or a Select.
+	idleTime = 10 * time.Minute
+	// sweepTime is how often views are looked through for idle ones.
 	sweepTime = time.Minute
-	// maxIdle is how many sweeps a mirror survives without a look-up or a watcher.
-	maxIdle = 10
-	// maxIdleUnused is the same for one that has no nodes, or that only watchers of everything need.
-	maxIdleUnused = 2
+	// maxUnwatched bounds the views that nobody watches.
+	maxUnwatched = 1000
+	// maxEvicted is how many without nodes go at once, so that a flood of unknown names needn't look for one each time.
+	maxEvicted = maxUnwatched / 10
 )
+
+// lister reads a prefix.
+func (ms *mirrors) lister(prefix string, link *atomic.Pointer[link]) reflector.Lister {
+	etcd := viewSource{connector: ms.connector, link: link}
+	return reflector.Lister{Etcd: etcd, Prefix: prefix, Timeout: ms.timeout, Connected: ms.connector.isConnected}
+}
 
 // known returns the service if it is followed and was looked up before. It takes no lock.
 func (ms *mirrors) known(name string) (*catalogue.Snapshot, bool) {
@@ -78,15 +84,17 @@ func (ms *mirrors) borrow(name string) (*mirror, origin) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	dir := ms.keys.dir(name)
-	m, from := ms.at(dir), fromEtcd
-	if m == nil {
-		m = ms.watchedWhole()
+	m := ms.at(dir)
+	if whole := ms.readyWhole(); whole != nil && (m == nil || !m.isReady()) {
+		m = whole
 	}
+	from := fromEtcd
 	if m != nil {
 		from = m.firstOrigin()
 	} else {
 		m = ms.start(dir)
 	}
+	m.use()
 	m.waiters++
 	return m, from
 }
@@ -102,62 +110,46 @@ func (ms *mirrors) at(prefix string) *mirror {
 	return m
 }
 
+// unattended reports whether nobody waits for the mirror or watches it. It needs mirrors.mu.
+func (m *mirror) unattended() bool { return m.waiters == 0 && m.watching == 0 }
+
 // giveBack ends what borrow began.
 func (ms *mirrors) giveBack(m *mirror) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	m.waiters--
-	ms.review(m)
+	ms.reviewLocked(m)
 }
 
 // unwatch takes a watcher off its mirror.
 func (ms *mirrors) unwatch(w *watcher) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	w.mirror.detach(w)
-	ms.review(w.mirror)
+	m := w.mirror
+	m.detach(w)
+	if m.watching--; m.watching == 0 && ms.byPrefix[m.prefix] == m {
+		m.use()
+		ms.unwatched[m] = struct{}{}
+		ms.reviewLocked(m)
+	}
 }
 
-// review ends a mirror that nobody waits for or watches, if there is nothing to lose. A first list goes on, because
-// it may take longer than a call, and who asks again shall not begin it anew.
+// review ends a mirror that nobody waits for or watches if it can't have a first list. One that goes on may take longer
+// than a call, and who asks again shall not begin it anew.
 func (ms *mirrors) review(m *mirror) {
-	if m.unattended() && (m.failedFirst() || ms.superfluous(m)) {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	ms.reviewLocked(m)
+}
+
+func (ms *mirrors) reviewLocked(m *mirror) {
+	if m.unattended() && m.failedFirst() {
 		ms.drop(m)
 	}
 }
 
-// superfluous reports whether a mirror is one unknown name too many.
-func (ms *mirrors) superfluous(m *mirror) bool {
-	if !m.unknown() {
-		return false
-	}
-	unknown := 0
-	for _, other := range ms.byPrefix {
-		if other != m && other.unknown() && (other.isReady() || other.unattended()) {
-			unknown++
-		}
-	}
-	return unknown >= maxUnknown
-}
-
-// keep reports whether a mirror shall follow what it has listed.
-func (ms *mirrors) keep(m *mirror) bool {
-	ms.mu.Lock()
-	defer ms.mu.Unlock()
-	if !ms.superfluous(m) {
-		return true
-	}
-	ms.unkept = time.Now()
-	ms.drop(m)
-	return false
-}
-
-// alias lets look-ups find the mirror of a service without a lock. The mirror of everything
-// is not for them: it goes when its last watcher does.
+// alias lets look-ups find the mirror of a service without a lock.
 func (ms *mirrors) alias(name string, m *mirror) {
-	if m.whole() {
-		return
-	}
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	if ms.byPrefix[m.prefix] == m {
@@ -167,79 +159,61 @@ func (ms *mirrors) alias(name string, m *mirror) {
 	}
 }
 
-// watchedWhole returns the mirror of everything if it is ready and somebody watches it.
-func (ms *mirrors) watchedWhole() *mirror {
-	m := ms.byPrefix[ms.keys.prefix]
-	if m == nil || !m.isReady() || !m.watched() {
-		return nil
+// readyWhole returns the mirror of everything if there is one and it is ready.
+func (ms *mirrors) readyWhole() *mirror {
+	if m := ms.byPrefix[ms.keys.prefix]; m != nil && m.isReady() {
+		return m
 	}
-	return m
+	return nil
 }
 
-// start makes a mirror and lets it follow. What other mirrors know of its part is its seed.
+// start makes a mirror and lets it follow. It needs mu.
 func (ms *mirrors) start(prefix string) *mirror {
+	ms.makeRoom()
+	ms.epoch.Add(1)
 	m := newMirror(ms, prefix)
-	if time.Since(ms.unkept) < replayTime {
-		m.claim(prefix)
-	}
-	for _, other := range ms.byPrefix {
-		if !other.isReady() || !m.whole() && !other.whole() {
-			continue
-		}
-		other.mu.Lock()
-		if other.looked {
-			m.seed(other.prefix, other.catalogue.Records, other.replay.items)
-		}
-		other.mu.Unlock()
-	}
-	ms.run(m)
-	return m
-}
-
-func (ms *mirrors) run(m *mirror) {
 	m.ctx, m.end = context.WithCancel(ms.ctx)
 	ms.byPrefix[m.prefix] = m
-	ms.connector.group.run(func() { m.run(m.ctx) })
-	if !ms.sweeping {
-		ms.sweeping = true
-		ms.connector.group.run(ms.sweepLoop)
-	}
+	ms.unwatched[m] = struct{}{}
+	ms.connector.group.run(func() { m.reflector.Run(m.ctx) })
+	ms.keepSweeping()
+	return m
 }
 
-// adopt notes what a look-up in etcd has shown of a prefix at a revision, and follows a
-// service from there unless it is followed already.
-func (ms *mirrors) adopt(prefix string, shown *catalogue.Catalogue, revision int64) {
-	ms.mu.Lock()
-	defer ms.mu.Unlock()
-	m, whole := ms.byPrefix[prefix], ms.byPrefix[ms.keys.prefix]
-	switch {
-	case m != nil:
-		m.shown(revision)
-	case whole != nil:
-		whole.shown(revision)
-	case prefix != ms.keys.prefix:
-		m = newMirror(ms, prefix)
-		m.seed(prefix, shown.Records, nil)
-		ms.exposed.raise(revision)
-		ms.run(m)
+// makeRoom ends a view that nobody watches or waits for, if there are too many: one without nodes or without a list, or
+// else the one that was used longest ago.
+func (ms *mirrors) makeRoom() {
+	if len(ms.unwatched) < maxUnwatched {
+		return
 	}
-}
-
-// ofShown returns the changes in directories of which a look-up has shown the view.
-func (ms *mirrors) ofShown(changes []catalogue.Change) []catalogue.Change {
-	return slices.DeleteFunc(slices.Clone(changes), func(c catalogue.Change) bool {
-		_, ok := ms.shown.Load(ms.keys.dirOf(c.Record.Key))
-		return !ok
+	type candidate struct {
+		*mirror
+		full bool
+	}
+	var candidates []candidate
+	for m := range ms.unwatched {
+		if m.waiters == 0 {
+			candidates = append(candidates, candidate{m, !m.isEmpty()})
+		}
+	}
+	slices.SortFunc(candidates, func(a, b candidate) int {
+		if a.full != b.full {
+			return map[bool]int{true: 1, false: -1}[a.full]
+		}
+		return cmp.Compare(a.used.Load(), b.used.Load())
 	})
+	for i, c := range candidates {
+		if i == maxEvicted || i > 0 && c.full {
+			return
+		}
+		ms.drop(c.mirror)
+	}
 }
 
 // drop ends a mirror. It needs mu.
 func (ms *mirrors) drop(m *mirror) {
-	m.end()
-	m.mu.Lock()
-	m.dropped = true
-	m.mu.Unlock()
-	ms.shown.Delete(m.prefix)
+	m.drop()
+	delete(ms.unwatched, m)
 	if ms.byPrefix[m.prefix] == m {
 		delete(ms.byPrefix, m.prefix)
 	}
@@ -248,7 +222,14 @@ func (ms *mirrors) drop(m *mirror) {
 	}
 }
 
-// sweepLoop ends mirrors that nobody has used for a while.
+// keepSweeping sees to it that what is idle goes. It needs mu.
+func (ms *mirrors) keepSweeping() {
+	if !ms.sweeping {
+		ms.sweeping = true
+		ms.connector.group.run(ms.sweepLoop)
+	}
+}
+
 func (ms *mirrors) sweepLoop() {
 	for ms.ctx.Err() == nil {
 		pause(ms.ctx, sweepTime, nil)
@@ -256,37 +237,30 @@ func (ms *mirrors) sweepLoop() {
 	}
 }
 
+// sweep ends what is idle. What was shown of a part that is watched and has no first list is kept until then.
 func (ms *mirrors) sweep() {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	for _, m := range ms.byPrefix {
-		m.forgetOld()
-		if m.used.Swap(false) && !m.whole() || m.watched() || m.waiters > 0 {
-			m.idle = 0
-			continue
-		}
-		m.idle++
-		if m.idle >= maxIdle || m.idle >= maxIdleUnused && (m.whole() || m.unknown()) {
+	unready := make(map[string]bool)
+	for prefix, m := range ms.byPrefix {
+		switch {
+		case m.watching > 0 && !m.isReady():
+			unready[prefix] = true
+		case m.used.Load() > ms.swept:
+			m.idleFrom = time.Now()
+		case m.unattended() && time.Since(m.idleFrom) >= idleTime:
 			ms.drop(m)
 		}
 	}
+	ms.swept = ms.epoch.Add(1) - 1
+	ms.shown.sweep(func(dir string) bool { return unready[ms.keys.prefix] || unready[dir] })
 }
 
 // watch attaches a watcher to the mirror of its service, or of everything, and waits until
 // that has its first list. If etcd doesn't give one in time, the watcher works all the same;
 // if etcd refuses it, that is an error.
 func (ms *mirrors) watch(ctx context.Context, w *watcher) error {
-	prefix := ms.keys.prefix
-	if w.service != "" {
-		prefix = ms.keys.dir(w.service)
-	}
-	ms.mu.Lock()
-	m := ms.at(prefix)
-	if m == nil {
-		m = ms.start(prefix)
-	}
-	m.attach(w)
-	ms.mu.Unlock()
+	m := ms.attach(w)
 	stop := context.AfterFunc(ms.closing, func() { w.end(ErrClosed) })
 	context.AfterFunc(w.ctx, func() {
 		stop()
@@ -306,10 +280,27 @@ func (ms *mirrors) watch(ctx context.Context, w *watcher) error {
 	return nil
 }
 
-// listed returns all services from the mirror of everything, if somebody watches that.
+func (ms *mirrors) attach(w *watcher) *mirror {
+	prefix := ms.keys.prefix
+	if w.service != "" {
+		prefix = ms.keys.dir(w.service)
+	}
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	m := ms.at(prefix)
+	if m == nil {
+		m = ms.start(prefix)
+	}
+	m.watching++
+	delete(ms.unwatched, m)
+	m.attach(w)
+	return m
+}
+
+// listed returns all services from the mirror of everything, if there is one.
 func (ms *mirrors) listed() ([]*catalogue.Snapshot, bool) {
 	ms.mu.Lock()
-	m := ms.watchedWhole()
+	m := ms.readyWhole()
 	ms.mu.Unlock()
 	if m == nil {
 		return nil, false

@@ -10,10 +10,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
-	"go.etcd.io/etcd/api/v3/mvccpb"
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
 
 // send lets an etcd send what is read at some bytes a second.
@@ -21,10 +21,18 @@ func (e *fakeEtcd) send(bytesPerSecond int) {
 	e.on(reads, always, func(ctx context.Context, answer func() (any, error)) (any, error) {
 		a, err := answer()
 		if err == nil {
-			e.wait(ctx, time.Duration(sizeOf((*clientv3.GetResponse)(a.(*pb.RangeResponse))))*time.Second/time.Duration(bytesPerSecond))
+			size := a.(*pb.RangeResponse).Size()
+			e.wait(ctx, time.Duration(size)*time.Second/time.Duration(bytesPerSecond))
 		}
 		return a, err
 	})
+}
+
+// listOf returns a lister with a second for each page.
+func listOf(r *Registry, prefix string) *reflector.Lister {
+	l := r.parts.Load().mirrors.lister(prefix, nil)
+	l.Timeout = func() time.Duration { return time.Second }
+	return &l
 }
 
 // litter puts junk into the directory of greeter.
@@ -37,7 +45,7 @@ func (e *fakeEtcd) litter(n, size int) {
 
 func TestTheUsualServiceIsOneRequest(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
-		e.litter(maxPage-1, 300)
+		e.litter(63, 300)
 		e.put(greeterKey, `{"name":"greeter","nodes":[{"id":"n1"}]}`, 0)
 		r, _ := e.newRegistry(t)
 		before := e.requests("Range")
@@ -84,10 +92,10 @@ func TestAListWhosePagesFailIsWholeAndOfOneRevision(t *testing.T) {
 			return a, nil
 		})
 		r, _ := e.newRegistry(t)
-		all, err := list(t.Context(), r.connector, "/micro/registry/greeter/", time.Second)
+		all, err := listOf(r, "/micro/registry/greeter/").List(t.Context())
 		require.NoError(t, err)
-		require.Len(t, all.kvs, 100)
-		for i, kv := range all.kvs {
+		require.Len(t, all.Kvs, 100)
+		for i, kv := range all.Kvs {
 			require.Equal(t, fmt.Sprintf("/micro/registry/greeter/junk%05d", i), string(kv.Key))
 		}
 	})
@@ -101,30 +109,8 @@ func TestAnEtcdThatSendsNothingIsNotAskedForEver(t *testing.T) {
 		_, err := r.connector.link(t.Context())
 		require.NoError(t, err)
 		began := time.Now()
-		_, err = list(t.Context(), r.connector, DefaultPrefix, time.Second)
+		_, err = listOf(r, DefaultPrefix).List(t.Context())
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.LessOrEqual(t, time.Since(began), 6*time.Second)
 	})
-}
-
-func TestPagesFollowFromWhatTheyTurnOutToBe(t *testing.T) {
-	for name, c := range map[string]struct {
-		before, keys, size int
-		took               time.Duration
-		after              int
-	}{
-		"usual":               {maxPage, 2000, 2000 * 1000, time.Millisecond, 2000},
-		"big":                 {maxPage, 2000, 2000 << 20, time.Second, 8},
-		"a few big ones":      {maxPage, 2000, 16 << 20, time.Second, 1000},
-		"big and few":         {maxPage, 10, 16 << 20, time.Second, 5},
-		"one that is too big": {maxPage, 1, 16 << 20, time.Second, 1},
-		"small after big":     {8, 8, 8000, time.Millisecond, 16},
-		"small but slow":      {8, 8, 8000, 2 * time.Second, 8},
-		"just right":          {8, 8, 8 << 20, time.Second, 8},
-	} {
-		p := &pages{limit: c.before, time: 5 * time.Second}
-		p.learn(c.keys, c.size, c.took)
-		require.Equal(t, c.after, p.limit, name)
-	}
-	require.Equal(t, 3, sizeOf(&clientv3.GetResponse{Kvs: []*mvccpb.KeyValue{{Key: []byte("k"), Value: []byte("vv")}}}))
 }

@@ -174,7 +174,9 @@ func (r *Registry) assemble(p *parts) {
 		changed:   r.reporter.changed,
 		metrics:   r.metrics,
 		malformed: &malformed{changed: r.reporter.changed},
+		shown:     newShown(),
 		byPrefix:  make(map[string]*mirror),
+		unwatched: make(map[*mirror]struct{}),
 	}
 	p.registrar = &registrar{
 		connector:     r.connector,

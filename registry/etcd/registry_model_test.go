@@ -308,7 +308,7 @@ func play(t *testing.T, steps []step) (err error) {
 }
 
 // playHard plays steps several times: what comes of them depends on some chance.
-func playHard(t *testing.T, steps []step, times int) error {
+func playHard(t *testing.T, play func(*testing.T, []step) error, steps []step, times int) error {
 	for range times {
 		if err := play(t, steps); err != nil {
 			return err
@@ -318,11 +318,11 @@ func playHard(t *testing.T, steps []step, times int) error {
 }
 
 // shrink drops steps, in ever smaller pieces, as long as what is left still goes wrong.
-func shrink(t *testing.T, steps []step) []step {
+func shrink(t *testing.T, play func(*testing.T, []step) error, steps []step) []step {
 	for size := max(len(steps)/2, 1); size > 0; size /= 2 {
 		for at := 0; at+size <= len(steps); {
 			fewer := slices.Delete(slices.Clone(steps), at, at+size)
-			if playHard(t, fewer, 3) != nil {
+			if playHard(t, play, fewer, 3) != nil {
 				steps = fewer
 			} else {
 				at += size
@@ -361,8 +361,8 @@ func TestWhateverHappensAllIsWellAfterwards(t *testing.T) {
 			steps[i] = step{likely[random.IntN(len(likely))], random.IntN(12), random.IntN(12)}
 		}
 		if err := play(t, steps); err != nil {
-			few := shrink(t, steps)
-			t.Fatalf("%v\nafter\n%v\nand %v\nafter\n%v", playHard(t, few, 10), few, err, steps)
+			few := shrink(t, play, steps)
+			t.Fatalf("%v\nafter\n%v\nand %v\nafter\n%v", playHard(t, play, few, 10), few, err, steps)
 		}
 	}
 }

@@ -225,7 +225,6 @@ func (u *setup) follow(ctx context.Context, p *parts, service string) (*mirror, 
 	}
 	ctx, cancel := u.registry.bound(ctx)
 	defer cancel()
-	p.mirrors.grace.raise(int64(u.grace))
 	_, m, err := p.mirrors.lookup(ctx, service)
 	return m, err
 }
@@ -292,6 +291,5 @@ func (s *nodeSelector) Reset(service string) {
 	}
 	if p, ok := u.pools.Load(service); ok {
 		u.drop(p.(*pool))
-		p.(*pool).mirror.forgetLosses(service)
 	}
 }

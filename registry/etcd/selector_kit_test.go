@@ -13,6 +13,8 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
 
 // staged is a registry with a mirror of one service that the test plays etcd for.
@@ -41,10 +43,17 @@ func stageIn(t testing.TB, service string, prefix func(keyspace) string) *staged
 	f.mirror.ctx, f.mirror.end = context.WithCancel(ms.ctx)
 	ms.mu.Lock()
 	ms.byPrefix[f.mirror.prefix] = f.mirror
+	ms.unwatched[f.mirror] = struct{}{}
 	ms.mu.Unlock()
-	f.mirror.replace(&listing{header: &etcdserverpb.ResponseHeader{ClusterId: 1, Revision: f.revision}}, 0, 0)
+	f.list()
 	t.Cleanup(func() { require.NoError(t, r.Close()) })
 	return f
+}
+
+// list gives the mirror an empty list.
+func (f *staged) list() {
+	f.mirror.Listing(nil)
+	f.mirror.Replace(&reflector.List{Header: &etcdserverpb.ResponseHeader{ClusterId: 1, Revision: f.revision}})
 }
 
 func (f *staged) put(version string, nodes ...*registry.Node) {
@@ -73,7 +82,7 @@ func (f *staged) apply(kind mvccpb.Event_EventType, version string, nodes ...*re
 			Key: key, Value: value, ModRevision: f.revision, CreateRevision: f.revision,
 		}})
 	}
-	f.mirror.apply(events, 0)
+	f.mirror.Apply(events)
 }
 
 func (f *staged) key(n *registry.Node) string { return f.mirror.mirrors.keys.dir(f.service) + n.Id }

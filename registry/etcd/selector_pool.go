@@ -63,22 +63,13 @@ func (p *pool) latest() *choice {
 }
 
 func (p *pool) holds(c *choice) bool {
-	return c != nil && c.view == p.mirror.view(p.service) && c.ended == p.mirror.graceEnded.Load() &&
-		(c.ends == 0 || p.setup.clock() < c.ends)
+	return c != nil && c.view == p.mirror.view(p.service)
 }
 
 // renew makes a choice of what etcd has, of those lost that have grace, and of the suspects. It needs mu.
 func (p *pool) renew() *choice {
-	ended := p.mirror.graceEnded.Load()
 	view := p.mirror.view(p.service)
-	c := &choice{view: view, shown: view, ended: ended}
-	if p.setup.grace > 0 {
-		lost, end := p.mirror.lost(p.service, p.setup.grace)
-		c.shown = view.With(lost)
-		if len(lost) > 0 {
-			c.lost, c.ends = lost, int64(end.Sub(p.setup.born))
-		}
-	}
+	c := &choice{view: view, shown: view}
 	c.nodes = c.shown.Nodes()
 	if len(p.suspects) > 0 {
 		p.forgetSuspects(c.nodes)
@@ -207,19 +198,7 @@ func (p *pool) blame(node *registry.Node, v verdict) {
 		p.suspects[node.Id] = s
 	}
 	isAside := s.fail(v, p.setup.clock())
-	if isAside {
-		p.giveUp(c, s.node)
-	}
 	if isNew || isAside {
 		p.renew()
-	}
-}
-
-// giveUp ends the grace of a lost node that really can't be reached.
-func (p *pool) giveUp(c *choice, node *registry.Node) {
-	for _, r := range c.lost {
-		if r.Node == node {
-			p.mirror.giveUp(r.Key)
-		}
 	}
 }

@@ -149,7 +149,6 @@ func (m *mirror) status() FollowedStatus {
 		Ready:    m.isReady(),
 		Nodes:    m.catalogue.Len(),
 		Watchers: len(m.watchers),
-		Lost:     m.graced(),
 		Revision: m.newest,
 	}
 	if since, err := m.stale(); err != nil {

@@ -2,16 +2,11 @@ package etcd
 
 import (
 	"context"
-	"time"
 
 	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
 // This file is what others get of a mirror: look-ups its view, and watchers what changes in it.
-
-// replayTime is how long after a look-up a watcher may come and still be told what changed
-// since. go-micro's cache takes up to ten seconds (registry/cache/cache.go, run).
-const replayTime = time.Minute
 
 // await waits until the mirror is ready. It gives up when ctx ends, and at once when etcd
 // itself says no.
@@ -33,9 +28,6 @@ func (m *mirror) await(ctx context.Context) error {
 	}
 }
 
-// unattended reports whether nobody waits for the mirror or watches it. It needs mirrors.mu.
-func (m *mirror) unattended() bool { return m.waiters == 0 && !m.watched() }
-
 // failedFirst reports whether a first list has failed, and none has succeeded.
 func (m *mirror) failedFirst() bool {
 	m.mu.Lock()
@@ -45,17 +37,19 @@ func (m *mirror) failedFirst() bool {
 
 // view returns the service as it is known now, or nil.
 func (m *mirror) view(name string) *catalogue.Snapshot {
-	if !m.used.Load() {
-		m.used.Store(true)
-	}
+	m.use()
 	if s, ok := m.views.Load(name); ok {
 		return s.(*catalogue.Snapshot)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.expose()
+	if s, ok := m.views.Load(name); ok {
+		return s.(*catalogue.Snapshot)
+	}
 	s := m.catalogue.Snapshot(name)
-	if s != nil {
+	keeps := s != nil && !m.dropped
+	m.mirrors.shown.look(name, m.mirrors.keys.dir(name), m.catalogue, m, keeps)
+	if keeps {
 		m.views.Store(name, s)
 	}
 	return s
@@ -63,41 +57,41 @@ func (m *mirror) view(name string) *catalogue.Snapshot {
 
 // all returns every service as it is known now.
 func (m *mirror) all() []*catalogue.Snapshot {
-	m.used.Store(true)
+	m.use()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.expose()
+	m.mirrors.shown.lookWhole(m.mirrors.keys, m.catalogue, m)
 	return m.catalogue.Snapshots()
 }
 
-// expose notes that somebody is about to see the view. It needs mu.
-func (m *mirror) expose() {
-	m.looked = true
-	m.mirrors.exposed.raise(m.newest)
-	if !m.dropped {
-		m.mirrors.shown.Store(m.prefix, true)
+// drop ends what the mirror shows.
+func (m *mirror) drop() {
+	m.end()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.dropped = true
+	m.views.Range(func(name, _ any) bool {
+		m.hide(name.(string))
+		return true
+	})
+}
+
+// hide ends what view has begun: what it returned isn't returned any more. It needs mu.
+func (m *mirror) hide(name string) {
+	if _, ok := m.views.LoadAndDelete(name); ok {
+		m.mirrors.shown.release(name)
 	}
 }
 
-// shown notes that a look-up past the mirror has shown what etcd had at a revision.
-func (m *mirror) shown(revision int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.expose()
-	m.mirrors.exposed.raise(revision)
-}
-
-// attach makes a watcher hear of every change from now on, and before that of those since the
-// look-ups of the last minute.
+// attach makes a watcher hear of every change from now on, and before that of those since the look-ups of the last
+// minute. If there is no list yet, that comes with it.
 func (m *mirror) attach(w *watcher) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	w.mirror = m
 	m.watchers[w] = struct{}{}
-	m.replay.dropBefore(time.Now().Add(-replayTime))
-	m.replay.merge(m.catalogue, m.mirrors.exposed.Load())
-	for _, e := range m.replay.items {
-		m.tell(w, []catalogue.Change{e.change})
+	if m.isReady() {
+		m.tell(w, m.mirrors.shown.differences(m.prefix, m.catalogue, false))
 	}
 }
 
@@ -105,7 +99,6 @@ func (m *mirror) detach(w *watcher) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.watchers, w)
-	m.used.Store(true)
 }
 
 // late marks a watcher whose Watch couldn't wait for the first list.
@@ -117,13 +110,12 @@ func (m *mirror) late(w *watcher) {
 	}
 }
 
-// publish hands changes to readers, to the watchers and to those to come.
+// publish hands changes to readers and watchers.
 func (m *mirror) publish(changes []catalogue.Change) {
 	if len(changes) == 0 {
 		return
 	}
 	m.note(changes)
-	m.remember(changes)
 	for w := range m.watchers {
 		m.tell(w, changes)
 	}
@@ -132,23 +124,10 @@ func (m *mirror) publish(changes []catalogue.Change) {
 // note makes changes visible to look-ups.
 func (m *mirror) note(changes []catalogue.Change) {
 	for _, c := range changes {
-		m.views.Delete(c.Record.Name)
+		m.hide(c.Record.Name)
 		m.newest = max(m.newest, c.Record.Revision)
 	}
-	m.losses.note(changes, m.catalogue, m.mirrors.grace.Load())
-}
-
-// remember keeps changes for watchers to come, if there was a look-up that they follow.
-func (m *mirror) remember(changes []catalogue.Change) {
-	if !m.looked {
-		changes = m.mirrors.ofShown(changes)
-	}
-	if len(changes) == 0 {
-		return
-	}
-	now := time.Now()
-	m.replay.dropBefore(now.Add(-replayTime))
-	m.replay.push(changes, now, m.catalogue, m.mirrors.exposed.Load())
+	m.mirrors.shown.follow(m, changes)
 }
 
 func (m *mirror) tell(w *watcher, changes []catalogue.Change) {
@@ -161,5 +140,5 @@ func (m *mirror) tell(w *watcher, changes []catalogue.Change) {
 		}
 		changes = wanted
 	}
-	w.push(changes, m.catalogue, m.mirrors.exposed.Load())
+	w.push(changes, m.catalogue, m.mirrors.shown.seen)
 }

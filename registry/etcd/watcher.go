@@ -36,12 +36,12 @@ func newWatcher(ctx context.Context, service string) *watcher {
 }
 
 // push adds changes that led to now to what Next returns.
-func (w *watcher) push(changes []catalogue.Change, now *catalogue.Catalogue, exposed int64) {
+func (w *watcher) push(changes []catalogue.Change, now *catalogue.Catalogue, seen seenFunc) {
 	if len(changes) == 0 {
 		return
 	}
 	w.mu.Lock()
-	w.backlog.push(changes, time.Now(), now, exposed)
+	w.backlog.push(changes, time.Now(), now, seen)
 	w.mu.Unlock()
 	w.ring()
 }

@@ -21,9 +21,9 @@ var _ registry.Watcher = (*watcher)(nil)
 func TestNextReturnsChangesInOrder(t *testing.T) {
 	w := newWatcher(t.Context(), "")
 	c := catalogue.New()
-	w.push(nil, c, 0)
-	w.push(c.Put(rec("a@1/x", 1, "red")), c, 0)
-	w.push(append(c.Put(rec("a@2/x", 2, "blue")), c.Delete("a/x")...), c, 0)
+	w.push(nil, c, nil)
+	w.push(c.Put(rec("a@1/x", 1, "red")), c, nil)
+	w.push(append(c.Put(rec("a@2/x", 2, "blue")), c.Delete("a/x")...), c, nil)
 	for _, want := range []string{"create 1", "delete 1", "update 2", "delete 2"} {
 		r, err := w.Next()
 		require.NoError(t, err)
@@ -42,7 +42,7 @@ func TestNextWaitsForAChange(t *testing.T) {
 		go func() {
 			time.Sleep(time.Hour)
 			c := catalogue.New()
-			w.push(c.Put(rec("a@1/x", 1, "red")), c, 0)
+			w.push(c.Put(rec("a@1/x", 1, "red")), c, nil)
 		}()
 		_, err := w.Next()
 		require.NoError(t, err)
@@ -67,7 +67,7 @@ func TestStopUnblocksEveryNextForEver(t *testing.T) {
 			require.Equal(t, registry.ErrWatcherStopped, <-errs, "go-micro compares it")
 		}
 		c := catalogue.New()
-		w.push(c.Put(rec("a@1/x", 1, "red")), c, 0)
+		w.push(c.Put(rec("a@1/x", 1, "red")), c, nil)
 		_, err := w.Next()
 		require.Equal(t, registry.ErrWatcherStopped, err)
 	})
@@ -89,7 +89,7 @@ func TestTheErrorSaysWhyAWatcherEnded(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
 			w := newWatcher(ctx, "")
-			w.push(c.Put(rec("a@1/x", 1, "red")), c, 0)
+			w.push(c.Put(rec("a@1/x", 1, "red")), c, nil)
 			end.end(cancel, w)
 			for range 2 {
 				_, err := w.Next()
@@ -123,7 +123,7 @@ func TestABatchWakesSeveralReaders(t *testing.T) {
 		}
 		synctest.Wait()
 		c := catalogue.New()
-		w.push(slices.Concat(c.Put(rec("a@1/x", 1, "red")), c.Put(rec("a@1/y", 2, "red")), c.Delete("a/x")), c, 0)
+		w.push(slices.Concat(c.Put(rec("a@1/x", 1, "red")), c.Put(rec("a@1/y", 2, "red")), c.Delete("a/x")), c, nil)
 		synctest.Wait()
 		require.Len(t, got, 3)
 	})
@@ -154,7 +154,7 @@ func TestSeveralReadersGetEachChangeOnce(t *testing.T) {
 	}
 	c := catalogue.New()
 	for i := range changes {
-		w.push(c.Put(rec(fmt.Sprint("a@1/", i), int64(i+1), "red")), c, 0)
+		w.push(c.Put(rec(fmt.Sprint("a@1/", i), int64(i+1), "red")), c, nil)
 	}
 	<-all
 	w.Stop()
@@ -171,7 +171,7 @@ func TestResultsBelongToTheCaller(t *testing.T) {
 	changes := c.Put(r)
 	for range 2 {
 		w := newWatcher(t.Context(), "")
-		w.push(changes, c, 0)
+		w.push(changes, c, nil)
 		result, err := w.Next()
 		require.NoError(t, err)
 		s := result.Service

@@ -8,13 +8,15 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
 
 // A mirror knows n2 at revision 100 when etcd is restored from a backup where it has revision 15.
 // Whoever sees it then must hear of its delete, although 15 is no news after 100.
 func TestWhatWasShownAfterARestoreGetsItsDelete(t *testing.T) {
 	keys := testKeys(t)
-	ms := &mirrors{keys: keys, changed: func() {}, metrics: newMetrics(), malformed: &malformed{changed: func() {}}}
+	ms := &mirrors{keys: keys, changed: func() {}, metrics: newMetrics(), malformed: &malformed{changed: func() {}}, shown: newShown()}
 	m := newMirror(ms, keys.dir("greeter"))
 	kv := func(id string, revision int64) *mvccpb.KeyValue {
 		return &mvccpb.KeyValue{
@@ -22,15 +24,16 @@ func TestWhatWasShownAfterARestoreGetsItsDelete(t *testing.T) {
 			Value: fmt.Appendf(nil, `{"name":"greeter","nodes":[{"id":%q}]}`, id),
 		}
 	}
-	list := func(revision int64, kvs ...*mvccpb.KeyValue) *listing {
-		return &listing{header: &pb.ResponseHeader{ClusterId: 1, Revision: revision}, kvs: kvs}
+	list := func(revision int64, kvs ...*mvccpb.KeyValue) {
+		m.Listing(nil)
+		m.Replace(&reflector.List{Header: &pb.ResponseHeader{ClusterId: 1, Revision: revision}, Kvs: kvs})
 	}
-	m.replace(list(50, kv("n1", 5)), 0, 0)
+	list(50, kv("n1", 5))
 	require.Len(t, m.view("greeter").Versions[0].Nodes, 1)
-	m.apply([]*clientv3.Event{{Type: clientv3.EventTypePut, Kv: kv("n2", 100)}}, 50)
-	m.replace(list(20, kv("n1", 5), kv("n2", 15)), 100, 0)
+	m.Apply([]*clientv3.Event{{Type: clientv3.EventTypePut, Kv: kv("n2", 100)}})
+	list(20, kv("n1", 5), kv("n2", 15))
 	require.Len(t, m.view("greeter").Versions[0].Nodes, 2)
-	m.apply([]*clientv3.Event{{Type: clientv3.EventTypeDelete, Kv: &mvccpb.KeyValue{Key: kv("n2", 0).Key, ModRevision: 21}}}, 20)
+	m.Apply([]*clientv3.Event{{Type: clientv3.EventTypeDelete, Kv: &mvccpb.KeyValue{Key: kv("n2", 0).Key, ModRevision: 21}}})
 
 	w := newWatcher(t.Context(), "greeter")
 	m.attach(w)

@@ -1,0 +1,172 @@
+// Package reflector follows what etcd has below a prefix: it lists at a revision, watches from there, and lists again
+// when the watch can't go on, from time to time, and when it is asked to. The name is client-go's.
+package reflector
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/internal/retry"
+)
+
+// Etcd is what a Reflector reads and watches. Requests should require a leader: a member without one keeps them until
+// their deadline, and confirms watches that stay silent.
+type Etcd interface {
+	// Get reads within the deadline of ctx.
+	Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error)
+	// Watch watches everything below a prefix from a revision on. It doesn't block.
+	Watch(prefix string, from int64) (Watch, error)
+}
+
+// Watch is that of etcdconn.
+type Watch interface {
+	Ready() <-chan struct{}
+	Take() (events []*clientv3.Event, open bool, err error)
+	Close()
+}
+
+// Handler takes in what a Reflector finds. Its methods are called one at a time, by the goroutine that runs the
+// Reflector.
+type Handler interface {
+	// Listing says that a list begins: what Replace brings next is not older than this moment. ended says why the watch
+	// before failed, if it did.
+	Listing(ended error)
+	// Replace brings all there is.
+	Replace(*List)
+	// Apply brings events that happened after the last list or event.
+	Apply([]*clientv3.Event)
+	// Broken says why events may be missing until the next Replace. It may come several times in a row.
+	Broken(error)
+}
+
+// ErrReplaced is an error of an Etcd that now reads from another etcd than before, so that a list may be had at once.
+var ErrReplaced = errors.New("etcd client was replaced")
+
+// Bounds of the time after which a Reflector lists again even if all seems well.
+const (
+	MinRelist = 5 * time.Minute
+	MaxRelist = 10 * time.Minute
+)
+
+// steadyTime is how long a watch must have gone well to count as health.
+const steadyTime = 10 * time.Second
+
+// Reflector keeps a Handler informed. Make one with New.
+type Reflector struct {
+	lister  Lister
+	handler Handler
+	asked   chan reason
+	ended   error // why the last watch failed, if there was no list since
+}
+
+// reason is why a list is asked for: something is wrong, unless err is nil.
+type reason struct{ err error }
+
+// New returns a Reflector of what a Lister lists.
+func New(l Lister, h Handler) *Reflector {
+	l.limit = firstPage
+	return &Reflector{lister: l, handler: h, asked: make(chan reason, 1)}
+}
+
+// Relist makes the Reflector list again. It doesn't block.
+func (r *Reflector) Relist() { r.Fail(nil) }
+
+// Fail makes the Reflector treat an error as its own: it tells its Handler, and lists again. It doesn't block.
+func (r *Reflector) Fail(err error) {
+	select {
+	case r.asked <- reason{err}:
+	default:
+	}
+}
+
+// Run follows until ctx ends.
+func (r *Reflector) Run(ctx context.Context) {
+	for failures := 0; ctx.Err() == nil; {
+		began := time.Now()
+		err := r.follow(ctx)
+		switch {
+		case err == nil, errors.Is(err, ErrReplaced), errors.Is(err, rpctypes.ErrCompacted) && time.Since(began) > retry.Max:
+			failures = 0
+			continue
+		case time.Since(began) > steadyTime:
+			failures = 0
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		failures++
+		r.handler.Broken(err)
+		r.pause(ctx, retry.Backoff(failures, err))
+	}
+}
+
+// pause waits for d, unless a list is asked for.
+func (r *Reflector) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-r.asked:
+	case <-ctx.Done():
+	}
+}
+
+// follow lists and watches. It returns nil when it is time to list again.
+func (r *Reflector) follow(ctx context.Context) error {
+	select {
+	case <-r.asked: // a list is what it asks for
+	default:
+	}
+	r.handler.Listing(r.ended)
+	all, err := r.lister.List(ctx)
+	if err != nil {
+		return err
+	}
+	r.handler.Replace(all)
+	r.ended = r.watch(ctx, all.Header.Revision)
+	return r.ended
+}
+
+// watch takes in events after a revision. It begins at the one after the list's, because a watch from one that etcd has
+// already reached is served at intervals of 100 ms at first (server/v3 storage/mvcc/watchable_store.go,
+// syncWatchersLoop).
+func (r *Reflector) watch(ctx context.Context, after int64) error {
+	relist := time.NewTimer(MinRelist + rand.N(MaxRelist-MinRelist))
+	defer relist.Stop()
+	w, err := r.lister.Etcd.Watch(r.lister.Prefix, after+1)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	for {
+		select {
+		case <-w.Ready():
+			events, _, err := w.Take()
+			if events = since(after, events); len(events) > 0 {
+				r.handler.Apply(events)
+			}
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		case <-relist.C:
+			return nil
+		case why := <-r.asked:
+			return why.err
+		}
+	}
+}
+
+// since returns the events after a revision. etcd sends no others, but of another history it might.
+func since(after int64, events []*clientv3.Event) []*clientv3.Event {
+	for len(events) > 0 && events[0].Kv.ModRevision <= after {
+		events = events[1:]
+	}
+	return events
+}

@@ -1,0 +1,56 @@
+// Package retry says how long to wait before etcd is asked again.
+package retry
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+const (
+	// Base is the longest wait after a first failure.
+	Base = 50 * time.Millisecond
+	// Max keeps the promise that a record is back within a second of etcd being able to take it: the longest wait,
+	// and a round trip.
+	Max = 800 * time.Millisecond
+	// MaxRefused is the longest wait after an error that only an administrator can repair. It is long because an
+	// authentication costs etcd a bcrypt and a raft proposal.
+	MaxRefused = 15 * time.Second
+)
+
+// Backoff returns how long to wait after a number of failures in a row, the last one with err. It doubles up to a
+// limit, and half of it is random, so that a fleet doesn't retry in step.
+func Backoff(failures int, err error) time.Duration {
+	limit := Max
+	if Refused(err) {
+		limit = MaxRefused
+	}
+	d := min(Base<<min(max(failures-1, 0), 16), limit)
+	return d/2 + rand.N(d/2)
+}
+
+// Refused reports whether etcd knows this user and says no, or doesn't want to know it.
+func Refused(err error) bool {
+	for _, no := range []error{
+		rpctypes.ErrPermissionDenied, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty,
+		rpctypes.ErrUserNotFound, rpctypes.ErrInvalidAuthMgmt,
+	} {
+		if errors.Is(err, no) {
+			return true
+		}
+	}
+	return false
+}
+
+// Pause waits for d, unless ctx ends before.
+func Pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,247 @@
+package etcd
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+	"go-micro.dev/v4/selector"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+)
+
+// Which views there are, and for how long.
+
+func followed(r *Registry) []string {
+	var prefixes []string
+	for _, f := range r.Status().Followed {
+		prefixes = append(prefixes, f.Prefix)
+	}
+	return prefixes
+}
+
+func TestWhatWasLookedUpStaysAnswerableWithoutEtcd(t *testing.T) {
+	for name, watches := range map[string]bool{"from its own view": false, "from that of everything, whose watcher has stopped": true} {
+		t.Run(name, func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				e.putNode("n1")
+				r, _ := e.newRegistry(t)
+				if watches {
+					w := watch(t, r)
+					defer w.Stop()
+					for range 10 {
+						require.Len(t, looked(t, r, "greeter"), 1)
+					}
+					w.Stop()
+				} else {
+					require.Len(t, looked(t, r, "greeter"), 1)
+				}
+				e.cut()
+				time.Sleep(idleTime - time.Second)
+				require.Len(t, looked(t, r, "greeter"), 1)
+			})
+		})
+	}
+}
+
+func TestASelectorThatIsUsedGoesOnForAWholeOutage(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		e.putNode("n1")
+		r, _ := e.newRegistry(t)
+		s := NewSelector(selector.Registry(r))
+		w := watch(t, r)
+		pick(t, s, "greeter")
+		w.Stop()
+		e.cut()
+		for range 30 * 60 {
+			time.Sleep(time.Second)
+			pick(t, s, "greeter")
+		}
+		require.NoError(t, s.Close())
+	})
+}
+
+func TestAViewGoesTenMinutesAfterItsLastUse(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		e.putNode("n1")
+		r, _ := e.newRegistry(t)
+		uses := map[string]func(){
+			greeterDir:              func() { looked(t, r, "greeter") },
+			DefaultPrefix + "none/": func() { looked(t, r, "none") },
+			DefaultPrefix:           func() { _, _ = r.ListServices() },
+		}
+		for prefix, use := range uses {
+			if prefix == DefaultPrefix {
+				watch(t, r).Stop()
+			}
+			use()
+			for range 3 {
+				time.Sleep(idleTime - time.Second)
+				require.Contains(t, followed(r), prefix)
+				use()
+			}
+			time.Sleep(idleTime + 2*sweepTime)
+			require.Empty(t, followed(r), prefix)
+		}
+		w := watch(t, r, registry.WatchService("greeter"))
+		time.Sleep(3 * idleTime)
+		require.Len(t, followed(r), 1, "it is watched")
+		w.Stop()
+		time.Sleep(idleTime - time.Second)
+		require.Len(t, followed(r), 1)
+		time.Sleep(2 * sweepTime)
+		require.Empty(t, followed(r))
+		require.Empty(t, r.parts.Load().mirrors.unwatched)
+	})
+}
+
+func TestPollingAMissingServiceCostsNothing(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		for i := range 200 {
+			looked(t, r, fmt.Sprint("missing", i))
+		}
+		time.Sleep(time.Second)
+		before := e.requests("Range", "Watch")
+		for range 100 {
+			time.Sleep(time.Second)
+			for i := range 200 {
+				looked(t, r, fmt.Sprint("missing", i))
+			}
+		}
+		require.Equal(t, before, e.requests("Range", "Watch"))
+		e.put(DefaultPrefix+"missing7/n1", `{"name":"missing7","nodes":[{"id":"n1"}]}`, 0)
+		await(t, time.Second, "it is seen", func() bool { return len(looked(t, r, "missing7")) == 1 })
+	})
+}
+
+// The views are made without a client, which a thousand etcd watches would slow down.
+func TestUnknownNamesEvictNoGoodView(t *testing.T) {
+	for name, away := range map[string]bool{"etcd answers": false, "etcd is away": true} {
+		t.Run(name, func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t, registry.Timeout(100*time.Millisecond))
+				good := make([]string, 50)
+				for i := range good {
+					good[i] = fmt.Sprint("good", i)
+					e.put(DefaultPrefix+good[i]+"/n1", stored(&registry.Service{Name: good[i], Nodes: []*registry.Node{{Id: "n1"}}}), 0)
+					require.Len(t, looked(t, r, good[i]), 1)
+				}
+				w := watch(t, r, registry.WatchService("awaited"))
+				defer w.Stop()
+				if away {
+					e.cut()
+				}
+				for i := range maxUnwatched + 2*maxEvicted {
+					_, _ = r.GetService(fmt.Sprint("junk", i))
+				}
+				require.LessOrEqual(t, len(followed(r)), maxUnwatched+1)
+				require.Contains(t, followed(r), DefaultPrefix+"awaited/")
+				for _, name := range good {
+					require.Contains(t, followed(r), DefaultPrefix+name+"/")
+					require.Len(t, looked(t, r, name), 1)
+				}
+			})
+		})
+	}
+}
+
+func TestOfTooManyGoodViewsTheOneUsedLongestAgoGoes(t *testing.T) {
+	f := stage(t, "greeter")
+	ms := f.mirror.mirrors
+	name := func(i int) string { return fmt.Sprint("s", i) }
+	add := func(i int) {
+		ms.mu.Lock()
+		ms.makeRoom()
+		ms.epoch.Add(1)
+		m := newMirror(ms, ms.keys.dir(name(i)))
+		m.ctx, m.end = context.WithCancel(ms.ctx)
+		ms.byPrefix[m.prefix], ms.unwatched[m] = m, struct{}{}
+		ms.mu.Unlock()
+		g := &staged{t: t, registry: f.registry, mirror: m, service: name(i), revision: 10}
+		g.list()
+		g.put("1", some(1)...)
+		_, _, err := ms.lookup(t.Context(), name(i))
+		require.NoError(t, err)
+	}
+	f.put("1", some(1)...)
+	for i := range maxUnwatched - 1 {
+		add(i)
+	}
+	looked(t, f.registry, "greeter") // the oldest, and just used
+	looked(t, f.registry, name(0))
+	add(maxUnwatched)
+	require.Len(t, ms.all(), maxUnwatched)
+	for there, of := range map[bool][]string{true: {"greeter", name(0), name(2), name(maxUnwatched)}, false: {name(1)}} {
+		for _, name := range of {
+			require.Equal(t, there, slices.Contains(followed(f.registry), ms.keys.dir(name)), name)
+		}
+	}
+}
+
+// A view that was never there and that nobody waits for isn't asked for again and again.
+func TestAViewThatIsRefusedAtFirstEnds(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		permit := e.refuse(reads, rpctypes.ErrGRPCPermissionDenied)
+		_, err := r.GetService("greeter")
+		require.ErrorIs(t, err, rpctypes.ErrPermissionDenied)
+		time.Sleep(time.Second)
+		require.Empty(t, followed(r))
+		before := e.requests()
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, before, e.requests())
+		permit()
+		looked(t, r, "greeter")
+	})
+}
+
+// etcd's data are replaced by others whose revisions are small again, and nobody has noticed yet.
+func TestOwnWritesAreSeenAtOnceAfterAnUnnoticedWipe(t *testing.T) {
+	for name, opts := range map[string][]registry.WatchOption{"own view": {registry.WatchService("greeter")}, "view of everything": nil} {
+		t.Run(name, func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t)
+				e.grow(100)
+				e.putNode("x")
+				watch(t, r, opts...)
+				time.Sleep(time.Second)
+				e.swapData(newFakeStore(e.store.cluster))
+				mustRegister(t, r, greeter(1), testTTL)
+				require.Contains(t, fmt.Sprint(looked(t, r, "greeter").lines()), "n1=")
+				await(t, time.Second, "the rest is right, too", func() bool { return e.differ("greeter", r) == "" })
+				require.NoError(t, r.Deregister(greeter(1)))
+				require.Empty(t, looked(t, r, "greeter"))
+				mustRegister(t, r, greeter(1), testTTL)
+				require.Len(t, looked(t, r, "greeter"), 1)
+			})
+		})
+	}
+}
+
+// BenchmarkLookUpOfAMissingService must not depend on how many services are followed.
+func BenchmarkLookUpOfAMissingService(b *testing.B) {
+	for _, n := range []int{10, 5000} {
+		b.Run(fmt.Sprint("beside ", n), func(b *testing.B) {
+			f := stage(b, "missing")
+			ms := f.mirror.mirrors
+			for i := range n {
+				m := newMirror(ms, ms.keys.dir(fmt.Sprint("s", i)))
+				m.ctx, m.end = context.WithCancel(ms.ctx)
+				ms.byPrefix[m.prefix] = m
+				g := &staged{t: b, registry: f.registry, mirror: m, service: fmt.Sprint("s", i), revision: 10}
+				g.list()
+				g.put("1", some(1)...)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := f.registry.GetService("missing"); err != registry.ErrNotFound { //nolint:errorlint // go-micro's users compare it
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
