@@ -168,7 +168,7 @@ func (u *setup) choose(service string, opts []selector.SelectOption) (selector.N
 	if c.empty() {
 		return nil, selector.ErrNotFound
 	}
-	services, loan := c.lend()
+	services := c.copied()
 	for _, filter := range o.Filters {
 		services = filter(services)
 	}
@@ -178,7 +178,7 @@ func (u *setup) choose(service string, opts []selector.SelectOption) (selector.N
 	case t.strategy != nil:
 		return p.supervise(t.strategy, services), nil
 	}
-	return p.among(t, c.settle(loan, services)), nil
+	return p.among(t, nodesOf(services)), nil
 }
 
 // gather returns what the options of a Select come to, unless there is a reason not to select.
