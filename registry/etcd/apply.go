@@ -227,9 +227,6 @@ func (m *mirror) wrote(key string, w writing, value []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	revision := w.revision
-	if value == nil {
-		defer m.forgive(key)
-	}
 	known := m.catalogue.Record(key)
 	if revision <= m.applied || known != nil && known.Revision >= revision || m.deleted[key] >= revision {
 		return

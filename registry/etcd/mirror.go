@@ -30,8 +30,6 @@ type mirror struct {
 	link   atomic.Pointer[link] // whose events the view lives on, nil before
 	behind atomic.Bool          // whether broken is set, for look-ups
 
-	graceEnded atomic.Int64 // how often a loss was forgotten before its time
-
 	idle int // sweeps since it was; under mirrors.mu
 
 	waiters int      // calls that wait for ready; under mirrors.mu
@@ -45,7 +43,6 @@ type mirror struct {
 	dropped   bool            // the mirrors have ended it
 	seeded    map[string]bool // directories whose records came from another mirror that was looked at
 	replay    backlog         // what happened in the last minute since looked, for watchers to come
-	losses    losses          // what went lately, for selectors with a grace
 	cluster   uint64
 	applied   int64            // all that etcd did up to here is in the catalogue
 	newest    int64            // the newest revision in it, our own writes included
@@ -68,7 +65,6 @@ func newMirror(ms *mirrors, prefix string) *mirror {
 		catalogue: catalogue.New(),
 		decoder:   newDecoder(ms.keys),
 		watchers:  make(map[*watcher]struct{}),
-		losses:    make(losses),
 		deleted:   make(map[string]int64),
 		failed:    make(chan struct{}),
 		doubted:   make(chan struct{}, 1),
@@ -95,7 +91,6 @@ func (m *mirror) forgetOld() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.replay.dropBefore(time.Now().Add(-replayTime))
-	m.losses.sweep(time.Duration(m.mirrors.grace.Load()))
 }
 
 func (m *mirror) isReady() bool {

@@ -25,7 +25,6 @@ type mirrors struct {
 	metrics   *metrics
 	malformed *malformed
 
-	grace   mark     // the longest that a selector grants to lost nodes, in nanoseconds
 	exposed mark     // the newest revision that a look-up has shown
 	shown   sync.Map // prefixes of which a look-up has shown the view, as long as they are followed
 

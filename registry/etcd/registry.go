@@ -40,6 +40,7 @@ type Registry struct {
 
 	probe      *probe
 	suspension suspension
+	preserving preserving
 	started    sync.Once
 	closed     sync.Once
 	closeErr   error
@@ -181,10 +182,18 @@ func (r *Registry) assemble(p *parts) {
 		sentries:      newSentries(r.connector, p.config.keys),
 		log:           r.log,
 		metrics:       r.metrics,
-		wrote:         p.mirrors.wrote,
+		wrote:         func(key string, w writing, value []byte) { r.wrote(p, key, w, value) },
 		alarm:         r.probe.alarm,
 		tries:         make(chan struct{}, maxTries),
 		registrations: make(map[string]*registration),
+	}
+}
+
+// wrote shows a write that etcd has acknowledged to the views, and a delete to selectors, for which it isn't a loss.
+func (r *Registry) wrote(p *parts, key string, w writing, value []byte) {
+	p.mirrors.wrote(key, w, value)
+	if value == nil {
+		r.preserving.forget(p.config.keys, key)
 	}
 }
 

@@ -79,8 +79,9 @@ type setup struct {
 
 	pools sync.Map // service → *pool
 
-	mu     sync.Mutex // for adding to pools, and closed
-	closed atomic.Bool
+	mu      sync.Mutex // for adding to pools and to running, and closed
+	closed  atomic.Bool
+	running sync.WaitGroup // who watches for Grace
 }
 
 func newSetup(options selector.Options) *setup {
@@ -97,6 +98,9 @@ func newSetup(options selector.Options) *setup {
 	}
 	u.policy = newPolicy(options)
 	u.grace, _ = value[time.Duration](options.Context, graceKey{})
+	if ours && u.grace > 0 {
+		u.registry.preserving.add(u)
+	}
 	return u
 }
 
@@ -137,8 +141,8 @@ func (s *nodeSelector) Close() error {
 func (s *nodeSelector) Select(service string, opts ...selector.SelectOption) (selector.Next, error) {
 	u := s.setup.Load()
 	if len(opts) == 0 && u.policy.strategy == nil && u.standard == nil && u.registry.closing.Err() == nil {
-		if p, ok := u.pools.Load(service); ok && !p.(*pool).present().empty() {
-			return p.(*pool).next(u.policy), nil
+		if p := u.known(service); p != nil && !p.present().empty() {
+			return p.next(u.policy), nil
 		}
 	}
 	return u.choose(service, opts)
@@ -195,17 +199,30 @@ func (u *setup) gather(opts []selector.SelectOption) (selector.SelectOptions, er
 	return o, err
 }
 
+// known returns what is known of a service that is being selected, or nil.
+func (u *setup) known(service string) *pool {
+	known, ok := u.pools.Load(service)
+	if !ok {
+		return nil
+	}
+	p := known.(*pool)
+	if !p.selected.Load() {
+		p.selected.Store(true)
+	}
+	return p
+}
+
 // pool returns what is known of a service. It asks etcd if the service isn't followed.
 func (u *setup) pool(ctx context.Context, service string) (*pool, error) {
 	parts, err := u.registry.serving(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("select %q: %w", service, err)
 	}
-	if known, ok := u.pools.Load(service); ok {
-		if p := known.(*pool); !p.present().empty() {
+	if p := u.known(service); p != nil {
+		if !p.present().empty() {
 			return p, nil
 		}
-		u.drop(known.(*pool))
+		u.drop(p)
 	}
 	m, err := u.follow(ctx, parts, service)
 	if err != nil {
@@ -225,7 +242,6 @@ func (u *setup) follow(ctx context.Context, p *parts, service string) (*mirror, 
 	}
 	ctx, cancel := u.registry.bound(ctx)
 	defer cancel()
-	p.mirrors.grace.raise(int64(u.grace))
 	_, m, err := p.mirrors.lookup(ctx, service)
 	return m, err
 }
@@ -238,35 +254,47 @@ func (u *setup) keep(p *pool) *pool {
 	if u.closed.Load() {
 		return p
 	}
-	p.release = context.AfterFunc(p.mirror.ctx, func() { u.drop(p) })
+	p.ctx, p.end = context.WithCancel(p.mirror.ctx)
 	if other, ok := u.pools.LoadOrStore(p.service, p); ok {
-		p.release()
+		p.end()
 		return other.(*pool)
 	}
-	if p.mirror.ctx.Err() != nil {
-		u.drop(p) // what AfterFunc has called may have come too early
+	context.AfterFunc(p.ctx, func() { u.drop(p) })
+	if u.grace > 0 {
+		u.run(p.watch)
+		u.run(p.expire)
 	}
 	return p
+}
+
+// run starts a goroutine that Close waits for, the selector's and the registry's. It needs mu.
+func (u *setup) run(f func()) {
+	u.running.Add(1)
+	if !u.registry.group.run(func() { defer u.running.Done(); f() }) {
+		u.running.Done()
+	}
 }
 
 // drop forgets a pool.
 func (u *setup) drop(p *pool) {
 	if u.pools.CompareAndDelete(p.service, p) {
-		p.release()
+		p.end()
 	}
 }
 
 func (u *setup) close() error {
 	u.mu.Lock()
-	defer u.mu.Unlock()
 	u.closed.Store(true)
 	u.pools.Range(func(_, p any) bool {
 		u.drop(p.(*pool))
 		return true
 	})
+	u.mu.Unlock()
+	u.running.Wait()
 	if u.standard != nil {
 		return u.standard.Close()
 	}
+	u.registry.preserving.remove(u)
 	return nil
 }
 
@@ -292,6 +320,5 @@ func (s *nodeSelector) Reset(service string) {
 	}
 	if p, ok := u.pools.Load(service); ok {
 		u.drop(p.(*pool))
-		p.(*pool).mirror.forgetLosses(service)
 	}
 }

@@ -51,11 +51,9 @@ type choice struct {
 	ballot
 
 	view  *catalogue.Snapshot // what etcd has
-	shown *catalogue.Snapshot // the same, and those lost that have grace
+	shown *catalogue.Snapshot // the same, and the nodes that have grace
 	nodes []*registry.Node    // of shown
-	lost  []*catalogue.Record // those that have grace
 	ends  int64               // when it is over for one of them, on the setup's clock; 0 for never
-	ended int64               // how often grace had been ended before its time
 }
 
 func (c *choice) empty() bool { return c.shown == nil }

@@ -1,6 +1,8 @@
 package etcd
 
 import (
+	"encoding/json"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,8 +11,6 @@ import (
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
-
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
 func TestFindMass(t *testing.T) {
@@ -33,14 +33,14 @@ func TestFindMass(t *testing.T) {
 		"the rest after a mass":      {[]gone{{0, 2}, {0, 2}, {0, 2}, {0, 2}, {5, 1}, {30, 0}}, 5},
 		"nothing":                    {nil, 0},
 	} {
-		began, found := time.Now(), 0
-		var all []*loss
+		found := 0
+		var all []*removal
 		for _, g := range c.gone {
-			all = append(all, &loss{at: began.Add(time.Duration(g.after) * time.Second), left: g.left})
+			all = append(all, &removal{at: int64(g.after) * int64(time.Second), left: g.left})
 		}
 		findMass(all)
 		for _, one := range all {
-			if one.massed {
+			if one.mass {
 				found++
 			}
 		}
@@ -82,15 +82,38 @@ func TestGraceWhenNobodyIsLeft(t *testing.T) {
 	}, Grace(grace))
 }
 
-func TestASelectorMayComeAfterTheMass(t *testing.T) {
-	inBubble(t, 4, func(t *testing.T, f *staged, nodes []*registry.Node, _ *nodeSelector) {
+func TestEachSelectorHasItsOwnGrace(t *testing.T) {
+	inBubble(t, 4, func(t *testing.T, f *staged, nodes []*registry.Node, s *nodeSelector) {
+		without, shorter := f.selector(), f.selector(Grace(grace/2))
+		pick(t, without, "greeter")
+		pick(t, shorter, "greeter")
 		f.del(nodes...)
+		require.Equal(t, ids(nodes), chosen(t, shorter, "greeter"))
 		time.Sleep(grace / 2)
-		require.Equal(t, ids(nodes), chosen(t, f.selector(Grace(grace)), "greeter"))
-		_, err := f.selector().Select("greeter")
-		require.Equal(t, selector.ErrNotFound, err, "without the option there is none")
-		_, err = f.selector(Grace(grace / 2)).Select("greeter")
-		require.Equal(t, selector.ErrNotFound, err, "each has its own")
+		require.Equal(t, ids(nodes), chosen(t, s, "greeter"))
+		_, err := without.Select("greeter")
+		require.Equal(t, selector.ErrNotFound, err)
+		_, err = shorter.Select("greeter")
+		require.Equal(t, selector.ErrNotFound, err)
+		_, err = f.selector(Grace(grace)).Select("greeter")
+		require.Equal(t, selector.ErrNotFound, err, "one that comes later never had them")
+		require.Equal(t, 4, f.registry.Status().Followed[0].Lost, "the longest counts")
+	}, Grace(grace))
+}
+
+// Nobody selects while the nodes go, and when somebody does, it may be long after.
+func TestRemovalsAreNotedWhenTheyHappen(t *testing.T) {
+	inBubble(t, 10, func(t *testing.T, f *staged, nodes []*registry.Node, s *nodeSelector) {
+		for _, n := range nodes[:6] {
+			time.Sleep(massTime / 2)
+			f.del(n)
+		}
+		require.Equal(t, ids(nodes[6:]), chosen(t, s, "greeter"), "one after the other")
+	}, Grace(grace))
+	inBubble(t, 10, func(t *testing.T, f *staged, nodes []*registry.Node, s *nodeSelector) {
+		f.del(nodes[:6]...)
+		time.Sleep(grace)
+		require.Equal(t, ids(nodes[6:]), chosen(t, s, "greeter"), "a minute ago")
 	}, Grace(grace))
 }
 
@@ -98,7 +121,8 @@ func TestNoGraceByDefault(t *testing.T) {
 	inBubble(t, 10, func(t *testing.T, f *staged, nodes []*registry.Node, s *nodeSelector) {
 		f.del(nodes[:6]...)
 		require.Equal(t, ids(nodes[6:]), chosen(t, s, "greeter"))
-		require.Empty(t, f.mirror.losses)
+		require.Empty(t, s.setup.Load().known("greeter").removals)
+		require.Zero(t, f.registry.Status().Followed[0].Watchers, "nor is anything watched for it")
 	})
 }
 
@@ -122,7 +146,7 @@ func TestNoGraceForWhatThisRegistryDeregisters(t *testing.T) {
 				if echoFirst {
 					f.del(n)
 				}
-				f.registry.parts.Load().mirrors.wrote(f.key(n), writing{revision: revision}, nil)
+				f.registry.parts.Load().registrar.wrote(f.key(n), writing{revision: revision}, nil)
 				if !echoFirst {
 					f.del(n)
 				}
@@ -148,6 +172,7 @@ func TestWhatComesBackIsNotLost(t *testing.T) {
 func TestALostNodeThatCantBeReachedIsGivenUp(t *testing.T) {
 	inBubble(t, 10, func(t *testing.T, f *staged, nodes []*registry.Node, s *nodeSelector) {
 		other := f.selector(Grace(grace))
+		pick(t, other, "greeter")
 		f.del(nodes[:8]...)
 		require.Equal(t, ids(nodes), chosen(t, s, "greeter"))
 		s.Mark("greeter", nodes[0], errRefused)
@@ -182,6 +207,7 @@ func TestLostVersionsKeepTheirProfile(t *testing.T) {
 	inBubble(t, 4, func(t *testing.T, f *staged, nodes []*registry.Node, s *nodeSelector) {
 		second := some(8)[4:]
 		f.put("2", second...)
+		synctest.Wait()
 		f.del(nodes...)
 		f.del(second[0])
 		v1 := selector.WithFilter(selector.FilterVersion("1"), selector.FilterEndpoint("Greeter.V1"))
@@ -190,31 +216,26 @@ func TestLostVersionsKeepTheirProfile(t *testing.T) {
 	}, Grace(grace))
 }
 
-func TestLossesAreForgotten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l, c := make(losses), catalogue.New()
-		var all []catalogue.Change
-		for i, spec := range []string{"a@1/1", "a@1/2", "a@1/3", "a@1/4", "a@1/5", "b@1/1", "b@1/2"} {
-			all = append(all, c.Put(rec(spec, int64(i+1), "red"))...)
+func TestRemovalsAreForgotten(t *testing.T) {
+	inBubble(t, 5, func(t *testing.T, f *staged, nodes []*registry.Node, s *nodeSelector) {
+		known := func() int {
+			p := s.setup.Load().known("greeter")
+			p.present()
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.renew()
+			return len(p.removals)
 		}
-		l.note(all, c, int64(grace))
-		require.Empty(t, l)
-		l.note(append(c.Delete("a/1"), c.Delete("b/1")...), c, 0)
-		require.Empty(t, l, "nobody grants grace")
-		l.note(append(c.Delete("a/2"), c.Delete("b/2")...), c, int64(grace))
-		l.sweep(grace)
-		require.Len(t, l, 2)
-		time.Sleep(massTime + time.Second)
-		l.sweep(grace)
-		require.Empty(t, l, "there was no mass")
-
-		l.note(append(append(c.Delete("a/3"), c.Delete("a/4")...), c.Delete("a/5")...), c, int64(grace))
-		l.sweep(grace)
-		time.Sleep(grace)
-		require.Empty(t, l.of("a", 0, grace))
-		l.sweep(grace)
-		require.Empty(t, l)
-	})
+		f.del(nodes[0])
+		require.Equal(t, 1, known())
+		time.Sleep(massTime + 1)
+		require.Zero(t, known(), "there was no mass")
+		f.del(nodes[1:4]...)
+		time.Sleep(grace - 1)
+		require.Equal(t, 3, known())
+		time.Sleep(1)
+		require.Zero(t, known())
+	}, Grace(grace))
 }
 
 // An etcd whose leases all expire deletes the records one by one, and a list after a broken watch
@@ -226,4 +247,102 @@ func TestAListMayBringTheMass(t *testing.T) {
 		require.Equal(t, registry.ErrNotFound, err)
 		require.Equal(t, ids(nodes), chosen(t, s, "greeter"))
 	}, Grace(grace))
+}
+
+// A watched view never goes, so the watch must.
+func TestAnIdleServiceIsNotWatched(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		mustRegister(t, r, greeter(5), testTTL)
+		s := NewSelector(selector.Registry(r), Grace(grace))
+		defer func() { require.NoError(t, s.Close()) }()
+		watchers := func() int {
+			synctest.Wait()
+			n := 0
+			for _, f := range r.Status().Followed {
+				n += f.Watchers
+			}
+			return n
+		}
+		for range 10 {
+			pick(t, s, "greeter")
+			require.Equal(t, 1, watchers())
+			time.Sleep(maxUnselected - time.Minute)
+		}
+		require.Equal(t, 1, watchers())
+		time.Sleep(2 * time.Minute)
+		require.Zero(t, watchers())
+		time.Sleep(20 * time.Minute)
+		require.Empty(t, r.Status().Followed)
+
+		pick(t, s, "greeter")
+		require.Equal(t, 1, watchers(), "used again")
+	})
+}
+
+func TestWhoeverClosesEndsTheWatch(t *testing.T) {
+	for name, end := range map[string]func(*nodeSelector, *Registry) error{
+		"the selector":      func(s *nodeSelector, _ *Registry) error { return s.Close() },
+		"the registry":      func(_ *nodeSelector, r *Registry) error { return r.Close() },
+		"a changed setup":   func(s *nodeSelector, _ *Registry) error { return s.Init() },
+		"a forgotten state": func(s *nodeSelector, _ *Registry) error { s.Reset("greeter"); synctest.Wait(); return nil },
+	} {
+		inBubble(t, 4, func(t *testing.T, f *staged, _ []*registry.Node, s *nodeSelector) {
+			synctest.Wait()
+			require.Equal(t, 1, f.registry.Status().Followed[0].Watchers, name)
+			before := s.setup.Load()
+			require.NoError(t, end(s, f.registry))
+			before.running.Wait()
+			synctest.Wait()
+			require.Zero(t, f.registry.Status().Followed[0].Watchers, name)
+		}, Grace(grace))
+	}
+}
+
+// goleak and the bubble look for what is left.
+func TestARegistryClosedUnderASelectorWithGraceLeavesNothing(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		provider, _ := e.newRegistry(t)
+		r, _ := e.newRegistry(t)
+		mustRegister(t, provider, greeter(5), testTTL)
+		s := NewSelector(selector.Registry(r), Grace(grace)).(*nodeSelector)
+		pick(t, s, "greeter")
+		require.NoError(t, r.Close())
+		s.setup.Load().running.Wait()
+		_, err := s.Select("greeter")
+		require.ErrorIs(t, err, ErrClosed)
+	})
+}
+
+func TestStatusTellsOfGrace(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		for i := range 5 {
+			e.put(fmt.Sprint(DefaultPrefix, "greeter/n", i), valueOf(t, i), 0)
+		}
+		s := NewSelector(selector.Registry(r), Grace(grace))
+		defer func() { require.NoError(t, s.Close()) }()
+		pick(t, s, "greeter")
+		lost := func() int {
+			synctest.Wait()
+			return r.Status().Followed[0].Lost
+		}
+		require.Zero(t, lost())
+		for i := range 4 {
+			e.remove(fmt.Sprint(DefaultPrefix, "greeter/n", i))
+		}
+		require.Equal(t, 4, lost())
+		require.NoError(t, r.Deregister(&registry.Service{Name: "greeter", Nodes: []*registry.Node{{Id: "n4"}}}))
+		require.Equal(t, 4, lost(), "what this registry deregisters isn't lost")
+		time.Sleep(grace)
+		require.Zero(t, lost())
+	})
+}
+
+func valueOf(t *testing.T, i int) string {
+	value, err := json.Marshal(&registry.Service{
+		Name: "greeter", Version: "1", Nodes: []*registry.Node{{Id: fmt.Sprint("n", i), Address: fmt.Sprint("10.0.0.1:", i+1)}},
+	})
+	require.NoError(t, err)
+	return string(value)
 }

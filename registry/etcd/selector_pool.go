@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"context"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -18,19 +19,23 @@ type pool struct {
 	mirror  *mirror
 	random  selector.Next // these two are made once, so that Select needn't make one
 	inTurn  selector.Next
-	release func() bool // ends the wait for the mirror's end
+	ctx     context.Context // ends when the pool is dropped
+	end     context.CancelFunc
+
+	selected atomic.Bool // since expire looked last
 
 	choice atomic.Pointer[choice]
 
 	mu       sync.Mutex          // for replacing choice, and for what follows
 	suspects map[string]*suspect // by node id
+	removals removals            // for a selector with Grace
 
 	_    [64]byte // turn is written by everybody, choice is read
 	turn atomic.Uint64
 }
 
 func newPool(u *setup, m *mirror, service string) *pool {
-	p := &pool{setup: u, service: service, mirror: m, suspects: make(map[string]*suspect)}
+	p := &pool{setup: u, service: service, mirror: m, suspects: make(map[string]*suspect), removals: make(removals)}
 	p.turn.Store(rand.Uint64())
 	p.random = func() (*registry.Node, error) { return p.choice.Load().pick(u.clock, nil) }
 	p.inTurn = func() (*registry.Node, error) { return p.choice.Load().pick(u.clock, &p.turn) }
@@ -63,21 +68,15 @@ func (p *pool) latest() *choice {
 }
 
 func (p *pool) holds(c *choice) bool {
-	return c != nil && c.view == p.mirror.view(p.service) && c.ended == p.mirror.graceEnded.Load() &&
-		(c.ends == 0 || p.setup.clock() < c.ends)
+	return c != nil && c.view == p.mirror.view(p.service) && (c.ends == 0 || p.setup.clock() < c.ends)
 }
 
-// renew makes a choice of what etcd has, of those lost that have grace, and of the suspects. It needs mu.
+// renew makes a choice of what etcd has, of the nodes that have grace, and of the suspects. It needs mu.
 func (p *pool) renew() *choice {
-	ended := p.mirror.graceEnded.Load()
 	view := p.mirror.view(p.service)
-	c := &choice{view: view, shown: view, ended: ended}
+	c := &choice{view: view, shown: view}
 	if p.setup.grace > 0 {
-		lost, end := p.mirror.lost(p.service, p.setup.grace)
-		c.shown = view.With(lost)
-		if len(lost) > 0 {
-			c.lost, c.ends = lost, int64(end.Sub(p.setup.born))
-		}
+		p.preserveLocked(c)
 	}
 	c.nodes = c.shown.Nodes()
 	if len(p.suspects) > 0 {
@@ -179,7 +178,10 @@ func (p *pool) mark(node *registry.Node, err error) {
 			p.acquit(node)
 		}
 	case unanswered, unreachable:
-		p.blame(node, v)
+		if p.blame(node, v) {
+			keys := p.setup.registry.parts.Load().config.keys
+			p.setup.registry.preserving.forget(keys, keys.node(p.service, node.Id))
+		}
 	}
 }
 
@@ -192,7 +194,8 @@ func (p *pool) acquit(node *registry.Node) {
 	}
 }
 
-func (p *pool) blame(node *registry.Node, v verdict) {
+// blame reports whether it set aside a node that only grace had kept.
+func (p *pool) blame(node *registry.Node, v verdict) (gone bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.latest()
@@ -201,25 +204,14 @@ func (p *pool) blame(node *registry.Node, v verdict) {
 	if isNew {
 		i := slices.IndexFunc(c.nodes, func(n *registry.Node) bool { return n.Id == node.Id && n.Address == node.Address })
 		if i < 0 {
-			return
+			return false
 		}
 		s = &suspect{node: c.nodes[i]}
 		p.suspects[node.Id] = s
 	}
 	isAside := s.fail(v, p.setup.clock())
-	if isAside {
-		p.giveUp(c, s.node)
-	}
 	if isNew || isAside {
 		p.renew()
 	}
-}
-
-// giveUp ends the grace of a lost node that really can't be reached.
-func (p *pool) giveUp(c *choice, node *registry.Node) {
-	for _, r := range c.lost {
-		if r.Node == node {
-			p.mirror.giveUp(r.Key)
-		}
-	}
+	return isAside && p.removals[node.Id] != nil
 }

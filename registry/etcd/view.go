@@ -136,7 +136,6 @@ func (m *mirror) note(changes []catalogue.Change) {
 		m.views.Delete(c.Record.Name)
 		m.newest = max(m.newest, c.Record.Revision)
 	}
-	m.losses.note(changes, m.catalogue, m.mirrors.grace.Load())
 }
 
 // remember keeps changes for watchers to come, if there was a look-up that they follow.
