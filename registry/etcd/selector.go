@@ -99,7 +99,7 @@ func newSetup(options selector.Options) *setup {
 	u.policy = newPolicy(options)
 	u.grace, _ = value[time.Duration](options.Context, graceKey{})
 	if ours && u.grace > 0 {
-		u.registry.preserving.add(u)
+		u.registry.preserving.setups.Store(u, nil)
 	}
 	return u
 }
@@ -199,19 +199,6 @@ func (u *setup) gather(opts []selector.SelectOption) (selector.SelectOptions, er
 	return o, err
 }
 
-// known returns what is known of a service that is being selected, or nil.
-func (u *setup) known(service string) *pool {
-	known, ok := u.pools.Load(service)
-	if !ok {
-		return nil
-	}
-	p := known.(*pool)
-	if !p.selected.Load() {
-		p.selected.Store(true)
-	}
-	return p
-}
-
 // pool returns what is known of a service. It asks etcd if the service isn't followed.
 func (u *setup) pool(ctx context.Context, service string) (*pool, error) {
 	parts, err := u.registry.serving(ctx)
@@ -246,42 +233,6 @@ func (u *setup) follow(ctx context.Context, p *parts, service string) (*mirror, 
 	return m, err
 }
 
-// keep puts a pool where Select finds it, until its mirror ends, and returns it, or the one that
-// is there already.
-func (u *setup) keep(p *pool) *pool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.closed.Load() {
-		return p
-	}
-	p.ctx, p.end = context.WithCancel(p.mirror.ctx)
-	if other, ok := u.pools.LoadOrStore(p.service, p); ok {
-		p.end()
-		return other.(*pool)
-	}
-	context.AfterFunc(p.ctx, func() { u.drop(p) })
-	if u.grace > 0 {
-		u.run(p.watch)
-		u.run(p.expire)
-	}
-	return p
-}
-
-// run starts a goroutine that Close waits for, the selector's and the registry's. It needs mu.
-func (u *setup) run(f func()) {
-	u.running.Add(1)
-	if !u.registry.group.run(func() { defer u.running.Done(); f() }) {
-		u.running.Done()
-	}
-}
-
-// drop forgets a pool.
-func (u *setup) drop(p *pool) {
-	if u.pools.CompareAndDelete(p.service, p) {
-		p.end()
-	}
-}
-
 func (u *setup) close() error {
 	u.mu.Lock()
 	u.closed.Store(true)
@@ -294,7 +245,7 @@ func (u *setup) close() error {
 	if u.standard != nil {
 		return u.standard.Close()
 	}
-	u.registry.preserving.remove(u)
+	u.registry.preserving.setups.Delete(u)
 	return nil
 }
 

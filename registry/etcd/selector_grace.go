@@ -114,6 +114,14 @@ func (p *pool) preserveLocked(c *choice) {
 	c.shown, c.ends = c.view.With(records), preserved[0].at+int64(grace)
 }
 
+// run starts a goroutine that Close waits for, the selector's and the registry's. It needs mu.
+func (u *setup) run(f func()) {
+	u.running.Add(1)
+	if !u.registry.group.run(func() { defer u.running.Done(); f() }) {
+		u.running.Done()
+	}
+}
+
 // watch sees to it that each removal is noted when it happens, and not only at the next Select.
 func (p *pool) watch() {
 	w, err := p.setup.registry.Watch(registry.WatchService(p.service), registry.WatchContext(p.ctx))
@@ -148,37 +156,17 @@ func (p *pool) forget(id string) {
 }
 
 // preserving are the selectors with Grace on one registry.
-type preserving struct {
-	mu     sync.Mutex
-	setups map[*setup]bool
-}
+type preserving struct{ setups sync.Map } // *setup → nil
 
-func (s *preserving) add(u *setup) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.setups == nil {
-		s.setups = make(map[*setup]bool)
-	}
-	s.setups[u] = true
-}
-
-func (s *preserving) remove(u *setup) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.setups, u)
-}
-
-// pools calls yield for what each selector knows of each service.
+// pools calls yield for what each of them knows of each service.
 func (s *preserving) pools(yield func(*pool)) {
-	s.mu.Lock()
-	setups := slices.Collect(maps.Keys(s.setups))
-	s.mu.Unlock()
-	for _, u := range setups {
-		u.pools.Range(func(_, p any) bool {
+	s.setups.Range(func(u, _ any) bool {
+		u.(*setup).pools.Range(func(_, p any) bool {
 			yield(p.(*pool))
 			return true
 		})
-	}
+		return true
+	})
 }
 
 // forget ends the grace of the node at a key: this registry has deregistered it, or it can't be reached.

@@ -3,6 +3,7 @@ package etcd
 import (
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -200,6 +201,8 @@ func TestResetEndsGrace(t *testing.T) {
 		f.del(nodes[:6]...)
 		s.Reset("greeter")
 		require.Equal(t, ids(nodes[6:]), chosen(t, s, "greeter"))
+		synctest.Wait()
+		require.Equal(t, 1, f.registry.Status().Followed[0].Watchers)
 	}, Grace(grace))
 }
 
@@ -228,12 +231,12 @@ func TestRemovalsAreForgotten(t *testing.T) {
 		}
 		f.del(nodes[0])
 		require.Equal(t, 1, known())
-		time.Sleep(massTime + 1)
+		time.Sleep(massTime + time.Nanosecond)
 		require.Zero(t, known(), "there was no mass")
 		f.del(nodes[1:4]...)
-		time.Sleep(grace - 1)
+		time.Sleep(grace - time.Nanosecond)
 		require.Equal(t, 3, known())
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		require.Zero(t, known())
 	}, Grace(grace))
 }
@@ -280,23 +283,27 @@ func TestAnIdleServiceIsNotWatched(t *testing.T) {
 	})
 }
 
-func TestWhoeverClosesEndsTheWatch(t *testing.T) {
+func TestWhoeverClosesEndsTheWatchAndWaits(t *testing.T) {
 	for name, end := range map[string]func(*nodeSelector, *Registry) error{
-		"the selector":      func(s *nodeSelector, _ *Registry) error { return s.Close() },
-		"the registry":      func(_ *nodeSelector, r *Registry) error { return r.Close() },
-		"a changed setup":   func(s *nodeSelector, _ *Registry) error { return s.Init() },
-		"a forgotten state": func(s *nodeSelector, _ *Registry) error { s.Reset("greeter"); synctest.Wait(); return nil },
+		"the selector":    func(s *nodeSelector, _ *Registry) error { return s.Close() },
+		"the registry":    func(_ *nodeSelector, r *Registry) error { return r.Close() },
+		"a changed setup": func(s *nodeSelector, _ *Registry) error { return s.Init() },
 	} {
 		inBubble(t, 4, func(t *testing.T, f *staged, _ []*registry.Node, s *nodeSelector) {
 			synctest.Wait()
 			require.Equal(t, 1, f.registry.Status().Followed[0].Watchers, name)
-			before := s.setup.Load()
+			require.Contains(t, goroutines(), "etcd.(*pool).watch(", name)
 			require.NoError(t, end(s, f.registry))
-			before.running.Wait()
+			require.NotContains(t, goroutines(), "etcd.(*pool).", name)
 			synctest.Wait()
 			require.Zero(t, f.registry.Status().Followed[0].Watchers, name)
 		}, Grace(grace))
 	}
+}
+
+func goroutines() string {
+	stacks := make([]byte, 1<<20)
+	return string(stacks[:runtime.Stack(stacks, true)])
 }
 
 // goleak and the bubble look for what is left.

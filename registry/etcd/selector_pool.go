@@ -42,6 +42,47 @@ func newPool(u *setup, m *mirror, service string) *pool {
 	return p
 }
 
+// known returns what is known of a service that is being selected, or nil.
+func (u *setup) known(service string) *pool {
+	known, ok := u.pools.Load(service)
+	if !ok {
+		return nil
+	}
+	p := known.(*pool)
+	if !p.selected.Load() {
+		p.selected.Store(true)
+	}
+	return p
+}
+
+// keep puts a pool where Select finds it, until its mirror ends, and returns it, or the one that
+// is there already.
+func (u *setup) keep(p *pool) *pool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed.Load() {
+		return p
+	}
+	p.ctx, p.end = context.WithCancel(p.mirror.ctx)
+	if other, ok := u.pools.LoadOrStore(p.service, p); ok {
+		p.end()
+		return other.(*pool)
+	}
+	context.AfterFunc(p.ctx, func() { u.drop(p) })
+	if u.grace > 0 {
+		u.run(p.watch)
+		u.run(p.expire)
+	}
+	return p
+}
+
+// drop forgets a pool.
+func (u *setup) drop(p *pool) {
+	if u.pools.CompareAndDelete(p.service, p) {
+		p.end()
+	}
+}
+
 func (p *pool) next(t policy) selector.Next {
 	if t.rotates {
 		return p.inTurn
