@@ -84,11 +84,3 @@ func (s *Snapshot) version(r *Record) *Version {
 }
 
 func byID(a, b *registry.Node) int { return cmp.Compare(a.Id, b.Id) }
-
-// Size returns the number of nodes of a service.
-func (c *Catalogue) Size(name string) int {
-	if s := c.services[name]; s != nil {
-		return len(s.nodes)
-	}
-	return 0
-}

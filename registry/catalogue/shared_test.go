@@ -75,12 +75,3 @@ func TestWithMayBeginWithNothing(t *testing.T) {
 	c.Put(r)
 	require.Equal(t, c.Snapshot("s"), nothing.With([]*catalogue.Record{r}))
 }
-
-func TestSizeCountsNodes(t *testing.T) {
-	c := catalogue.New()
-	require.Zero(t, c.Size("s"))
-	c.Put(rec("k", 1, "s@1", "a=:1", profile("red")))
-	c.Put(rec("l", 2, "s@2", "b=:1", profile("red")))
-	c.Put(rec("m", 3, "s@3", "b=:1", profile("red")))
-	require.Equal(t, 2, c.Size("s"))
-}

@@ -39,10 +39,11 @@ type Registry struct {
 	ctx     context.Context // ends when Close has deregistered what is ours
 	end     context.CancelFunc
 
-	probe    *probe
-	started  sync.Once
-	closed   sync.Once
-	closeErr error
+	probe      *probe
+	preserving preserving
+	started    sync.Once
+	closed     sync.Once
+	closeErr   error
 
 	parts atomic.Pointer[parts]
 
@@ -184,7 +185,7 @@ func (r *Registry) assemble(p *parts) {
 		timeout:       r.timeout,
 		leases:        newLeases(r.connector, r.keepAlive),
 		metrics:       r.metrics,
-		wrote:         p.mirrors.wrote,
+		wrote:         func(key string, w writing, value []byte) { r.wrote(p, key, w, value) },
 		rolled:        r.probe.alarm,
 		changed:       r.reporter.changed,
 		slots:         make(chan struct{}, maxSlots),
@@ -204,6 +205,14 @@ func (r *Registry) connect(s settings) {
 		m.doubt(listClientReplaced)
 	}
 	p.registrar.retry()
+}
+
+// wrote shows a write that etcd has acknowledged to the views, and a delete to selectors, for which it isn't a loss.
+func (r *Registry) wrote(p *parts, key string, w writing, value []byte) {
+	p.mirrors.wrote(key, w, value)
+	if value == nil {
+		r.preserving.forget(p.config.keys, key)
+	}
 }
 
 // Options returns the options as they were given, with defaults filled in.

@@ -79,8 +79,9 @@ type setup struct {
 
 	pools sync.Map // service → *pool
 
-	mu     sync.Mutex // for adding to pools, and closed
-	closed atomic.Bool
+	mu      sync.Mutex // for adding to pools and to running, and closed
+	closed  atomic.Bool
+	running sync.WaitGroup // who watches for Grace
 }
 
 func newSetup(options selector.Options) *setup {
@@ -97,6 +98,9 @@ func newSetup(options selector.Options) *setup {
 	}
 	u.policy = newPolicy(options)
 	u.grace, _ = value[time.Duration](options.Context, graceKey{})
+	if ours && u.grace > 0 {
+		u.registry.preserving.setups.Store(u, nil)
+	}
 	return u
 }
 
@@ -137,8 +141,8 @@ func (s *nodeSelector) Close() error {
 func (s *nodeSelector) Select(service string, opts ...selector.SelectOption) (selector.Next, error) {
 	u := s.setup.Load()
 	if len(opts) == 0 && u.policy.strategy == nil && u.standard == nil && u.registry.closing.Err() == nil {
-		if p, ok := u.pools.Load(service); ok && !p.(*pool).present().empty() {
-			return p.(*pool).next(u.policy), nil
+		if p := u.known(service); p != nil && !p.present().empty() {
+			return p.next(u.policy), nil
 		}
 	}
 	return u.choose(service, opts)
@@ -168,7 +172,7 @@ func (u *setup) choose(service string, opts []selector.SelectOption) (selector.N
 	if c.empty() {
 		return nil, selector.ErrNotFound
 	}
-	services, loan := c.lend()
+	services := c.copied()
 	for _, filter := range o.Filters {
 		services = filter(services)
 	}
@@ -178,7 +182,7 @@ func (u *setup) choose(service string, opts []selector.SelectOption) (selector.N
 	case t.strategy != nil:
 		return p.supervise(t.strategy, services), nil
 	}
-	return p.among(t, c.settle(loan, services)), nil
+	return p.among(t, nodesOf(services)), nil
 }
 
 // gather returns what the options of a Select come to, unless there is a reason not to select.
@@ -201,11 +205,11 @@ func (u *setup) pool(ctx context.Context, service string) (*pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("select %q: %w", service, err)
 	}
-	if known, ok := u.pools.Load(service); ok {
-		if p := known.(*pool); !p.present().empty() {
+	if p := u.known(service); p != nil {
+		if !p.present().empty() {
 			return p, nil
 		}
-		u.drop(known.(*pool))
+		u.drop(p)
 	}
 	m, err := u.follow(ctx, parts, service)
 	if err != nil {
@@ -229,43 +233,19 @@ func (u *setup) follow(ctx context.Context, p *parts, service string) (*mirror, 
 	return m, err
 }
 
-// keep puts a pool where Select finds it, until its mirror ends, and returns it, or the one that
-// is there already.
-func (u *setup) keep(p *pool) *pool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.closed.Load() {
-		return p
-	}
-	p.release = context.AfterFunc(p.mirror.ctx, func() { u.drop(p) })
-	if other, ok := u.pools.LoadOrStore(p.service, p); ok {
-		p.release()
-		return other.(*pool)
-	}
-	if p.mirror.ctx.Err() != nil {
-		u.drop(p) // what AfterFunc has called may have come too early
-	}
-	return p
-}
-
-// drop forgets a pool.
-func (u *setup) drop(p *pool) {
-	if u.pools.CompareAndDelete(p.service, p) {
-		p.release()
-	}
-}
-
 func (u *setup) close() error {
 	u.mu.Lock()
-	defer u.mu.Unlock()
 	u.closed.Store(true)
 	u.pools.Range(func(_, p any) bool {
 		u.drop(p.(*pool))
 		return true
 	})
+	u.mu.Unlock()
+	u.running.Wait()
 	if u.standard != nil {
 		return u.standard.Close()
 	}
+	u.registry.preserving.setups.Delete(u)
 	return nil
 }
 

@@ -2,7 +2,7 @@ package etcd
 
 import (
 	"reflect"
-	"sync"
+	"slices"
 
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
@@ -51,16 +51,21 @@ type choice struct {
 	ballot
 
 	view  *catalogue.Snapshot // what etcd has
-	shown *catalogue.Snapshot // the same, and those lost that have grace
+	shown *catalogue.Snapshot // the same, and the nodes that have grace
 	nodes []*registry.Node    // of shown
-	lost  []*catalogue.Record // those that have grace
 	ends  int64               // when it is over for one of them, on the setup's clock; 0 for never
-	ended int64               // how often grace had been ended before its time
-
-	loans sync.Pool
 }
 
 func (c *choice) empty() bool { return c.shown == nil }
+
+// copied returns the services for filters and strategies, which may change them and their slices of nodes.
+func (c *choice) copied() []*registry.Service {
+	services := c.shown.Shared()
+	for _, s := range services {
+		s.Nodes = slices.Clone(s.Nodes)
+	}
+	return services
+}
 
 func nodesOf(services []*registry.Service) []*registry.Node {
 	if len(services) == 1 {

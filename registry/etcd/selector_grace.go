@@ -1,105 +1,189 @@
 package etcd
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"strings"
+	"sync"
 	"time"
+
+	"go-micro.dev/v4/registry"
 
 	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
-// This file is about nodes that went in a mass: more than half of a service in a short time. Whoever
-// asks etcd or this registry is told that they are gone. Only selectors with [Grace] may go on choosing among them.
+// This file is the self-preservation of selectors with [Grace]: after a mass removal, of more than half of a
+// service's nodes in a short time, they go on choosing among those too. Nobody else does: look-ups and watchers
+// tell what is in etcd.
 
 const (
-	// massTime is how close to each other nodes must have gone.
+	// massTime is how close to each other the nodes of a mass removal go.
 	massTime = 10 * time.Second
-	// maxLosses bounds how many nodes of a service are remembered.
-	maxLosses = 4096
 	// minMass is how many nodes a service must have had.
 	minMass = 4
+	// maxRemovals bounds how many nodes of a service are remembered.
+	maxRemovals = 4096
+	// maxUnselected is how long a service is watched that nobody selects. A watched view never goes.
+	maxUnselected = 10 * time.Minute
 )
 
-// losses are the records that went lately, by service and key.
-type losses map[string]map[string]*loss
-
-type loss struct {
+// removal is a node that a service no longer has.
+type removal struct {
 	record *catalogue.Record
-	at     time.Time
-	left   int  // nodes that the service had left then
-	massed bool // went with more than half of them
+	at     int64 // on the setup's clock
+	left   int   // how many nodes the service had then
+	mass   bool  // it was part of a mass removal
 }
 
-// note takes in changes of a catalogue, if anybody grants grace.
-func (l losses) note(changes []catalogue.Change, c *catalogue.Catalogue, grace int64) {
-	if grace == 0 {
+// removals are those of one service, by node id.
+type removals map[string]*removal
+
+// note takes in how a service has changed.
+func (rs removals) note(before, after *catalogue.Snapshot, now int64) {
+	there := make(map[string]bool)
+	for _, n := range after.Nodes() {
+		there[n.Id] = true
+		delete(rs, n.Id)
+	}
+	if before == nil {
 		return
 	}
-	now := time.Now()
-	for _, change := range changes {
-		r := change.Record
-		if change.Action != catalogue.Delete {
-			delete(l[r.Name], r.Key)
-			continue
+	for _, v := range before.Versions {
+		for _, n := range v.Nodes {
+			if !there[n.Id] && len(rs) < maxRemovals {
+				record := &catalogue.Record{Name: before.Name, Version: v.Version, Profile: v.Profile, Node: n}
+				rs[n.Id] = &removal{record: record, at: now, left: len(there)}
+			}
 		}
-		if l[r.Name] == nil {
-			l[r.Name] = make(map[string]*loss)
-		}
-		if len(l[r.Name]) == maxLosses {
-			continue
-		}
-		l[r.Name][r.Key] = &loss{record: r, at: now, left: c.Size(r.Name)}
 	}
 }
 
-// giveUp forgets a record: it was our own doing that it went, or it is known to be really gone.
-func (l losses) giveUp(key string) {
-	for _, ofService := range l {
-		delete(ofService, key)
-	}
-}
-
-// of returns those of a service that have grace, the oldest first: unless they are fewer than what it
-// has left now.
-func (l losses) of(service string, left int, grace time.Duration) []*loss {
-	all := slices.SortedFunc(maps.Values(l[service]), func(a, b *loss) int { return a.at.Compare(b.at) })
+// preserved returns the removals that have grace, the oldest first: none if they are no more than the nodes that
+// are left. It forgets those that can't have grace anymore.
+func (rs removals) preserved(left int, now int64, grace time.Duration) []*removal {
+	all := slices.SortedFunc(maps.Values(rs), func(a, b *removal) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(b.left, a.left))
+	})
 	findMass(all)
-	now := time.Now()
-	all = slices.DeleteFunc(all, func(one *loss) bool { return !one.massed || now.Sub(one.at) >= grace })
+	all = slices.DeleteFunc(all, func(r *removal) bool {
+		age := time.Duration(now - r.at)
+		over := !r.mass || age >= grace
+		if over && age > massTime {
+			delete(rs, r.record.Node.Id)
+		}
+		return over
+	})
 	if len(all) <= left {
 		return nil
 	}
 	return all
 }
 
-// findMass marks those that went in a mass. They come sorted by time.
-func findMass(all []*loss) {
+// findMass marks mass removals. The removals are sorted by time.
+func findMass(all []*removal) {
 	first, unmarked := 0, 0
-	for i, one := range all {
-		for one.at.Sub(all[first].at) > massTime {
+	for i, r := range all {
+		for r.at-all[first].at > int64(massTime) {
 			first++
 		}
 		n := i + 1 - first
-		if n <= one.left || n+one.left < minMass {
+		if n <= r.left || n+r.left < minMass {
 			continue
 		}
 		for unmarked = max(unmarked, first); unmarked <= i; unmarked++ {
-			all[unmarked].massed = true
+			all[unmarked].mass = true
 		}
 	}
 }
 
-// sweep forgets those that can't have grace any more.
-func (l losses) sweep(grace time.Duration) {
-	for service, ofService := range l {
-		l.of(service, 0, grace) // which finds the masses
-		now := time.Now()
-		maps.DeleteFunc(ofService, func(_ string, one *loss) bool {
-			age := now.Sub(one.at)
-			return age > massTime && !one.massed || one.massed && age >= grace
-		})
-		if len(ofService) == 0 {
-			delete(l, service)
+// preserveLocked adds the nodes that have grace to those of a new choice.
+func (p *pool) preserveLocked(c *choice) {
+	now, grace := p.setup.clock(), p.setup.grace
+	if last := p.choice.Load(); last != nil && last.view != c.view {
+		p.removals.note(last.view, c.view, now)
+	}
+	preserved := p.removals.preserved(len(c.view.Nodes()), now, grace)
+	if len(preserved) == 0 {
+		return
+	}
+	records := make([]*catalogue.Record, len(preserved))
+	for i, r := range preserved {
+		records[i] = r.record
+	}
+	c.shown, c.ends = c.view.With(records), preserved[0].at+int64(grace)
+}
+
+// run starts a goroutine that Close waits for, the selector's and the registry's. It needs mu.
+func (u *setup) run(f func()) {
+	u.running.Add(1)
+	if !u.registry.group.run(func() { defer u.running.Done(); f() }) {
+		u.running.Done()
+	}
+}
+
+// watch sees to it that each removal is noted when it happens, and not only at the next Select.
+func (p *pool) watch() {
+	w, err := p.setup.registry.Watch(registry.WatchService(p.service), registry.WatchContext(p.ctx))
+	for err == nil {
+		p.present()
+		_, err = w.Next()
+	}
+	p.setup.drop(p) // it is being dropped, or etcd refuses the watch: the next Select begins anew
+}
+
+// expire ends the watch when nobody selects the service.
+func (p *pool) expire() {
+	for unselected := time.Duration(0); unselected < maxUnselected && p.ctx.Err() == nil; {
+		pause(p.ctx, time.Minute, nil)
+		unselected += time.Minute
+		if p.selected.Swap(false) {
+			unselected = 0
 		}
 	}
+	p.setup.drop(p)
+}
+
+// forget ends the grace of a node.
+func (p *pool) forget(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.latest() // so that its removal has been noted
+	if p.removals[id] != nil {
+		delete(p.removals, id)
+		p.renew()
+	}
+}
+
+// preserving are the selectors with Grace on one registry.
+type preserving struct{ setups sync.Map } // *setup → nil
+
+// pools calls yield for what each of them knows of each service.
+func (s *preserving) pools(yield func(*pool)) {
+	s.setups.Range(func(u, _ any) bool {
+		u.(*setup).pools.Range(func(_, p any) bool {
+			yield(p.(*pool))
+			return true
+		})
+		return true
+	})
+}
+
+// forget ends the grace of the node at a key: this registry has deregistered it, or it can't be reached.
+func (s *preserving) forget(keys keyspace, key string) {
+	s.pools(func(p *pool) {
+		if id, ok := strings.CutPrefix(key, keys.dir(p.service)); ok {
+			p.forget(id)
+		}
+	})
+}
+
+// lost counts the nodes that have grace, by the directory of their service.
+func (s *preserving) lost(keys keyspace) map[string]int {
+	lost := make(map[string]int)
+	s.pools(func(p *pool) {
+		c, dir := p.present(), keys.dir(p.service)
+		lost[dir] = max(lost[dir], len(c.nodes)-len(c.view.Nodes()))
+	})
+	return lost
 }

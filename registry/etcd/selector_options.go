@@ -40,6 +40,9 @@ func PreferZone(zone string) selector.Option {
 // registry has deregistered. Therefore the first call that can't reach a lost node ends its grace.
 // It ends for all of them when no more are lost than there are, and at Reset. Only selectors
 // have grace: GetService and watchers tell what is in etcd. [FollowedStatus] shows it.
+//
+// Each such selector watches the services that it selects, from the first Select of one until none
+// has come for ten minutes. What went before, it doesn't know.
 func Grace(d time.Duration) selector.Option {
 	return inContext(graceKey{}, d)
 }

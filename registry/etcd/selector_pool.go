@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"context"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -18,23 +19,68 @@ type pool struct {
 	mirror  *mirror
 	random  selector.Next // these two are made once, so that Select needn't make one
 	inTurn  selector.Next
-	release func() bool // ends the wait for the mirror's end
+	ctx     context.Context // ends when the pool is dropped
+	end     context.CancelFunc
+
+	selected atomic.Bool // since expire looked last
 
 	choice atomic.Pointer[choice]
 
 	mu       sync.Mutex          // for replacing choice, and for what follows
 	suspects map[string]*suspect // by node id
+	removals removals            // for a selector with Grace
 
 	_    [64]byte // turn is written by everybody, choice is read
 	turn atomic.Uint64
 }
 
 func newPool(u *setup, m *mirror, service string) *pool {
-	p := &pool{setup: u, service: service, mirror: m, suspects: make(map[string]*suspect)}
+	p := &pool{setup: u, service: service, mirror: m, suspects: make(map[string]*suspect), removals: make(removals)}
 	p.turn.Store(rand.Uint64())
 	p.random = func() (*registry.Node, error) { return p.choice.Load().pick(u.clock, nil) }
 	p.inTurn = func() (*registry.Node, error) { return p.choice.Load().pick(u.clock, &p.turn) }
 	return p
+}
+
+// known returns what is known of a service that is being selected, or nil.
+func (u *setup) known(service string) *pool {
+	known, ok := u.pools.Load(service)
+	if !ok {
+		return nil
+	}
+	p := known.(*pool)
+	if !p.selected.Load() {
+		p.selected.Store(true)
+	}
+	return p
+}
+
+// keep puts a pool where Select finds it, until its mirror ends, and returns it, or the one that
+// is there already.
+func (u *setup) keep(p *pool) *pool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed.Load() {
+		return p
+	}
+	p.ctx, p.end = context.WithCancel(p.mirror.ctx)
+	if other, ok := u.pools.LoadOrStore(p.service, p); ok {
+		p.end()
+		return other.(*pool)
+	}
+	context.AfterFunc(p.ctx, func() { u.drop(p) })
+	if u.grace > 0 {
+		u.run(p.watch)
+		u.run(p.expire)
+	}
+	return p
+}
+
+// drop forgets a pool.
+func (u *setup) drop(p *pool) {
+	if u.pools.CompareAndDelete(p.service, p) {
+		p.end()
+	}
 }
 
 func (p *pool) next(t policy) selector.Next {
@@ -63,13 +109,16 @@ func (p *pool) latest() *choice {
 }
 
 func (p *pool) holds(c *choice) bool {
-	return c != nil && c.view == p.mirror.view(p.service)
+	return c != nil && c.view == p.mirror.view(p.service) && (c.ends == 0 || p.setup.clock() < c.ends)
 }
 
-// renew makes a choice of what etcd has, of those lost that have grace, and of the suspects. It needs mu.
+// renew makes a choice of what etcd has, of the nodes that have grace, and of the suspects. It needs mu.
 func (p *pool) renew() *choice {
 	view := p.mirror.view(p.service)
 	c := &choice{view: view, shown: view}
+	if p.setup.grace > 0 {
+		p.preserveLocked(c)
+	}
 	c.nodes = c.shown.Nodes()
 	if len(p.suspects) > 0 {
 		p.forgetSuspects(c.nodes)
@@ -170,7 +219,10 @@ func (p *pool) mark(node *registry.Node, err error) {
 			p.acquit(node)
 		}
 	case unanswered, unreachable:
-		p.blame(node, v)
+		if p.blame(node, v) {
+			keys := p.setup.registry.parts.Load().config.keys
+			p.setup.registry.preserving.forget(keys, keys.node(p.service, node.Id))
+		}
 	}
 }
 
@@ -183,7 +235,8 @@ func (p *pool) acquit(node *registry.Node) {
 	}
 }
 
-func (p *pool) blame(node *registry.Node, v verdict) {
+// blame reports whether it set aside a node that only grace had kept.
+func (p *pool) blame(node *registry.Node, v verdict) (gone bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.latest()
@@ -192,7 +245,7 @@ func (p *pool) blame(node *registry.Node, v verdict) {
 	if isNew {
 		i := slices.IndexFunc(c.nodes, func(n *registry.Node) bool { return n.Id == node.Id && n.Address == node.Address })
 		if i < 0 {
-			return
+			return false
 		}
 		s = &suspect{node: c.nodes[i]}
 		p.suspects[node.Id] = s
@@ -201,4 +254,5 @@ func (p *pool) blame(node *registry.Node, v verdict) {
 	if isNew || isAside {
 		p.renew()
 	}
+	return isAside && p.removals[node.Id] != nil
 }

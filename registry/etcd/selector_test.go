@@ -232,7 +232,7 @@ func TestWhatOneFilterChangesNoOtherSees(t *testing.T) {
 	}
 }
 
-func TestFiltersThatKeepWholeVersionsAreNotChargedForCopies(t *testing.T) {
+func TestAFilteredSelectCopiesSlicesAndNoNodes(t *testing.T) {
 	f := stage(t, "greeter")
 	f.put("1", some(1000)...)
 	s := f.selector()

@@ -90,8 +90,11 @@ func (r *Registry) Status() Status {
 	for _, g := range p.registrar.all() {
 		s.Registrations = append(s.Registrations, g.status())
 	}
+	lost := r.preserving.lost(p.config.keys)
 	for _, m := range p.mirrors.all() {
-		s.Followed = append(s.Followed, m.status())
+		f := m.status()
+		f.Lost = lost[f.Prefix]
+		s.Followed = append(s.Followed, f)
 	}
 	slices.SortFunc(s.Followed, func(a, b FollowedStatus) int { return cmp.Compare(a.Prefix, b.Prefix) })
 	s.Malformed = p.mirrors.malformed.total()
