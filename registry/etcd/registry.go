@@ -60,7 +60,7 @@ type parts struct {
 }
 
 // New returns a registry, or the error in its configuration. It doesn't connect: the first
-// call that needs etcd does. It waits up to 2 s for a MeterProvider that is just collecting.
+// call that needs etcd does. It waits for a collection of metrics that is under way.
 // Errors: ErrAddress, ErrTLS, ErrOption.
 func New(opts ...registry.Option) (*Registry, error) {
 	r := newRegistry(opts)
@@ -102,8 +102,8 @@ func newRegistry(opts []registry.Option) *Registry {
 
 // Init changes options on the living registry: registrations, views and watchers carry over
 // to the new settings, and a client is replaced only if its settings changed. An Init that
-// returns an error changes nothing. It doesn't wait for etcd, but up to 2 s for a MeterProvider that
-// is just collecting. Errors: ErrAddress, ErrTLS, ErrOption, ErrClosed.
+// returns an error changes nothing. It doesn't wait for etcd, but for a collection of metrics that is
+// under way. Errors: ErrAddress, ErrTLS, ErrOption, ErrClosed.
 func (r *Registry) Init(opts ...registry.Option) error {
 	if r.closing.Err() != nil {
 		return fmt.Errorf("init: %w", ErrClosed)
@@ -272,7 +272,7 @@ func (r *Registry) reconnected() {
 // Close deregisters what is ours and only that, revokes our leases, ends all watchers and
 // waits for every goroutine. Calls under way return ErrClosed, as do all calls afterwards.
 // It deregisters within the timeout. Then it waits up to 2 s for an etcd client that doesn't close,
-// whose goroutines stay, up to 2 s for a MeterProvider that is just collecting, and up to 2 s for a logger
+// whose goroutines stay, for a collection of metrics that is under way, and up to 2 s for a logger
 // that hangs. Its error says what couldn't be deregistered and is left to its TTL, and whether the
 // client is one that doesn't close.
 // Further calls wait for the first one and return the same.
