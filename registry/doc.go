@@ -3,7 +3,7 @@
 // Every registry here promises:
 //
 //   - Drop-in: it implements [go-micro.dev/v4/registry.Registry], and changing an import line is enough to use it.
-//   - What is registered stays registered while its process lives and has not deregistered it.
+//   - What is registered stays registered while its process lives and has not deregistered it, without a TTL too.
 //   - What is gone disappears: at once when deregistered, within its TTL when its process was killed.
 //   - No event is lost: folding what a watcher's Next returned over an earlier look-up gives what a look-up returns now.
 //   - A look-up costs no round trip after the first one for a service, and sees this process's own writes.

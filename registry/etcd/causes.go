@@ -76,3 +76,39 @@ func causeOf(err error) listCause {
 type eventType int32
 
 var eventTypes = [...]string{"put", "delete"}
+
+// origin says what a look-up was answered from.
+type origin int32
+
+const (
+	fromView      origin = iota
+	fromStaleView        // one that isn't kept up to date at the moment
+	fromEtcd             // it had to wait for an answer
+)
+
+var originNames = [...]string{"local", "stale", "remote"}
+
+// method is one of etcd's gRPC methods, as etcd names them.
+type method int32
+
+const (
+	methodRange method = iota
+	methodTxn
+	methodDeleteRange
+	methodLeaseGrant
+	methodLeaseRevoke
+	methodLeaseTimeToLive
+	methodKeepAlive
+	methodWatch
+)
+
+var methods = [...]string{
+	"Range", "Txn", "DeleteRange", "LeaseGrant", "LeaseRevoke", "LeaseTimeToLive", "LeaseKeepAlive", "Watch",
+}
+
+// codeNames are gRPC's names of its codes (doc/statuscodes.md of gRPC), which Go spells differently.
+var codeNames = [...]string{
+	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+	"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
+	"UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+}

@@ -30,7 +30,7 @@
 //     writes, and is answered from the last good view while etcd is away.
 //   - P6 Every call returns in bounded time: its context's deadline, or else registry.Timeout.
 //     [Registry.Close] stops every goroutine, lease and watch that the registry started. It and
-//     [Registry.Init] say what they may wait for on top, for 2 s each.
+//     [Registry.Init] say what they may wait for on top.
 //   - P7 Bad input gets an error that names it, and a malformed record in etcd is skipped, counted
 //     and logged once.
 //

@@ -1,14 +1,11 @@
 package etcd
 
 import (
-	"context"
 	"errors"
 	"time"
 
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/metric/noop"
 )
 
 // scope is the name of the meter: that of the package.
@@ -16,10 +13,10 @@ const scope = "github.com/micro-etcd/micro-etcd/registry/etcd"
 
 // instruments are a registry's metrics at one MeterProvider. docs/metrics.md says what they mean.
 type instruments struct {
-	requests metric.Int64Counter
 	duration metric.Float64Histogram
 
 	// The others are read when somebody collects.
+	requests                               metric.Int64ObservableCounter
 	registrations, views, watchers         metric.Int64ObservableUpDownCounter
 	leases, reregistrations, lists, events metric.Int64ObservableCounter
 	lookups, malformed                     metric.Int64ObservableCounter
@@ -67,6 +64,7 @@ var durationBounds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1
 
 func newInstruments(m *maker) *instruments {
 	i := &instruments{
+		requests:        m.counter("requests", "{request}", "Requests to etcd, by method and error."),
 		registrations:   m.number("registration.count", "{registration}", "Nodes that this process was asked to register, by their state in etcd."),
 		reregistrations: m.counter("reregistrations", "{registration}", "Records that were put back into etcd, by what had become of them."),
 		leases:          m.counter("lease.changes", "{change}", "Changes of leases, by what became of them."),
@@ -81,9 +79,6 @@ func newInstruments(m *maker) *instruments {
 		queue:           m.gauge("watcher.queue.length", "{change}", "Changes that wait for the Next of the slowest watcher."),
 		malformed:       m.counter("malformed_records", "{record}", "Values that were skipped because they are no records; one that is read again counts again."),
 	}
-	requests, err := m.Int64Counter("etcd.registry.requests", metric.WithUnit("{request}"),
-		metric.WithDescription("Requests to etcd, by method and error."))
-	i.requests = made(m, requests, err)
 	duration, err := m.Float64Histogram("etcd.registry.request.duration", metric.WithUnit("s"),
 		metric.WithDescription("Time that requests to etcd took, by method and error."),
 		metric.WithExplicitBucketBoundaries(durationBounds...))
@@ -91,80 +86,13 @@ func newInstruments(m *maker) *instruments {
 	return i
 }
 
-func noInstruments() *instruments {
-	return newInstruments(&maker{Meter: noop.NewMeterProvider().Meter(scope)})
-}
-
-// export lets the present provider collect, instead of the one before. One that can't is reported to
-// OpenTelemetry's error handler: a service needn't fail for its metrics.
-func (m *metrics) export(present func() metric.MeterProvider, status func() Status) {
-	m.change(func() {
-		m.stopReading()
-		if !m.closed.Load() {
-			m.read(present(), status)
-		}
-	})
-}
-
-// change does what a provider may hold up: while it collects, it waits for everybody's callbacks. We don't
-// wait as long; the change is made when that is over.
-func (m *metrics) change(do func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		do()
-	}()
-	select {
-	case <-done:
-	case <-time.After(2 * time.Second):
-	}
-}
-
-// read makes our instruments at a provider. It needs mu.
-func (m *metrics) read(p metric.MeterProvider, status func() Status) {
-	with := &maker{Meter: p.Meter(scope)}
-	i := newInstruments(with)
-	reading, err := with.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		if !m.closed.Load() {
-			m.observe(o, i, status())
-		}
-		return nil
-	}, with.observed...)
-	if err = errors.Join(with.err, err); err != nil {
-		otel.Handle(err)
-		i = noInstruments()
-	}
-	m.reading = reading
-	m.instruments.Store(i)
-}
-
-// stopReading makes the provider forget us. It needs mu.
-func (m *metrics) stopReading() {
-	if m.reading == nil {
-		return
-	}
-	if err := m.reading.Unregister(); err != nil {
-		otel.Handle(err)
-	}
-	m.reading = nil
-}
-
-// close ends what export began.
-func (m *metrics) close() {
-	m.closed.Store(true)
-	m.change(m.stopReading)
-}
-
 func (m *metrics) observe(o metric.Observer, i *instruments, s Status) {
 	m.leases.observe(o, i.leases)
 	m.reregistrations.observe(o, i.reregistrations)
 	m.lists.observe(o, i.lists)
 	m.events.observe(o, i.events)
-	for from, name := range originNames {
-		o.ObserveInt64(i.lookups, m.lookups.total(origin(from)), label("source", name))
-	}
+	m.lookups.observe(o, i.lookups)
+	m.requests.observe(o, i.requests)
 	o.ObserveInt64(i.malformed, int64(s.Malformed)) //nolint:gosec // nobody counts so far
 	i.observeRegistrations(o, s.Registrations)
 	i.observeViews(o, s.Followed)

@@ -31,13 +31,3 @@ func BenchmarkGetService(b *testing.B) {
 		})
 	}
 }
-
-// BenchmarkCountALookUp is what metrics add to it.
-func BenchmarkCountALookUp(b *testing.B) {
-	var l lookups
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			l.add(fromView)
-		}
-	})
-}

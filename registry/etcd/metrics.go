@@ -3,8 +3,6 @@ package etcd
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,30 +16,29 @@ import (
 )
 
 // metrics are what a registry counts, whether or not somebody collects it: what happens is added
-// to a number, and OpenTelemetry reads the numbers when it likes. Only requests, which are rare and
-// dear, go to its instruments at once.
+// to a number, and OpenTelemetry reads the numbers when it likes. Only the time that a request took goes
+// to its instrument at once.
 type metrics struct {
-	lookups         lookups
+	requests        requestCounts
+	lookups         counter[origin]
 	leases          counter[leaseChange]
 	reregistrations counter[restoreCause]
 	lists           counter[listCause]
 	events          counter[eventType]
 
-	instruments atomic.Pointer[instruments]
-	closed      atomic.Bool
-
-	mu      sync.Mutex // for replacing instruments
-	reading metric.Registration
+	exporter atomic.Pointer[exporter]
+	closed   atomic.Bool
 }
 
 func newMetrics() *metrics {
 	m := &metrics{
+		lookups:         newCounter[origin]("source", originNames[:]),
 		leases:          newCounter[leaseChange]("state", leaseChanges[:]),
 		reregistrations: newCounter[restoreCause]("cause", restoreCauses[:]),
 		lists:           newCounter[listCause]("cause", listCauses[:]),
 		events:          newCounter[eventType]("type", eventTypes[:]),
 	}
-	m.instruments.Store(noInstruments())
+	m.exporter.Store(new(exporter))
 	return m
 }
 
@@ -67,94 +64,74 @@ func (t *counter[E]) observe(o metric.Observer, into metric.Int64Observable) {
 	}
 }
 
-// origin says what a look-up was answered from.
-type origin int32
-
-const (
-	fromView      origin = iota
-	fromStaleView        // one that isn't kept up to date at the moment
-	fromEtcd             // it had to wait for an answer
-	origins
-)
-
-var originNames = [origins]string{"local", "stale", "remote"}
-
-// lookups counts look-ups so that none can notice: each adds to one stripe of many, at random, so
-// that cores don't wait for each other.
-type lookups [64]stripe
-
-// stripe fills two lines of a cache: processors fetch them in pairs.
-type stripe struct {
-	counts [origins]atomic.Int64
-	_      [128 - origins*8]byte
-}
-
-func (l *lookups) add(o origin) { l[rand.Uint32()%uint32(len(l))].counts[o].Add(1) }
-
-func (l *lookups) total(o origin) int64 {
-	var n int64
-	for i := range l {
-		n += l[i].counts[o].Load()
-	}
-	return n
-}
-
 // answer is what etcd gives to a request. Its type says which one that was.
 type answer interface {
 	*clientv3.GetResponse | *clientv3.DeleteResponse | *clientv3.TxnResponse | *pb.LeaseGrantResponse |
 		*clientv3.LeaseRevokeResponse | *clientv3.LeaseTimeToLiveResponse | *clientv3.LeaseKeepAliveResponse
 }
 
-// Methods of etcd's gRPC services, as etcd names them.
-const (
-	methodKeepAlive = "LeaseKeepAlive"
-	methodWatch     = "Watch"
-)
-
-func methodOf[T answer](a T) string {
+func methodOf[T answer](a T) method {
 	switch any(a).(type) {
 	case *clientv3.GetResponse:
-		return "Range"
+		return methodRange
 	case *clientv3.DeleteResponse:
-		return "DeleteRange"
+		return methodDeleteRange
 	case *clientv3.TxnResponse:
-		return "Txn"
+		return methodTxn
 	case *pb.LeaseGrantResponse:
-		return "LeaseGrant"
+		return methodLeaseGrant
 	case *clientv3.LeaseRevokeResponse:
-		return "LeaseRevoke"
+		return methodLeaseRevoke
 	case *clientv3.LeaseTimeToLiveResponse:
-		return "LeaseTimeToLive"
+		return methodLeaseTimeToLive
 	}
 	return methodKeepAlive
 }
 
-// measure does one request and takes note of how it went.
+// measure does one request and takes note of how it went. It calls the MeterProvider, so it isn't for
+// who holds a mutex, nor for the loops of keepalives and watches.
 func measure[T answer](ctx context.Context, m *metrics, request func() (T, error)) (T, error) {
 	began := time.Now()
 	a, err := request()
-	labels := requestLabels(methodOf(a), err)
-	to := m.instruments.Load()
-	to.requests.Add(ctx, 1, labels)
-	to.duration.Record(ctx, time.Since(began).Seconds(), labels)
+	method, code := methodOf(a), grpcCode(err)
+	m.requests.add(method, code)
+	m.exporter.Load().record(ctx, time.Since(began), method, code)
 	return a, err
 }
 
 // streamed takes note of what happened on a stream, where nothing takes a time of its own.
-func (m *metrics) streamed(ctx context.Context, method string, err error) {
-	m.instruments.Load().requests.Add(ctx, 1, requestLabels(method, err))
+func (m *metrics) streamed(_ context.Context, of method, err error) {
+	m.requests.add(of, grpcCode(err))
 }
 
-func requestLabels(method string, err error) metric.MeasurementOption {
-	labels := []attribute.KeyValue{attribute.String("rpc.method", method)}
-	if err != nil {
-		labels = append(labels, attribute.String("error.type", codeNames[grpcCode(err)]))
+// requestCounts counts requests by method and code.
+type requestCounts [len(methods)][len(codeNames)]atomic.Int64
+
+func (r *requestCounts) add(m method, c codes.Code) { r[m][c].Add(1) }
+
+func (r *requestCounts) observe(o metric.Observer, into metric.Int64Observable) {
+	for m := range r {
+		for c := range r[m] {
+			if n := r[m][c].Load(); n > 0 {
+				o.ObserveInt64(into, n, requestLabels(method(m), codes.Code(c))) //nolint:gosec // both are small
+			}
+		}
+	}
+}
+
+func requestLabels(m method, c codes.Code) metric.MeasurementOption {
+	labels := []attribute.KeyValue{attribute.String("rpc.method", methods[m])}
+	if c != codes.OK {
+		labels = append(labels, attribute.String("error.type", codeNames[c]))
 	}
 	return metric.WithAttributeSet(attribute.NewSet(labels...))
 }
 
 // grpcCode returns the gRPC code that an error of the etcd client stands for.
 func grpcCode(err error) codes.Code {
+	if err == nil {
+		return codes.OK
+	}
 	var said rpctypes.EtcdError
 	code := status.FromContextError(err).Code()
 	switch {
@@ -167,11 +144,4 @@ func grpcCode(err error) codes.Code {
 		return codes.Unknown
 	}
 	return code
-}
-
-// codeNames are gRPC's names of its codes (doc/statuscodes.md of gRPC), which Go spells differently.
-var codeNames = [...]string{
-	"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-	"PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
-	"UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 }

@@ -93,6 +93,7 @@ func TestGRPCCode(t *testing.T) {
 		err  error
 		want codes.Code
 	}{
+		{nil, codes.OK},
 		{context.DeadlineExceeded, codes.DeadlineExceeded},
 		{rpctypes.ErrCompacted, codes.OutOfRange},
 		{fmt.Errorf("list: %w", rpctypes.ErrPermissionDenied), codes.PermissionDenied},

@@ -61,7 +61,7 @@ type parts struct {
 }
 
 // New returns a registry, or the error in its configuration. It doesn't connect: the first
-// call that needs etcd does. It waits up to 2 s for a MeterProvider that is just collecting.
+// call that needs etcd does. It waits for a collection of metrics that is under way.
 // Errors: ErrAddress, ErrTLS, ErrOption.
 func New(opts ...registry.Option) (*Registry, error) {
 	r := newRegistry(opts)
@@ -107,8 +107,8 @@ func newRegistry(opts []registry.Option) *Registry {
 
 // Init changes options on the living registry: registrations, views and watchers carry over
 // to the new settings, and a client is replaced only if its settings changed. An Init that
-// returns an error changes nothing. It doesn't wait for etcd, but up to 2 s for a MeterProvider that
-// is just collecting. Errors: ErrAddress, ErrTLS, ErrOption, ErrClosed.
+// returns an error changes nothing. It doesn't wait for etcd, but for a collection of metrics that is
+// under way. Errors: ErrAddress, ErrTLS, ErrOption, ErrClosed.
 func (r *Registry) Init(opts ...registry.Option) error {
 	if r.closing.Err() != nil {
 		return fmt.Errorf("init: %w", ErrClosed)

@@ -43,7 +43,7 @@ func registerCases() []Case {
 		body: argumentsStayAsTheyAre,
 	}, {
 		Name: "register/ttl-zero",
-		Rule: "a TTL of zero, or none at all, is legal and means that the node does not expire",
+		Rule: "a TTL of zero, or none at all, is legal and means that the node stays while its process lives",
 		body: noTTL,
 	}, {
 		Name:  "register/ttl-fraction",

@@ -104,19 +104,15 @@ func TestGuardSelect(t *testing.T) {
 }
 
 func TestGuardRepeatedRegister(t *testing.T) {
-	for name, opts := range map[string][]registry.Option{"own leases": nil, "shared lease": {etcd.SharedLease()}} {
-		t.Run(name, func(t *testing.T) {
-			s := guarded(t)
-			r := s.open(t, opts...)
-			service := service("guard", 0)
-			again := func() { require.NoError(t, r.Register(service, registry.RegisterTTL(ttl))) }
-			again()
-			s.reached(t, counts{watchers: 1, "message LeaseKeepAlive": 1})
-			quiet(t, s.asked(t, func() {
-				assert.InDelta(t, registerAllocs, testing.AllocsPerRun(1000, again), 0, "allocations of a repeated Register")
-			}))
-		})
-	}
+	s := guarded(t)
+	r := s.open(t)
+	service := service("guard", 0)
+	again := func() { require.NoError(t, r.Register(service, registry.RegisterTTL(ttl))) }
+	again()
+	s.reached(t, counts{watchers: 1, "message LeaseKeepAlive": 1})
+	quiet(t, s.asked(t, func() {
+		assert.InDelta(t, registerAllocs, testing.AllocsPerRun(1000, again), 0, "allocations of a repeated Register")
+	}))
 }
 
 // With passwords each request that opens a stream authenticates, which sank a cluster (go-micro#2821).
@@ -149,28 +145,20 @@ func (s *store) demandPassword(t *testing.T) {
 
 func TestGuardFirstRegister(t *testing.T) {
 	const nodes = 8
-	for _, c := range []struct {
-		name   string
-		opts   []registry.Option
-		grants int
-	}{{"own leases", nil, nodes}, {"shared lease", []registry.Option{etcd.SharedLease()}, 1}} {
-		t.Run(c.name, func(t *testing.T) {
-			s := guarded(t)
-			r := s.open(t, c.opts...)
-			asked := s.asked(t, func() {
-				for i := range nodes {
-					require.NoError(t, r.Register(service("guard", i), registry.RegisterTTL(ttl)))
-				}
-				s.reached(t, counts{watchers: nodes, "message LeaseKeepAlive": c.grants})
-			})
-			assert.Equal(t, c.grants, asked["LeaseGrant"])
-			assert.Equal(t, nodes, asked["Txn"])
-			assert.Equal(t, 1, asked["LeaseKeepAlive"], "streams")
-			assert.Equal(t, 1, asked["Watch"], "streams")
-			assert.Equal(t, nodes, asked["message Watch"])
-			assert.LessOrEqual(t, asked["Range"], 3, "a probe may come")
-		})
-	}
+	s := guarded(t)
+	r := s.open(t)
+	asked := s.asked(t, func() {
+		for i := range nodes {
+			require.NoError(t, r.Register(service("guard", i), registry.RegisterTTL(ttl)))
+		}
+		s.reached(t, counts{watchers: nodes, "message LeaseKeepAlive": nodes})
+	})
+	assert.Equal(t, nodes, asked["LeaseGrant"])
+	assert.Equal(t, nodes, asked["Txn"])
+	assert.Equal(t, 1, asked["LeaseKeepAlive"], "streams")
+	assert.Equal(t, 1, asked["Watch"], "streams")
+	assert.Equal(t, nodes, asked["message Watch"])
+	assert.LessOrEqual(t, asked["Range"], 3, "a probe may come")
 }
 
 func TestGuardWatchersShareOneWatch(t *testing.T) {
@@ -197,26 +185,16 @@ func TestGuardSteadyState(t *testing.T) {
 		span  = 8 * time.Second
 		short = 6 * time.Second // of which a third is a keepalive's interval
 	)
-	for _, c := range []struct {
-		name   string
-		opts   []registry.Option
-		leases int
-	}{{"own leases", nil, nodes}, {"shared lease", []registry.Option{etcd.SharedLease()}, 1}} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			s := guarded(t)
-			r := s.open(t, c.opts...)
-			require.NoError(t, r.Register(service("guard", upTo(0, nodes)...), registry.RegisterTTL(short)))
-			require.NoError(t, find(ours, r, "guard", nodes)(0))
-			s.reached(t, counts{watchers: nodes + 1, "message LeaseKeepAlive": c.leases})
-			asked := s.asked(t, func() { require.NoError(t, rest(t.Context(), span)) })
-			most := c.leases * (int(span/(short/3)) + 1)
-			assert.LessOrEqual(t, asked["message LeaseKeepAlive"], most)
-			assert.Positive(t, asked["message LeaseKeepAlive"])
-			delete(asked, "message LeaseKeepAlive")
-			quiet(t, asked)
-		})
-	}
+	s := guarded(t)
+	r := s.open(t)
+	require.NoError(t, r.Register(service("guard", upTo(0, nodes)...), registry.RegisterTTL(short)))
+	require.NoError(t, find(ours, r, "guard", nodes)(0))
+	s.reached(t, counts{watchers: nodes + 1, "message LeaseKeepAlive": nodes})
+	asked := s.asked(t, func() { require.NoError(t, rest(t.Context(), span)) })
+	assert.LessOrEqual(t, asked["message LeaseKeepAlive"], nodes*(int(span/(short/3))+1))
+	assert.Positive(t, asked["message LeaseKeepAlive"])
+	delete(asked, "message LeaseKeepAlive")
+	quiet(t, asked)
 }
 
 // reached waits until etcd has counted what follows a call sooner or later, such as the watch of one's own key.

@@ -22,7 +22,6 @@ import (
 // The competitors.
 const (
 	ours      = report.Ours
-	shared    = report.Shared
 	followAll = report.FollowAll
 	plugin    = report.Plugin
 	five      = "go-micro v5.30.0"

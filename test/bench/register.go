@@ -10,22 +10,20 @@ import (
 	registry5 "go-micro.dev/v5/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/client/v3/naming/endpoints"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 	"github.com/micro-etcd/micro-etcd/registry/registrytest"
 	"github.com/micro-etcd/micro-etcd/test/bench/report"
 )
 
-const (
-	barePut   = report.BarePut
-	bareGrant = report.BareGrant
-)
+const bareGrant = report.BareGrant
 
 // providers are the registries that register.
 type providers struct {
-	one, many *etcd.Registry // the latter with SharedLease
-	old       registry.Registry
-	five      registry5.Registry
+	one  *etcd.Registry
+	old  registry.Registry
+	five registry5.Registry
 }
 
 // registers measures what a provider does.
@@ -45,13 +43,9 @@ func (r *run) provide(rows func(providers) error) error {
 	if err != nil {
 		return err
 	}
-	many, err := openOurs(r.store.endpoint, etcd.SharedLease())
-	if err != nil {
-		return err
-	}
-	p := providers{one, many, openPlugin(r.store.endpoint), openFive(r.store.endpoint)}
+	p := providers{one, openPlugin(r.store.endpoint), openFive(r.store.endpoint)}
 	defer func() {
-		shut(one, many)
+		shut(one)
 		_ = r.store.clear(r.ctx)
 	}()
 	return rows(p)
@@ -84,7 +78,7 @@ func (r *run) repeated(p providers) error {
 	s5 := service5("again-five", 0)
 	return r.hold(contest{
 		id: "register-again", title: "Register, repeated and unchanged", requests: true, entrants: []entrant{
-			again(ours, p.one), again(shared, p.many), again(plugin, p.old),
+			again(ours, p.one), again(plugin, p.old),
 			{who: five, op: func(int) error { return p.five.Register(s5, registry5.RegisterTTL(ttl)) }},
 		},
 	})
@@ -92,9 +86,6 @@ func (r *run) repeated(p providers) error {
 
 func (r *run) firstRegisters(p providers) error {
 	zeros := publishers{store: r.store}
-	if err := p.many.Register(service("dense-already", 0), registry.RegisterTTL(ttl)); err != nil {
-		return err // from now on its lease is there, as in a process of many nodes
-	}
 	fresh := func(who, name string, to registry.Registry) entrant {
 		return entrant{
 			who:  who,
@@ -106,11 +97,6 @@ func (r *run) firstRegisters(p providers) error {
 		id: "register-first", title: "Register, a node that isn't there yet", requests: true, entrants: []entrant{
 			fresh(ours, "fresh-one", p.one),
 			r.freshGrant(),
-			fresh(shared, "fresh-shared", p.many),
-			{who: barePut, op: func(i int) error {
-				_, err := r.store.client.Put(r.ctx, key("fresh-put", i), value("fresh-put", i, 0))
-				return err
-			}},
 			fresh(plugin, "fresh-old", p.old),
 			{
 				who:  five,
@@ -157,6 +143,7 @@ func (r *run) freshNaming() entrant {
 // leases are those that a sample was granted, to be revoked after it.
 type leases struct {
 	store *store
+	mu    sync.Mutex
 	held  []clientv3.LeaseID
 }
 
@@ -165,6 +152,8 @@ func (l *leases) grant(ctx context.Context) (clientv3.LeaseID, error) {
 	if err != nil {
 		return 0, err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.held = append(l.held, granted.ID)
 	return granted.ID, nil
 }
@@ -211,12 +200,8 @@ func (r *run) dense() error {
 	if err != nil {
 		return err
 	}
-	many, err := openOurs(r.store.endpoint, etcd.SharedLease())
-	if err != nil {
-		return err
-	}
 	old := openPlugin(r.store.endpoint)
-	defer shut(one, many, old)
+	defer shut(one, old)
 	grants := leases{store: r.store}
 	everybody := func(who, name string, to registry.Registry, do func(registry.Registry, *registry.Service) error) entrant {
 		s := service(name, upTo(0, nodes)...)
@@ -231,38 +216,37 @@ func (r *run) dense() error {
 	}
 	return r.hold(contest{
 		id: "dense", title: fmt.Sprintf("%d nodes of one process registered", nodes), requests: true, entrants: []entrant{
-			everybody(shared, "dense-a", many, inOne),
-			{who: bare, most: 1, undo: grants.revoke, op: r.batched(&grants, nodes), note: "a lease for each 512 nodes, transactions of 128 puts"},
-			everybody(shared+", a call each", "dense-b", many, oneByOne),
-			everybody(ours, "dense-c", one, inOne),
-			everybody(plugin, "dense-d", old, inOne),
+			everybody(ours, "dense-a", one, inOne),
+			{who: bare, most: 1, undo: grants.revoke, op: r.bareDense(&grants, nodes), note: fmt.Sprintf("a lease and a put for each node, %d at a time", inFlight)},
+			everybody(ours+", a call each", "dense-b", one, oneByOne),
+			everybody(plugin, "dense-c", old, inOne),
 		},
 	})
 }
 
-// batched does what SharedLease promises, with the bare client: as few leases and transactions as SharedLease would.
-func (r *run) batched(grants *leases, nodes int) func(int) error {
-	const perLease = 512
-	services := make([]*registry.Service, nodes)
-	for i := range services {
-		services[i] = service("dense-bare", i)
+// inFlight is how many registrations of a process talk to etcd at one time.
+const inFlight = 64
+
+// bareDense does with the bare client what a registration with a lease needs at least, with as many in flight as ours.
+func (r *run) bareDense(grants *leases, nodes int) func(int) error {
+	values := make([]string, nodes)
+	for i := range values {
+		values[i] = value("dense-bare", i, 0)
 	}
 	return func(int) error {
-		var lease clientv3.LeaseID
-		for from := 0; from < nodes; from += perTxn {
-			if from%perLease == 0 {
-				var err error
-				if lease, err = grants.grant(r.ctx); err != nil {
+		var all errgroup.Group
+		all.SetLimit(inFlight)
+		for i := range nodes {
+			all.Go(func() error {
+				lease, err := grants.grant(r.ctx)
+				if err != nil {
 					return err
 				}
-			}
-			if err := r.store.put(r.ctx, min(perTxn, nodes-from), func(i int) clientv3.Op {
-				return clientv3.OpPut(key("dense-bare", from+i), encode(services[from+i]), clientv3.WithLease(lease))
-			}); err != nil {
+				_, err = r.store.client.Put(r.ctx, key("dense-bare", i), values[i], clientv3.WithLease(lease))
 				return err
-			}
+			})
 		}
-		return nil
+		return all.Wait()
 	}
 }
 

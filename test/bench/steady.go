@@ -10,7 +10,6 @@ import (
 	"go-micro.dev/v4/registry"
 	registry5 "go-micro.dev/v5/registry"
 
-	"github.com/micro-etcd/micro-etcd/registry/etcd"
 	"github.com/micro-etcd/micro-etcd/test/bench/report"
 )
 
@@ -53,28 +52,25 @@ func (r *run) steady() error {
 
 func idlers() []idler {
 	return []idler{
-		{who: ours, register: idleOurs()},
-		{who: shared, register: idleOurs(etcd.SharedLease())},
+		{who: ours, register: idleOurs},
 		{who: plugin, note: "follows nothing", register: idlePlugin},
 		{who: five, note: "follows nothing", register: idleFive},
 		{who: zero, note: "its TTL is 10 s and can't be changed", register: idleZero},
 	}
 }
 
-func idleOurs(opts ...registry.Option) func(string) (func() error, func(), error) {
-	return func(endpoint string) (func() error, func(), error) {
-		mine, err := openOurs(endpoint, opts...)
-		if err != nil {
-			return nil, nil, err
-		}
-		again := func() error {
-			return mine.Register(service("steady", upTo(0, steadyNodes)...), registry.RegisterTTL(ttl))
-		}
-		if err := again(); err != nil {
-			return nil, nil, err
-		}
-		return again, func() { shut(mine) }, find(ours, mine, "steady", steadyNodes)(0)
+func idleOurs(endpoint string) (func() error, func(), error) {
+	mine, err := openOurs(endpoint)
+	if err != nil {
+		return nil, nil, err
 	}
+	again := func() error {
+		return mine.Register(service("steady", upTo(0, steadyNodes)...), registry.RegisterTTL(ttl))
+	}
+	if err := again(); err != nil {
+		return nil, nil, err
+	}
+	return again, func() { shut(mine) }, find(ours, mine, "steady", steadyNodes)(0)
 }
 
 func idlePlugin(endpoint string) (func() error, func(), error) {

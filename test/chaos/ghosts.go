@@ -6,9 +6,6 @@ import (
 	"time"
 )
 
-// lapse is how long a wish outlives the interest of its owner, who got an error and doesn't repeat Register.
-func lapse(ttl time.Duration) time.Duration { return max(2*ttl, 2*time.Minute) }
-
 // ghosts checks P3: what is gone isn't there, in etcd and in every view.
 func (h *story) ghosts() []violation {
 	var found []violation
@@ -45,23 +42,9 @@ func (h *story) allowed() map[owned][]*tenure {
 	all := map[owned][]*tenure{}
 	for _, t := range h.tenures() {
 		k := owned{t.key, t.process}
-		all[k] = append(all[k], h.lapsed(t))
+		all[k] = append(all[k], t)
 	}
 	return all
-}
-
-// lapsed ends a tenure when its wish lapses, if the last Register for it failed.
-func (h *story) lapsed(t *tenure) *tenure {
-	calls := h.calls[t.process][t.key]
-	last := calls[len(calls)-1]
-	if last.Op == "register" && last.Err != "" {
-		if out := last.end().Add(lapse(t.ttl) + noise); out.Before(t.gone) {
-			lapsed := *t
-			lapsed.gone = out
-			return &lapsed
-		}
-	}
-	return t
 }
 
 // unowned returns the parts of a span in which the key's record has no owner. Wiped or restored data may show what was

@@ -14,7 +14,6 @@ var scenarios = []struct {
 	run  func(*testing.T)
 }{
 	{"OutageOfThreeMinutes", outageOfThreeMinutes},
-	{"WishLapses", wishLapses},
 	{"WipedThenOvertaken", wipedThenOvertaken},
 	{"Wiped", wiped},
 	{"WipedWithThreeMembers", wipedWithThreeMembers},
@@ -49,7 +48,6 @@ var scenarios = []struct {
 	{"EverythingDeleted", everythingDeleted},
 	{"Junk", junk},
 	{"LeaseRevoked", leaseRevoked},
-	{"SharedLeaseRevoked", sharedLeaseRevoked},
 	{"LeaseExpired", leaseExpired},
 }
 

@@ -69,8 +69,7 @@ func (r *random) run() {
 func (r *random) bear() {
 	r.t.Helper()
 	r.born++
-	s := setup{Timeout: callTimeout, Shared: r.dice.IntN(3) == 0}
-	p := r.processAt(fmt.Sprint("provider-", r.born), r.cluster.members, s)
+	p := r.process(fmt.Sprint("provider-", r.born))
 	r.providers = append(r.providers, p)
 	r.nodes[p] = map[[2]string]bool{}
 }

@@ -82,27 +82,3 @@ func serviceStartsBeforeEtcd(t *testing.T) {
 	w.agree(time.Second+viewLag-noise, "etcd comes up after the services: views agree")
 	w.end()
 }
-
-// wishLapses starts go-micro services while etcd is away. One of them has stopped and one is sick when etcd comes back.
-// Neither will ever deregister, because no Register of theirs has succeeded.
-func wishLapses(t *testing.T) {
-	w := begin(t, 1)
-	w.killEtcd()
-	stopped, sick := w.process("stopped"), w.process("sick")
-	w.follower("consumer", "greeter")
-	w.serve(stopped, "a", 10*time.Second, 10*time.Minute)
-	w.serve(sick, "b", 10*time.Second, 10*time.Second)
-	w.wait(6 * time.Second) // in the first round of its attempts
-	w.tell(sick, command{Do: "sick"})
-	w.tell(stopped, command{Do: "unserve"})
-	w.wait(5 * time.Second)
-	w.startEtcd()
-	w.back(time.Second, "etcd is back: pending wishes are taken")
-	w.calm()
-	w.unwant(stopped)
-	w.unwant(sick)
-	w.gone(lapse(10*time.Second), "the wish of the stopped service has lapsed", "greeter/greeter-a")
-	w.gone(lapse(10*time.Second), "the wish of the sick service has lapsed", "greeter/greeter-b")
-	w.agree(lapse(10*time.Second)+time.Second, "the wishes have lapsed: views agree")
-	w.end()
-}

@@ -22,26 +22,6 @@ func leaseRevoked(t *testing.T) {
 	w.end()
 }
 
-// sharedLeaseRevoked takes all nodes of a process away at once, and then one of them by its key.
-func sharedLeaseRevoked(t *testing.T) {
-	w := begin(t, 1)
-	p := w.processAt("provider", w.cluster.members, setup{Timeout: callTimeout, Shared: true})
-	w.follower("consumer", "greeter")
-	for i := range 20 {
-		w.register(p, "greeter", fmt.Sprint("n", i), 30*time.Second)
-	}
-	w.agree(time.Second, "20 records are seen")
-	for range 3 {
-		w.revoke("greeter/n1")
-		w.back(time.Second, "shared lease revoked: 20 records back")
-		w.agree(time.Second, "shared lease revoked: views agree")
-		w.delete("greeter/n2")
-		w.back(time.Second, "key on a shared lease deleted: record back")
-		w.agree(time.Second, "key on a shared lease deleted: views agree")
-	}
-	w.end()
-}
-
 // leaseExpired keeps the provider's renewals from etcd until the lease has run out.
 func leaseExpired(t *testing.T) {
 	w := begin(t, 1)

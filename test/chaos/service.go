@@ -42,7 +42,6 @@ type setup struct {
 	Timeout   time.Duration `json:"timeout"`
 	User      string        `json:"user,omitempty"`
 	Password  string        `json:"password,omitempty"`
-	Shared    bool          `json:"shared,omitempty"` // one lease for all nodes
 }
 
 // setupVariable, when set, makes the test binary a service process.
@@ -58,7 +57,6 @@ type service struct {
 	output   sync.Mutex
 	encoder  *json.Encoder
 	watchers atomic.Int64
-	sick     atomic.Bool
 
 	ctx     context.Context // ends when Close is asked for
 	stop    context.CancelFunc
@@ -110,9 +108,6 @@ func (s *service) options(password string) []registry.Option {
 		registry.Timeout(s.setup.Timeout),
 		registry.Logger(logger.NewLogger(logger.WithOutput(os.Stderr), logger.WithLevel(logger.InfoLevel))),
 	}
-	if s.setup.Shared {
-		opts = append(opts, etcd.SharedLease())
-	}
 	if s.setup.User != "" {
 		opts = append(opts, etcd.Auth(s.setup.User, password))
 	}
@@ -162,9 +157,6 @@ func (s *service) do(c command) (string, error) {
 		return "", s.muster(c)
 	case "serve":
 		return "", s.serve(c)
-	case "sick":
-		s.sick.Store(true)
-		return "", nil
 	case "unserve":
 		return "", s.unserve()
 	}
@@ -233,12 +225,6 @@ func (s *service) serve(c command) error {
 			server.Metadata(node.Metadata), server.Address("127.0.0.1:0"),
 			server.Registry(s.registry), server.Broker(broker.NewMemoryBroker()), server.WithLogger(quiet),
 			server.RegisterTTL(c.TTL), server.RegisterInterval(c.Interval),
-			server.RegisterCheck(func(context.Context) error {
-				if s.sick.Load() {
-					return errors.New("sick")
-				}
-				return nil
-			}),
 		)),
 	)
 	ended := make(chan error, 1)

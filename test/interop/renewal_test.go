@@ -23,43 +23,35 @@ func TestALostPermissionCostsNoOtherRecord(t *testing.T) {
 		greeters[i] = fmt.Sprint("g", i)
 	}
 	others := []string{"o1", "o2", "o3", "o4", "o5"}
-	for name, opts := range map[string][]registry.Option{"a lease each": nil, "a shared lease": {etcd.SharedLease()}} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			s, root := ruled(t, usual)
-			allowOther(t, root)
-			log := newLog()
-			opts := append([]registry.Option{
-				registry.Addrs(s.address()), etcd.Auth("greeter", greeterPassword), registry.Timeout(unhurried), registry.Logger(log),
-			}, opts...)
-			r := open(t, opts...)
-			require.NoError(t, r.Register(service("greeter", "1", greeters...), registry.RegisterTTL(ttl)))
-			require.NoError(t, r.Register(service("other", "1", others...), registry.RegisterTTL(ttl)))
-			changes := root.Watch(t.Context(), "/micro/registry/greeter/", clientv3.WithPrefix())
+	s, root := ruled(t, usual)
+	allowOther(t, root)
+	log := newLog()
+	r := open(t, registry.Addrs(s.address()), etcd.Auth("greeter", greeterPassword), registry.Timeout(unhurried), registry.Logger(log))
+	require.NoError(t, r.Register(service("greeter", "1", greeters...), registry.RegisterTTL(ttl)))
+	require.NoError(t, r.Register(service("other", "1", others...), registry.RegisterTTL(ttl)))
+	changes := root.Watch(t.Context(), "/micro/registry/greeter/", clientv3.WithPrefix())
 
-			_, err := root.RoleRevokePermission(soon(t), "provide-greeter", otherDir, clientv3.GetPrefixRangeEnd(otherDir))
-			require.NoError(t, err)
-			noDeletes(t, changes, 3*ttl)
-			answer, err := root.Get(soon(t), otherDir, clientv3.WithPrefix(), clientv3.WithCountOnly())
-			require.NoError(t, err)
-			require.Zero(t, answer.Count, "this etcd renews what may not be written")
-			for _, g := range r.Status().Registrations {
-				if g.Service == "greeter" {
-					require.Equal(t, "registered", g.State, g.Key)
-					continue
-				}
-				require.Equal(t, "pending", g.State, g.Key)
-				require.ErrorIs(t, g.Err, rpctypes.ErrPermissionDenied)
-			}
-			require.Contains(t, log.text.String(), "etcd refuses to renew lease")
-			require.Equal(t, len(others), strings.Count(log.text.String(), " is pending: "), log.text.String())
-
-			allowOther(t, root)
-			client := open(t, registry.Addrs(s.address()), etcd.Auth("client", clientPassword))
-			reaches(t, client, "other", "o1@1", "o2@1", "o3@1", "o4@1", "o5@1")
-			noDeletes(t, changes, ttl)
-		})
+	_, err := root.RoleRevokePermission(soon(t), "provide-greeter", otherDir, clientv3.GetPrefixRangeEnd(otherDir))
+	require.NoError(t, err)
+	noDeletes(t, changes, 3*ttl)
+	answer, err := root.Get(soon(t), otherDir, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	require.NoError(t, err)
+	require.Zero(t, answer.Count, "this etcd renews what may not be written")
+	for _, g := range r.Status().Registrations {
+		if g.Service == "greeter" {
+			require.Equal(t, "registered", g.State, g.Key)
+			continue
+		}
+		require.Equal(t, "pending", g.State, g.Key)
+		require.ErrorIs(t, g.Err, rpctypes.ErrPermissionDenied)
 	}
+	require.Contains(t, log.text.String(), "etcd refuses to renew lease")
+	require.Equal(t, len(others), strings.Count(log.text.String(), " is pending: "), log.text.String())
+
+	allowOther(t, root)
+	client := open(t, registry.Addrs(s.address()), etcd.Auth("client", clientPassword))
+	reaches(t, client, "other", "o1@1", "o2@1", "o3@1", "o4@1", "o5@1")
+	noDeletes(t, changes, ttl)
 }
 
 const otherDir = "/micro/registry/other/"

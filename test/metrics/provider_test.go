@@ -2,7 +2,7 @@ package metrics
 
 import (
 	"context"
-	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,14 +29,14 @@ func newServer(t testing.TB) *etcdtest.Server {
 	return etcdtest.Start(t)
 }
 
-// failing is the error of a call that etcd doesn't answer.
-func failing(t testing.TB, provider metric.MeterProvider) error {
+// fail makes a call that etcd doesn't answer, of a registry that tells the provider of it until the test ends.
+func fail(t testing.TB, provider metric.MeterProvider) {
 	t.Helper()
 	r, err := etcd.New(registry.Addrs("127.0.0.1:1"), registry.Timeout(100*time.Millisecond), etcd.MeterProvider(provider))
 	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.Close()) })
 	_, err = r.GetService("greeter", etcd.Linearizable())
-	require.NoError(t, r.Close())
-	return err
+	require.Error(t, err)
 }
 
 // The default is the global provider, also one that is set when the registry has long been at work.
@@ -70,7 +70,8 @@ func TestInitMovesToAnotherProviderAndCloseEndsIt(t *testing.T) {
 	require.Equal(t, 1, second.count("registration.count", "state", "registered"))
 	register(t, r, "b")
 	require.Equal(t, 2, second.count("registration.count", "state", "registered"))
-	require.Equal(t, 1, second.count("requests", "rpc.method", "LeaseGrant"), "requests begin anew")
+	require.Equal(t, 2, second.count("requests", "rpc.method", "LeaseGrant"))
+	require.Equal(t, 1, second.count("request.duration", "rpc.method", "LeaseGrant"), "durations begin anew")
 	require.Equal(t, 2, second.count("lease.changes", "state", "granted"))
 
 	for range 10 {
@@ -86,52 +87,76 @@ func TestInitMovesToAnotherProviderAndCloseEndsIt(t *testing.T) {
 	require.False(t, first.has("registration.count"))
 }
 
-// OpenTelemetry's SDK holds its lock while it calls back whoever is registered, so somebody else may hold up everybody.
-func TestNothingWaitsForSomebodyElsesCallback(t *testing.T) {
-	r, m := measured(t, newServer(t))
+// OpenTelemetry's SDK holds its lock while it calls back whoever is registered. What registers or unregisters a
+// callback waits for a collection; nothing else does.
+func TestACollectionHoldsUpNothingButNewInitAndClose(t *testing.T) {
+	srv := newServer(t)
+	r, m := measured(t, srv)
 	register(t, r, "a")
+	require.Equal(t, 1, look(t, r))
+	toInit, toClose := open(t, srv, etcd.MeterProvider(m.provider)), open(t, srv, etcd.MeterProvider(m.provider))
+	release := hang(t, m)
+	returned := make(chan error, 3)
+	go func() {
+		fresh, err := etcd.New(registry.Addrs(srv.Endpoints()...), etcd.MeterProvider(m.provider))
+		if err == nil {
+			err = fresh.Close()
+		}
+		returned <- err
+	}()
+	go func() { returned <- toInit.Init(registry.Timeout(time.Second)) }()
+	go func() { returned <- toClose.Close() }()
+
+	watcher, err := r.Watch()
+	require.NoError(t, err)
+	register(t, r, "b")
+	require.NoError(t, r.Deregister(service("greeter", "a")))
+	require.Equal(t, 1, look(t, r))
+	require.Equal(t, 1, look(t, r, etcd.Linearizable()))
+	_, err = r.ListServices()
+	require.NoError(t, err)
+	_, err = watcher.Next()
+	require.NoError(t, err)
+	watcher.Stop()
+	require.Len(t, r.Status().Registrations, 1)
+	require.Empty(t, returned, "New, Init and Close wait")
+	release()
+	for range cap(returned) {
+		select {
+		case err := <-returned:
+			require.NoError(t, err)
+		case <-time.After(patience):
+			require.Fail(t, "New, Init or Close hangs")
+		}
+	}
+	require.Equal(t, 1, m.count("registration.count", "state", "registered"))
+}
+
+// hang begins a collection that doesn't end before release is called.
+func hang(t *testing.T, m *meter) (release func()) {
+	t.Helper()
 	meter := m.provider.Meter("github.com/micro-etcd/micro-etcd/registry/etcd")
 	revision, err := meter.Int64ObservableGauge(ns + "view.revision")
 	require.NoError(t, err)
-	called, release := make(chan struct{}), make(chan struct{})
-	hung, err := meter.RegisterCallback(func(context.Context, metric.Observer) error {
+	called, released, collected := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	callback, err := meter.RegisterCallback(func(context.Context, metric.Observer) error {
 		close(called)
-		<-release
+		<-released
 		return nil
 	}, revision)
 	require.NoError(t, err)
-	collected := make(chan struct{})
 	go func() {
 		defer close(collected)
 		assert.NoError(t, m.reader.Collect(context.Background(), new(metricdata.ResourceMetrics)))
 	}()
 	<-called
-	for name, call := range map[string]func() error{
-		"New": func() error {
-			other, err := etcd.New(etcd.MeterProvider(m.provider))
-			if err == nil {
-				err = other.Close()
-			}
-			return err
-		},
-		"Init":  func() error { return r.Init(registry.Timeout(time.Second)) },
-		"Close": r.Close,
-	} {
-		returned := make(chan error, 1)
-		go func() { returned <- call() }()
-		select {
-		case err := <-returned:
-			if !errors.Is(err, etcd.ErrClosed) { // of Init after Close
-				require.NoError(t, err)
-			}
-		case <-time.After(patience):
-			require.Fail(t, name+" hangs")
-		}
-	}
-	close(release)
-	<-collected
-	require.NoError(t, hung.Unregister())
-	require.False(t, m.has("registration.count"))
+	release = sync.OnceFunc(func() {
+		close(released)
+		<-collected
+		require.NoError(t, callback.Unregister())
+	})
+	t.Cleanup(release)
+	return release
 }
 
 // A configuration error leaves the metrics off; the Init that mends it switches them on.

@@ -64,20 +64,6 @@ func TestReregistrationsByCause(t *testing.T) {
 	require.Equal(t, 1, m.count("reregistrations", "cause", "key_deleted"))
 }
 
-// Without a lease it is etcd's data alone that tells.
-func TestReregistrationsAfterAnotherHistory(t *testing.T) {
-	option, wipe := wiper()
-	srv := etcdtest.Start(t, option)
-	r, m := measured(t, srv)
-	require.NoError(t, r.Register(service("greeter", "a")))
-	require.Equal(t, 1, look(t, r))
-	srv.Stop()
-	wipe()
-	require.NoError(t, srv.Restart())
-	m.reaches(1, "reregistrations", "cause", "history_changed")
-	m.rises(0, "view.lists", "cause", "history_changed")
-}
-
 func TestLeaseChanges(t *testing.T) {
 	option, wipe := wiper()
 	srv := etcdtest.Start(t, option)

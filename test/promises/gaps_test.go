@@ -202,20 +202,15 @@ func TestP7ATTLBeyondEtcdsIsRefused(t *testing.T) {
 	}
 }
 
-func TestInitToAnotherClusterLeavesNothingAtTheOld(t *testing.T) {
+func TestP3WhatIsLeftAtTheOldClusterGoesWithItsTTL(t *testing.T) {
 	a, b := etcdtest.Start(t), etcdtest.Start(t)
 	r := open(t, a.Endpoints())
-	require.NoError(t, r.Register(service("greeter", "1", "was-leased"), registry.RegisterTTL(time.Minute)))
-	require.NoError(t, r.Register(service("greeter", "1", "was-leased")))
-	require.Zero(t, r.Status().Registrations[0].Lease)
-	require.NoError(t, r.Register(service("greeter", "1", "leased"), registry.RegisterTTL(time.Minute)))
+	require.NoError(t, r.Register(service("greeter", "1", "n1", "n2"), registry.RegisterTTL(3*time.Second)))
 	require.NoError(t, r.Init(registry.Addrs(b.Endpoints()...)))
-	for client, want := range map[*clientv3.Client]int64{a.Client(t): 0, b.Client(t): 2} {
-		eventually(t, func() bool {
-			got, err := client.Get(ctx(t), etcd.DefaultPrefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
-			return err == nil && got.Count == want
-		}, "records are only at the new cluster")
+	for client, want := range map[*clientv3.Client]int{a.Client(t): 0, b.Client(t): 2} {
+		eventually(t, func() bool { return keys(t, client, etcd.DefaultPrefix) == want }, "records are only at the new cluster")
 	}
+	require.Zero(t, leases(t, a.Client(t)))
 }
 
 func TestP6AWrongPasswordIsToldAtOnceAndNotTriedAtEveryCall(t *testing.T) {

@@ -105,7 +105,7 @@ func leaseless(c *chart) []Finding {
 	if len(keys) == 0 {
 		return nil
 	}
-	return []Finding{warning("If its process is gone, remove it with micro-etcd deregister; else give the process a RegisterTTL.",
+	return []Finding{warning("If its process is gone, remove it with micro-etcd deregister.",
 		"%s no lease, which means for ever unless somebody intervenes: %s.", number(len(keys), "record has", "records have"), list(keys)).about(keys...)}
 }
 

@@ -5,12 +5,10 @@ import "fmt"
 // Names of the competitors that targets compare.
 const (
 	Ours      = "micro-etcd"
-	Shared    = "micro-etcd, SharedLease"
 	FollowAll = "micro-etcd, watching all"
 	Plugin    = "official plugin v1.2.0"
 	Memory    = "go-micro memory registry"
 	Bare      = "bare etcd client v3.6.16"
-	BarePut   = "bare etcd client v3.6.16, put"
 	BareGrant = "bare etcd client v3.6.16, grant and put"
 	Standard  = "go-micro's selector over the official plugin"
 	OverOurs  = "go-micro's selector over micro-etcd"
@@ -48,9 +46,8 @@ func Targets() []Target {
 		faster("filter-label", Ours, OverOurs, 2),
 		faster("register-again", Ours, Plugin, 100),
 		silent("register-again", Ours),
-		within("register-first", Ours, BareGrant, 1.15),
-		within("register-first", Shared, BarePut, 1.15),
-		within("dense", Shared, Bare, 1.5),
+		within("register-first", Ours, BareGrant, 1.1),
+		within("dense", Ours, Bare, 1.5),
 		within("put-next-p50", Ours, Bare, 1.15),
 		within("put-next-p99", Ours, Bare, 1.5),
 		whole(),
@@ -60,7 +57,6 @@ func Targets() []Target {
 		atMost("memory", Ours, 1024),
 		flat("event", 10, 10_000, 1.25),
 		renewals(Ours, 20),
-		renewals(Shared, 2),
 		probes(4),
 		atMost("watchers-200", Ours, 1),
 	}

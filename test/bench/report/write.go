@@ -115,18 +115,17 @@ func (r *Row) best() (theirs, ours *Figure) {
 
 // reasons say why another one may be first in a row.
 var reasons = map[string]string{
-	"get-10":         sharedStrings,
-	"get-1000":       sharedStrings,
-	"get-10-by-1":    sameCopies,
-	"get-10-by-2":    sameCopies,
-	"get-10-by-8":    sameCopies,
-	"first-lookup":   "go-zero doesn't decode",
-	"register-first": "a put alone needs no lease; ours is handed to the key's goroutine, and from there to the one that collects a transaction",
-	"dense":          "the bare client knows all records beforehand; ours collects them from calls, guards each, and watches them",
-	"put-next-p50":   handsOver,
-	"put-next-p99":   handsOver + "; and it is three samples of three hundred",
-	"burst":          handsOver,
-	"steady":         "that one follows nothing and reads nothing, so it has no probe",
+	"get-10":       sharedStrings,
+	"get-1000":     sharedStrings,
+	"get-10-by-1":  sameCopies,
+	"get-10-by-2":  sameCopies,
+	"get-10-by-8":  sameCopies,
+	"first-lookup": "go-zero doesn't decode",
+	"dense":        "ours guards each put and watches each key",
+	"put-next-p50": handsOver,
+	"put-next-p99": handsOver + "; and it is three samples of three hundred",
+	"burst":        handsOver,
+	"steady":       "that one follows nothing and reads nothing, so it has no probe",
 }
 
 const (

@@ -1,0 +1,78 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
+	"google.golang.org/grpc/codes"
+)
+
+// exporter is what one export made at a MeterProvider. A provider that is collecting makes whoever registers
+// or unregisters a callback wait, so no mutex guards this.
+type exporter struct {
+	duration atomic.Pointer[metric.Float64Histogram]
+	reading  atomic.Pointer[metric.Registration]
+}
+
+// export lets the present provider collect, instead of the one before. Of several exports at one time the last one
+// to become m.exporter counts: it asks for the present provider after that. A provider that can't is
+// reported to OpenTelemetry's error handler: a service needn't fail for its metrics.
+func (m *metrics) export(present func() metric.MeterProvider, status func() Status) {
+	e := new(exporter)
+	m.exporter.Swap(e).end()
+	if m.closed.Load() {
+		return
+	}
+	e.begin(present(), func(o metric.Observer, i *instruments) {
+		if m.exporter.Load() == e && !m.closed.Load() {
+			m.observe(o, i, status())
+		}
+	})
+	if m.exporter.Load() != e || m.closed.Load() {
+		e.end()
+	}
+}
+
+// close ends what export began.
+func (m *metrics) close() {
+	m.closed.Store(true)
+	m.exporter.Load().end()
+}
+
+func (e *exporter) begin(p metric.MeterProvider, observe func(metric.Observer, *instruments)) {
+	with := &maker{Meter: p.Meter(scope)}
+	i := newInstruments(with)
+	reading, err := with.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		observe(o, i)
+		return nil
+	}, with.observed...)
+	if reading != nil {
+		e.reading.Store(&reading)
+	}
+	if err = errors.Join(with.err, err); err != nil {
+		otel.Handle(err)
+		return
+	}
+	e.duration.Store(&i.duration)
+}
+
+// end makes the provider forget what begin told it, if that is done.
+func (e *exporter) end() {
+	e.duration.Store(nil)
+	if reading := e.reading.Swap(nil); reading != nil {
+		if err := (*reading).Unregister(); err != nil {
+			otel.Handle(err)
+		}
+	}
+}
+
+// record tells the provider of one request.
+func (e *exporter) record(ctx context.Context, took time.Duration, m method, c codes.Code) {
+	if d := e.duration.Load(); d != nil && (*d).Enabled(ctx) {
+		(*d).Record(ctx, took.Seconds(), requestLabels(m, c))
+	}
+}
