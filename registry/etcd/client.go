@@ -192,7 +192,7 @@ func (c *connector) readyForStream(ctx context.Context, l *link) error {
 }
 
 // streamEnded takes note of why a stream has ended, or of what etcd has refused on it.
-func (c *connector) streamEnded(l *link, method string, err error) {
+func (c *connector) streamEnded(l *link, m method, err error) {
 	if l.ctx.Err() != nil {
 		return
 	}
@@ -205,7 +205,7 @@ func (c *connector) streamEnded(l *link, method string, err error) {
 	if errors.Is(err, rpctypes.ErrAuthFailed) {
 		c.breaker.report(err)
 	}
-	c.metrics.streamed(l.ctx, method, err)
+	c.metrics.streamed(l.ctx, m, err)
 }
 
 // openKeepAlive opens a stream for renewals, at another member than those to avoid if there is one.
