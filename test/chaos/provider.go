@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -68,7 +69,21 @@ func openProvider(a *arena, plan providerPlan, prefix, name string) (*provider, 
 
 func (p *provider) open() (*etcd.Registry, error) {
 	return etcd.New(registry.Addrs(p.arena.endpoints()...), registry.Timeout(callTimeout), etcd.Prefix(p.prefix),
-		registry.Logger(logger.NewLogger(logger.WithOutput(&p.log), logger.WithLevel(logger.InfoLevel))))
+		registry.Logger(scribe{logger.NewLogger(), &p.log}))
+}
+
+// scribe writes what is logged; go-micro's own logger only prints.
+type scribe struct {
+	logger.Logger
+	to io.Writer
+}
+
+func (s scribe) Log(_ logger.Level, args ...any) {
+	fmt.Fprintf(s.to, "%s %s\n", time.Now().Format("15:04:05.000"), fmt.Sprint(args...))
+}
+
+func (s scribe) Logf(level logger.Level, format string, args ...any) {
+	s.Log(level, fmt.Sprintf(format, args...))
 }
 
 func (p *provider) service(name string, n int) *registry.Service {
