@@ -36,7 +36,10 @@ func (r *run) registers() error {
 	if err := r.provide(r.firstRegisters); err != nil {
 		return err
 	}
-	return r.dense()
+	if err := r.dense(); err != nil {
+		return err
+	}
+	return r.nodes()
 }
 
 // provide opens the registries for some rows.

@@ -51,6 +51,7 @@ func Targets() []Target {
 		within("register-first", Ours, BareGrant, 1.15),
 		within("register-first", Shared, BarePut, 1.15),
 		within("dense", Shared, Bare, 1.5),
+		within("nodes", Ours, BareGrant, 1.5),
 		within("put-next-p50", Ours, Bare, 1.15),
 		within("put-next-p99", Ours, Bare, 1.5),
 		whole(),

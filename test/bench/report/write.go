@@ -123,6 +123,7 @@ var reasons = map[string]string{
 	"first-lookup":   "go-zero doesn't decode",
 	"register-first": "a put alone needs no lease; ours is handed to the key's goroutine, and from there to the one that collects a transaction",
 	"dense":          "the bare client knows all records beforehand; ours collects them from calls, guards each, and watches them",
+	"nodes":          "the bare client knows all records beforehand; ours guards each, and watches and renews it from then on",
 	"put-next-p50":   handsOver,
 	"put-next-p99":   handsOver + "; and it is three samples of three hundred",
 	"burst":          handsOver,
