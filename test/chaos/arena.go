@@ -20,7 +20,12 @@ type arena struct {
 	ways    map[*member]*relay.Relay
 }
 
+// starting is held while a cluster starts: many at a time take each other's processors.
+var starting sync.Mutex
+
 func openArena(ctx context.Context, dir string) (*arena, error) {
+	starting.Lock()
+	defer starting.Unlock()
 	c, err := startCluster(ctx, dir, 3)
 	if err != nil {
 		return nil, err

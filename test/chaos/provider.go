@@ -116,15 +116,25 @@ func (p *provider) keys() []string {
 	return keys
 }
 
+// prepareTries are how often a busy machine may keep etcd from answering before the round.
+const prepareTries = 5
+
 func (p *provider) prepare() error {
-	errs := []error{
-		p.register(p.first, p.kept()),
-		p.register(p.second, p.closed()),
-	}
+	first := []*registry.Service{p.kept()}
 	for burst := range p.plan.bursts {
-		errs = append(errs, p.register(p.first, p.leaving(burst)))
+		first = append(first, p.leaving(burst))
 	}
-	return errors.Join(errs...)
+	var err error
+	for range prepareTries {
+		err = p.register(p.second, p.closed())
+		for _, s := range first {
+			err = errors.Join(err, p.register(p.first, s))
+		}
+		if err == nil {
+			break
+		}
+	}
+	return err
 }
 
 func (p *provider) register(r *etcd.Registry, s *registry.Service) error {

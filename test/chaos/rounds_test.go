@@ -71,28 +71,39 @@ func TestRounds(t *testing.T) {
 	}
 }
 
-// holdRounds holds one round after the other on one cluster.
+// holdRounds holds one round after the other on one cluster, which is replaced when a round can't be held on it.
 func holdRounds(t *testing.T, seed uint64, numbers <-chan int, results *tally) {
-	a, err := openArena(t.Context(), t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(a.close)
+	var a *arena
+	defer func() {
+		if a != nil {
+			a.close()
+		}
+	}()
 	for n := range numbers {
+		if a == nil {
+			var err error
+			if a, err = openArena(t.Context(), t.TempDir()); err != nil {
+				t.Fatal(err)
+			}
+		}
 		r := drawRound(seed, n)
+		began := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), roundLimit)
 		v, err := a.hold(ctx, r)
 		cancel()
 		if err != nil {
-			t.Fatalf("%v: the round itself failed: %v\n%s", r, err, a.cluster.log())
-		}
-		broken := results.add(v)
-		if len(broken) == 0 {
-			t.Logf("%v: ok", r)
+			t.Errorf("%v: the round itself failed: %v\n%s", r, err, a.cluster.log())
+			a.close()
+			a = nil
 			continue
 		}
-		t.Errorf("%v: log in %s; again: make rounds SEED=%d ROUNDS=1 FIRST=%d\n  %s",
-			r, keepLog(t, v), seed, n, strings.Join(broken, "\n  "))
+		broken, took := results.add(v), time.Since(began).Round(time.Second)
+		if len(broken) == 0 {
+			t.Logf("%v: ok, %v", r, took)
+			continue
+		}
+		t.Errorf("%v: %v, log in %s; again: make rounds SEED=%d ROUNDS=1 FIRST=%d\n  %s",
+			r, took, keepLog(t, v), seed, n, strings.Join(broken, "\n  "))
 	}
 }
 
