@@ -42,6 +42,11 @@ chaos: ## real processes under faults; MINUTES=30 goes on at random for so long
 	cd test && CHAOS=ci CHAOS_MINUTES=$(MINUTES) $(GO) test $(RACE) -count=1 -parallel 5 -v \
 		-timeout $$(($(or $(MINUTES),0) + 15))m ./chaos $(if $(MINUTES),-run TestRandom)
 
+.PHONY: rounds
+rounds: ## one member of three fails, and no record is missing; SEED=1 ROUNDS=6 FIRST=0, LANES=6 at a time
+	cd test && CHAOS_ROUNDS=$(or $(ROUNDS),200) CHAOS_SEED=$(SEED) CHAOS_ROUND=$(FIRST) CHAOS_LANES=$(LANES) \
+		$(GO) test $(RACE) -count=1 -parallel 64 -v -timeout 2h ./chaos -run TestRounds
+
 .PHONY: interop
 interop: ## beside other registries, and under etcd's versions, tools, TLS and roles
 	test/interop/run

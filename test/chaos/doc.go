@@ -4,6 +4,7 @@
 //
 //	make chaos                     the named scenarios and some random ones
 //	make chaos MINUTES=30          random ones for half an hour
+//	make rounds                    one member of three fails, 200 times
 //	CHAOS=ci go test -race ./chaos -run TestScenario/KeyDeleted
 //
 // Without CHAOS, go test runs what takes seconds: the checker's own tests, the relays', and one short scenario.
@@ -38,6 +39,18 @@
 // run draws its whole schedule from its seed:
 //
 //	CHAOS_SEED=4711 go test -race -count=1 ./chaos -run TestRandom
+//
+// # Rounds
+//
+// In a round one member of three is killed, frozen, slow, or cut off, from its clients or from its peers, for longer
+// than twice the longest TTL. Four processes with TTLs from 5 s have records of which none may be missing from etcd for
+// a moment, and make calls that have two seconds, counted from when etcd takes a write: that is where elections, and a
+// slow machine, are allowed for. Everything is drawn from the seed and the round's number.
+//
+//	make rounds                                200 of them, six at a time
+//	make rounds SEED=4711 ROUNDS=1 FIRST=17    one of them again
+//
+// What a frozen leader does when it goes on is not looked at: it revokes every lease (etcd#15247).
 //
 // # What can't be done here
 //

@@ -23,7 +23,10 @@ import (
 // patience is how long a test waits for what must happen soon.
 const patience = 20 * time.Second
 
-func TestMain(m *testing.M) { leak.Verify(m) }
+func TestMain(m *testing.M) {
+	resolve()
+	leak.Verify(m)
+}
 
 type recorder struct {
 	logger.Logger

@@ -44,7 +44,7 @@ func (l *Link) Hold(ways ...Direction) {
 	})
 }
 
-// Slow delays every byte of a direction.
+// Slow delays every byte of a direction, and with it the beginning of new connections.
 func (l *Link) Slow(way Direction, by time.Duration) { l.change(func() { l.delay[way] = by }) }
 
 // Heal undoes Hold and Slow.

@@ -20,6 +20,7 @@ type Relay struct {
 	route func(sent []byte) *Link
 
 	running sync.WaitGroup
+	over    chan struct{} // closed by End
 
 	mu       sync.Mutex
 	address  string
@@ -31,7 +32,7 @@ type Relay struct {
 // Start listens at address, which may end in port 0. All connections go over l, unless route, which may be nil, finds
 // another link by what a client sends: it is asked about everything sent, as it comes, until it returns one.
 func Start(address, target string, l *Link, route func(sent []byte) *Link) (*Relay, error) {
-	r := &Relay{address: address, Target: target, Link: l, route: route, flows: map[*flow]bool{}}
+	r := &Relay{address: address, Target: target, Link: l, route: route, flows: map[*flow]bool{}, over: make(chan struct{})}
 	if err := r.Accept(); err != nil {
 		return nil, err
 	}
@@ -111,6 +112,9 @@ func (r *Relay) Reset() {
 // End refuses for good, and waits for the relay's goroutines.
 func (r *Relay) End() {
 	r.mu.Lock()
+	if !r.ended {
+		close(r.over)
+	}
 	r.ended = true
 	r.mu.Unlock()
 	r.Refuse()
@@ -118,6 +122,12 @@ func (r *Relay) End() {
 }
 
 func (r *Relay) serve(in net.Conn) {
+	select {
+	case <-time.After(r.Link.latency(ToServer) + r.Link.latency(ToClient)): // as TCP's handshake takes
+	case <-r.over:
+		_ = in.Close()
+		return
+	}
 	out, err := net.DialTimeout("tcp", r.Target, 5*time.Second) //nolint:noctx // bounded
 	if err != nil {
 		_ = in.Close()

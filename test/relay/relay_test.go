@@ -127,6 +127,18 @@ func TestASlowLinkDelays(t *testing.T) {
 	require.GreaterOrEqual(t, time.Since(began), 300*time.Millisecond)
 }
 
+func TestANewConnectionOverASlowLinkTakesARoundTripMore(t *testing.T) {
+	l := NewLink()
+	r := echo(t, l, nil)
+	l.Slow(ToServer, 100*time.Millisecond)
+	l.Slow(ToClient, 100*time.Millisecond)
+	began := time.Now()
+	c := call(t, r)
+	c.say("slow")
+	c.hears("slow")
+	require.GreaterOrEqual(t, time.Since(began), 400*time.Millisecond)
+}
+
 func TestResetBreaksHeldConnectionsToo(t *testing.T) {
 	for _, held := range []bool{false, true} {
 		l := NewLink()

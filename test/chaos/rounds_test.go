@@ -1,0 +1,121 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	// roundsVariable is how many rounds are held.
+	roundsVariable = "CHAOS_ROUNDS"
+	// roundVariable is the number of the first one.
+	roundVariable = "CHAOS_ROUND"
+	// lanesVariable is how many are held at the same time.
+	lanesVariable = "CHAOS_LANES"
+	lanes         = 6
+
+	// roundLimit is how long a round may take. None does: it is for one that hangs.
+	roundLimit = 2 * time.Minute
+
+	// roundsFile is where the table is kept, beside being printed.
+	roundsFile = binaries + "/rounds.txt"
+)
+
+// TestRounds holds what is promised while a majority of members is in reach: no record is missing for a moment, and
+// calls end within two seconds.
+func TestRounds(t *testing.T) {
+	number := func(variable string, otherwise uint64) uint64 {
+		text := os.Getenv(variable)
+		if text == "" {
+			return otherwise
+		}
+		n, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	total := int(number(roundsVariable, 0))
+	if total == 0 {
+		t.Skip("these take minutes: use make rounds, or set " + roundsVariable)
+	}
+	seed, first := number(seedVariable, rand.Uint64N(1_000_000)), int(number(roundVariable, 0))
+	numbers := make(chan int, total)
+	for i := range total {
+		numbers <- first + i
+	}
+	close(numbers)
+	var results tally
+	t.Run("lanes", func(t *testing.T) {
+		for i := range min(total, int(number(lanesVariable, lanes))) {
+			t.Run(strconv.Itoa(i), func(t *testing.T) {
+				t.Parallel()
+				holdRounds(t, seed, numbers, &results)
+			})
+		}
+	})
+	var text strings.Builder
+	if err := results.write(&text, seed); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Print("\n" + text.String())
+	if err := os.WriteFile(roundsFile, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// holdRounds holds one round after the other on one cluster, which is replaced when a round can't be held on it.
+func holdRounds(t *testing.T, seed uint64, numbers <-chan int, results *tally) {
+	var a *arena
+	defer func() {
+		if a != nil {
+			a.close()
+		}
+	}()
+	for n := range numbers {
+		if a == nil {
+			var err error
+			if a, err = openArena(t.Context(), t.TempDir()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := drawRound(seed, n)
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), roundLimit)
+		v, err := a.hold(ctx, r)
+		cancel()
+		if err != nil {
+			t.Errorf("%v: the round itself failed: %v\n%s", r, err, a.cluster.log())
+			a.close()
+			a = nil
+			continue
+		}
+		broken, took := results.add(v), time.Since(began).Round(time.Second)
+		if len(broken) == 0 {
+			t.Logf("%v: ok, %v", r, took)
+			continue
+		}
+		t.Errorf("%v: %v, log in %s; again: make rounds SEED=%d ROUNDS=1 FIRST=%d\n  %s",
+			r, took, keepLog(t, v), seed, n, strings.Join(broken, "\n  "))
+	}
+}
+
+func keepLog(t *testing.T, v verdict) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "round-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, fmt.Sprintf("%d.log", v.round.number))
+	if err := os.WriteFile(path, []byte(v.log), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

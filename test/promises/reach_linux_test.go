@@ -1,0 +1,180 @@
+package promises
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"regexp"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+// names are what this process finds in the DNS.
+var names = map[string][]string{
+	"three.etcd.example.": {"127.0.0.3", "127.0.0.2", "127.0.0.1"},
+	"one.etcd.example.":   {"127.0.0.1"},
+}
+
+// resolve makes this process ask a name server of its own.
+func resolve() {
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		ours, theirs := net.Pipe() // which the resolver takes for TCP
+		go func() {
+			defer ours.Close()
+			_ = answer(ours) // a broken query is the resolver's to tell
+		}()
+		return theirs, nil
+	}}
+}
+
+// answer answers one query.
+func answer(c net.Conn) error {
+	size := make([]byte, 2)
+	if _, err := io.ReadFull(c, size); err != nil {
+		return err
+	}
+	query := make([]byte, binary.BigEndian.Uint16(size))
+	if _, err := io.ReadFull(c, query); err != nil {
+		return err
+	}
+	var m dnsmessage.Message
+	if err := m.Unpack(query); err != nil {
+		return err
+	}
+	m.Response = true
+	asked := m.Questions[0]
+	addresses, known := names[asked.Name.String()]
+	if !known {
+		m.RCode = dnsmessage.RCodeNameError
+	}
+	for _, a := range addresses {
+		if asked.Type == dnsmessage.TypeA {
+			m.Answers = append(m.Answers, dnsmessage.Resource{
+				Header: dnsmessage.ResourceHeader{Name: asked.Name, Class: asked.Class, TTL: 1},
+				Body:   &dnsmessage.AResource{A: netip.MustParseAddr(a).As4()},
+			})
+		}
+	}
+	m.Additionals = nil
+	packed, err := m.Pack()
+	if err != nil {
+		return err
+	}
+	_, err = c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(packed))), packed...))
+	return err
+}
+
+// swallow makes an address that SYNs vanish at: a listener whose backlog is full.
+func swallow(t testing.TB, address netip.AddrPort) {
+	t.Helper()
+	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = syscall.Close(socket) })
+	require.NoError(t, syscall.SetsockoptInt(socket, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1))
+	require.NoError(t, syscall.Bind(socket, &syscall.SockaddrInet4{Port: int(address.Port()), Addr: address.Addr().As4()}))
+	require.NoError(t, syscall.Listen(socket, 0))
+	for range 10 {
+		c, err := net.DialTimeout("tcp", address.String(), 200*time.Millisecond)
+		if err != nil {
+			return
+		}
+		t.Cleanup(func() { _ = c.Close() })
+	}
+	require.FailNow(t, "the listener accepts without end", address)
+}
+
+func TestP2OneNameWithTwoDeadAddressesOfThreeConnects(t *testing.T) {
+	t.Parallel()
+	srv := etcdtest.Start(t)
+	port := netip.MustParseAddrPort(srv.Endpoint()).Port()
+	for _, dead := range []string{"127.0.0.2", "127.0.0.3"} {
+		swallow(t, netip.AddrPortFrom(netip.MustParseAddr(dead), port))
+	}
+	r := open(t, []string{fmt.Sprint("three.etcd.example:", port)}, registry.Timeout(30*time.Second))
+	soon(t, 10*time.Second, "Register", func() error {
+		return r.Register(service("greeter", "1", "a"), registry.RegisterTTL(time.Minute))
+	})
+}
+
+var (
+	tlsMeant     = regexp.MustCompile(`TLS`)
+	nobodyBehind = regexp.MustCompile(`(?i)nothing|no server|not etcd|isn't etcd|no etcd|something else|another program`)
+)
+
+func TestP7APortThatHangsUpIsExplainedByBothOfItsCauses(t *testing.T) {
+	t.Parallel()
+	for how, serve := range map[string]func(net.Conn){
+		"at once":               func(net.Conn) {},
+		"after the first bytes": func(c net.Conn) { _, _ = c.Read(make([]byte, 1<<10)) },
+	} {
+		r := open(t, []string{hearer(t, serve)}, registry.Timeout(1500*time.Millisecond))
+		for what, call := range map[string]func() error{
+			"GetService": func() error { _, err := r.GetService("greeter"); return err },
+			"Register":   func() error { return r.Register(service("greeter", "1", "a")) },
+		} {
+			text := fmt.Sprint(call())
+			assert.Regexp(t, tlsMeant, text, "%s, hung up %s", what, how)
+			assert.Regexp(t, nobodyBehind, text, "%s, hung up %s", what, how)
+		}
+	}
+}
+
+// hearer accepts connections, and hangs up when they have been served. It returns its address.
+func hearer(t testing.TB, serve func(net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			serve(c)
+			_ = c.Close()
+		}
+	})
+	t.Cleanup(accepting.Wait)
+	t.Cleanup(func() { _ = l.Close() })
+	return l.Addr().String()
+}
+
+// throughProxy says where etcd is, in the process that has a proxy in its environment: Go reads it once.
+const throughProxy = "MICRO_ETCD_TEST_BEHIND_PROXY"
+
+func TestP1AProxyInTheEnvironmentIsNotUsedForEtcd(t *testing.T) {
+	if endpoint := os.Getenv(throughProxy); endpoint != "" {
+		r := open(t, []string{endpoint})
+		require.NoError(t, r.Register(service("greeter", "1", "a"), registry.RegisterTTL(time.Minute)))
+		require.NoError(t, r.Close())
+		return
+	}
+	t.Parallel()
+	srv := etcdtest.Start(t)
+	var asked atomic.Int64
+	proxy := hearer(t, func(net.Conn) { asked.Add(1) })
+	port := netip.MustParseAddrPort(srv.Endpoint()).Port()
+	child := exec.CommandContext(ctx(t), os.Args[0], "-test.v", "-test.run=^"+t.Name()+"$")
+	child.Env = append(os.Environ(), "HTTPS_PROXY=http://"+proxy, throughProxy+fmt.Sprint("=one.etcd.example:", port))
+	said, err := child.CombinedOutput()
+	require.NoError(t, err, string(said))
+	require.Zero(t, asked.Load(), "connections to the proxy")
+	require.Zero(t, keys(t, srv.Client(t), etcd.DefaultPrefix), "it was there, and closed")
+}

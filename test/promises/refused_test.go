@@ -1,0 +1,74 @@
+package promises
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+)
+
+const password = "hunter2"
+
+// guarded is an etcd with the users root and provider. The latter may read and write both directories.
+func guarded(t testing.TB, dirs ...string) (srv *etcdtest.Server, root *clientv3.Client) {
+	t.Helper()
+	srv = etcdtest.Start(t, func(c *embed.Config) { c.BcryptCost = 4 })
+	c := srv.Client(t)
+	for _, user := range []string{"root", "provider"} {
+		_, err := c.UserAdd(ctx(t), user, password)
+		require.NoError(t, err)
+		_, err = c.RoleAdd(ctx(t), user)
+		require.NoError(t, err)
+		_, err = c.UserGrantRole(ctx(t), user, user)
+		require.NoError(t, err)
+	}
+	for _, dir := range dirs {
+		_, err := c.RoleGrantPermission(ctx(t), "provider", dir, clientv3.GetPrefixRangeEnd(dir), clientv3.PermissionType(clientv3.PermReadWrite))
+		require.NoError(t, err)
+	}
+	_, err := c.AuthEnable(ctx(t))
+	require.NoError(t, err)
+	root, err = clientv3.New(clientv3.Config{Endpoints: srv.Endpoints(), Username: "root", Password: password})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = root.Close() })
+	return srv, root
+}
+
+// Since 3.6.9 etcd doesn't renew leases with keys that the user may not write, and ends the stream that asked.
+func TestP2ManyRefusedRenewalsCostNoOtherRecord(t *testing.T) {
+	t.Parallel()
+	const allowed, forbidden = etcd.DefaultPrefix + "allowed/", etcd.DefaultPrefix + "forbidden/"
+	srv, root := guarded(t, allowed, forbidden)
+	r := open(t, srv.Endpoints(), etcd.Auth("provider", password), registry.Timeout(30*time.Second))
+	ttl := registry.RegisterTTL(10 * time.Second)
+	require.NoError(t, r.Register(dense("allowed", 30), ttl))
+	require.NoError(t, r.Register(dense("forbidden", 200), ttl))
+	changes := root.Watch(t.Context(), allowed, clientv3.WithPrefix())
+	_, err := root.RoleRevokePermission(ctx(t), "provider", forbidden, clientv3.GetPrefixRangeEnd(forbidden))
+	require.NoError(t, err)
+
+	began, over := time.Now(), time.After(time.Minute)
+	lost := map[string]string{} // when each record ran out last
+	for watching := true; watching; {
+		select {
+		case change := <-changes:
+			require.NoError(t, change.Err())
+			for _, e := range change.Events {
+				if e.Type == clientv3.EventTypeDelete {
+					lost[string(e.Kv.Key)] = time.Since(began).Round(time.Millisecond).String()
+				}
+			}
+		case <-over:
+			watching = false
+		}
+	}
+	require.Empty(t, lost, "records that ran out, and when")
+	require.Equal(t, 30, keys(t, root, allowed))
+	require.Zero(t, keys(t, root, forbidden), "this etcd renews what may not be written")
+}
