@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -140,9 +141,6 @@ type watchStream struct {
 }
 
 func (s *watchStream) addLocked(w *Watch) {
-	w.id = s.next // as a gRPC proxy counts, which doesn't look at the ids it is sent (server/v3 proxy/grpcproxy/watch.go)
-	s.next++
-	s.byID[w.id] = w
 	s.waiting = append(s.waiting, w)
 	s.notifyLocked()
 }
@@ -156,22 +154,18 @@ func (s *watchStream) notifyLocked() {
 
 // dropLocked ends a watch.
 func (s *watchStream) dropLocked(w *Watch, err error) {
-	if s.byID[w.id] != w {
-		return
-	}
 	if w.err == nil {
 		w.err = err
 		w.notifyLocked()
 	}
 	if i := slices.Index(s.waiting, w); i >= s.sent {
 		s.waiting = slices.Delete(s.waiting, i, i+1)
-		delete(s.byID, w.id)
-	} else if w.open {
+	} else if w.open && s.byID[w.id] == w {
 		delete(s.byID, w.id)
 		s.cancels = append(s.cancels, w.id)
 		s.notifyLocked()
 	} // else it is canceled when it is confirmed
-	if len(s.byID) == 0 && s.watches.stream != s {
+	if len(s.byID)+len(s.waiting) == 0 && s.watches.stream != s {
 		s.end(nil)
 	}
 }
@@ -203,13 +197,14 @@ func (s *watchStream) run() {
 	err = rpctypes.Error(err)
 	ws.mu.Lock()
 	s.closeLocked()
-	for _, w := range s.byID {
+	for _, w := range slices.AppendSeq(s.waiting, maps.Values(s.byID)) {
 		if w.err == nil {
 			w.err = err
 			w.notifyLocked()
 		}
 	}
 	clear(s.byID)
+	s.waiting, s.sent = nil, 0
 	ws.mu.Unlock()
 	ws.Ended(err)
 }
@@ -246,6 +241,9 @@ func (s *watchStream) nextRequest() *pb.WatchRequest {
 		return nil
 	}
 	w := s.waiting[s.sent]
+	w.id = s.next // as a gRPC proxy counts, which doesn't look at the ids it is sent (server/v3 proxy/grpcproxy/watch.go)
+	s.next++
+	s.byID[w.id] = w
 	if s.sent++; s.sent == 1 {
 		s.heard = time.Now()
 	}

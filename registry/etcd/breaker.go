@@ -31,6 +31,16 @@ func (b *authBreaker) allow() error {
 	return nil
 }
 
+// open returns the last rejection while no request may pass. It lets nobody through.
+func (b *authBreaker) open() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err != nil && time.Now().Before(b.until) {
+		return b.err
+	}
+	return nil
+}
+
 // report takes in how a request ended that was let through.
 func (b *authBreaker) report(err error) {
 	b.mu.Lock()

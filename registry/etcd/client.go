@@ -157,7 +157,10 @@ func (c *connector) newLink(client *clientv3.Client, dialer *etcdconn.Dialer) *l
 		Context: clientv3.WithRequireLeader(l.ctx), // a member without one says that a watch is open, and then nothing
 		Go:      c.group.run,
 		Open: func(ctx context.Context) (pb.Watch_WatchClient, error) {
-			if err := c.readyForStream(ctx, l); err != nil {
+			if err := c.breaker.open(); err != nil {
+				return nil, err
+			}
+			if err := c.renewToken(ctx, l); err != nil {
 				return nil, err
 			}
 			stream, err := pb.NewWatchClient(l.ActiveConnection()).Watch(ctx, streamOptions...)
@@ -172,12 +175,9 @@ func (c *connector) newLink(client *clientv3.Client, dialer *etcdconn.Dialer) *l
 // streamOptions are those that the etcd client gives its streams.
 var streamOptions = []grpc.CallOption{grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(1<<31 - 1)}
 
-// readyForStream sees to it that a stream isn't opened with a token that is known to be invalid: it would be useless
+// renewToken sees to it that a stream isn't opened with a token that is known to be invalid: it would be useless
 // for ever. A unary request makes the etcd client get another one.
-func (c *connector) readyForStream(ctx context.Context, l *link) error {
-	if err := c.breaker.allow(); err != nil {
-		return err
-	}
+func (c *connector) renewToken(ctx context.Context, l *link) error {
 	if !l.token.Swap(false) {
 		return nil
 	}
@@ -214,7 +214,7 @@ func (c *connector) openKeepAlive(ctx context.Context, avoid []*peer.Peer) (*etc
 	if err != nil {
 		return nil, err
 	}
-	if err := c.readyForStream(ctx, l); err != nil {
+	if err := c.renewToken(ctx, l); err != nil {
 		return nil, err
 	}
 	for tries := len(l.Endpoints()); ; tries-- {
@@ -239,6 +239,7 @@ func (c *connector) openKeepAlive(ctx context.Context, avoid []*peer.Peer) (*etc
 			Failed:                     func(err error) { c.streamEnded(l, methodKeepAlive, err) },
 			Answered: func(h *pb.ResponseHeader) {
 				l.history.saw(h)
+				c.heed(l, nil)
 				c.metrics.streamed(ctx, methodKeepAlive, nil)
 			},
 		}, nil

@@ -26,6 +26,15 @@ func isRetriable(err error) bool {
 	return true
 }
 
+// isUnanswered reports whether a request should be sent again at once, as far as it is known not to have been answered.
+func isUnanswered(err error) bool {
+	switch grpcCode(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
+		return !isAnswer(err)
+	}
+	return false
+}
+
 func isAnswer(err error) bool {
 	if errors.Is(err, errClientClosed) {
 		return true

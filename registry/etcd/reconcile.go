@@ -123,8 +123,9 @@ func (g *registration) round(ctx context.Context) (w *wish, taken bool, err erro
 	if err != nil {
 		return w, false, err
 	}
+	err = g.retire(ctx)
 	g.fulfilled(w)
-	return w, true, g.retire(ctx)
+	return w, true, err
 }
 
 // forgetIfLost forgets the lease if etcd says that there is no such lease, and reports whether it does.

@@ -70,7 +70,7 @@ func call[T answer](ctx context.Context, c *connector, request func(context.Cont
 			case errors.Is(t.err, errReplaced):
 				next.Reset(0)
 			case t.gaveWay:
-			case isAnswer(t.err) || ctx.Err() != nil || errors.Is(t.err, ErrClosed):
+			case !isUnanswered(t.err) || ctx.Err() != nil:
 				ts.stop()
 				return none, c.failure(ctx, t.err)
 			default:

@@ -113,17 +113,6 @@ func TestP2AWriteLostWithTheLeaderIsTriedAgain(t *testing.T) {
 	})
 }
 
-func TestP6CloseRightAfterInitLeavesNothingAtTheOldCluster(t *testing.T) {
-	a, b := etcdtest.Start(t), etcdtest.Start(t)
-	r := open(t, a.Endpoints())
-	for i := range 20 {
-		require.NoError(t, r.Register(service("greeter", "1", fmt.Sprint(i)), registry.RegisterTTL(time.Minute)))
-	}
-	require.NoError(t, r.Init(registry.Addrs(b.Endpoints()...)))
-	require.NoError(t, r.Close())
-	require.Zero(t, leases(t, a.Client(t)))
-}
-
 func TestP6RegisterBesideCloseLeavesNothingBehind(t *testing.T) {
 	srv := etcdtest.Start(t)
 	client := srv.Client(t)
