@@ -21,9 +21,12 @@ import (
 //
 // gRPC's own handling of HTTPS_PROXY is off with it: etcd is not reached through a proxy.
 type Dialer struct {
-	mu    sync.Mutex
-	conns map[string]*memberConn // by address
-	err   error
+	mu       sync.Mutex
+	conns    map[string]*memberConn // by address
+	err      error
+	ejected  string        // the address of a member that is left alone for a while, because it was silent; one at most
+	readmit  chan struct{} // closed when that is over before its time
+	readmits time.Time
 }
 
 // memberConn is a connection that gRPC was given.
@@ -40,6 +43,8 @@ const (
 	againTime = time.Second
 	// silentTime is after which it is gRPC that closes a connection without an answer.
 	silentTime = 5 * time.Second
+	// ejectTime is how long a member is left alone that was silent.
+	ejectTime = 5 * time.Second
 	// maxAttempts bounds the attempts that are under way at one time.
 	maxAttempts = 12
 )
@@ -61,6 +66,7 @@ func (d *Dialer) DialOptions(config *tls.Config) []grpc.DialOption {
 // dial returns the raw connection: gRPC sets TCP_USER_TIMEOUT on nothing else.
 func (d *Dialer) dial(ctx context.Context, address string) (net.Conn, error) {
 	d.noteHangUp(address)
+	d.awaitReadmission(ctx, address)
 	conn, err := dialAny(ctx, address)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -204,10 +210,37 @@ func (d *Dialer) Close(p *peer.Peer) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, c := range d.conns {
+	for address, c := range d.conns {
 		if c.LocalAddr().String() == p.LocalAddr.String() && c.RemoteAddr().String() == p.Addr.String() {
+			d.ejectLocked(address)
 			_ = c.Conn.Close()
 		}
+	}
+}
+
+// ejectLocked leaves a member alone for a while, and none but that: one that is cut off from the others connects at once
+// and is silent again, and each request that meets it is held up.
+func (d *Dialer) ejectLocked(address string) {
+	if d.readmit != nil {
+		close(d.readmit)
+	}
+	d.ejected, d.readmit, d.readmits = address, make(chan struct{}), time.Now().Add(ejectTime)
+}
+
+// awaitReadmission waits until a member may be connected to.
+func (d *Dialer) awaitReadmission(ctx context.Context, address string) {
+	d.mu.Lock()
+	ejected, readmit, left := d.ejected == address, d.readmit, time.Until(d.readmits)
+	d.mu.Unlock()
+	if !ejected || left <= 0 {
+		return
+	}
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-readmit:
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
