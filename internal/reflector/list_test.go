@@ -86,7 +86,22 @@ func (s *script) fail(with func(limit int64) error) {
 func (s *script) Watch(ctx context.Context, _ string, from int64) <-chan WatchResponse {
 	w := &watch{ctx, from, make(chan WatchResponse)}
 	s.watches <- w
-	return w.responses
+	responses := make(chan WatchResponse)
+	go func() {
+		defer close(responses)
+		for {
+			select {
+			case response, ok := <-w.responses:
+				if !ok {
+					return
+				}
+				responses <- response
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return responses
 }
 
 func (s *script) lister() Lister {

@@ -19,8 +19,8 @@ import (
 type Etcd interface {
 	// Get reads within the deadline of ctx.
 	Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error)
-	// Watch sends the events below a prefix from a revision on, in their order. When it can't go on, or when ctx ends,
-	// the last response has an error, and the channel is closed. It doesn't block.
+	// Watch sends the events below a prefix from a revision on, in their order. When it can't go on, the last response
+	// has an error, and the channel is closed. It is also closed when ctx ends. Watch itself doesn't block.
 	Watch(ctx context.Context, prefix string, from int64) <-chan WatchResponse
 }
 
@@ -139,10 +139,14 @@ func (r *Reflector) follow(ctx context.Context) error {
 // syncWatchersLoop).
 func (r *Reflector) watch(ctx context.Context, after int64) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	responses := r.lister.Etcd.Watch(ctx, r.lister.Prefix, after+1)
+	defer func() {
+		cancel()
+		for range responses { // until it has ended
+		}
+	}()
 	relist := time.NewTimer(MinRelist + rand.N(MaxRelist-MinRelist))
 	defer relist.Stop()
-	responses := r.lister.Etcd.Watch(ctx, r.lister.Prefix, after+1)
 	for {
 		select {
 		case response, ok := <-responses:

@@ -37,11 +37,7 @@ func (s viewSource) Watch(ctx context.Context, prefix string, from int64) <-chan
 	responses := make(chan reflector.WatchResponse, 1)
 	run := func() {
 		defer close(responses)
-		err := s.watch(ctx, prefix, from, responses)
-		select {
-		case responses <- reflector.WatchResponse{Err: err}:
-		case <-ctx.Done():
-		}
+		responses <- reflector.WatchResponse{Err: s.watch(ctx, prefix, from, responses)}
 	}
 	if !s.connector.group.run(run) {
 		responses <- reflector.WatchResponse{Err: ErrClosed}
@@ -62,17 +58,17 @@ func (s viewSource) watch(ctx context.Context, prefix string, from int64, to cha
 	ctx, renewStream := s.connector.stream(ctx)
 	events := l.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(from))
 	for {
-		response, ok := <-events
-		err := watchError(response, ok)
-		switch {
-		case err != nil && ctx.Err() != nil:
-			return errReplaced
-		case err != nil:
-			renewStream(err)
-			return err
-		}
 		select {
-		case to <- reflector.WatchResponse{Events: response.Events}:
+		case response, ok := <-events:
+			err := watchError(response, ok)
+			switch {
+			case err != nil && ctx.Err() != nil:
+				return errReplaced
+			case err != nil:
+				renewStream(err)
+				return err
+			}
+			to <- reflector.WatchResponse{Events: response.Events}
 		case <-ctx.Done():
 			return errReplaced
 		}
