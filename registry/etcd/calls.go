@@ -113,23 +113,28 @@ func (r *Registry) look(ctx context.Context, name string, linearizable bool) (*c
 	return snapshot, err
 }
 
-// ask reads a service from etcd's leader.
+// ask reads a service from etcd's leader. The views that have it take that in, so that they aren't behind of what was
+// shown.
 func (r *Registry) ask(ctx context.Context, p *parts, name string) (*catalogue.Snapshot, error) {
 	dir := p.config.keys.dir(name)
-	found, err := r.read(ctx, p, dir)
+	views := p.mirrors.having(dir)
+	found, revision, err := r.read(ctx, p, dir)
 	if err != nil {
 		return nil, err
+	}
+	for m, floor := range views {
+		m.takeIn(name, found, revision, floor)
 	}
 	p.mirrors.shown.look(name, dir, found, nil, false)
 	return found.Snapshot(name), nil
 }
 
-// read returns what etcd has below a prefix.
-func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalogue.Catalogue, error) {
+// read returns what etcd has below a prefix, and at which revision.
+func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalogue.Catalogue, int64, error) {
 	lister := p.mirrors.lister(prefix, nil)
 	all, err := lister.List(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	found := catalogue.New()
 	d := newDecoder(p.config.keys)
@@ -138,7 +143,8 @@ func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalogu
 			found.Put(record)
 		}
 	}
-	return found, nil
+	p.mirrors.report()
+	return found, all.Header.Revision, nil
 }
 
 // ListServices returns every version of every service with its nodes, sorted by name and
@@ -160,7 +166,7 @@ func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Servic
 	if !ok {
 		ctx, cancel := r.bound(o.Context)
 		defer cancel()
-		found, err := r.read(ctx, p, p.config.keys.prefix)
+		found, _, err := r.read(ctx, p, p.config.keys.prefix)
 		if err != nil {
 			return nil, fmt.Errorf("list services: %w", err)
 		}

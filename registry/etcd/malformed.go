@@ -9,18 +9,24 @@ import (
 	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
-// malformed counts the stored values that are no records, and logs each of them once.
+// malformed counts the stored values that are no records, and keeps each of them once, to be reported.
 type malformed struct {
-	log *log
-
 	mu    sync.Mutex
 	count uint64
 	seed  maphash.Seed
-	keys  map[uint64]bool // hashes of logged ones, because a key may be as long as etcd takes
+	keys  map[uint64]bool // hashes of those that were kept, because a key may be as long as etcd takes
+	fresh []malformedKey
 }
 
-// maxMalformed bounds the keys that are logged one by one.
-const maxMalformed = 1000
+// malformedKey is a key whose value is no record, and why.
+type malformedKey struct{ key, reason string }
+
+const (
+	// maxMalformed bounds the keys that are reported one by one.
+	maxMalformed = 1000
+	// maxMalformedText bounds what is kept of a key and of a reason, in bytes.
+	maxMalformedText = 300
+)
 
 // decode returns the record that is stored, or takes note that it is none and returns nil.
 func (m *malformed) decode(d *decoder, kv *mvccpb.KeyValue) *catalogue.Record {
@@ -46,10 +52,17 @@ func (m *malformed) note(key string, err error) {
 		return
 	}
 	m.keys[hash] = true
-	m.log.warnf("skipping %.300q: %.300v", key, err.Error())
-	if len(m.keys) == maxMalformed {
-		m.log.warnf("that was malformed record number %d; Status goes on counting them", maxMalformed)
-	}
+	m.fresh = append(m.fresh, malformedKey{clip(key), clip(err.Error())})
+}
+
+func clip(s string) string { return s[:min(len(s), maxMalformedText)] }
+
+// take returns what wasn't reported yet. last says that no others will be, because there are too many.
+func (m *malformed) take() (fresh []malformedKey, last bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	fresh, m.fresh = m.fresh, nil
+	return fresh, len(fresh) > 0 && len(m.keys) == maxMalformed
 }
 
 func (m *malformed) total() uint64 {

@@ -151,8 +151,8 @@ func (m *mirror) Broken(err error) {
 	m.mirrors.review(m)
 }
 
-// stale says since when and why the view isn't kept up to date, if so. It needs mu.
-func (m *mirror) stale() (since time.Time, err error) {
+// staleLocked says since when and why the view isn't kept up to date, if so.
+func (m *mirror) staleLocked() (since time.Time, err error) {
 	if m.broken != nil {
 		return m.since, m.broken
 	}

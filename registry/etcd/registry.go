@@ -169,7 +169,7 @@ func (r *Registry) assemble(p *parts) {
 		timeout:   r.timeout,
 		log:       r.log,
 		metrics:   r.metrics,
-		malformed: &malformed{log: r.log},
+		malformed: &malformed{},
 		shown:     newShown(),
 		byPrefix:  make(map[string]*mirror),
 		unwatched: make(map[*mirror]struct{}),

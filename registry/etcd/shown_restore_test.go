@@ -17,7 +17,7 @@ import (
 func TestWhatWasShownAfterARestoreGetsItsDelete(t *testing.T) {
 	keys := testKeys(t)
 	quiet := newLog(&recorder{})
-	ms := &mirrors{keys: keys, log: quiet, metrics: newMetrics(), malformed: &malformed{log: quiet}, shown: newShown()}
+	ms := &mirrors{keys: keys, log: quiet, metrics: newMetrics(), malformed: &malformed{}, shown: newShown()}
 	m := newMirror(ms, keys.dir("greeter"))
 	kv := func(id string, revision int64) *mvccpb.KeyValue {
 		return &mvccpb.KeyValue{

@@ -155,7 +155,7 @@ func TestOfTooManyGoodViewsTheOneUsedLongestAgoGoes(t *testing.T) {
 	name := func(i int) string { return fmt.Sprint("s", i) }
 	add := func(i int) {
 		ms.mu.Lock()
-		ms.makeRoom()
+		ms.makeRoomLocked()
 		ms.epoch.Add(1)
 		m := newMirror(ms, ms.keys.dir(name(i)))
 		m.ctx, m.end = context.WithCancel(ms.ctx)
