@@ -89,6 +89,7 @@ func (s *script) Watch(ctx context.Context, _ string, from int64) <-chan WatchRe
 	responses := make(chan WatchResponse)
 	go func() {
 		defer close(responses)
+		responses <- WatchResponse{}
 		for {
 			select {
 			case response, ok := <-w.responses:

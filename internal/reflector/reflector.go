@@ -19,8 +19,9 @@ import (
 type Etcd interface {
 	// Get reads within the deadline of ctx.
 	Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error)
-	// Watch sends the events below a prefix from a revision on, in their order. When it can't go on, the last response
-	// has an error, and the channel is closed. It is also closed when ctx ends. Watch itself doesn't block.
+	// Watch sends a response without events when etcd has confirmed the watch, and then the events below a prefix from a
+	// revision on, in their order. When it can't go on, the last response has an error, and the channel is closed. It is
+	// also closed when ctx ends. Watch itself doesn't block. The channel is read until it is closed.
 	Watch(ctx context.Context, prefix string, from int64) <-chan WatchResponse
 }
 
@@ -38,9 +39,11 @@ type Handler interface {
 	Listing(ended error)
 	// Replace brings all there is.
 	Replace(*List)
+	// Following says that etcd has confirmed the watch after the list.
+	Following()
 	// Apply brings events that happened after the last list or event.
 	Apply([]*clientv3.Event)
-	// Broken says why events may be missing until the next Replace. It may come several times in a row.
+	// Broken says why events may be missing until the next Following. It may come several times in a row.
 	Broken(error)
 }
 
@@ -63,7 +66,8 @@ type Reflector struct {
 	lister  Lister
 	handler Handler
 	asked   chan reason
-	ended   error // why the last watch failed, if there was no list since
+	ended   error     // why the last watch failed, if there was no list since
+	since   time.Time // when the last watch was confirmed, if there was no list since
 }
 
 // reason is why a list is asked for: something is wrong, unless err is nil.
@@ -89,13 +93,12 @@ func (r *Reflector) Fail(err error) {
 // Run follows until ctx ends.
 func (r *Reflector) Run(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; {
-		began := time.Now()
 		err := r.follow(ctx)
 		switch {
-		case err == nil, errors.Is(err, ErrReplaced), errors.Is(err, rpctypes.ErrCompacted) && time.Since(began) > retry.Max:
+		case err == nil, errors.Is(err, ErrReplaced), errors.Is(err, rpctypes.ErrCompacted) && r.wentWell(retry.Max):
 			failures = 0
 			continue
-		case time.Since(began) > steadyTime:
+		case r.wentWell(steadyTime):
 			failures = 0
 		}
 		if ctx.Err() != nil {
@@ -105,6 +108,11 @@ func (r *Reflector) Run(ctx context.Context) {
 		r.handler.Broken(err)
 		r.pause(ctx, retry.Backoff(failures, err))
 	}
+}
+
+// wentWell reports whether the last watch lived for longer than d.
+func (r *Reflector) wentWell(d time.Duration) bool {
+	return !r.since.IsZero() && time.Since(r.since) > d
 }
 
 // pause waits for d, unless a list is asked for.
@@ -125,6 +133,7 @@ func (r *Reflector) follow(ctx context.Context) error {
 	default:
 	}
 	r.handler.Listing(r.ended)
+	r.since = time.Time{}
 	all, err := r.lister.List(ctx)
 	if err != nil {
 		return err
@@ -155,8 +164,12 @@ func (r *Reflector) watch(ctx context.Context, after int64) error {
 				return errWatchEnded
 			case response.Err != nil:
 				return response.Err
+			case len(response.Events) > 0:
+				r.handler.Apply(since(after, response.Events))
+			case r.since.IsZero():
+				r.since = time.Now()
+				r.handler.Following()
 			}
-			r.handler.Apply(since(after, response.Events))
 		case <-relist.C:
 			return nil
 		case why := <-r.asked:

@@ -98,13 +98,9 @@ func (m *mirror) Replace(all *reflector.List) {
 		}
 	}
 	m.cluster, m.applied, m.newest = all.Header.ClusterId, at, max(m.newest, at)
-	again := m.finishListLocked(changes)
+	m.finishListLocked(changes)
 	m.mu.Unlock()
 	m.mirrors.report()
-	if again {
-		m.mirrors.log.infof("following %.300q again", m.prefix)
-		m.mirrors.tellChanged()
-	}
 }
 
 // compareLocked returns the keys at which a list has records, and which of these aren't known. It counts junk.
@@ -167,13 +163,9 @@ func (m *mirror) sweepLocked(listed map[string]bool, at int64, other bool) []cat
 	return changes
 }
 
-// finishListLocked publishes what a list changed, and reports whether the view was broken off before. The watchers hear also
-// of what look-ups have shown that this view doesn't know, and of a first list only of that, unless they couldn't wait
-// for it.
-func (m *mirror) finishListLocked(changes []catalogue.Change) (again bool) {
-	again = m.broken != nil && m.isReady()
-	m.broken = nil
-	m.behind.Store(false)
+// finishListLocked publishes what a list changed. The watchers hear also of what look-ups have shown that this view
+// doesn't know, and of a first list only of that, unless they couldn't wait for it.
+func (m *mirror) finishListLocked(changes []catalogue.Change) {
 	m.mirrors.metrics.lists.add(m.cause)
 	m.cause = listPeriodic
 	first := !m.isReady()
@@ -195,7 +187,6 @@ func (m *mirror) finishListLocked(changes []catalogue.Change) (again bool) {
 	if first {
 		close(m.ready)
 	}
-	return again
 }
 
 // notIn returns the changes of nodes that others don't tell of.

@@ -70,7 +70,8 @@ func (r *Registry) Deregister(s *registry.Service, opts ...registry.DeregisterOp
 // GetService returns one service per version, sorted by version, with nodes sorted by id. The
 // result belongs to the caller. The first look-up of a name asks etcd; from then on it is
 // followed, and answered from the local view even while etcd is away, until nobody has looked
-// for ten minutes; a name without nodes for two, and 64 of those at most. This process's own writes are visible at once.
+// for ten minutes, also a name without nodes. Of more than a thousand services that nobody watches those without nodes
+// are dropped first, and then those that nobody has looked up for longest. This process's own writes are visible at once.
 //
 // Errors: registry.ErrNotFound when there is no node, ErrServiceName, ErrClosed, and those of New. If etcd has to be asked,
 // also its refusal (permission, user), at once, and context.DeadlineExceeded with what the connection's trouble is.
@@ -148,9 +149,9 @@ func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalogu
 }
 
 // ListServices returns every version of every service with its nodes, sorted by name and
-// version. The result belongs to the caller. It asks etcd, unless this registry has a watcher of
-// all services open. An empty registry is no error. For a watcher to come it doesn't count as a
-// look-up, which GetService does.
+// version. The result belongs to the caller. It asks etcd, unless this registry has a view of
+// everything: while a watcher of all services is open, and for ten minutes after that was last used. An empty registry is
+// no error.
 //
 // Errors: ErrClosed, those of New, and etcd's refusal or context.DeadlineExceeded as with GetService.
 func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Service, error) {

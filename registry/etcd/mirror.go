@@ -49,6 +49,7 @@ type mirror struct {
 	cause     listCause        // of the next list
 	broken    error            // why it doesn't follow at the moment
 	since     time.Time        // of broken
+	told      bool             // that it is broken
 	failed    chan struct{}    // closed and renewed when broken changes
 }
 
@@ -132,19 +133,33 @@ func (m *mirror) Listing(ended error) {
 	}
 }
 
+// Following notes that the view is kept up to date. A list alone doesn't do that: etcd may refuse the watch after it.
+func (m *mirror) Following() {
+	m.mu.Lock()
+	again := m.broken != nil && m.told
+	m.broken, m.told = nil, false
+	m.behind.Store(false)
+	m.mu.Unlock()
+	if again {
+		m.mirrors.log.infof("following %.300q again", m.prefix)
+		m.mirrors.tellChanged()
+	}
+}
+
 // Broken notes that the view can't be kept up to date at the moment.
 func (m *mirror) Broken(err error) {
 	m.mu.Lock()
-	first := m.broken == nil
-	if first {
+	if m.broken == nil {
 		m.since = time.Now()
 	}
 	m.broken = err
 	m.behind.Store(true)
+	first := m.isReady() && !m.told
+	m.told = m.told || first
 	close(m.failed)
 	m.failed = make(chan struct{})
 	m.mu.Unlock()
-	if first && m.isReady() {
+	if first {
 		m.mirrors.log.warnf("can't follow %.300q, serving the last view: %v", m.prefix, err)
 		m.mirrors.tellChanged()
 	}

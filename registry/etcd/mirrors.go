@@ -15,7 +15,7 @@ import (
 // mirrors are the views that a registry keeps: one for each service that is looked up or watched, and one of everything
 // if somebody watches that. One that nobody watches goes ten minutes after its last use, or earlier if there are too many.
 //
-// Lock order: mirrors.mu, then mirror.mu, then shown.mu or watcher.mu, then malformed.mu.
+// Lock order: mirrors.mu, mirror.mu, watcher.mu, shown.mu. malformed.mu is taken last.
 type mirrors struct {
 	closing   context.Context // ends when the registry's Close begins
 	ctx       context.Context // ends when it is through with etcd

@@ -237,6 +237,11 @@ func TestShownIsForgotten(t *testing.T) {
 		looked(t, r, "greeter")
 		_, err := r.ListServices()
 		require.NoError(t, err)
+		nodes := func() int {
+			shown.mu.Lock()
+			defer shown.mu.Unlock()
+			return len(shown.services["greeter"].versions["1"].nodes)
+		}
 		require.Equal(t, 4, size())
 		time.Sleep(2*sweepTime + time.Second)
 		require.Equal(t, 1, size(), "a look-up may be answered from what is kept without saying so")
@@ -247,10 +252,10 @@ func TestShownIsForgotten(t *testing.T) {
 			e.remove(fmt.Sprint(greeterDir, "x", i))
 		}
 		time.Sleep(time.Millisecond)
-		require.Greater(t, len(shown.services["greeter"].versions["1"].nodes), 90)
+		require.Greater(t, nodes(), 90)
 		looked(t, r, "greeter")
 		time.Sleep(2*sweepTime + time.Second)
-		require.Len(t, shown.services["greeter"].versions["1"].nodes, 1)
+		require.Equal(t, 1, nodes())
 		time.Sleep(idleTime + 3*sweepTime)
 		require.Zero(t, size())
 	})

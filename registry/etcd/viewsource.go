@@ -56,7 +56,7 @@ func (s viewSource) watch(ctx context.Context, prefix string, from int64, to cha
 	ctx, cancel := l.during(ctx)
 	defer cancel()
 	ctx, renewStream := s.connector.stream(ctx)
-	events := l.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(from))
+	events := l.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(from), clientv3.WithCreatedNotify())
 	for {
 		select {
 		case response, ok := <-events:

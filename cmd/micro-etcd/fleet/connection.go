@@ -32,7 +32,7 @@ func (c *connection) Watch(ctx context.Context, prefix string, from int64) <-cha
 	responses := make(chan reflector.WatchResponse)
 	go func() {
 		defer close(responses)
-		events := c.client.Watch(clientv3.WithRequireLeader(ctx), prefix, clientv3.WithPrefix(), clientv3.WithRev(from))
+		events := c.client.Watch(clientv3.WithRequireLeader(ctx), prefix, clientv3.WithPrefix(), clientv3.WithRev(from), clientv3.WithCreatedNotify())
 		for ctx.Err() == nil {
 			select {
 			case response, ok := <-events:

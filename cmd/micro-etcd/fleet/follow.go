@@ -114,6 +114,9 @@ func newFollowing(s Source, tell func(Event)) *following {
 // Listing implements reflector.Handler.
 func (f *following) Listing(error) { f.seen.Store(nil) }
 
+// Following implements reflector.Handler.
+func (f *following) Following() {}
+
 // Broken tells of it, once.
 func (f *following) Broken(err error) {
 	f.seen.Store(nil)
