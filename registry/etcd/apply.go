@@ -172,7 +172,7 @@ func (m *mirror) finishListLocked(changes []catalogue.Change) {
 	m.noteLocked(changes)
 	var shown []catalogue.Change
 	if len(m.watchers) > 0 {
-		shown = m.mirrors.shown.differences(m.prefix, m.catalogue, !first)
+		shown = m.mirrors.shown.differences(m.prefix, m.catalogue, !first, first)
 	}
 	for w := range m.watchers {
 		switch {

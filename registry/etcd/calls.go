@@ -127,6 +127,7 @@ func (r *Registry) ask(ctx context.Context, p *parts, name string) (*catalogue.S
 		m.takeIn(name, found, revision, floor)
 	}
 	p.mirrors.shown.look(name, dir, found, nil, false)
+	p.mirrors.correct(revision)
 	return found.Snapshot(name), nil
 }
 
@@ -167,11 +168,12 @@ func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Servic
 	if !ok {
 		ctx, cancel := r.bound(o.Context)
 		defer cancel()
-		found, _, err := r.read(ctx, p, p.config.keys.prefix)
+		found, revision, err := r.read(ctx, p, p.config.keys.prefix)
 		if err != nil {
 			return nil, fmt.Errorf("list services: %w", err)
 		}
 		p.mirrors.shown.lookWhole(p.config.keys, found, nil)
+		p.mirrors.correct(revision)
 		snapshots = found.Snapshots()
 	}
 	services := make([]*registry.Service, 0, len(snapshots))

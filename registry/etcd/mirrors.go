@@ -339,6 +339,15 @@ func (ms *mirrors) having(dir string) map[*mirror]int64 {
 	return found
 }
 
+// correct tells watchers what a look-up has shown that was older than their views.
+func (ms *mirrors) correct(at int64) {
+	for _, m := range ms.all() {
+		if m.isReady() {
+			m.correct(at)
+		}
+	}
+}
+
 // wrote shows a write of this process to every view that it belongs to.
 func (ms *mirrors) wrote(key string, w writing, value []byte) {
 	ms.mu.Lock()

@@ -92,7 +92,21 @@ func (m *mirror) attach(w *watcher) {
 	w.mirror = m
 	m.watchers[w] = struct{}{}
 	if m.isReady() {
-		m.tellLocked(w, m.mirrors.shown.differences(m.prefix, m.catalogue, false))
+		m.tellLocked(w, m.mirrors.shown.differences(m.prefix, m.catalogue, false, true))
+	}
+}
+
+// correct tells the watchers what a look-up that read etcd at a revision, and has just been answered, got wrong: this
+// view may be ahead of it.
+func (m *mirror) correct(at int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.newest <= at || len(m.watchers) == 0 {
+		return
+	}
+	changes := m.mirrors.shown.differences(m.prefix, m.catalogue, true, true)
+	for w := range m.watchers {
+		m.tellLocked(w, changes)
 	}
 }
 
