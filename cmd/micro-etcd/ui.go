@@ -17,6 +17,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/demo"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/page"
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // ui is the web page's command.
@@ -85,7 +86,7 @@ func (u *ui) run(ctx context.Context) error {
 		return client, err
 	}
 	lost := func(err error) {
-		if fleet.IsRefused(err) { // else the page will say when etcd is back
+		if retry.Refused(err) { // else the page will say when etcd is back
 			u.sayFailed(explain(err))
 		}
 	}

@@ -118,6 +118,7 @@ func (s *script) fail(with func(limit int64) error) {
 
 func (s *script) Watch(_ string, from int64) (Watch, error) {
 	w := &watch{from: from, ready: make(chan struct{}, 1)}
+	w.ready <- struct{}{} // it is open
 	s.watches <- w
 	return w, nil
 }

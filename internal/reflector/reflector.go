@@ -38,9 +38,11 @@ type Handler interface {
 	Listing(ended error)
 	// Replace brings all there is.
 	Replace(*List)
+	// Following says that etcd has confirmed the watch after the list.
+	Following()
 	// Apply brings events that happened after the last list or event.
 	Apply([]*clientv3.Event)
-	// Broken says why events may be missing until the next Replace. It may come several times in a row.
+	// Broken says why events may be missing until the next Following. It may come several times in a row.
 	Broken(error)
 }
 
@@ -61,7 +63,8 @@ type Reflector struct {
 	lister  Lister
 	handler Handler
 	asked   chan reason
-	ended   error // why the last watch failed, if there was no list since
+	ended   error     // why the last watch failed, if there was no list since
+	since   time.Time // when the last watch was confirmed, if there was no list since
 }
 
 // reason is why a list is asked for: something is wrong, unless err is nil.
@@ -87,13 +90,12 @@ func (r *Reflector) Fail(err error) {
 // Run follows until ctx ends.
 func (r *Reflector) Run(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; {
-		began := time.Now()
 		err := r.follow(ctx)
 		switch {
-		case err == nil, errors.Is(err, ErrReplaced), errors.Is(err, rpctypes.ErrCompacted) && time.Since(began) > retry.Max:
+		case err == nil, errors.Is(err, ErrReplaced), errors.Is(err, rpctypes.ErrCompacted) && r.wentWell(retry.Max):
 			failures = 0
 			continue
-		case time.Since(began) > steadyTime:
+		case r.wentWell(steadyTime):
 			failures = 0
 		}
 		if ctx.Err() != nil {
@@ -103,6 +105,11 @@ func (r *Reflector) Run(ctx context.Context) {
 		r.handler.Broken(err)
 		r.pause(ctx, retry.Backoff(failures, err))
 	}
+}
+
+// wentWell reports whether the last watch lived for longer than d.
+func (r *Reflector) wentWell(d time.Duration) bool {
+	return !r.since.IsZero() && time.Since(r.since) > d
 }
 
 // pause waits for d, unless a list is asked for.
@@ -123,6 +130,7 @@ func (r *Reflector) follow(ctx context.Context) error {
 	default:
 	}
 	r.handler.Listing(r.ended)
+	r.since = time.Time{}
 	all, err := r.lister.List(ctx)
 	if err != nil {
 		return err
@@ -136,21 +144,17 @@ func (r *Reflector) follow(ctx context.Context) error {
 // already reached is served at intervals of 100 ms at first (server/v3 storage/mvcc/watchable_store.go,
 // syncWatchersLoop).
 func (r *Reflector) watch(ctx context.Context, after int64) error {
-	relist := time.NewTimer(MinRelist + rand.N(MaxRelist-MinRelist))
-	defer relist.Stop()
 	w, err := r.lister.Etcd.Watch(r.lister.Prefix, after+1)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
+	relist := time.NewTimer(MinRelist + rand.N(MaxRelist-MinRelist))
+	defer relist.Stop()
 	for {
 		select {
 		case <-w.Ready():
-			events, _, err := w.Take()
-			if events = since(after, events); len(events) > 0 {
-				r.handler.Apply(events)
-			}
-			if err != nil {
+			if err := r.take(w, after); err != nil {
 				return err
 			}
 		case <-ctx.Done():
@@ -161,6 +165,19 @@ func (r *Reflector) watch(ctx context.Context, after int64) error {
 			return why.err
 		}
 	}
+}
+
+// take takes in what a watch has to say.
+func (r *Reflector) take(w Watch, after int64) error {
+	events, open, err := w.Take()
+	if open && r.since.IsZero() {
+		r.since = time.Now()
+		r.handler.Following()
+	}
+	if events = since(after, events); len(events) > 0 {
+		r.handler.Apply(events)
+	}
+	return err
 }
 
 // since returns the events after a revision. etcd sends no others, but of another history it might.

@@ -22,6 +22,7 @@ func (s *scribe) note(format string, args ...any) {
 
 func (s *scribe) Listing(error)    { s.note("listing") }
 func (s *scribe) Replace(l *List)  { s.note("replace %d", l.Header.Revision) }
+func (s *scribe) Following()       { s.note("following") }
 func (s *scribe) Broken(err error) { s.note("broken: %v", err) }
 
 func (s *scribe) Apply(events []*clientv3.Event) {
@@ -73,7 +74,7 @@ func TestItListsAndWatchesFromThere(t *testing.T) {
 		require.EqualValues(t, 8, w.from)
 		w.send(events(6, 7, 8, 9), nil)
 		synctest.Wait()
-		require.Equal(t, []string{"listing", "replace 7", "event 8", "event 9"}, told.take())
+		require.Equal(t, []string{"listing", "replace 7", "following", "event 8", "event 9"}, told.take())
 	})
 }
 
@@ -82,7 +83,7 @@ func TestItListsAgainFromTimeToTime(t *testing.T) {
 		first := <-s.watches
 		pass(MaxRelist)
 		synctest.Wait()
-		require.Equal(t, []string{"listing", "replace 7", "listing", "replace 7"}, told.take())
+		require.Equal(t, []string{"listing", "replace 7", "following", "listing", "replace 7", "following"}, told.take())
 		require.True(t, first.isClosed(), "the watch before has ended")
 		require.False(t, (<-s.watches).isClosed())
 	})
@@ -94,11 +95,11 @@ func TestItListsWhenItIsAskedTo(t *testing.T) {
 		r.Relist()
 		r.Relist()
 		synctest.Wait()
-		require.Equal(t, []string{"listing", "replace 7"}, told.take())
+		require.Equal(t, []string{"listing", "replace 7", "following"}, told.take())
 		r.Fail(errAny)
 		pass(time.Second)
 		synctest.Wait()
-		require.Equal(t, []string{"broken: whatever", "listing", "replace 7"}, told.take())
+		require.Equal(t, []string{"broken: whatever", "listing", "replace 7", "following"}, told.take())
 	})
 }
 
@@ -108,9 +109,9 @@ func TestAWatchThatEndsIsToldAndBegunAnew(t *testing.T) {
 		end   func(*watch)
 		want  []string
 	}{
-		"an error":              {0, func(w *watch) { w.send(nil, errAny) }, []string{"broken: whatever", "listing", "replace 7"}},
-		"another client":        {0, func(w *watch) { w.send(nil, ErrReplaced) }, []string{"listing", "replace 7"}},
-		"compacted after hours": {time.Minute, func(w *watch) { w.send(nil, rpctypes.ErrCompacted) }, []string{"listing", "replace 7"}},
+		"an error":              {0, func(w *watch) { w.send(nil, errAny) }, []string{"broken: whatever", "listing", "replace 7", "following"}},
+		"another client":        {0, func(w *watch) { w.send(nil, ErrReplaced) }, []string{"listing", "replace 7", "following"}},
+		"compacted after hours": {time.Minute, func(w *watch) { w.send(nil, rpctypes.ErrCompacted) }, []string{"listing", "replace 7", "following"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			following(t, func(s *script, _ *Reflector, told *scribe) {
@@ -142,7 +143,7 @@ func TestItPausesLongerWithEachFailure(t *testing.T) {
 			pass(15 * time.Second)
 			synctest.Wait()
 			lines := told.take()
-			require.Equal(t, "replace 7", lines[len(lines)-1])
+			require.Equal(t, "following", lines[len(lines)-1])
 		})
 	}
 }
@@ -156,6 +157,6 @@ func TestAskingEndsAPause(t *testing.T) {
 		told.take()
 		r.Relist()
 		synctest.Wait()
-		require.Equal(t, []string{"listing", "replace 7"}, told.take())
+		require.Equal(t, []string{"listing", "replace 7", "following"}, told.take())
 	})
 }

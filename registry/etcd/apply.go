@@ -14,21 +14,25 @@ import (
 
 // Apply takes in events, in the order of their revisions.
 func (m *mirror) Apply(events []*clientv3.Event) {
+	m.applyLocked(events)
+}
+
+func (m *mirror) applyLocked(events []*clientv3.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var changes []catalogue.Change
 	for _, e := range events {
-		changes = append(changes, m.event(e)...)
+		changes = append(changes, m.eventLocked(e)...)
 		m.mirrors.metrics.events.add(eventType(e.Type))
 		m.applied = e.Kv.ModRevision
 	}
 	m.newest = max(m.newest, m.applied)
-	m.publish(changes)
+	m.publishLocked(changes)
 }
 
-// event takes in one event, unless our own write is newer. It keeps count of junk, so that
+// eventLocked takes in one event, unless our own write is newer. It keeps count of junk, so that
 // the number of keys can be compared with etcd's.
-func (m *mirror) event(e *clientv3.Event) []catalogue.Change {
+func (m *mirror) eventLocked(e *clientv3.Event) []catalogue.Change {
 	key := string(e.Kv.Key)
 	known := m.catalogue.Record(key)
 	if at, ok := m.deleted[key]; ok {
@@ -49,7 +53,7 @@ func (m *mirror) event(e *clientv3.Event) []catalogue.Change {
 		}
 		return m.catalogue.Delete(key)
 	}
-	record := m.decode(e.Kv)
+	record := m.decodeLocked(e.Kv)
 	switch {
 	case record != nil:
 		if known == nil && !e.IsCreate() {
@@ -62,7 +66,7 @@ func (m *mirror) event(e *clientv3.Event) []catalogue.Change {
 	return m.catalogue.Delete(key)
 }
 
-func (m *mirror) decode(kv *mvccpb.KeyValue) *catalogue.Record {
+func (m *mirror) decodeLocked(kv *mvccpb.KeyValue) *catalogue.Record {
 	return m.mirrors.malformed.decode(m.decoder, kv)
 }
 
@@ -81,27 +85,24 @@ func (m *mirror) Replace(all *reflector.List) {
 		clear(m.deleted)
 		m.newest = 0
 	}
-	listed, fresh := m.compare(all, decoded, other, suspect)
+	listed, fresh := m.compareLocked(all, decoded, other, suspect)
 	var changes []catalogue.Change
 	for _, record := range fresh {
 		changes = append(changes, m.catalogue.Restate(record)...)
 	}
-	changes = append(changes, m.sweep(listed, at, other)...)
+	changes = append(changes, m.sweepLocked(listed, at, other)...)
 	for key, revision := range m.deleted {
 		if revision <= at {
 			delete(m.deleted, key)
 		}
 	}
 	m.cluster, m.applied, m.newest = all.Header.ClusterId, at, max(m.newest, at)
-	again := m.finishList(changes)
+	m.finishListLocked(changes)
 	m.mu.Unlock()
-	if again {
-		m.mirrors.changed()
-	}
 }
 
-// compare returns the keys at which a list has records, and which of these aren't known. It counts junk.
-func (m *mirror) compare(all *reflector.List, decoded map[int]*catalogue.Record, other, suspect bool) (listed map[string]bool, fresh []*catalogue.Record) {
+// compareLocked returns the keys at which a list has records, and which of these aren't known. It counts junk.
+func (m *mirror) compareLocked(all *reflector.List, decoded map[int]*catalogue.Record, other, suspect bool) (listed map[string]bool, fresh []*catalogue.Record) {
 	at := all.Header.Revision
 	listed = make(map[string]bool, len(all.Kvs))
 	m.junk = 0
@@ -116,7 +117,7 @@ func (m *mirror) compare(all *reflector.List, decoded map[int]*catalogue.Record,
 		}
 		record, ok := decoded[i]
 		if !ok {
-			record = m.decode(kv)
+			record = m.decodeLocked(kv)
 		}
 		if record != nil {
 			fresh = append(fresh, record)
@@ -145,8 +146,8 @@ func (m *mirror) predecode(all *reflector.List) (map[int]*catalogue.Record, *dec
 	return decoded, d
 }
 
-// sweep deletes the records that a list didn't have.
-func (m *mirror) sweep(listed map[string]bool, at int64, other bool) []catalogue.Change {
+// sweepLocked deletes the records that a list didn't have.
+func (m *mirror) sweepLocked(listed map[string]bool, at int64, other bool) []catalogue.Change {
 	var gone []string
 	for r := range m.catalogue.Records {
 		if !listed[r.Key] && (other || r.Revision <= at) {
@@ -160,35 +161,30 @@ func (m *mirror) sweep(listed map[string]bool, at int64, other bool) []catalogue
 	return changes
 }
 
-// finishList publishes what a list changed, and reports whether the view was broken off before. The watchers hear also
-// of what look-ups have shown that this view doesn't know, and of a first list only of that, unless they couldn't wait
-// for it.
-func (m *mirror) finishList(changes []catalogue.Change) (again bool) {
-	again = m.broken != nil && m.isReady()
-	m.broken = nil
-	m.behind.Store(false)
+// finishListLocked publishes what a list changed. The watchers hear also of what look-ups have shown that this view
+// doesn't know, and of a first list only of that, unless they couldn't wait for it.
+func (m *mirror) finishListLocked(changes []catalogue.Change) {
 	m.mirrors.metrics.lists.add(m.cause)
 	m.cause = listPeriodic
 	first := !m.isReady()
-	m.note(changes)
+	m.noteLocked(changes)
 	var shown []catalogue.Change
 	if len(m.watchers) > 0 {
-		shown = m.mirrors.shown.differences(m.prefix, m.catalogue, !first)
+		shown = m.mirrors.shown.differences(m.prefix, m.catalogue, !first, first)
 	}
 	for w := range m.watchers {
 		switch {
 		case !first:
-			m.tell(w, append(notIn(shown, changes), changes...))
+			m.tellLocked(w, append(notIn(shown, changes), changes...))
 		case w.fromStart:
-			m.tell(w, append(notIn(shown, changes), changes...))
+			m.tellLocked(w, append(notIn(shown, changes), changes...))
 		default:
-			m.tell(w, shown)
+			m.tellLocked(w, shown)
 		}
 	}
 	if first {
 		close(m.ready)
 	}
-	return again
 }
 
 // notIn returns the changes of nodes that others don't tell of.
@@ -216,16 +212,16 @@ func notIn(changes, others []catalogue.Change) []catalogue.Change {
 // the view lists again, which also repairs it if somebody else wrote right after us.
 func (m *mirror) wrote(key string, w writing, value []byte) {
 	m.mu.Lock()
-	odd, changes := m.ownWrite(key, w, value)
-	m.publish(changes)
+	odd, changes := m.ownWriteLocked(key, w, value)
+	m.publishLocked(changes)
 	m.mu.Unlock()
 	if odd {
 		m.rewrite()
 	}
 }
 
-// ownWrite is wrote for who has mu.
-func (m *mirror) ownWrite(key string, w writing, value []byte) (odd bool, changes []catalogue.Change) {
+// ownWriteLocked returns what a write changes, and whether it is odd: older than what the view knows.
+func (m *mirror) ownWriteLocked(key string, w writing, value []byte) (odd bool, changes []catalogue.Change) {
 	known := m.catalogue.Record(key)
 	odd = w.revision <= m.applied || known != nil && known.Revision >= w.revision || m.deleted[key] > w.revision
 	if value == nil {
@@ -242,9 +238,47 @@ func (m *mirror) ownWrite(key string, w writing, value []byte) (odd bool, change
 		return false, nil
 	}
 	delete(m.deleted, key)
-	record := m.decode(&mvccpb.KeyValue{Key: []byte(key), ModRevision: w.revision, Lease: w.lease, Value: value})
+	record := m.decodeLocked(&mvccpb.KeyValue{Key: []byte(key), ModRevision: w.revision, Lease: w.lease, Value: value})
 	if record == nil {
 		return false, nil
 	}
 	return odd, m.catalogue.Put(record)
+}
+
+func (m *mirror) newestRevision() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.newest
+}
+
+// takeIn takes in what a linearizable read has found of a service at a revision: what etcd's events will say, if they
+// haven't yet. The read began when floor was the newest revision here; an earlier one is of another history.
+func (m *mirror) takeIn(name string, found *catalogue.Catalogue, at, floor int64) {
+	if at < floor {
+		m.rewrite()
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var changes []catalogue.Change
+	found.Nodes(name, func(node catalogue.Change) bool {
+		r := node.Record
+		known := m.catalogue.Record(r.Key)
+		if (known == nil || known.Revision < r.Revision) && m.deleted[r.Key] < r.Revision {
+			changes = append(changes, m.catalogue.Put(r)...)
+		}
+		return true
+	})
+	var gone []string
+	m.catalogue.Nodes(name, func(node catalogue.Change) bool {
+		if r := node.Record; r.Revision <= at && found.Record(r.Key) == nil {
+			gone = append(gone, r.Key)
+		}
+		return true
+	})
+	for _, key := range gone {
+		changes = append(changes, m.catalogue.Delete(key)...)
+		m.deleted[key] = at
+	}
+	m.publishLocked(changes)
 }

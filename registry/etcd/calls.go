@@ -72,7 +72,8 @@ func (r *Registry) Deregister(s *registry.Service, opts ...registry.DeregisterOp
 // GetService returns one service per version, sorted by version, with nodes sorted by id. The
 // result belongs to the caller. The first look-up of a name asks etcd; from then on it is
 // followed, and answered from the local view even while etcd is away, until nobody has looked
-// for ten minutes; a name without nodes for two, and 64 of those at most. This process's own writes are visible at once.
+// for ten minutes, also a name without nodes. Of more than a thousand services that nobody watches those without nodes
+// are dropped first, and then those that nobody has looked up for longest. This process's own writes are visible at once.
 //
 // Errors: registry.ErrNotFound when there is no node, ErrServiceName, ErrClosed, and those of New. If etcd has to be asked,
 // also its refusal (permission, user), at once, and context.DeadlineExceeded with what the connection's trouble is.
@@ -115,23 +116,29 @@ func (r *Registry) look(ctx context.Context, name string, linearizable bool) (*c
 	return snapshot, err
 }
 
-// ask reads a service from etcd's leader.
+// ask reads a service from etcd's leader. The views that have it take that in, so that they aren't behind of what was
+// shown.
 func (r *Registry) ask(ctx context.Context, p *parts, name string) (*catalogue.Snapshot, error) {
 	dir := p.config.keys.dir(name)
-	found, err := r.read(ctx, p, dir)
+	views := p.mirrors.having(dir)
+	found, revision, err := r.read(ctx, p, dir)
 	if err != nil {
 		return nil, err
 	}
+	for m, floor := range views {
+		m.takeIn(name, found, revision, floor)
+	}
 	p.mirrors.shown.look(name, dir, found, nil, false)
+	p.mirrors.correct(revision)
 	return found.Snapshot(name), nil
 }
 
-// read returns what etcd has below a prefix.
-func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalogue.Catalogue, error) {
+// read returns what etcd has below a prefix, and at which revision.
+func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalogue.Catalogue, int64, error) {
 	lister := p.mirrors.lister(prefix, nil)
 	all, err := lister.List(ctx)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	found := catalogue.New()
 	d := newDecoder(p.config.keys)
@@ -140,13 +147,13 @@ func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalogu
 			found.Put(record)
 		}
 	}
-	return found, nil
+	return found, all.Header.Revision, nil
 }
 
 // ListServices returns every version of every service with its nodes, sorted by name and
-// version. The result belongs to the caller. It asks etcd, unless this registry has a watcher of
-// all services open. An empty registry is no error. For a watcher to come it doesn't count as a
-// look-up, which GetService does.
+// version. The result belongs to the caller. It asks etcd, unless this registry has a view of
+// everything: while a watcher of all services is open, and for ten minutes after that was last used. An empty registry is
+// no error.
 //
 // Errors: ErrClosed, those of New, and etcd's refusal or context.DeadlineExceeded as with GetService.
 func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Service, error) {
@@ -162,11 +169,12 @@ func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Servic
 	if !ok {
 		ctx, cancel := r.bound(o.Context)
 		defer cancel()
-		found, err := r.read(ctx, p, p.config.keys.prefix)
+		found, revision, err := r.read(ctx, p, p.config.keys.prefix)
 		if err != nil {
 			return nil, fmt.Errorf("list services: %w", err)
 		}
 		p.mirrors.shown.lookWhole(p.config.keys, found, nil)
+		p.mirrors.correct(revision)
 		snapshots = found.Snapshots()
 	}
 	services := make([]*registry.Service, 0, len(snapshots))

@@ -49,6 +49,7 @@ type mirror struct {
 	cause     listCause        // of the next list
 	broken    error            // why it doesn't follow at the moment
 	since     time.Time        // of broken
+	told      bool             // that it is broken
 	failed    chan struct{}    // closed and renewed when broken changes
 }
 
@@ -132,26 +133,39 @@ func (m *mirror) Listing(ended error) {
 	}
 }
 
+// Following notes that the view is kept up to date. A list alone doesn't do that: etcd may refuse the watch after it.
+func (m *mirror) Following() {
+	m.mu.Lock()
+	again := m.broken != nil && m.told
+	m.broken, m.told = nil, false
+	m.behind.Store(false)
+	m.mu.Unlock()
+	if again {
+		m.mirrors.changed()
+	}
+}
+
 // Broken notes that the view can't be kept up to date at the moment.
 func (m *mirror) Broken(err error) {
 	m.mu.Lock()
-	first := m.broken == nil
-	if first {
+	if m.broken == nil {
 		m.since = time.Now()
 	}
 	m.broken = err
 	m.behind.Store(true)
+	first := m.isReady() && !m.told
+	m.told = m.told || first
 	close(m.failed)
 	m.failed = make(chan struct{})
 	m.mu.Unlock()
-	if first && m.isReady() {
+	if first {
 		m.mirrors.changed()
 	}
 	m.mirrors.review(m)
 }
 
-// stale says since when and why the view isn't kept up to date, if so. It needs mu.
-func (m *mirror) stale() (since time.Time, err error) {
+// staleLocked says since when and why the view isn't kept up to date, if so.
+func (m *mirror) staleLocked() (since time.Time, err error) {
 	if m.broken != nil {
 		return m.since, m.broken
 	}

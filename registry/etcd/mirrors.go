@@ -15,17 +15,17 @@ import (
 // mirrors are the views that a registry keeps: one for each service that is looked up or watched, and one of everything
 // if somebody watches that. One that nobody watches goes ten minutes after its last use, or earlier if there are too many.
 //
-// Lock order: mirrors.mu, then mirror.mu, then shown.mu or watcher.mu, then malformed.mu.
+// Lock order: mirrors.mu, mirror.mu, watcher.mu, shown.mu. malformed.mu is taken last.
 type mirrors struct {
 	closing   context.Context // ends when the registry's Close begins
 	ctx       context.Context // ends when it is through with etcd
 	connector *connector
 	keys      keyspace
 	timeout   func() time.Duration
-	changed   func() // called when a view breaks or follows again; doesn't block
 	metrics   *metrics
 	malformed *malformed
 	shown     *shown
+	changed   func() // called without a lock when a view breaks off or follows again; doesn't block
 
 	byName sync.Map     // service name → *mirror: for look-ups without a lock
 	epoch  atomic.Int64 // goes on with each new view and each sweep; views note in which one they were used
@@ -84,34 +84,34 @@ func (ms *mirrors) borrow(name string) (*mirror, origin) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	dir := ms.keys.dir(name)
-	m := ms.at(dir)
-	if whole := ms.readyWhole(); whole != nil && (m == nil || !m.isReady()) {
+	m := ms.atLocked(dir)
+	if whole := ms.readyWholeLocked(); whole != nil && (m == nil || !m.isReady()) {
 		m = whole
 	}
 	from := fromEtcd
 	if m != nil {
 		from = m.firstOrigin()
 	} else {
-		m = ms.start(dir)
+		m = ms.startLocked(dir)
 	}
 	m.use()
 	m.waiters++
 	return m, from
 }
 
-// at returns the mirror of a prefix, unless it has failed while nobody waited for it: why it did
-// may be an old story. It needs mu.
-func (ms *mirrors) at(prefix string) *mirror {
+// atLocked returns the mirror of a prefix, unless it has failed while nobody waited for it: why it did
+// may be an old story.
+func (ms *mirrors) atLocked(prefix string) *mirror {
 	m := ms.byPrefix[prefix]
-	if m != nil && m.unattended() && m.failedFirst() {
-		ms.drop(m)
+	if m != nil && m.unattendedLocked() && m.failedFirst() {
+		ms.dropLocked(m)
 		return nil
 	}
 	return m
 }
 
-// unattended reports whether nobody waits for the mirror or watches it. It needs mirrors.mu.
-func (m *mirror) unattended() bool { return m.waiters == 0 && m.watching == 0 }
+// unattendedLocked reports whether nobody waits for the mirror or watches it.
+func (m *mirror) unattendedLocked() bool { return m.waiters == 0 && m.watching == 0 }
 
 // giveBack ends what borrow began.
 func (ms *mirrors) giveBack(m *mirror) {
@@ -143,8 +143,8 @@ func (ms *mirrors) review(m *mirror) {
 }
 
 func (ms *mirrors) reviewLocked(m *mirror) {
-	if m.unattended() && m.failedFirst() {
-		ms.drop(m)
+	if m.unattendedLocked() && m.failedFirst() {
+		ms.dropLocked(m)
 	}
 }
 
@@ -159,30 +159,30 @@ func (ms *mirrors) alias(name string, m *mirror) {
 	}
 }
 
-// readyWhole returns the mirror of everything if there is one and it is ready.
-func (ms *mirrors) readyWhole() *mirror {
+// readyWholeLocked returns the mirror of everything if there is one and it is ready.
+func (ms *mirrors) readyWholeLocked() *mirror {
 	if m := ms.byPrefix[ms.keys.prefix]; m != nil && m.isReady() {
 		return m
 	}
 	return nil
 }
 
-// start makes a mirror and lets it follow. It needs mu.
-func (ms *mirrors) start(prefix string) *mirror {
-	ms.makeRoom()
+// startLocked makes a mirror and lets it follow.
+func (ms *mirrors) startLocked(prefix string) *mirror {
+	ms.makeRoomLocked()
 	ms.epoch.Add(1)
 	m := newMirror(ms, prefix)
 	m.ctx, m.end = context.WithCancel(ms.ctx)
 	ms.byPrefix[m.prefix] = m
 	ms.unwatched[m] = struct{}{}
 	ms.connector.group.run(func() { m.reflector.Run(m.ctx) })
-	ms.keepSweeping()
+	ms.keepSweepingLocked()
 	return m
 }
 
-// makeRoom ends a view that nobody watches or waits for, if there are too many: one without nodes or without a list, or
+// makeRoomLocked ends a view that nobody watches or waits for, if there are too many: one without nodes or without a list, or
 // else the one that was used longest ago.
-func (ms *mirrors) makeRoom() {
+func (ms *mirrors) makeRoomLocked() {
 	if len(ms.unwatched) < maxUnwatched {
 		return
 	}
@@ -206,12 +206,12 @@ func (ms *mirrors) makeRoom() {
 		if i == maxEvicted || i > 0 && c.full {
 			return
 		}
-		ms.drop(c.mirror)
+		ms.dropLocked(c.mirror)
 	}
 }
 
-// drop ends a mirror. It needs mu.
-func (ms *mirrors) drop(m *mirror) {
+// dropLocked ends a mirror.
+func (ms *mirrors) dropLocked(m *mirror) {
 	m.drop()
 	delete(ms.unwatched, m)
 	if ms.byPrefix[m.prefix] == m {
@@ -222,8 +222,8 @@ func (ms *mirrors) drop(m *mirror) {
 	}
 }
 
-// keepSweeping sees to it that what is idle goes. It needs mu.
-func (ms *mirrors) keepSweeping() {
+// keepSweepingLocked sees to it that what is idle goes.
+func (ms *mirrors) keepSweepingLocked() {
 	if !ms.sweeping {
 		ms.sweeping = true
 		ms.connector.group.run(ms.sweepLoop)
@@ -237,7 +237,7 @@ func (ms *mirrors) sweepLoop() {
 	}
 }
 
-// sweep ends what is idle. What was shown of a part that is watched and has no first list is kept until then.
+// sweepLocked ends what is idle. What was shown of a part that is watched and has no first list is kept until then.
 func (ms *mirrors) sweep() {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -248,8 +248,8 @@ func (ms *mirrors) sweep() {
 			unready[prefix] = true
 		case m.used.Load() > ms.swept:
 			m.idleFrom = time.Now()
-		case m.unattended() && time.Since(m.idleFrom) >= idleTime:
-			ms.drop(m)
+		case m.unattendedLocked() && time.Since(m.idleFrom) >= idleTime:
+			ms.dropLocked(m)
 		}
 	}
 	ms.swept = ms.epoch.Add(1) - 1
@@ -287,9 +287,9 @@ func (ms *mirrors) attach(w *watcher) *mirror {
 	}
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	m := ms.at(prefix)
+	m := ms.atLocked(prefix)
 	if m == nil {
-		m = ms.start(prefix)
+		m = ms.startLocked(prefix)
 	}
 	m.watching++
 	delete(ms.unwatched, m)
@@ -300,12 +300,34 @@ func (ms *mirrors) attach(w *watcher) *mirror {
 // listed returns all services from the mirror of everything, if there is one.
 func (ms *mirrors) listed() ([]*catalogue.Snapshot, bool) {
 	ms.mu.Lock()
-	m := ms.readyWhole()
+	m := ms.readyWholeLocked()
 	ms.mu.Unlock()
 	if m == nil {
 		return nil, false
 	}
 	return m.all(), true
+}
+
+// having returns the ready mirrors that have a directory, each with the newest revision in it.
+func (ms *mirrors) having(dir string) map[*mirror]int64 {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	found := make(map[*mirror]int64)
+	for _, prefix := range []string{ms.keys.prefix, dir} {
+		if m := ms.byPrefix[prefix]; m != nil && m.isReady() {
+			found[m] = m.newestRevision()
+		}
+	}
+	return found
+}
+
+// correct tells watchers what a look-up has shown that was older than their views.
+func (ms *mirrors) correct(at int64) {
+	for _, m := range ms.all() {
+		if m.isReady() {
+			m.correct(at)
+		}
+	}
 }
 
 // wrote shows a write of this process to every view that it belongs to.

@@ -377,7 +377,7 @@ func TestWhatIsKnownOfAServiceGoesWithIt(t *testing.T) {
 	pick(t, s, "greeter")
 	require.Equal(t, 1, pools())
 	f.mirror.mirrors.mu.Lock()
-	f.mirror.mirrors.drop(f.mirror)
+	f.mirror.mirrors.dropLocked(f.mirror)
 	f.mirror.mirrors.mu.Unlock()
 	require.Eventually(t, func() bool { return pools() == 0 }, waitTime, pollTime, "nobody follows it")
 }

@@ -187,7 +187,8 @@ func sameNode(a, b *catalogue.Record) bool {
 // differences is what takes whoever has seen something of the services below a prefix to what a catalogue has. Of all
 // who have looked that is everything that was shown differently or has changed since. For the watchers of a view,
 // which have heard of its changes, it is what the view doesn't know.
-func (s *shown) differences(prefix string, c *catalogue.Catalogue, watched bool) []catalogue.Change {
+// With missing, whoever has seen all services may lack some.
+func (s *shown) differences(prefix string, c *catalogue.Catalogue, watched, missing bool) []catalogue.Change {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var d differences
@@ -196,7 +197,7 @@ func (s *shown) differences(prefix string, c *catalogue.Catalogue, watched bool)
 			d.add(name, service, c, watched)
 		}
 	}
-	if !s.whole.IsZero() && !watched {
+	if !s.whole.IsZero() && missing {
 		for r := range c.Records {
 			if node, ok := c.Node(r.Name, r.Node.Id); ok && node.Record == r && s.services[r.Name] == nil {
 				d.news = append(d.news, catalogue.Change{Action: catalogue.Create, Record: r, Profile: node.Profile})

@@ -154,7 +154,7 @@ func (m *mirror) status() FollowedStatus {
 		Watchers: len(m.watchers),
 		Revision: m.newest,
 	}
-	if since, err := m.stale(); err != nil {
+	if since, err := m.staleLocked(); err != nil {
 		s.Stale, s.Err = time.Since(since), err
 	}
 	for w := range m.watchers {

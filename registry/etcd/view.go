@@ -71,13 +71,13 @@ func (m *mirror) drop() {
 	defer m.mu.Unlock()
 	m.dropped = true
 	m.views.Range(func(name, _ any) bool {
-		m.hide(name.(string))
+		m.hideLocked(name.(string))
 		return true
 	})
 }
 
-// hide ends what view has begun: what it returned isn't returned any more. It needs mu.
-func (m *mirror) hide(name string) {
+// hideLocked ends what view has begun: what it returned isn't returned any more.
+func (m *mirror) hideLocked(name string) {
 	if _, ok := m.views.LoadAndDelete(name); ok {
 		m.mirrors.shown.release(name)
 	}
@@ -91,7 +91,21 @@ func (m *mirror) attach(w *watcher) {
 	w.mirror = m
 	m.watchers[w] = struct{}{}
 	if m.isReady() {
-		m.tell(w, m.mirrors.shown.differences(m.prefix, m.catalogue, false))
+		m.tellLocked(w, m.mirrors.shown.differences(m.prefix, m.catalogue, false, true))
+	}
+}
+
+// correct tells the watchers what a look-up that read etcd at a revision, and has just been answered, got wrong: this
+// view may be ahead of it.
+func (m *mirror) correct(at int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.newest <= at || len(m.watchers) == 0 {
+		return
+	}
+	changes := m.mirrors.shown.differences(m.prefix, m.catalogue, true, true)
+	for w := range m.watchers {
+		m.tellLocked(w, changes)
 	}
 }
 
@@ -110,27 +124,27 @@ func (m *mirror) late(w *watcher) {
 	}
 }
 
-// publish hands changes to readers and watchers.
-func (m *mirror) publish(changes []catalogue.Change) {
+// publishLocked hands changes to readers and watchers.
+func (m *mirror) publishLocked(changes []catalogue.Change) {
 	if len(changes) == 0 {
 		return
 	}
-	m.note(changes)
+	m.noteLocked(changes)
 	for w := range m.watchers {
-		m.tell(w, changes)
+		m.tellLocked(w, changes)
 	}
 }
 
-// note makes changes visible to look-ups.
-func (m *mirror) note(changes []catalogue.Change) {
+// noteLocked makes changes visible to look-ups.
+func (m *mirror) noteLocked(changes []catalogue.Change) {
 	for _, c := range changes {
-		m.hide(c.Record.Name)
+		m.hideLocked(c.Record.Name)
 		m.newest = max(m.newest, c.Record.Revision)
 	}
 	m.mirrors.shown.follow(m, changes)
 }
 
-func (m *mirror) tell(w *watcher, changes []catalogue.Change) {
+func (m *mirror) tellLocked(w *watcher, changes []catalogue.Change) {
 	if w.service != "" {
 		var wanted []catalogue.Change
 		for _, c := range changes {

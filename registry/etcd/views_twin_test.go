@@ -94,7 +94,10 @@ func TestAViewGoesTenMinutesAfterItsLastUse(t *testing.T) {
 		require.Len(t, followed(r), 1)
 		time.Sleep(2 * sweepTime)
 		require.Empty(t, followed(r))
-		require.Empty(t, r.parts.Load().mirrors.unwatched)
+		ms := r.parts.Load().mirrors
+		ms.mu.Lock()
+		defer ms.mu.Unlock()
+		require.Empty(t, ms.unwatched)
 	})
 }
 
@@ -155,7 +158,7 @@ func TestOfTooManyGoodViewsTheOneUsedLongestAgoGoes(t *testing.T) {
 	name := func(i int) string { return fmt.Sprint("s", i) }
 	add := func(i int) {
 		ms.mu.Lock()
-		ms.makeRoom()
+		ms.makeRoomLocked()
 		ms.epoch.Add(1)
 		m := newMirror(ms, ms.keys.dir(name(i)))
 		m.ctx, m.end = context.WithCancel(ms.ctx)
@@ -196,6 +199,29 @@ func TestAViewThatIsRefusedAtFirstEnds(t *testing.T) {
 		require.Equal(t, before, e.requests())
 		permit()
 		looked(t, r, "greeter")
+	})
+}
+
+// Each list succeeds, and the watch after it is refused.
+func TestAViewWhoseWatchIsRefusedSaysSoOnceAndAllTheTime(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		e.putNode("n1")
+		r, logs := e.newRegistry(t)
+		permit := e.refuse(watches, rpctypes.ErrGRPCPermissionDenied)
+		looked(t, r, "greeter")
+		time.Sleep(time.Second)
+		before := e.requests("Range")
+		for range 600 {
+			time.Sleep(time.Second)
+			require.ErrorContains(t, r.Status().Followed[0].Err, "permission denied")
+		}
+		require.Less(t, e.requests("Range")-before, 1600)
+		require.Len(t, logs.logged(), 1)
+		require.Contains(t, logs.logged()[0], "can't follow")
+		permit()
+		time.Sleep(backoffRefused)
+		require.NoError(t, r.Status().Followed[0].Err)
+		require.Len(t, logs.logged(), 2)
 	})
 }
 

@@ -84,7 +84,7 @@ func TestReadSaysWhatEtcdKnowsOfARecord(t *testing.T) {
 
 func TestReadIsOnePictureOfManyPages(t *testing.T) {
 	c := etcdtest.Start(t).Client(t)
-	const n = 2*pageSize + 10
+	const n = 2000
 	var ops []clientv3.Op
 	for i := range n {
 		ops = append(ops, clientv3.OpPut(fmt.Sprintf("/micro/registry/a/%05d", i), node("a", fmt.Sprint(i))))
@@ -97,19 +97,21 @@ func TestReadIsOnePictureOfManyPages(t *testing.T) {
 	var told [][2]int
 	f, err := Source{Client: c}.Read(t.Context(), func(done, all int) {
 		told = append(told, [2]int{done, all})
-		remove(t, c, "/micro/registry/a/02005") // later than the picture
+		remove(t, c, "/micro/registry/a/01999") // later than the picture
 	})
 	require.NoError(t, err)
 	require.Len(t, f.Records, n)
-	require.Equal(t, [][2]int{{pageSize, n}, {2 * pageSize, n}, {n, n}}, told)
+	require.Greater(t, len(told), 2)
+	require.Equal(t, [2]int{n, n}, told[len(told)-1])
 }
 
 func TestReadBeginsAnewWhenEtcdIsCompactedMeanwhile(t *testing.T) {
 	c := etcdtest.Start(t).Client(t)
 	var ops []clientv3.Op
-	for i := range pageSize + 1 {
+	const n = 1000
+	for i := range n {
 		ops = append(ops, clientv3.OpPut(fmt.Sprintf("/micro/registry/a/%05d", i), node("a", fmt.Sprint(i))))
-		if len(ops) == 128 || i == pageSize {
+		if len(ops) == 128 || i == n-1 {
 			_, err := c.Txn(t.Context()).Then(ops...).Commit()
 			require.NoError(t, err)
 			ops = nil
@@ -127,7 +129,7 @@ func TestReadBeginsAnewWhenEtcdIsCompactedMeanwhile(t *testing.T) {
 		}
 	})
 	require.NoError(t, err)
-	require.Len(t, f.Records, pageSize+2)
+	require.Len(t, f.Records, n+1)
 }
 
 func TestOneServiceIsReadFromItsDirectoryAsTheRegistryWroteIt(t *testing.T) {

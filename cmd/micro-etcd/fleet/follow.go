@@ -4,15 +4,16 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"math/rand/v2"
 	"slices"
-	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/metadata"
+
+	"github.com/micro-etcd/micro-etcd/internal/reflector"
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // Kind says what an Event is about.
@@ -56,32 +57,13 @@ type Event struct {
 
 var (
 	errLost      = errors.New("lost the connection to etcd")
-	errEnded     = errors.New("watch ended without a reason")
-	errRelist    = errors.New("time to list again")
 	errRewritten = errors.New("etcd's history has changed")
 )
 
 const (
-	probeTime  = 15 * time.Second // between two questions whether etcd's history is still the same
-	eventTime  = 2 * time.Second  // which an event may need to arrive
-	relistTime = 5 * time.Minute
-	maxBackoff = time.Second
-	// maxBackoffRefused is longer because an authentication costs etcd a bcrypt and a raft proposal.
-	maxBackoffRefused = 15 * time.Second
+	probeTime = 15 * time.Second // between two questions whether etcd's history is still the same
+	eventTime = 2 * time.Second  // which an event may need to arrive
 )
-
-// IsRefused reports whether etcd doesn't want to know this user, or to let it read. Its twin is
-// refused in registry/etcd/backoff.go, which no other package should need.
-func IsRefused(err error) bool {
-	for _, no := range []error{
-		rpctypes.ErrPermissionDenied, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty, rpctypes.ErrUserNotFound, rpctypes.ErrInvalidAuthMgmt,
-	} {
-		if errors.Is(err, no) {
-			return true
-		}
-	}
-	return false
-}
 
 // Follow tells what there is, as Appeared with Record.Before, and then Connected; and from then on
 // what changes. Where it can't follow it says Disconnected, once, and tries again, for ever. When it
@@ -91,41 +73,22 @@ func IsRefused(err error) bool {
 //
 // tell is called by the goroutine that called Follow. Follow returns when ctx ends, with ctx's cause.
 func (s Source) Follow(ctx context.Context, tell func(Event)) error {
-	f := &following{Source: s, tell: tell, known: make(map[string]*Record)}
-	for failures := 0; ctx.Err() == nil; {
-		began := time.Now()
-		err := f.follow(ctx)
-		switch {
-		case ctx.Err() != nil, errors.Is(err, errRelist):
-			continue
-		case time.Since(began) > 10*maxBackoff:
-			failures = 0
-		}
-		failures++
-		f.disconnected(err)
-		limit := maxBackoff
-		if IsRefused(err) {
-			limit = maxBackoffRefused
-		}
-		wait := min(50*time.Millisecond<<min(failures, 10), limit)
-		pause(ctx, wait/2+rand.N(wait/2))
-	}
+	c := newConnection(ctx, s.Client)
+	f := newFollowing(s, c, tell)
+	var beside sync.WaitGroup
+	beside.Go(func() { f.observe(ctx) })
+	beside.Go(func() { f.probeLoop(ctx) })
+	f.reflector.Run(ctx)
+	beside.Wait()
+	c.running.Wait()
 	return context.Cause(ctx)
 }
 
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// following is what Follow knows. It belongs to one goroutine.
+// following is what Follow knows. It belongs to the goroutine of its reflector, but for what is said otherwise.
 type following struct {
 	Source
-	tell func(Event)
+	tell      func(Event)
+	reflector *reflector.Reflector // its methods may be called by all
 
 	known     map[string]*Record
 	others    map[string]bool // keys that aren't the wanted service's
@@ -133,12 +96,32 @@ type following struct {
 	connected bool
 	silent    bool // Disconnected was told
 	revision  int64
-	cluster   uint64
-	term      uint64
-	streams   int
+
+	seen atomic.Pointer[sight] // what a probe compares with; nil where that isn't up to date
 }
 
-func (f *following) disconnected(err error) {
+// sight is how far following has come. It doesn't change.
+type sight struct {
+	cluster, term uint64
+	revision      int64
+	keys          int
+}
+
+func newFollowing(s Source, c *connection, tell func(Event)) *following {
+	f := &following{Source: s, tell: tell, known: make(map[string]*Record)}
+	f.reflector = reflector.New(s.lister(c, nil), f)
+	return f
+}
+
+// Listing implements reflector.Handler.
+func (f *following) Listing(error) { f.seen.Store(nil) }
+
+// Following implements reflector.Handler.
+func (f *following) Following() {}
+
+// Broken tells of it, once.
+func (f *following) Broken(err error) {
+	f.seen.Store(nil)
 	f.connected = false
 	if !f.silent {
 		f.silent = true
@@ -146,28 +129,8 @@ func (f *following) disconnected(err error) {
 	}
 }
 
-// follow lists and watches until that can't go on.
-func (f *following) follow(ctx context.Context) error {
-	all, err := f.Read(ctx, nil)
-	if err != nil {
-		return err
-	}
-	f.replace(all)
-	ctx, lost := context.WithCancelCause(ctx)
-	defer lost(nil)
-	observed := make(chan struct{})
-	go func() { defer close(observed); f.observe(ctx, lost) }()
-	defer func() { lost(nil); <-observed }()
-	return f.watch(ctx)
-}
-
-// observe ends ctx when the connection is lost, which a watch survives in silence.
-func (f *following) observe(ctx context.Context, lost context.CancelCauseFunc) {
-	conn := f.Client.ActiveConnection()
-	if state := conn.GetState(); state != connectivity.Ready || conn.WaitForStateChange(ctx, state) {
-		lost(errLost)
-	}
-}
+// Replace implements reflector.Handler.
+func (f *following) Replace(all *reflector.List) { f.replace(f.fleet(all)) }
 
 // replace takes a list for what there is, and tells how that differs from what was known.
 func (f *following) replace(all *Fleet) {
@@ -185,8 +148,9 @@ func (f *following) replace(all *Fleet) {
 		f.put(now, all.Revision, r, !f.looked)
 	}
 	f.others = all.others
-	f.revision, f.cluster, f.term = all.Revision, all.Cluster, all.Term
+	f.revision = all.Revision
 	f.looked = true
+	f.seen.Store(&sight{all.Cluster, all.Term, f.revision, len(f.known) + len(f.others)})
 	if !f.connected {
 		f.connected, f.silent = true, false
 		f.tell(Event{At: now, Kind: Connected, Revision: all.Revision})
@@ -219,60 +183,10 @@ func (f *following) put(at time.Time, revision int64, r *Record, before bool) {
 	f.tell(Event{At: at, Kind: kind, Revision: revision, Record: r, Before: old})
 }
 
-// streamKey is gRPC metadata that tells one watch stream from another: watches with equal metadata
-// share one (client/v3 watch.go, streamKeyFromCtx), and one whose token has expired refuses new
-// watches for ever.
-const streamKey = "micro-etcd-fleet-stream"
-
-// watch takes in what comes after the list, until that ends or seems to be another history's.
-func (f *following) watch(ctx context.Context) error {
-	f.streams++
-	stream := metadata.AppendToOutgoingContext(ctx, streamKey, strconv.Itoa(f.streams))
-	stream, cancel := context.WithCancel(clientv3.WithRequireLeader(stream))
-	defer cancel()
-	events := f.Client.Watch(stream, f.Dir(), clientv3.WithPrefix(), clientv3.WithRev(f.revision+1))
-	relist, probe := time.NewTimer(relistTime), time.NewTimer(probeTime)
-	defer relist.Stop()
-	defer probe.Stop()
-	doubtful := false // a probe counted other keys than are known, and there was no event since
-	for {
-		select {
-		case response, ok := <-events:
-			if err := f.take(ctx, response, ok); err != nil {
-				return err
-			}
-			doubtful = false
-		case <-probe.C:
-			same, err := f.probe(ctx)
-			switch {
-			case err != nil:
-				return err
-			case same:
-				doubtful = false
-				probe.Reset(probeTime)
-			case doubtful:
-				return errRelist
-			default:
-				doubtful = true
-				probe.Reset(eventTime)
-			}
-		case <-relist.C:
-			return errRelist
-		}
-	}
-}
-
-func (f *following) take(ctx context.Context, response clientv3.WatchResponse, ok bool) error {
-	switch {
-	case ctx.Err() != nil:
-		return context.Cause(ctx)
-	case !ok:
-		return errEnded
-	case response.Err() != nil:
-		return response.Err()
-	}
+// Apply implements reflector.Handler.
+func (f *following) Apply(events []*clientv3.Event) {
 	now := time.Now()
-	for _, event := range response.Events {
+	for _, event := range events {
 		key := string(event.Kv.Key)
 		delete(f.others, key)
 		if event.Type == clientv3.EventTypeDelete {
@@ -285,22 +199,66 @@ func (f *following) take(ctx context.Context, response clientv3.WatchResponse, o
 		}
 		f.revision = max(f.revision, event.Kv.ModRevision)
 	}
-	return nil
+	if before := f.seen.Load(); before != nil {
+		f.seen.Store(&sight{before.cluster, before.term, f.revision, len(f.known) + len(f.others)})
+	}
 }
 
-// probe asks whether etcd's history is still the one that the watch rests on: one from a revision
-// that etcd will only reach again, after its data was wiped or restored, is silent.
-func (f *following) probe(ctx context.Context) (same bool, err error) {
-	answer, err := f.get(ctx, f.Dir(), clientv3.WithPrefix(), clientv3.WithCountOnly())
-	if ctx.Err() != nil {
-		return false, context.Cause(ctx)
+// observe says when the connection is lost, which a watch survives in silence.
+func (f *following) observe(ctx context.Context) {
+	conn := f.Client.ActiveConnection()
+	for state := conn.GetState(); conn.WaitForStateChange(ctx, state); state = conn.GetState() {
+		if state == connectivity.Ready {
+			f.reflector.Fail(errLost)
+		}
 	}
+}
+
+// probeLoop asks now and then whether etcd's history is still the one that the watch rests on: one from a revision
+// that etcd will only reach again, after its data was wiped or restored, is silent.
+func (f *following) probeLoop(ctx context.Context) {
+	var doubtful *sight // a probe counted other keys than were known then
+	for ctx.Err() == nil {
+		wait := probeTime
+		if doubtful != nil {
+			wait = eventTime
+		}
+		retry.Pause(ctx, wait)
+		same, err := f.probe(ctx)
+		seen := f.seen.Load()
+		switch {
+		case err != nil && ctx.Err() == nil:
+			f.reflector.Fail(err)
+			doubtful = nil
+		case same:
+			doubtful = nil
+		case seen == doubtful:
+			f.reflector.Relist()
+			doubtful = nil
+		default:
+			doubtful = seen
+		}
+	}
+}
+
+// probe reports whether etcd has as many keys as are known.
+func (f *following) probe(ctx context.Context) (same bool, err error) {
+	known := f.seen.Load()
+	if known == nil {
+		return true, nil
+	}
+	answer, err := f.get(ctx, f.Dir(), clientv3.WithPrefix(), clientv3.WithCountOnly())
 	if err != nil {
 		return false, err
 	}
-	if h := answer.Header; h.Revision < f.revision || h.RaftTerm < f.term || h.ClusterId != f.cluster {
+	if h := answer.Header; h.Revision < known.revision || h.RaftTerm < known.term || h.ClusterId != known.cluster {
 		return false, errRewritten
 	}
-	f.term = answer.Header.RaftTerm
-	return answer.Count == int64(len(f.known)+len(f.others)), nil
+	same = answer.Count == int64(known.keys)
+	if same {
+		raised := *known
+		raised.term = answer.Header.RaftTerm
+		f.seen.CompareAndSwap(known, &raised)
+	}
+	return same, nil
 }

