@@ -1,6 +1,7 @@
 package etcdconn
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -129,59 +130,67 @@ type attempt struct {
 	err  error
 }
 
-// race connects to all targets, each a moment after the one before, and to all of them again and again. The first
-// connection wins.
+// dialRace connects to some targets, each a moment after the one before, and to all of them again and again: what
+// swallows packets now may stop to do so. The first connection wins.
+type dialRace struct {
+	targets  []string
+	attempts chan attempt
+	begun    int
+	running  int
+	err      error // of the last attempt that failed
+}
+
 func race(ctx context.Context, targets []string) (net.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	attempts := make(chan attempt)
-	running, failed := 0, 0
-	start := func(target string) {
-		running++
-		go func() {
-			conn, err := new(net.Dialer).DialContext(ctx, "tcp", target)
-			attempts <- attempt{conn, err}
-		}()
-	}
-	defer func() {
-		cancel()
-		for ; running > 0; running-- {
-			if a := <-attempts; a.conn != nil {
-				_ = a.conn.Close()
-			}
-		}
-	}()
+	r := &dialRace{targets: targets, attempts: make(chan attempt)}
+	defer r.wait()
+	defer cancel()
 	next := time.NewTimer(0)
 	defer next.Stop()
-	var err error
-	for begun := 0; ; {
+	for {
 		select {
 		case <-next.C:
-			if running < maxAttempts {
-				start(targets[begun%len(targets)])
-				begun++
-			}
-			if next.Reset(raceTime); begun%len(targets) == 0 {
-				next.Reset(againTime)
-			}
-		case a := <-attempts:
-			running--
+			next.Reset(r.start(ctx))
+		case a := <-r.attempts:
+			r.running--
 			if a.err == nil {
 				return a.conn, nil
 			}
-			if ctx.Err() == nil || err == nil {
-				err = a.err
+			r.err = a.err
+			if r.running == 0 && r.begun >= len(targets) {
+				return nil, r.err
 			}
-			if failed++; failed >= len(targets) && running == 0 && begun >= len(targets) {
-				return nil, err
-			}
-			if begun < len(targets) {
+			if r.begun < len(targets) {
 				next.Reset(0)
 			}
 		case <-ctx.Done():
-			if err == nil {
-				err = fmt.Errorf("dial tcp %s: %w", strings.Join(targets, ", "), context.Cause(ctx))
-			}
-			return nil, err
+			return nil, cmp.Or(r.err, fmt.Errorf("dial tcp %s: %w", strings.Join(targets, ", "), context.Cause(ctx)))
+		}
+	}
+}
+
+// start begins an attempt, and returns when to begin the next one.
+func (r *dialRace) start(ctx context.Context) time.Duration {
+	if r.running < maxAttempts {
+		target := r.targets[r.begun%len(r.targets)]
+		r.begun++
+		r.running++
+		go func() {
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", target)
+			r.attempts <- attempt{conn, err}
+		}()
+	}
+	if r.begun%len(r.targets) == 0 {
+		return againTime
+	}
+	return raceTime
+}
+
+// wait waits for the attempts that are under way, which have been canceled.
+func (r *dialRace) wait() {
+	for ; r.running > 0; r.running-- {
+		if a := <-r.attempts; a.conn != nil {
+			_ = a.conn.Close()
 		}
 	}
 }
@@ -213,7 +222,7 @@ func (d *Dialer) Close(p *peer.Peer) {
 	for address, c := range d.conns {
 		if c.LocalAddr().String() == p.LocalAddr.String() && c.RemoteAddr().String() == p.Addr.String() {
 			d.ejectLocked(address)
-			_ = c.Conn.Close()
+			_ = c.Close()
 		}
 	}
 }

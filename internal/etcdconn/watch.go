@@ -45,7 +45,6 @@ type Watch struct {
 
 	// Under Watches.mu.
 	id     int64 // on the stream
-	asked  time.Time
 	open   bool
 	events []*clientv3.Event
 	err    error

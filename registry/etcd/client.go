@@ -367,6 +367,9 @@ const (
 	// than 10 s 10 s (dialoptions.go, WithKeepaliveParams).
 	dialKeepAliveTime    = 10 * time.Second
 	dialKeepAliveTimeout = 3 * time.Second
+	// maxUnaryRetries leaves trying again to us. The etcd client counts the first try, and needs another one for a token
+	// that has expired (client/v3 retry_interceptor.go).
+	maxUnaryRetries = 2
 )
 
 // connectParams override gRPC's reconnect backoff, which otherwise grows to two minutes and
@@ -401,6 +404,7 @@ func (s settings) dial(ctx context.Context, dialer *etcdconn.Dialer) (*clientv3.
 		DialTimeout:          dialTimeout,
 		DialKeepAliveTime:    dialKeepAliveTime,
 		DialKeepAliveTimeout: dialKeepAliveTimeout,
+		MaxUnaryRetries:      maxUnaryRetries,
 		DialOptions:          append(dialer.DialOptions(s.tls), grpc.WithConnectParams(connectParams)),
 		Logger:               log,
 	})

@@ -80,6 +80,7 @@ func (e *fakeEtcd) newClient(t *testing.T) *clientv3.Client {
 		DialTimeout:          dialTimeout,
 		DialKeepAliveTime:    dialKeepAliveTime,
 		DialKeepAliveTimeout: dialKeepAliveTimeout,
+		MaxUnaryRetries:      maxUnaryRetries,
 		DialOptions: []grpc.DialOption{
 			grpc.WithConnectParams(connectParams), grpc.WithContextDialer(e.dial), grpc.WithChainStreamInterceptor(commit),
 		},

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -137,7 +138,7 @@ func (p *reporter) reportRegistration(g *RegistrationStatus, said map[string]str
 }
 
 func (p *reporter) reportView(f *FollowedStatus) {
-	switch broken := f.Ready && f.Err != nil && f.Err != errDisconnected; {
+	switch broken := f.Ready && f.Err != nil && !errors.Is(f.Err, errDisconnected); {
 	case broken && !p.views[f.Prefix]:
 		p.views[f.Prefix] = true
 		p.warnf("can't follow %.300q, serving the last view: %v", f.Prefix, f.Err)

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/connectivity"
 
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
@@ -55,10 +54,7 @@ type Event struct {
 	Err      error   // of Disconnected
 }
 
-var (
-	errLost      = errors.New("lost the connection to etcd")
-	errRewritten = errors.New("etcd's history has changed")
-)
+var errRewritten = errors.New("etcd's history has changed")
 
 const (
 	probeTime = 15 * time.Second // between two questions whether etcd's history is still the same
@@ -76,7 +72,6 @@ func (s Source) Follow(ctx context.Context, tell func(Event)) error {
 	c := newConnection(ctx, s.Client)
 	f := newFollowing(s, c, tell)
 	var beside sync.WaitGroup
-	beside.Go(func() { f.observe(ctx) })
 	beside.Go(func() { f.probeLoop(ctx) })
 	f.reflector.Run(ctx)
 	beside.Wait()
@@ -201,16 +196,6 @@ func (f *following) Apply(events []*clientv3.Event) {
 	}
 	if before := f.seen.Load(); before != nil {
 		f.seen.Store(&sight{before.cluster, before.term, f.revision, len(f.known) + len(f.others)})
-	}
-}
-
-// observe says when the connection is lost, which a watch survives in silence.
-func (f *following) observe(ctx context.Context) {
-	conn := f.Client.ActiveConnection()
-	for state := conn.GetState(); conn.WaitForStateChange(ctx, state); state = conn.GetState() {
-		if state == connectivity.Ready {
-			f.reflector.Fail(errLost)
-		}
 	}
 }
 
