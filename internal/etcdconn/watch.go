@@ -2,6 +2,7 @@ package etcdconn
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -25,7 +26,7 @@ import (
 type Watches struct {
 	// Open opens a stream. It may wait for a connection.
 	Open func(context.Context) (pb.Watch_WatchClient, error)
-	// Ended is told why a stream has ended, or a watch was refused.
+	// Ended is told why a stream has ended, or etcd has refused or ended a watch.
 	Ended func(error)
 	// Go runs a function in a goroutine that somebody waits for, unless it is too late for that.
 	Go func(func()) bool
@@ -282,7 +283,7 @@ func (s *watchStream) receive(stream pb.Watch_WatchClient) error {
 	}
 }
 
-// take takes in a response. A refusal is that of a single watch.
+// take takes in a response. A refusal, or an end, is that of a single watch.
 func (s *watchStream) take(r *pb.WatchResponse) (refused, err error) {
 	s.watches.mu.Lock()
 	defer s.watches.mu.Unlock()
@@ -302,14 +303,13 @@ func (s *watchStream) take(r *pb.WatchResponse) (refused, err error) {
 	switch {
 	case r.CompactRevision != 0 || r.Canceled:
 		delete(s.byID, w.id)
-		if w.err == nil {
-			w.err = reasonOf(r)
-		}
+		refused = reasonOf(r)
+		w.err = cmp.Or(w.err, refused)
 	case len(w.events) > maxEvents:
 		s.dropLocked(w, errLagging)
 	}
 	w.notifyLocked()
-	return nil, nil
+	return refused, nil
 }
 
 func (w *Watch) covers(key []byte) bool {

@@ -97,13 +97,12 @@ const (
 	methodDeleteRange
 	methodLeaseGrant
 	methodLeaseRevoke
-	methodLeaseTimeToLive
 	methodKeepAlive
 	methodWatch
 )
 
 var methods = [...]string{
-	"Range", "Txn", "DeleteRange", "LeaseGrant", "LeaseRevoke", "LeaseTimeToLive", "LeaseKeepAlive", "Watch",
+	"Range", "Txn", "DeleteRange", "LeaseGrant", "LeaseRevoke", "LeaseKeepAlive", "Watch",
 }
 
 // codeNames are gRPC's names of its codes (doc/statuscodes.md of gRPC), which Go spells differently.

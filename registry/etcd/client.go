@@ -163,13 +163,17 @@ func (c *connector) newLink(client *clientv3.Client, dialer *etcdconn.Dialer) *l
 			if err := c.renewToken(ctx, l); err != nil {
 				return nil, err
 			}
-			stream, err := pb.NewWatchClient(l.ActiveConnection()).Watch(ctx, streamOptions...)
-			c.metrics.streamed(ctx, methodWatch, nil)
-			return stream, err
+			return pb.NewWatchClient(l.ActiveConnection()).Watch(ctx, streamOptions...)
 		},
 		Ended: func(err error) { c.streamEnded(l, methodWatch, err) },
 	}
 	return l
+}
+
+// watch watches a key, or all up to end.
+func (c *connector) watch(l *link, key, end string, from int64) *etcdconn.Watch {
+	c.metrics.streamed(l.ctx, methodWatch, nil)
+	return l.watches.Watch(key, end, from)
 }
 
 // streamOptions are those that the etcd client gives its streams.

@@ -67,7 +67,7 @@ func (t *counter[E]) observe(o metric.Observer, into metric.Int64Observable) {
 // answer is what etcd gives to a request. Its type says which one that was.
 type answer interface {
 	*clientv3.GetResponse | *clientv3.DeleteResponse | *clientv3.TxnResponse | *pb.LeaseGrantResponse |
-		*clientv3.LeaseRevokeResponse | *clientv3.LeaseTimeToLiveResponse | *clientv3.LeaseKeepAliveResponse
+		*clientv3.LeaseRevokeResponse
 }
 
 func methodOf[T answer](a T) method {
@@ -80,12 +80,8 @@ func methodOf[T answer](a T) method {
 		return methodTxn
 	case *pb.LeaseGrantResponse:
 		return methodLeaseGrant
-	case *clientv3.LeaseRevokeResponse:
-		return methodLeaseRevoke
-	case *clientv3.LeaseTimeToLiveResponse:
-		return methodLeaseTimeToLive
 	}
-	return methodKeepAlive
+	return methodLeaseRevoke
 }
 
 // measure does one request and takes note of how it went. It calls the MeterProvider, so it isn't for

@@ -180,7 +180,7 @@ func (g *registration) follow() {
 		g.poke()
 		return
 	}
-	g.watch = l.watches.Watch(g.key, "", g.from)
+	g.watch = g.registrar.connector.watch(l, g.key, "", g.from)
 }
 
 func (g *registration) unfollow() {

@@ -95,8 +95,8 @@ func (g *registration) rest(ctx context.Context) (disturbed bool, err error) {
 
 // watchFailed takes note of why the watch of the key has ended. If etcd didn't even open it, that is a trouble of its own.
 func (g *registration) watchFailed(err error, wasOpen bool) error {
-	g.unfollow()
-	g.invalidate(restoreWatchEnded)
+	g.unfollow() // so that the key is read again
+	g.setCause(restoreWatchEnded)
 	if !wasOpen && (isAnswer(err) || errors.Is(err, etcdconn.ErrUnconfirmed)) {
 		g.setWatchError(fmt.Errorf("watch: %w", err))
 	}

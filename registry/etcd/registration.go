@@ -265,6 +265,15 @@ func (g *registration) invalidateLocked(cause restoreCause) {
 	g.holder, g.cause = unknown, max(g.cause, cause)
 }
 
+// setCause notes why the key has to be looked at, although nothing is known to be wrong with it.
+func (g *registration) setCause(cause restoreCause) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.holder != unknown {
+		g.cause = cause
+	}
+}
+
 // restored notes that the record had to be put back.
 func (g *registration) restored() {
 	g.mu.Lock()
@@ -336,10 +345,14 @@ func (g *registration) settle(w *wish, err error) (over bool, left error) {
 	case g.wish != w:
 		return false, nil // the round was aborted
 	}
-	if (err == nil) != (g.err == nil) {
+	stands := err
+	if g.applied == w && g.holder != unknown && isUnanswered(err) {
+		stands = nil // etcd is away, and nothing is known to be wrong
+	}
+	if (stands == nil) != (g.err == nil) {
 		defer r.changed()
 	}
-	g.err = err
+	g.err = stands
 	over = err == nil && g.wish == w && w.record == nil
 	if over {
 		delete(r.registrations, g.key)

@@ -64,7 +64,7 @@ func TestARefusedLeaseCostsNoOtherRecord(t *testing.T) {
 
 					before := e.requests()
 					time.Sleep(time.Minute)
-					assert.Less(t, e.requests("Txn", "Range", "LeaseGrant", "LeaseTimeToLive")-before, 60*(30+refused), "nobody hurries")
+					assert.Less(t, e.requests("Txn", "Range", "LeaseGrant")-before, 60*(30+refused), "nobody hurries")
 					permit()
 					await(t, backoffRefused+time.Second, "the others are back", func() bool { return e.has(other(refused)) })
 					time.Sleep(time.Minute)
@@ -127,6 +127,5 @@ func TestALostAnswerToARenewalCostsAnotherOne(t *testing.T) {
 		e.alterRenewals(1, func(answer *pb.LeaseKeepAliveResponse) { answer.ID = 404 })
 		time.Sleep(10 * testTTL)
 		require.Zero(t, e.lost(greeter(1)))
-		require.Zero(t, e.requests("LeaseTimeToLive"), "it was never suspect")
 	})
 }

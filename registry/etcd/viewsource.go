@@ -35,7 +35,7 @@ func (s viewSource) Watch(prefix string, from int64) (reflector.Watch, error) {
 	if now, _ := s.connector.peek(); l != now {
 		return nil, errReplaced
 	}
-	return viewWatch{l.watches.Watch(prefix, clientv3.GetPrefixRangeEnd(prefix), from), l}, nil
+	return viewWatch{s.connector.watch(l, prefix, clientv3.GetPrefixRangeEnd(prefix), from), l}, nil
 }
 
 // viewWatch is a watch that ends with its client.

@@ -85,7 +85,6 @@ func TestLeaseChanges(t *testing.T) {
 	wipe()
 	require.NoError(t, srv.Restart())
 	m.reaches(3, "lease.changes", "state", "lost")
-	m.rises(0, "requests", "rpc.method", "LeaseTimeToLive")
 }
 
 func TestKeepaliveAge(t *testing.T) {
