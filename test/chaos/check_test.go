@@ -174,21 +174,6 @@ func TestPlantedViolationsAreCaught(t *testing.T) {
 		"a killed process's record stays in a view": {"P3", func(l *tale) {
 			l.edit(func(e *event) bool { return e.Kind == kindView && e.At.Equal(at(l, 10)) }, func(e *event) { e.Services = append(e.Services, n2) })
 		}},
-		"a pending record stays when its owner has lost interest": {"P3", func(l *tale) {
-			l.drop(func(e *event) bool { return e.Op == "deregister" })
-			l.edit(func(e *event) bool { return e.Op == "register" && e.Service == n3 }, func(e *event) { e.Err = "pending" })
-			l.truth(12, changed, n3)
-			for i := range l.events { // and live long
-				if l.events[i].At.After(at(l, 12)) {
-					l.events[i].At = l.events[i].At.Add(10 * time.Minute)
-				}
-			}
-			l.edit(kindIs(kindTruth), func(e *event) {
-				if e.Before.After(at(l, 12)) {
-					e.Before = e.At
-				}
-			})
-		}},
 		"a watcher misses a delete": {"P4", func(l *tale) { l.drop(func(e *event) bool { return e.Action == "delete" && e.Service == n2 }) }},
 		"a watcher misses a create": {"P4", func(l *tale) {
 			l.drop(func(e *event) bool { return e.Action == "create" && e.Service == n1 })

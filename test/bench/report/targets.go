@@ -33,7 +33,7 @@ func (t Target) Judge(r *Result) (v Verdict, ok bool) { return t.judge(r) }
 func Targets() []Target {
 	return []Target{
 		faster("get-1000", Ours, Plugin, 100),
-		within("get-1000", Ours, Memory, 0.7),
+		within("get-1000", Memory, 0.7),
 		faster("get-10", Ours, Plugin, 80),
 		quick("select-1"),
 		quick("select-10"),
@@ -46,14 +46,14 @@ func Targets() []Target {
 		faster("filter-label", Ours, OverOurs, 2),
 		faster("register-again", Ours, Plugin, 100),
 		silent("register-again", Ours),
-		within("register-first", Ours, BareGrant, 1.1),
-		within("dense", Ours, Bare, 1.5),
-		within("put-next-p50", Ours, Bare, 1.15),
-		within("put-next-p99", Ours, Bare, 1.5),
+		within("register-first", BareGrant, 1.1),
+		within("dense", Bare, 1.5),
+		within("put-next-p50", Bare, 1.15),
+		within("put-next-p99", Bare, 1.5),
 		whole(),
-		within("first-lookup", Ours, Bare, 1.5),
+		within("first-lookup", Bare, 1.5),
 		faster("list", FollowAll, Plugin, 50),
-		within("list", Ours, Plugin, 1),
+		within("list", Plugin, 1),
 		atMost("memory", Ours, 1024),
 		flat("event", 10, 10_000, 1.25),
 		renewals(Ours, 20),
@@ -91,9 +91,9 @@ func faster(row, who, than string, factor float64) Target {
 	})
 }
 
-func within(row, who, than string, factor float64) Target {
-	must := fmt.Sprintf("%s ≤ %g× %s", who, factor, than)
-	return compared(row, who, than, must, func(us, them float64) (string, bool) {
+func within(row, than string, factor float64) Target {
+	must := fmt.Sprintf("%s ≤ %g× %s", Ours, factor, than)
+	return compared(row, Ours, than, must, func(us, them float64) (string, bool) {
 		return number(us/them) + "× its time", us <= factor*them
 	})
 }
