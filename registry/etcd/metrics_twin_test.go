@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -86,6 +88,60 @@ func TestALostLeaseIsLostOnceAndARevokedOneIsNot(t *testing.T) {
 		require.Equal(t, leases, r.metrics.leases.read(leaseLost))
 		require.Equal(t, r.metrics.leases.read(leaseGranted)-leases, r.metrics.leases.read(leaseRevoked))
 	})
+}
+
+// collecting is a MeterProvider that makes whoever registers or unregisters a callback wait until a collection is over.
+type collecting struct {
+	noop.MeterProvider
+	over chan struct{}
+}
+
+type collectingMeter struct {
+	noop.Meter
+	collecting
+}
+
+type collectingRegistration struct {
+	noop.Registration
+	collecting
+}
+
+func (c collecting) Meter(string, ...metric.MeterOption) metric.Meter {
+	return collectingMeter{collecting: c}
+}
+
+func (m collectingMeter) RegisterCallback(metric.Callback, ...metric.Observable) (metric.Registration, error) {
+	<-m.over
+	return collectingRegistration{collecting: m.collecting}, nil
+}
+
+func (r collectingRegistration) Unregister() error { <-r.over; return nil }
+
+func TestInitAndCloseWaitForACollectionAndNothingElseDoes(t *testing.T) {
+	for name, call := range map[string]func(*Registry) error{
+		"Init":  func(r *Registry) error { return r.Init(registry.Timeout(time.Second)) },
+		"Close": (*Registry).Close,
+	} {
+		t.Run(name, func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				over := make(chan struct{}, 1)
+				over <- struct{}{} // New doesn't wait
+				r, _ := e.newRegistry(t, MeterProvider(collecting{over: over}))
+				mustRegister(t, r, greeter(1), testTTL)
+				returned := make(chan error, 1)
+				go func() { returned <- call(r) }()
+				time.Sleep(time.Minute)
+				require.Empty(t, returned, "the collection goes on")
+				if name == "Init" {
+					require.True(t, e.has(greeter(1), testTTL), "it was renewed meanwhile")
+					looked(t, r, "greeter")
+				}
+				require.Equal(t, name == "Close", len(r.Status().Registrations) == 0)
+				close(over)
+				require.NoError(t, <-returned)
+			})
+		})
+	}
 }
 
 func TestGRPCCode(t *testing.T) {
