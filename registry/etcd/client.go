@@ -78,6 +78,7 @@ type connector struct {
 	group   *group          // the registry's
 	metrics *metrics
 	breaker authBreaker
+	repeats chan struct{} // has a token for each request that is sent again although the one before is under way
 
 	reconnected func() // called when a lost connection is back; does not block
 	changed     func() // called when a connection is lost or back; does not block

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
@@ -133,7 +134,7 @@ func TestInitAndCloseWaitForACollectionAndNothingElseDoes(t *testing.T) {
 				time.Sleep(time.Minute)
 				require.Empty(t, returned, "the collection goes on")
 				if name == "Init" {
-					require.True(t, e.has(greeter(1), testTTL), "it was renewed meanwhile")
+					require.True(t, e.has(greeter(1)), "it was renewed meanwhile")
 					looked(t, r, "greeter")
 				}
 				require.Equal(t, name == "Close", len(r.Status().Registrations) == 0)

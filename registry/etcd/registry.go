@@ -85,7 +85,7 @@ func newRegistry(opts []registry.Option) *Registry {
 	r.reporter = newReporter(r)
 	r.connector = &connector{
 		ctx: r.ctx, group: &r.group, metrics: r.metrics,
-		reconnected: r.reconnected, changed: r.reporter.changed,
+		reconnected: r.reconnected, changed: r.reporter.changed, repeats: make(chan struct{}, maxRepeats),
 	}
 	r.keepAlive = &etcdconn.KeepAlive{
 		Open: r.connector.openKeepAlive, Go: r.group.run, Backoff: backoff, Resumed: r.resumed, Changed: r.metrics.noteLease,

@@ -16,9 +16,12 @@ const (
 	// tryTime is how long a request may go unanswered until it is sent once more, to another member. With the round
 	// trip it comes to a second, after which a record must be back that etcd can take.
 	tryTime = 800 * time.Millisecond
-	// maxTries bounds those that are under way. The first one goes on, in case that etcd is just slow; of the others
-	// the oldest gives way.
+	// maxTries bounds those that are under way for one request. The first one goes on, in case that etcd is just slow; of
+	// the others the oldest gives way.
 	maxTries = 4
+	// maxRepeats bounds those of all requests but for the first ones: an etcd that is slow because it is busy must not
+	// get several times the work. If a member is silent, one that is answered by another frees the others.
+	maxRepeats = 8
 )
 
 // try is one of several requests for the same.
@@ -57,8 +60,11 @@ func call[T answer](ctx context.Context, c *connector, request func(context.Cont
 	for failures := 0; ; {
 		select {
 		case <-next.C:
-			if len(ts.running) == 0 || c.isConnected() { // else those that are waiting would be sent all at once
-				ts.send()
+			switch {
+			case len(ts.running) == 0:
+				ts.send(func() {})
+			case c.isConnected(): // else those that are waiting would be sent all at once
+				ts.repeat()
 			}
 			next.Reset(tryTime)
 		case t := <-ts.ended:
@@ -84,7 +90,16 @@ func call[T answer](ctx context.Context, c *connector, request func(context.Cont
 	}
 }
 
-func (ts *tries[T]) send() {
+// repeat sends the request once more, if there aren't too many that are.
+func (ts *tries[T]) repeat() {
+	select {
+	case ts.connector.repeats <- struct{}{}:
+		ts.send(func() { <-ts.connector.repeats })
+	default:
+	}
+}
+
+func (ts *tries[T]) send(ended func()) {
 	if len(ts.running) == maxTries {
 		ts.running[1].gaveWay = true
 		ts.running[1].cancel()
@@ -96,6 +111,7 @@ func (ts *tries[T]) send() {
 	go func() {
 		defer t.cancel()
 		t.do(ctx, ts.connector, ts.request)
+		ended()
 		ts.ended <- t
 	}()
 }
