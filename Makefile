@@ -43,8 +43,8 @@ chaos: ## real processes under faults; MINUTES=30 goes on at random for so long
 		-timeout $$(($(or $(MINUTES),0) + 15))m ./chaos $(if $(MINUTES),-run TestRandom)
 
 .PHONY: rounds
-rounds: ## one member of three fails, and no record is missing; SEED=1 ROUNDS=6 FIRST=0, LANES=6 at a time
-	cd test && CHAOS_ROUNDS=$(or $(ROUNDS),200) CHAOS_SEED=$(SEED) CHAOS_ROUND=$(FIRST) CHAOS_LANES=$(LANES) \
+rounds: ## one member of three fails, and no record is missing; SEED=1 ROUNDS=6 FIRST=0, LANES=6 at a time, SLACK=1s
+	cd test && CHAOS_ROUNDS=$(or $(ROUNDS),200) CHAOS_SEED=$(SEED) CHAOS_ROUND=$(FIRST) CHAOS_LANES=$(LANES) CHAOS_SLACK=$(SLACK) \
 		$(GO) test $(RACE) -count=1 -parallel 64 -v -timeout 2h ./chaos -run TestRounds
 
 .PHONY: interop
