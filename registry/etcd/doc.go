@@ -19,18 +19,24 @@
 //     users in etcd, a provider needs to read and write its service's directory, not only its own key.
 //     docs/migration.md has the whole list.
 //   - P2 What is registered stays registered while this process lives and has not deregistered it,
-//     whatever happens to the key, the lease, the connection, or etcd's data.
-//   - P3 What is gone disappears: at once when deregistered; within its TTL, and the time that etcd
-//     may take to elect a leader, when its process was killed. A late Deregister never removes a
+//     whatever happens to the key, the lease, the connection, or etcd's data. With a majority of members
+//     in reach it is never missing, at any TTL of 5 s or more, if one member is killed, frozen, slow or cut
+//     off (round trip up to 200 ms, and not with a [Client] of the caller's). Without a TTL a record lives
+//     as long as its process.
+//   - P3 What is gone disappears: at once when deregistered; within its TTL when its process was killed
+//     (etcd gives every lease its full TTL again at each change of leader). A late Deregister never removes a
 //     newer owner's registration.
-//   - P4 No event is lost: folding what Next returned since a watch began over what GetService
-//     returned before it gives what GetService returns now, once etcd is reachable. Next never fails
-//     for a reason that can be repaired.
+//   - P4 No event is lost: folding what Next returned since a watch began over what any form of look-up
+//     returned in the minute before it gives what GetService returns now, once etcd is reachable. Next
+//     never fails for a reason that can be repaired.
 //   - P5 A look-up costs no round trip after the first one for a service, sees this process's own
 //     writes, and is answered from the last good view while etcd is away.
-//   - P6 Every call returns in bounded time: its context's deadline, or else registry.Timeout.
-//     [Registry.Close] stops every goroutine, lease and watch that the registry started. It and
-//     [Registry.Init] say what they may wait for on top.
+//   - P6 Every call returns in bounded time: its context's deadline, or else registry.Timeout; and calls
+//     that one silent member could hold up are done by another within 2 s. A repeated Register of what
+//     etcd has taken returns nil at once, connected or not: [Registry.Status] and the log tell the rest.
+//     [Registry.Close] stops every goroutine, lease and watch that the registry started, and leaves nothing
+//     in etcd that could have been removed. [New], [Registry.Init] and Close wait for a metrics collection
+//     that is under way.
 //   - P7 Bad input gets an error that names it, and a malformed record in etcd is skipped, counted
 //     and logged once.
 //
