@@ -48,6 +48,20 @@ func TestCausesOfLists(t *testing.T) {
 	}
 }
 
+func TestAListBecauseOfACompactionAfterTheOneBefore(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		e.on(watches, 1, func(_ context.Context, answer func() (any, error)) (any, error) {
+			e.grow(e.revision() + 2)
+			e.compactNow()
+			return answer()
+		})
+		looked(t, r, "greeter")
+		await(t, 2*time.Second, "a list", func() bool { return r.metrics.lists.read(listCompacted) > 0 })
+		require.Equal(t, 1, r.metrics.lists.read(listFirst))
+	})
+}
+
 func TestCausesOfReregistrations(t *testing.T) {
 	for cause, harm := range map[restoreCause]func(*testing.T, *fakeEtcd, *Registry){
 		restoreWatchEnded: func(_ *testing.T, e *fakeEtcd, _ *Registry) { harms["watch cancelled"](e) },
