@@ -6,6 +6,7 @@ COPY go.mod go.sum ./
 COPY test/go.mod test/go.sum test/
 RUN mkdir -p /data && go -C test build -trimpath -o /out/etcd go.etcd.io/etcd/server/v3 \
     && go -C test build -trimpath -o /out/etcdctl go.etcd.io/etcd/etcdctl/v3
+COPY internal internal
 COPY registry registry
 COPY examples examples
 RUN go build -trimpath -o /out/ ./examples/greeter ./examples/client
