@@ -264,7 +264,7 @@ func (h handshakes) ClientHandshake(ctx context.Context, authority string, raw n
 	if err != nil && ctx.Err() == nil {
 		h.dialer.mu.Lock()
 		defer h.dialer.mu.Unlock()
-		h.dialer.err = err
+		h.dialer.err = fmt.Errorf("authentication handshake failed: %w", err)
 		for _, c := range h.dialer.conns {
 			if c.Conn == raw {
 				c.answered = true // something that isn't what was expected

@@ -3,11 +3,16 @@ package fleet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/status"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -54,7 +59,10 @@ type Event struct {
 	Err      error   // of Disconnected
 }
 
-var errRewritten = errors.New("etcd's history has changed")
+var (
+	errLost      = errors.New("lost the connection to etcd")
+	errRewritten = errors.New("etcd's history has changed")
+)
 
 const (
 	probeTime = 15 * time.Second // between two questions whether etcd's history is still the same
@@ -120,6 +128,9 @@ func (f *following) Broken(err error) {
 	f.connected = false
 	if !f.silent {
 		f.silent = true
+		if status.Code(err) == codes.Unavailable || f.Client.ActiveConnection().GetState() != connectivity.Ready {
+			err = fmt.Errorf("%w: %w", errLost, err)
+		}
 		f.tell(Event{At: time.Now(), Kind: Disconnected, Revision: f.revision, Err: err})
 	}
 }

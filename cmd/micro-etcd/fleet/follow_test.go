@@ -76,7 +76,7 @@ func TestFollowSaysThatEtcdIsAwayAndThenTheDifference(t *testing.T) {
 	f.next(Appeared)
 	f.next(Connected)
 	srv.Stop()
-	require.Error(t, f.next(Disconnected).Err)
+	require.ErrorIs(t, f.next(Disconnected).Err, errLost)
 	require.NoError(t, srv.Restart())
 	f.next(Connected)
 
