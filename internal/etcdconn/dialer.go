@@ -25,6 +25,7 @@ type Dialer struct {
 	mu       sync.Mutex
 	conns    map[string]*memberConn // by address
 	err      error
+	reason   error         // what gRPC says of it, which beats err
 	ejected  string        // the address of a member that is left alone for a while, because it was silent; one at most
 	readmit  chan struct{} // closed when that is over before its time
 	readmits time.Time
@@ -199,14 +200,25 @@ func (r *dialRace) wait() {
 func (d *Dialer) Err() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.err
+	return cmp.Or(d.reason, d.err)
+}
+
+// Explain takes note of what gRPC says of a connection that it couldn't use. It is told what a server says as it hangs
+// up: that is a TLS alert, most often over our certificate.
+func (d *Dialer) Explain(err error) {
+	if !strings.Contains(err.Error(), "tls: ") {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.reason = err
 }
 
 // Connected takes note that etcd has answered.
 func (d *Dialer) Connected() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.err = nil
+	d.err, d.reason = nil, nil
 	for _, c := range d.conns {
 		c.answered = true
 	}

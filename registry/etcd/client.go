@@ -15,8 +15,10 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	grpcbackoff "google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
@@ -299,12 +301,28 @@ func (c *connector) observe(l *link) {
 			}
 			wasReady = true
 			c.changed()
-		case state == connectivity.TransientFailure && l.down.CompareAndSwap(0, time.Now().UnixNano()):
-			c.changed()
+		case state == connectivity.TransientFailure:
+			if l.down.CompareAndSwap(0, time.Now().UnixNano()) {
+				c.changed()
+			}
+			l.explain()
 		}
 		if !conn.WaitForStateChange(l.ctx, state) {
 			return
 		}
+	}
+}
+
+// explain asks gRPC why the connection failed: with a request that doesn't wait for one.
+func (l *link) explain() {
+	if l.dialer == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(l.ctx, time.Second)
+	defer cancel()
+	_, err := pb.NewKVClient(l.ActiveConnection()).Range(ctx, &pb.RangeRequest{Key: []byte{0}}, grpc.WaitForReady(false))
+	if status.Code(err) == codes.Unavailable {
+		l.dialer.Explain(errors.New(status.Convert(err).Message()))
 	}
 }
 

@@ -26,18 +26,24 @@ func isRetriable(err error) bool {
 	return true
 }
 
+// errLearner is etcd's answer from a member that doesn't serve yet.
+var errLearner = rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)
+
 // isUnanswered reports whether a request should be sent again at once, as far as it is known not to have been answered.
 func isUnanswered(err error) bool {
 	switch grpcCode(err) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
 		return !isAnswer(err)
 	}
-	return false
+	return errors.Is(err, errLearner) // another member may serve it
 }
 
 func isAnswer(err error) bool {
 	if errors.Is(err, errClientClosed) {
 		return true
+	}
+	if errors.Is(err, errLearner) {
+		return false
 	}
 	var said rpctypes.EtcdError
 	return errors.As(err, &said) && said.Code() != codes.Unavailable && !errors.Is(err, context.DeadlineExceeded)

@@ -181,7 +181,8 @@ func TestThroughAProxyInFrontOfACluster(t *testing.T) {
 	w, seen := watch(t, through, "greeter"), watch(t, direct, "greeter")
 	proxy.kill()
 	require.NoError(t, direct.Register(service("greeter", "1", "b"), registry.RegisterTTL(lifetime)))
-	require.Equal(t, "create b@1", next(t, seen))
+	for next(t, seen) != "create b@1" { // an echo of a may come first
+	}
 	require.Equal(t, []string{"a@1"}, found(t, through, "greeter"), "the last good view")
 	startProxy(t, port, members)
 	for next(t, w) != "create b@1" { // an echo of a may come first
@@ -282,7 +283,8 @@ func onServer(t *testing.T, s *server) {
 	reaches(t, consumer, "greeter", "a@1")
 	w := watch(t, consumer, "greeter")
 	s.etcdctl(t, "del", "--prefix", "/micro/registry/")
-	require.Equal(t, "delete a@1", next(t, w))
+	for next(t, w) != "delete a@1" { // what the look-ups before the watch may have missed comes first
+	}
 	require.Equal(t, "create a@1", next(t, w))
 	s.etcdctl(t, "lease", "revoke", leaseOf(t, s))
 	require.Equal(t, "delete a@1", next(t, w))
@@ -293,5 +295,6 @@ func onServer(t *testing.T, s *server) {
 	s.start(t)
 	s.awaitHealth(t)
 	require.NoError(t, provider.Register(service("greeter", "1", "b"), registry.RegisterTTL(time.Minute)))
-	require.Equal(t, "create b@1", next(t, w))
+	for next(t, w) != "create b@1" { // what a look-up of the last minute may have missed comes first
+	}
 }
