@@ -290,8 +290,8 @@ func (c *connector) observe(l *link) {
 	wasReady := false
 	for {
 		state := conn.GetState()
-		switch {
-		case state == connectivity.Ready:
+		switch state {
+		case connectivity.Ready:
 			wasDown := l.down.Swap(0) != 0
 			if l.dialer != nil {
 				l.dialer.Connected()
@@ -301,7 +301,7 @@ func (c *connector) observe(l *link) {
 			}
 			wasReady = true
 			c.changed()
-		case state == connectivity.TransientFailure:
+		case connectivity.TransientFailure:
 			if l.down.CompareAndSwap(0, time.Now().UnixNano()) {
 				c.changed()
 			}
