@@ -19,7 +19,8 @@
 //     users in etcd, a provider needs to read and write its service's directory, not only its own key.
 //     docs/migration.md has the whole list.
 //   - P2 What is registered stays registered while this process lives and has not deregistered it,
-//     whatever happens to the key, the lease, the connection, or etcd's data. With a majority of members
+//     whatever happens to the key, the lease, the connection, or etcd's data. It is back within 1 s of etcd
+//     being able to take it, and within 2 s after a total outage. With a majority of members
 //     in reach it is never missing, at any TTL of 5 s or more, if one member is killed, frozen, slow or cut
 //     off (round trip up to 200 ms, and not with a [Client] of the caller's). Without a TTL a record lives
 //     as long as its process.
@@ -27,8 +28,9 @@
 //     (etcd gives every lease its full TTL again at each change of leader). A late Deregister never removes a
 //     newer owner's registration.
 //   - P4 No event is lost: folding what Next returned since a watch began over what any form of look-up
-//     returned in the minute before it gives what GetService returns now, once etcd is reachable. Next
-//     never fails for a reason that can be repaired.
+//     returned in the minute before it gives what GetService returns now, once etcd is reachable: in every
+//     field, across batches, reconnects, compaction, restores and slow consumers. Next never fails for a
+//     reason that can be repaired.
 //   - P5 A look-up costs no round trip after the first one for a service, sees this process's own
 //     writes, and is answered from the last good view while etcd is away.
 //   - P6 Every call returns in bounded time: its context's deadline, or else registry.Timeout; and calls
@@ -36,9 +38,9 @@
 //     etcd has taken returns nil at once, connected or not: [Registry.Status] and the log tell the rest.
 //     [Registry.Close] stops every goroutine, lease and watch that the registry started, and leaves nothing
 //     in etcd that could have been removed. [New], [Registry.Init] and Close wait for a metrics collection
-//     that is under way.
-//   - P7 Bad input gets an error that names it, and a malformed record in etcd is skipped, counted
-//     and logged once.
+//     that is under way, and Close waits within the timeout for registry.Logger to return.
+//   - P7 Bad input gets an error that names it, and bad data never hurts a neighbor: a malformed record in
+//     etcd is skipped, counted and logged once.
 //
 // # Not promised
 //
