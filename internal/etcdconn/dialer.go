@@ -233,6 +233,7 @@ func (d *Dialer) Close(p *peer.Peer) {
 	defer d.mu.Unlock()
 	for address, c := range d.conns {
 		if c.LocalAddr().String() == p.LocalAddr.String() && c.RemoteAddr().String() == p.Addr.String() {
+			delete(d.conns, address) // others may report the same
 			d.ejectLocked(address)
 			_ = c.Close()
 		}
@@ -242,10 +243,14 @@ func (d *Dialer) Close(p *peer.Peer) {
 // ejectLocked leaves a member alone for a while, and none but that: one that is cut off from the others connects at once
 // and is silent again, and each request that meets it is held up.
 func (d *Dialer) ejectLocked(address string) {
+	d.readmits = time.Now().Add(ejectTime)
+	if d.ejected == address {
+		return
+	}
 	if d.readmit != nil {
 		close(d.readmit)
 	}
-	d.ejected, d.readmit, d.readmits = address, make(chan struct{}), time.Now().Add(ejectTime)
+	d.ejected, d.readmit = address, make(chan struct{})
 }
 
 // awaitReadmission waits until a member may be connected to.

@@ -143,7 +143,7 @@ func (l *Lease) Check() {
 }
 
 func (k *KeepAlive) dropLocked(l *Lease) {
-	l.stopped = true
+	l.stopped, l.asked = true, time.Time{}
 	if k.leases[l.ID] == l {
 		delete(k.leases, l.ID)
 	}
@@ -236,8 +236,8 @@ func (k *KeepAlive) renewLocked(ctx context.Context, now time.Time) time.Time {
 		next = earlier(next, k.retryAt) // else an opening stream wakes us up
 	}
 	for _, l := range due {
-		if !l.asked.IsZero() {
-			next = earlier(next, later(l.asked.Add(l.patienceLocked()), now.Add(10*time.Millisecond)))
+		if l.asked.Equal(now) { // those that couldn't be asked for have to wait for a stream
+			next = earlier(next, l.asked.Add(l.patienceLocked()))
 		}
 	}
 	k.retireLocked(now)
@@ -270,7 +270,7 @@ func (k *KeepAlive) askLocked(ctx context.Context, due []*Lease, now time.Time) 
 	for _, s := range k.streams {
 		if s.isLateLocked(now) {
 			for _, r := range s.pending {
-				if !r.lease.asked.IsZero() && !slices.Contains(due, r.lease) && k.onlyOnLocked(r.lease, s, now) {
+				if !r.lease.stopped && !r.lease.asked.IsZero() && !slices.Contains(due, r.lease) && k.onlyOnLocked(r.lease, s, now) {
 					due = append(due, r.lease)
 				}
 			}
