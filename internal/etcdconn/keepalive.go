@@ -203,6 +203,16 @@ func (k *KeepAlive) Run(ctx context.Context) {
 	}
 }
 
+// Retry forgets that streams have failed: etcd is another one, or we are to it.
+func (k *KeepAlive) Retry() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.failures, k.retryAt = 0, time.Time{}
+	if k.wake != nil {
+		k.wakeLocked()
+	}
+}
+
 func (k *KeepAlive) checkAll() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -304,15 +314,13 @@ func (k *KeepAlive) onlyOnLocked(l *Lease, s *keepAliveStream, now time.Time) bo
 // else a new one, or else the one with the least to do.
 func (k *KeepAlive) pickLocked(ctx context.Context, l *Lease, now time.Time) *keepAliveStream {
 	var fallback *keepAliveStream
-	var avoid []*peer.Peer
-	opening := false
+	avoid, opening := k.avoidLocked(l, now)
 	for _, s := range k.streams {
 		switch {
 		case s.waitsForLocked(l) || s.isLateLocked(now):
-			if s.open != nil {
-				avoid = append(avoid, s.open.Peer)
-			} else {
-				opening = true
+		case s.open != nil && slices.ContainsFunc(avoid, func(p *peer.Peer) bool { return samePeer(p, s.open.Peer) }):
+			if fallback == nil {
+				fallback = s
 			}
 		case time.Duration(len(s.pending)+1)*s.perAnswer <= l.TTL/6:
 			return s
@@ -326,6 +334,21 @@ func (k *KeepAlive) pickLocked(ctx context.Context, l *Lease, now time.Time) *ke
 		}
 	}
 	return fallback
+}
+
+// avoidLocked returns the members that a lease waits for already, or that are late with another one, and whether a
+// stream is still being opened on which it waits.
+func (k *KeepAlive) avoidLocked(l *Lease, now time.Time) (avoid []*peer.Peer, opening bool) {
+	for _, s := range k.streams {
+		switch {
+		case !s.waitsForLocked(l) && !s.isLateLocked(now):
+		case s.open != nil:
+			avoid = append(avoid, s.open.Peer)
+		default:
+			opening = true
+		}
+	}
+	return avoid, opening
 }
 
 func (k *KeepAlive) openLocked(ctx context.Context, avoid []*peer.Peer) *keepAliveStream {

@@ -41,16 +41,29 @@ func (b *authBreaker) open() error {
 	return nil
 }
 
-// report takes in how a request ended that was let through.
+// report takes in how a request ended. Whatever etcd answers to somebody it knows proves the credentials good.
 func (b *authBreaker) report(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case err == nil:
+	case err == nil, isAnswer(err) && !isIdentityError(err):
 		b.failures, b.err = 0, nil
 	case b.err == nil && errors.Is(err, rpctypes.ErrAuthFailed):
 		b.tripLocked(err)
 	}
+}
+
+// isIdentityError reports whether etcd doesn't know who asks.
+func isIdentityError(err error) bool {
+	for _, who := range []error{
+		errClientClosed, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty, rpctypes.ErrUserNotFound,
+		rpctypes.ErrInvalidAuthMgmt, rpctypes.ErrInvalidAuthToken, rpctypes.ErrAuthOldRevision,
+	} {
+		if errors.Is(err, who) {
+			return true
+		}
+	}
+	return false
 }
 
 // trip opens the breaker.

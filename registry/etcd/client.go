@@ -100,15 +100,24 @@ type dialing struct {
 	err    error
 }
 
-// link returns the current client, at once unless it has yet to be made.
+// link returns the current client for a request whose end is reported to the breaker.
 func (c *connector) link(ctx context.Context) (*link, error) {
+	l, err := c.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return l, c.breaker.allow()
+}
+
+// connect returns the current client, at once unless it has yet to be made.
+func (c *connector) connect(ctx context.Context) (*link, error) {
 	c.mu.Lock()
 	if l := c.current; l != nil {
 		c.mu.Unlock()
 		if l.Ctx().Err() != nil && l.dialer == nil {
 			return nil, errClientClosed
 		}
-		return l, c.breaker.allow()
+		return l, nil
 	}
 	d := c.dialing
 	if d == nil {
@@ -188,13 +197,21 @@ func (c *connector) renewToken(ctx context.Context, l *link) error {
 	if !l.token.Swap(false) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	_, err := l.Get(ctx, "\x00", clientv3.WithCountOnly())
-	c.breaker.report(err)
-	if errors.Is(err, rpctypes.ErrPermissionDenied) {
-		err = nil
+	var err error
+	for range len(l.Endpoints()) + 1 { // a member may be silent
+		try, cancel := context.WithTimeout(ctx, 2*tryTime) // an authentication takes its time
+		_, err = l.Get(try, "\x00", clientv3.WithCountOnly())
+		cancel()
+		c.breaker.report(err)
+		switch {
+		case err == nil, errors.Is(err, rpctypes.ErrPermissionDenied):
+			return nil
+		case !isUnanswered(err) || ctx.Err() != nil:
+			l.token.Store(true)
+			return err
+		}
 	}
+	l.token.Store(true)
 	return err
 }
 
@@ -217,8 +234,11 @@ func (c *connector) streamEnded(l *link, m method, err error) {
 
 // openKeepAlive opens a stream for renewals, at another member than those to avoid if there is one.
 func (c *connector) openKeepAlive(ctx context.Context, avoid []*peer.Peer) (*etcdconn.Stream, error) {
-	l, err := c.link(ctx)
+	l, err := c.connect(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.breaker.open(); err != nil {
 		return nil, err
 	}
 	if err := c.renewToken(ctx, l); err != nil {
@@ -246,7 +266,6 @@ func (c *connector) openKeepAlive(ctx context.Context, avoid []*peer.Peer) (*etc
 			Failed:                     func(err error) { c.streamEnded(l, methodKeepAlive, err) },
 			Answered: func(h *pb.ResponseHeader) {
 				l.history.saw(h)
-				c.heed(l, nil)
 				c.metrics.streamed(ctx, methodKeepAlive, nil)
 			},
 		}, nil

@@ -82,11 +82,16 @@ func (p *probe) look(ctx context.Context) {
 	switch {
 	case err != nil:
 	case len(wrong.spots) > 0:
-		p.registry.reporter.warnf("etcd doesn't have %.300q as it was at revision %d; checking everything",
-			wrong.spots[0].key, wrong.spots[0].revision)
+		first := wrong.spots[0]
+		p.registry.reporter.note(func() {
+			p.registry.reporter.warnf("etcd doesn't have %.300q as it was at revision %d; checking everything", first.key, first.revision)
+		})
 		p.registry.rewritten()
 	case wrong.count != nil:
-		p.registry.reporter.infof("%.300q hasn't the %d keys that were seen; listing it again", wrong.count.mirror.prefix, wrong.count.keys)
+		count := *wrong.count
+		p.registry.reporter.note(func() {
+			p.registry.reporter.infof("%.300q hasn't the %d keys that were seen; listing it again", count.mirror.prefix, count.keys)
+		})
 		wrong.count.mirror.doubt(listCountDiffers)
 	}
 }
@@ -131,8 +136,10 @@ func (p *probe) contradicts(ctx context.Context, l *link, s sample) (wrong sampl
 		return sample{}, err
 	}
 	if now := momentOf(answer.Header); l.history.contradicted(known, now) {
-		p.registry.reporter.warnf("etcd's history has changed: revision %d after %d, term %d after %d; checking everything",
-			now.revision, known.revision, now.term, known.term)
+		p.registry.reporter.note(func() {
+			p.registry.reporter.warnf("etcd's history has changed: revision %d after %d, term %d after %d; checking everything",
+				now.revision, known.revision, now.term, known.term)
+		})
 		p.registry.rewritten()
 		return sample{}, nil
 	}

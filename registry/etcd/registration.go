@@ -342,7 +342,7 @@ func (g *registration) settle(w *wish, err error) (over bool, left error) {
 	case !isRetriable(err) && g.applied != w:
 		g.rejectLocked(w, err)
 		return false, nil
-	case g.wish != w:
+	case g.wish != w, errors.Is(err, context.Canceled):
 		return false, nil // the round was aborted
 	}
 	stands := err

@@ -204,6 +204,7 @@ func (r *Registry) connect(s settings) {
 	for _, m := range p.mirrors.all() {
 		m.doubt(listClientReplaced)
 	}
+	r.keepAlive.Retry()
 	p.registrar.retry()
 }
 
@@ -277,10 +278,9 @@ func (r *Registry) bound(ctx context.Context) (context.Context, context.CancelFu
 
 // resumed checks everything after the machine was asleep.
 func (r *Registry) resumed(gap time.Duration) {
-	select {
-	case r.reporter.resumed <- gap:
-	default:
-	}
+	r.reporter.note(func() {
+		r.reporter.infof("the machine was suspended or its clock set, by %s; checking everything", gap.Round(time.Second))
+	})
 	r.rewritten()
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"go-micro.dev/v4/logger"
 )
@@ -18,7 +17,7 @@ type reporter struct {
 	wake     chan struct{}
 	started  atomic.Bool
 	done     chan struct{} // closed when it has said its last
-	resumed  chan time.Duration
+	notes    chan func()   // what isn't in Status
 
 	connection    saidOfConnection
 	registrations map[string]string // the states that were said, by key; registered if missing
@@ -37,7 +36,7 @@ const (
 
 func newReporter(r *Registry) *reporter {
 	return &reporter{
-		registry: r, wake: make(chan struct{}, 1), done: make(chan struct{}), resumed: make(chan time.Duration, 1),
+		registry: r, wake: make(chan struct{}, 1), done: make(chan struct{}), notes: make(chan func(), maxNotes),
 		registrations: make(map[string]string), views: make(map[string]bool),
 	}
 }
@@ -46,6 +45,17 @@ func newReporter(r *Registry) *reporter {
 func (p *reporter) changed() {
 	select {
 	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// maxNotes bounds the notes that wait. There are a few a minute at most.
+const maxNotes = 16
+
+// note has something logged that isn't in Status. It doesn't block: with a logger that hangs, it is lost.
+func (p *reporter) note(log func()) {
+	select {
+	case p.notes <- log:
 	default:
 	}
 }
@@ -62,8 +72,8 @@ func (p *reporter) run(ctx context.Context) {
 		select {
 		case <-p.wake:
 			p.report()
-		case gap := <-p.resumed:
-			p.infof("the machine was suspended or its clock set, by %s; checking everything", gap.Round(time.Second))
+		case note := <-p.notes:
+			note()
 		case <-ctx.Done():
 			p.report()
 			return
@@ -90,9 +100,11 @@ func (p *reporter) report() {
 		p.reportRegistration(&s.Registrations[i], said)
 	}
 	p.registrations = said
+	broken := make(map[string]bool, len(p.views))
 	for i := range s.Followed {
-		p.reportView(&s.Followed[i])
+		p.reportView(&s.Followed[i], broken)
 	}
+	p.views = broken
 	p.reportMalformed()
 }
 
@@ -137,14 +149,18 @@ func (p *reporter) reportRegistration(g *RegistrationStatus, said map[string]str
 	}
 }
 
-func (p *reporter) reportView(f *FollowedStatus) {
-	switch broken := f.Ready && f.Err != nil && !errors.Is(f.Err, errDisconnected); {
-	case broken && !p.views[f.Prefix]:
-		p.views[f.Prefix] = true
-		p.warnf("can't follow %.300q, serving the last view: %v", f.Prefix, f.Err)
-	case f.Ready && f.Err == nil && p.views[f.Prefix]:
-		delete(p.views, f.Prefix)
+// reportView notes in broken that it was said to be.
+func (p *reporter) reportView(f *FollowedStatus, broken map[string]bool) {
+	was := p.views[f.Prefix]
+	switch {
+	case f.Ready && f.Err != nil && !errors.Is(f.Err, errDisconnected):
+		if broken[f.Prefix] = true; !was {
+			p.warnf("can't follow %.300q, serving the last view: %v", f.Prefix, f.Err)
+		}
+	case f.Ready && f.Err == nil && was:
 		p.infof("following %.300q again", f.Prefix)
+	case was:
+		broken[f.Prefix] = true
 	}
 }
 

@@ -29,6 +29,7 @@ const (
 type try[T answer] struct {
 	cancel context.CancelFunc
 	sent   time.Time
+	waited bool // for a connection, so its time says nothing of the member
 	link   *link
 	peer   peer.Peer // whom it was sent to; known when it has ended
 	answer T
@@ -105,7 +106,7 @@ func (ts *tries[T]) send(ended func()) {
 		ts.running[1].gaveWay = true
 		ts.running[1].cancel()
 	}
-	t := &try[T]{sent: time.Now()}
+	t := &try[T]{sent: time.Now(), waited: !ts.connector.isConnected()}
 	var ctx context.Context
 	ctx, t.cancel = context.WithCancel(ts.ctx)
 	ts.running = append(ts.running, t)
@@ -134,7 +135,7 @@ func (ts *tries[T]) stop() (stopped []*try[T]) {
 // closeOvertaken closes the connections on which tries went unanswered longer than the one that etcd has answered.
 func (ts *tries[T]) closeOvertaken(answered *try[T], others []*try[T]) {
 	for _, t := range others {
-		if answered.sent.Sub(t.sent) >= tryTime && t.link == answered.link && !samePeer(&t.peer, &answered.peer) {
+		if !t.waited && answered.sent.Sub(t.sent) >= tryTime && t.link == answered.link && !samePeer(&t.peer, &answered.peer) {
 			t.link.dialer.Close(&t.peer)
 		}
 	}
@@ -164,7 +165,10 @@ func (c *connector) failure(ctx context.Context, err error) error {
 // await returns the current client once it has a connection.
 func (c *connector) await(ctx context.Context) (*link, error) {
 	for {
-		l, err := c.link(ctx)
+		l, err := c.connect(ctx)
+		if err == nil {
+			err = c.breaker.open()
+		}
 		if err == nil {
 			waitCtx, cancel := l.during(ctx)
 			err = l.await(waitCtx)
