@@ -9,7 +9,8 @@ import (
 )
 
 // authBreaker is a circuit breaker for rejected credentials, because every attempt costs etcd an authentication. While
-// it is open, one request passes now and then; the others get its answer.
+// it is open, one request passes now and then; the others get its answer. Each client has its own: what comes late of
+// the one before says nothing of the credentials that there are now.
 type authBreaker struct {
 	mu       sync.Mutex
 	failures int // in a row

@@ -27,9 +27,10 @@ import (
 // link is an etcd client and the time for which it is the current one.
 type link struct {
 	*clientv3.Client
-	ctx    context.Context // ends when another client takes over, and with the registry
-	end    context.CancelFunc
-	dialer *etcdconn.Dialer // nil for a client that is the caller's
+	ctx     context.Context // ends when another client takes over, and with the registry
+	end     context.CancelFunc
+	dialer  *etcdconn.Dialer // nil for a client that is the caller's
+	breaker *authBreaker
 
 	watches *etcdconn.Watches
 	history history
@@ -79,7 +80,6 @@ type connector struct {
 	ctx     context.Context // the registry's
 	group   *group          // the registry's
 	metrics *metrics
-	breaker authBreaker
 	repeats chan struct{} // has a token for each request that is sent again although the one before is under way
 
 	reconnected func() // called when a lost connection is back; does not block
@@ -87,6 +87,7 @@ type connector struct {
 
 	mu       sync.Mutex
 	settings settings
+	breaker  *authBreaker // of the settings
 	current  *link
 	dialing  *dialing
 }
@@ -94,10 +95,11 @@ type connector struct {
 // dialing is an attempt to make a client, which several callers may await. With a password it
 // is a round trip, because the etcd client authenticates before it is usable.
 type dialing struct {
-	dialer *etcdconn.Dialer
-	done   chan struct{}
-	link   *link
-	err    error
+	dialer  *etcdconn.Dialer
+	breaker *authBreaker
+	done    chan struct{}
+	link    *link
+	err     error
 }
 
 // link returns the current client for a request whose end is reported to the breaker.
@@ -106,7 +108,7 @@ func (c *connector) link(ctx context.Context) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l, c.breaker.allow()
+	return l, l.breaker.allow()
 }
 
 // connect returns the current client, at once unless it has yet to be made.
@@ -125,7 +127,7 @@ func (c *connector) connect(ctx context.Context) (*link, error) {
 			c.mu.Unlock()
 			return nil, err
 		}
-		d = &dialing{dialer: &etcdconn.Dialer{}, done: make(chan struct{})}
+		d = &dialing{dialer: &etcdconn.Dialer{}, breaker: c.breaker, done: make(chan struct{})}
 		settings := c.settings
 		if c.ctx.Err() != nil || !c.group.run(func() { c.dial(d, settings) }) {
 			c.mu.Unlock()
@@ -151,7 +153,7 @@ func (c *connector) dial(d *dialing, s settings) {
 		if s.client != nil {
 			d.dialer = nil
 		}
-		d.link = c.newLink(client, d.dialer)
+		d.link = c.newLink(client, d.dialer, d.breaker)
 	}
 	if c.adopt(d) {
 		return
@@ -162,14 +164,14 @@ func (c *connector) dial(d *dialing, s settings) {
 	d.link, d.err = nil, errReplaced // and so is the reason why there is none
 }
 
-func (c *connector) newLink(client *clientv3.Client, dialer *etcdconn.Dialer) *link {
-	l := &link{Client: client, dialer: dialer}
+func (c *connector) newLink(client *clientv3.Client, dialer *etcdconn.Dialer, breaker *authBreaker) *link {
+	l := &link{Client: client, dialer: dialer, breaker: breaker}
 	l.ctx, l.end = context.WithCancel(c.ctx)
 	l.watches = &etcdconn.Watches{
 		Context: clientv3.WithRequireLeader(l.ctx), // a member without one says that a watch is open, and then nothing
 		Go:      c.group.run,
 		Open: func(ctx context.Context) (pb.Watch_WatchClient, error) {
-			if err := c.breaker.open(); err != nil {
+			if err := l.breaker.open(); err != nil {
 				return nil, err
 			}
 			if err := c.renewToken(ctx, l); err != nil {
@@ -202,7 +204,7 @@ func (c *connector) renewToken(ctx context.Context, l *link) error {
 		try, cancel := context.WithTimeout(ctx, 2*tryTime) // an authentication takes its time
 		_, err = l.Get(try, "\x00", clientv3.WithCountOnly())
 		cancel()
-		c.breaker.report(err)
+		l.breaker.report(err)
 		switch {
 		case err == nil, errors.Is(err, rpctypes.ErrPermissionDenied):
 			return nil
@@ -227,7 +229,7 @@ func (c *connector) streamEnded(l *link, m method, err error) {
 		}
 	}
 	if errors.Is(err, rpctypes.ErrAuthFailed) {
-		c.breaker.report(err)
+		l.breaker.report(err)
 	}
 	c.metrics.streamed(l.ctx, m, err)
 }
@@ -238,7 +240,7 @@ func (c *connector) openKeepAlive(ctx context.Context, avoid []*peer.Peer) (*etc
 	if err != nil {
 		return nil, err
 	}
-	if err := c.breaker.open(); err != nil {
+	if err := l.breaker.open(); err != nil {
 		return nil, err
 	}
 	if err := c.renewToken(ctx, l); err != nil {
@@ -287,19 +289,12 @@ func (c *connector) adopt(d *dialing) bool {
 	c.dialing, c.current = nil, d.link
 	switch {
 	case isRefused(d.err):
-		c.breaker.trip(d.err)
+		d.breaker.trip(d.err)
 	case d.err == nil:
-		c.breaker.reset()
+		d.breaker.reset()
 		c.group.run(func() { c.observe(d.link) })
 	}
 	return true
-}
-
-// heed takes note of what came of a request at a link.
-func (c *connector) heed(l *link, err error) {
-	if now, _ := c.peek(); now == l {
-		c.breaker.report(err)
-	}
 }
 
 // observe notes when the connection is lost and when it is back. A connection that is made anew
@@ -357,9 +352,15 @@ func (c *connector) replace(s settings) *link {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.current
-	c.settings, c.current, c.dialing = s, nil, nil
-	c.breaker.reset()
+	c.settings, c.breaker, c.current, c.dialing = s, &authBreaker{}, nil, nil
 	return old
+}
+
+// retry lets a request pass although the credentials were rejected.
+func (c *connector) retry() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.breaker.reset()
 }
 
 // peek returns the client, if there is one, without making one.

@@ -51,6 +51,7 @@ type mirror struct {
 	since     time.Time        // of broken
 	told      bool             // that it is broken
 	failed    chan struct{}    // closed and renewed when broken changes
+	replaced  bool             // the client was, after the list under way or the last one began
 }
 
 // listBegin is what was known when a list began.
@@ -109,6 +110,17 @@ func (m *mirror) doubt(cause listCause) {
 	m.reflector.Relist()
 }
 
+// replace makes the mirror list again from another client. What the one before had against it counts no more.
+func (m *mirror) replace() {
+	m.mu.Lock()
+	m.replaced = true
+	if !m.isReady() {
+		m.broken = nil
+	}
+	m.mu.Unlock()
+	m.doubt(listClientReplaced)
+}
+
 // rewrite makes the mirror list again what may be another history.
 func (m *mirror) rewrite() {
 	m.mu.Lock()
@@ -127,7 +139,7 @@ func (m *mirror) suspectLocked() {
 func (m *mirror) Listing(ended error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.begun = listBegin{floor: m.newest, doubts: m.doubts}
+	m.begun, m.replaced = listBegin{floor: m.newest, doubts: m.doubts}, false
 	if ended != nil && m.cause == listPeriodic && !errors.Is(ended, errReplaced) {
 		m.cause = causeOf(ended)
 	}
@@ -148,6 +160,10 @@ func (m *mirror) Following() {
 // Broken notes that the view can't be kept up to date at the moment.
 func (m *mirror) Broken(err error) {
 	m.mu.Lock()
+	if m.replaced {
+		m.mu.Unlock()
+		return
+	}
 	if m.broken == nil {
 		m.since = time.Now()
 	}

@@ -16,12 +16,13 @@ import (
 func (g *registration) run(ctx context.Context) {
 	defer g.stop()
 	for failures := 0; ; {
-		w, taken, err := g.round(ctx)
+		round, w := g.begin(ctx)
+		taken, err := g.round(round, w)
 		if ctx.Err() != nil {
 			return
 		}
 		var over bool
-		if over, err = g.settle(w, err); over {
+		if over, err = g.settle(round, w, err); over {
 			return
 		}
 		if taken {
@@ -105,15 +106,14 @@ func (g *registration) watchFailed(err error, wasOpen bool) error {
 
 // round makes etcd agree with the wish, once. taken says whether etcd has the record, or another
 // owner's, and that its key is to be watched from what was found there.
-func (g *registration) round(ctx context.Context) (w *wish, taken bool, err error) {
-	ctx, w = g.begin(ctx)
+func (g *registration) round(ctx context.Context, w *wish) (taken bool, err error) {
 	leave, err := g.registrar.enter(ctx)
 	if err != nil {
-		return w, false, g.registrar.connector.failure(ctx, err)
+		return false, g.registrar.connector.failure(ctx, err)
 	}
 	defer leave()
 	if w.record == nil {
-		return w, false, g.remove(ctx)
+		return false, g.remove(ctx)
 	}
 	g.checkRollback()
 	if err = g.fulfill(ctx, w); g.forgetIfLost(err) {
@@ -121,11 +121,11 @@ func (g *registration) round(ctx context.Context) (w *wish, taken bool, err erro
 		g.forgetIfLost(err) // again: there may be two etcds, and one grants what the other doesn't know
 	}
 	if err != nil {
-		return w, false, err
+		return false, err
 	}
 	err = g.retire(ctx)
 	g.fulfilled(w)
-	return w, true, err
+	return true, err
 }
 
 // forgetIfLost forgets the lease if etcd says that there is no such lease, and reports whether it does.

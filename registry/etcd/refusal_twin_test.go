@@ -60,6 +60,32 @@ func TestARefusalIsGotOverWhenItIsTakenBack(t *testing.T) {
 	}
 }
 
+// What the old client said may arrive late.
+func TestWhatWasRefusedBeforeAnInitSaysNothingAfterIt(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		p := r.parts.Load()
+		g := newRegistration(p.registrar, greeterKey)
+		round, w := g.begin(t.Context())
+		g.retry()
+		_, left := g.settle(round, w, rpctypes.ErrAuthFailed)
+		require.NoError(t, left)
+		require.NoError(t, g.err)
+
+		m := newMirror(p.mirrors, greeterDir)
+		m.waiters = 1
+		m.Broken(rpctypes.ErrAuthFailed)
+		require.Error(t, m.broken)
+		m.replace()
+		require.NoError(t, m.broken)
+		m.Broken(rpctypes.ErrAuthFailed)
+		require.NoError(t, m.broken)
+		m.Listing(nil)
+		m.Broken(rpctypes.ErrAuthFailed)
+		require.Error(t, m.broken)
+	})
+}
+
 // One at a time: of two that are refused on one stream, the etcd client may forget one for ever.
 func TestARefusedWatchIsGotOver(t *testing.T) {
 	for _, no := range []error{rpctypes.ErrGRPCPermissionDenied, rpctypes.ErrGRPCInvalidAuthToken} {

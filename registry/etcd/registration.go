@@ -326,24 +326,24 @@ func (g *registration) fulfilled(w *wish) {
 	g.announceLocked()
 }
 
-// settle records how reconciling a wish went, and reports whether the registration is over. The error that is left is
-// a reason to try again.
-func (g *registration) settle(w *wish, err error) (over bool, left error) {
+// settle records how a round of reconciling a wish went, and reports whether the registration is over. The error that is
+// left is a reason to try again.
+func (g *registration) settle(round context.Context, w *wish, err error) (over bool, left error) {
 	r := g.registrar
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	defer g.announceLocked()
-	g.abort()
+	defer g.abort()
 	switch {
 	case err == nil:
 		g.applied = w
 	case !isRetriable(err) && g.applied != w:
 		g.rejectLocked(w, err)
 		return false, nil
-	case g.wish != w, errors.Is(err, context.Canceled):
-		return false, nil // the round was aborted
+	case g.wish != w, errors.Is(round.Err(), context.Canceled): // aborted, maybe because etcd is another one
+		return false, nil
 	}
 	stands := err
 	if g.applied == w && g.holder != unknown && isUnanswered(err) {

@@ -84,7 +84,7 @@ func newRegistry(opts []registry.Option) *Registry {
 	r.ctx, r.end = context.WithCancel(context.Background())
 	r.reporter = newReporter(r)
 	r.connector = &connector{
-		ctx: r.ctx, group: &r.group, metrics: r.metrics,
+		ctx: r.ctx, group: &r.group, metrics: r.metrics, breaker: &authBreaker{},
 		reconnected: r.reconnected, changed: r.reporter.changed, repeats: make(chan struct{}, maxRepeats),
 	}
 	r.keepAlive = &etcdconn.KeepAlive{
@@ -202,7 +202,7 @@ func (r *Registry) connect(s settings) {
 		r.group.run(func() { _ = old.close() })
 	}
 	for _, m := range p.mirrors.all() {
-		m.doubt(listClientReplaced)
+		m.replace()
 	}
 	r.keepAlive.Retry()
 	p.registrar.retry()
@@ -316,7 +316,7 @@ func (r *Registry) Close() error {
 
 func (r *Registry) shut() error {
 	r.refuse(ErrClosed)
-	r.connector.breaker.reset()
+	r.connector.retry()
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout())
 	defer cancel()
 	var errs []error

@@ -148,7 +148,7 @@ func (t *try[T]) do(ctx context.Context, c *connector, request func(context.Cont
 	requestCtx, cancel := t.link.during(etcdconn.WithPeer(ctx, &t.peer))
 	defer cancel()
 	t.answer, t.err = measure(requestCtx, c.metrics, func() (T, error) { return request(requestCtx, t.link) })
-	c.heed(t.link, t.err)
+	t.link.breaker.report(t.err)
 	if t.err != nil && t.link.ctx.Err() != nil && ctx.Err() == nil && c.ctx.Err() == nil {
 		t.err = errReplaced
 	}
@@ -167,7 +167,7 @@ func (c *connector) await(ctx context.Context) (*link, error) {
 	for {
 		l, err := c.connect(ctx)
 		if err == nil {
-			err = c.breaker.open()
+			err = l.breaker.open()
 		}
 		if err == nil {
 			waitCtx, cancel := l.during(ctx)
