@@ -129,7 +129,7 @@ func (l *Lease) Stop() {
 	k.dropLocked(l)
 }
 
-// Check asks etcd at once whether the lease is still there.
+// Check asks etcd at once whether the lease is still there, unless it is being asked.
 func (l *Lease) Check() {
 	k := l.keepAlive
 	k.mu.Lock()
@@ -137,7 +137,7 @@ func (l *Lease) Check() {
 	if l.stopped {
 		return
 	}
-	l.due, l.asked = time.Time{}, time.Time{}
+	l.due = time.Time{}
 	k.suspectLocked(l)
 	k.wakeLocked()
 }
@@ -360,6 +360,22 @@ func (k *KeepAlive) openLocked(ctx context.Context, avoid []*peer.Peer) *keepAli
 	}
 	k.streams = append(k.streams, s)
 	return s
+}
+
+// opened takes in that a stream is open. What waits for it is asked for only now: its member isn't late with it.
+func (k *KeepAlive) opened(s *keepAliveStream, stream *Stream) {
+	now := time.Now()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s.open = stream
+	for i := range s.pending {
+		r := &s.pending[i]
+		r.at = now
+		if !r.lease.asked.IsZero() {
+			r.lease.asked = now
+		}
+	}
+	k.wakeLocked() // others may be opened now
 }
 
 // retireLocked ends streams that aren't needed. The first one stays.

@@ -81,10 +81,7 @@ func (s *keepAliveStream) run(avoid []*peer.Peer) {
 		return
 	}
 	defer stream.Close()
-	k.mu.Lock()
-	s.open = stream
-	k.wakeLocked() // others may be opened now
-	k.mu.Unlock()
+	k.opened(s, stream)
 	sent := make(chan struct{})
 	if !k.Go(func() { defer close(sent); s.send(stream) }) {
 		close(sent)

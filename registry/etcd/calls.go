@@ -120,7 +120,7 @@ func (r *Registry) look(ctx context.Context, name string, linearizable bool) (*c
 // shown.
 func (r *Registry) ask(ctx context.Context, p *parts, name string) (*catalogue.Snapshot, error) {
 	dir := p.config.keys.dir(name)
-	views := p.mirrors.having(dir)
+	views := p.mirrors.having(name)
 	found, revision, err := r.read(ctx, p, dir)
 	if err != nil {
 		return nil, err
@@ -128,8 +128,9 @@ func (r *Registry) ask(ctx context.Context, p *parts, name string) (*catalogue.S
 	for m, floor := range views {
 		m.takeIn(name, found, revision, floor)
 	}
-	p.mirrors.shown.look(name, dir, found, nil, false)
-	p.mirrors.correct(revision)
+	if p.mirrors.shown.look(name, dir, found, nil, false) {
+		p.mirrors.correct(name, revision)
+	}
 	return found.Snapshot(name), nil
 }
 
@@ -173,8 +174,9 @@ func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Servic
 		if err != nil {
 			return nil, fmt.Errorf("list services: %w", err)
 		}
-		p.mirrors.shown.lookWhole(p.config.keys, found, nil)
-		p.mirrors.correct(revision)
+		if p.mirrors.shown.lookWhole(p.config.keys, found, nil) {
+			p.mirrors.correct("", revision)
+		}
 		snapshots = found.Snapshots()
 	}
 	services := make([]*registry.Service, 0, len(snapshots))

@@ -148,11 +148,13 @@ func (ms *mirrors) reviewLocked(m *mirror) {
 	}
 }
 
-// alias lets look-ups find the mirror of a service without a lock.
+// alias lets look-ups find the mirror of a service without a lock. That of everything isn't for a service with one of its
+// own, which may be ahead of it.
 func (ms *mirrors) alias(name string, m *mirror) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	if ms.byPrefix[m.prefix] == m {
+	own := ms.byPrefix[ms.keys.dir(name)]
+	if ms.byPrefix[m.prefix] == m && (own == nil || own == m) {
 		if known, _ := ms.byName.Swap(name, m); known != m {
 			m.names = append(m.names, name)
 		}
@@ -173,6 +175,11 @@ func (ms *mirrors) startLocked(prefix string) *mirror {
 	ms.epoch.Add(1)
 	m := newMirror(ms, prefix)
 	m.ctx, m.end = context.WithCancel(ms.ctx)
+	if whole := ms.byPrefix[ms.keys.prefix]; whole != nil {
+		whole.names = slices.DeleteFunc(whole.names, func(name string) bool {
+			return ms.keys.dir(name) == prefix && ms.byName.CompareAndDelete(name, whole)
+		})
+	}
 	ms.byPrefix[m.prefix] = m
 	ms.unwatched[m] = struct{}{}
 	ms.connector.group.run(func() { m.reflector.Run(m.ctx) })
@@ -308,12 +315,12 @@ func (ms *mirrors) listed() ([]*catalogue.Snapshot, bool) {
 	return m.all(), true
 }
 
-// having returns the ready mirrors that have a directory, each with the newest revision in it.
-func (ms *mirrors) having(dir string) map[*mirror]int64 {
+// having returns the ready mirrors that have a service, each with the newest revision in it.
+func (ms *mirrors) having(name string) map[*mirror]int64 {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	found := make(map[*mirror]int64)
-	for _, prefix := range []string{ms.keys.prefix, dir} {
+	for _, prefix := range []string{ms.keys.prefix, ms.keys.dir(name)} {
 		if m := ms.byPrefix[prefix]; m != nil && m.isReady() {
 			found[m] = m.newestRevision()
 		}
@@ -321,11 +328,17 @@ func (ms *mirrors) having(dir string) map[*mirror]int64 {
 	return found
 }
 
-// correct tells watchers what a look-up has shown that was older than their views.
-func (ms *mirrors) correct(at int64) {
+// correct tells watchers what a look-up of a service, or of all if name is "", has shown that was older than their views.
+func (ms *mirrors) correct(name string, at int64) {
+	if name != "" {
+		for m := range ms.having(name) {
+			m.correct(name, at)
+		}
+		return
+	}
 	for _, m := range ms.all() {
 		if m.isReady() {
-			m.correct(at)
+			m.correct("", at)
 		}
 	}
 }

@@ -66,33 +66,36 @@ func (a *shownAt) differs(now time.Time, looked bool) {
 func newShown() *shown { return &shown{services: make(map[string]*shownService)} }
 
 // look takes note that a look-up of a service shows what there is in a catalogue: that of a view, or one that is read
-// for the purpose. A view that keeps what it shows has to release it.
-func (s *shown) look(name, dir string, c *catalogue.Catalogue, by *mirror, keeps bool) {
+// for the purpose. A view that keeps what it shows has to release it. news says that it may be another state than what
+// was shown last, and what became of that.
+func (s *shown) look(name, dir string, c *catalogue.Catalogue, by *mirror, keeps bool) (news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	service := s.lookLocked(name, dir, c, by, time.Now())
+	service, news := s.lookLocked(name, dir, c, by, time.Now())
 	if keeps {
 		service.kept++
 	}
+	return news
 }
 
-func (s *shown) lookLocked(name, dir string, c *catalogue.Catalogue, by *mirror, now time.Time) *shownService {
-	service := s.services[name]
-	again := service != nil || !s.whole.IsZero()
-	if service == nil {
+func (s *shown) lookLocked(name, dir string, c *catalogue.Catalogue, by *mirror, now time.Time) (service *shownService, news bool) {
+	service = s.services[name]
+	known := service != nil
+	if !known {
 		service = &shownService{dir: dir, versions: make(map[string]*shownVersion)}
 		s.services[name] = service
 	}
-	if by == nil || service.by != by || !again {
-		service.compare(name, c, now, again)
-		service.by = by
-	}
 	service.last = now
-	return service
+	if known && by != nil && service.by == by {
+		return service, false
+	}
+	service.compare(name, c, now, known || !s.whole.IsZero())
+	service.by = by
+	return service, true
 }
 
 // lookWhole takes note that a look-up shows all there is in a catalogue.
-func (s *shown) lookWhole(keys keyspace, c *catalogue.Catalogue, by *mirror) {
+func (s *shown) lookWhole(keys keyspace, c *catalogue.Catalogue, by *mirror) (news bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -103,10 +106,13 @@ func (s *shown) lookWhole(keys keyspace, c *catalogue.Catalogue, by *mirror) {
 	for name := range s.services {
 		names[name] = true
 	}
+	news = by == nil || s.whole.IsZero()
 	for name := range names {
-		s.lookLocked(name, keys.dir(name), c, by, now)
+		_, other := s.lookLocked(name, keys.dir(name), c, by, now)
+		news = news || other
 	}
 	s.whole = now
+	return news
 }
 
 // release says that a view doesn't show what it kept any more.
@@ -203,6 +209,17 @@ func (s *shown) differences(prefix string, c *catalogue.Catalogue, watched, miss
 				d.news = append(d.news, catalogue.Change{Action: catalogue.Create, Record: r, Profile: node.Profile})
 			}
 		}
+	}
+	return d.sorted()
+}
+
+// differencesOf is differences for the watchers of a view, of one service.
+func (s *shown) differencesOf(name string, c *catalogue.Catalogue) []catalogue.Change {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var d differences
+	if service := s.services[name]; service != nil {
+		d.add(name, service, c, true)
 	}
 	return d.sorted()
 }

@@ -41,27 +41,45 @@ func (m *mirror) view(name string) *catalogue.Snapshot {
 	if s, ok := m.views.Load(name); ok {
 		return s.(*catalogue.Snapshot)
 	}
+	s, at, news := m.show(name)
+	if news {
+		m.mirrors.correct(name, at)
+	}
+	return s
+}
+
+// show is view for what isn't shown yet. It returns also up to which revision the view goes, and whether a look-up may not
+// have shown just this before.
+func (m *mirror) show(name string) (s *catalogue.Snapshot, at int64, news bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s, ok := m.views.Load(name); ok {
-		return s.(*catalogue.Snapshot)
+		return s.(*catalogue.Snapshot), 0, false
 	}
-	s := m.catalogue.Snapshot(name)
+	s = m.catalogue.Snapshot(name)
 	keeps := s != nil && !m.dropped
-	m.mirrors.shown.look(name, m.mirrors.keys.dir(name), m.catalogue, m, keeps)
+	news = m.mirrors.shown.look(name, m.mirrors.keys.dir(name), m.catalogue, m, keeps)
 	if keeps {
 		m.views.Store(name, s)
 	}
-	return s
+	return s, m.applied, news
 }
 
 // all returns every service as it is known now.
 func (m *mirror) all() []*catalogue.Snapshot {
 	m.use()
+	snapshots, at, news := m.showAll()
+	if news {
+		m.mirrors.correct("", at)
+	}
+	return snapshots
+}
+
+func (m *mirror) showAll() (all []*catalogue.Snapshot, at int64, news bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.mirrors.shown.lookWhole(m.mirrors.keys, m.catalogue, m)
-	return m.catalogue.Snapshots()
+	news = m.mirrors.shown.lookWhole(m.mirrors.keys, m.catalogue, m)
+	return m.catalogue.Snapshots(), m.applied, news
 }
 
 // drop ends what the mirror shows.
@@ -95,15 +113,20 @@ func (m *mirror) attach(w *watcher) {
 	}
 }
 
-// correct tells the watchers what a look-up that read etcd at a revision, and has just been answered, got wrong: this
-// view may be ahead of it.
-func (m *mirror) correct(at int64) {
+// correct tells the watchers what a look-up of a service, or of all, that knew etcd up to a revision has just got wrong:
+// this view may be ahead of it.
+func (m *mirror) correct(name string, at int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.newest <= at || len(m.watchers) == 0 {
 		return
 	}
-	changes := m.mirrors.shown.differences(m.prefix, m.catalogue, true, true)
+	var changes []catalogue.Change
+	if name == "" {
+		changes = m.mirrors.shown.differences(m.prefix, m.catalogue, true, true)
+	} else {
+		changes = m.mirrors.shown.differencesOf(name, m.catalogue)
+	}
 	for w := range m.watchers {
 		m.tellLocked(w, changes)
 	}
