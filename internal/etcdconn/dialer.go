@@ -297,9 +297,16 @@ func (h handshakes) Clone() credentials.TransportCredentials {
 
 type peerKey struct{}
 
-// WithPeer returns a context for a unary request that leaves in p whom it was sent to, once it has ended.
+// WithPeer returns a context for a request that leaves in p whom it was sent to, once it has ended.
 func WithPeer(ctx context.Context, p *peer.Peer) context.Context {
 	return context.WithValue(ctx, peerKey{}, p)
+}
+
+// notePeer leaves in ctx whom a request on a stream is sent to.
+func notePeer(ctx context.Context, at *peer.Peer) {
+	if p, ok := ctx.Value(peerKey{}).(*peer.Peer); ok {
+		*p = *at
+	}
 }
 
 // authenticateTime bounds an authentication at one member; then the next one is asked.

@@ -21,6 +21,9 @@ func backoff(failures int, err error) time.Duration { return retry.Backoff(failu
 
 // pause waits for d, unless ctx ends or something is asked for before.
 func pause(ctx context.Context, d time.Duration, asked <-chan struct{}) {
+	if d <= 0 {
+		return
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -14,15 +14,13 @@ type leaseChange int32
 
 const (
 	leaseGranted leaseChange = iota
-	leaseSuspect             // no answer to a keepalive, or a doubt about etcd's history
-	leaseHeld                // etcd says that a suspect one lives
 	leaseRefused             // etcd doesn't renew it
 	leaseLost                // etcd says that it is gone
 	leaseRevoked             // by us
 )
 
 var leaseChanges = [...]string{
-	leaseGranted: "granted", leaseSuspect: "suspect", leaseHeld: "held", leaseRefused: "refused", leaseLost: "lost", leaseRevoked: "revoked",
+	leaseGranted: "granted", leaseRefused: "refused", leaseLost: "lost", leaseRevoked: "revoked",
 }
 
 // restoreCause is why we had to look whether a record is still there. They are sorted: of several

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,10 +31,11 @@ type link struct {
 	dialer  *etcdconn.Dialer // nil for a client that is the caller's
 	breaker *authBreaker
 
-	watches *etcdconn.Watches
-	history history
-	down    atomic.Int64 // when the connection was lost, in Unix nanoseconds; 0 while there is one
-	token   atomic.Bool  // is known to be invalid
+	watches  *etcdconn.Watches
+	renewals *etcdconn.Renewals
+	history  history
+	down     atomic.Int64 // when the connection was lost, in Unix nanoseconds; 0 while there is one
+	token    atomic.Bool  // is known to be invalid
 }
 
 // during returns a context for a stream, which ends with ctx or when the link is no longer current.
@@ -171,22 +171,36 @@ func (c *connector) newLink(client *clientv3.Client, dialer *etcdconn.Dialer, br
 		Context: clientv3.WithRequireLeader(l.ctx), // a member without one says that a watch is open, and then nothing
 		Go:      c.group.run,
 		Open: func(ctx context.Context) (pb.Watch_WatchClient, error) {
-			if err := l.breaker.open(); err != nil {
-				return nil, err
-			}
-			if err := c.renewToken(ctx, l); err != nil {
+			if err := c.readyForStream(ctx, l); err != nil {
 				return nil, err
 			}
 			return pb.NewWatchClient(l.ActiveConnection()).Watch(ctx, streamOptions...)
 		},
-		Ended: func(err error) { c.streamEnded(l, methodWatch, err) },
+		Ended: func(err error) { c.streamEnded(l, err); c.metrics.streamed(methodWatch, err) },
+	}
+	l.renewals = &etcdconn.Renewals{
+		Context: l.ctx,
+		Open: func(ctx context.Context) (pb.Lease_LeaseKeepAliveClient, error) {
+			if err := c.readyForStream(ctx, l); err != nil {
+				return nil, err
+			}
+			return pb.NewLeaseClient(l.ActiveConnection()).LeaseKeepAlive(ctx, streamOptions...)
+		},
 	}
 	return l
 }
 
+// readyForStream says why no stream is to be opened now, if so.
+func (c *connector) readyForStream(ctx context.Context, l *link) error {
+	if err := l.breaker.open(); err != nil {
+		return err
+	}
+	return c.renewToken(ctx, l)
+}
+
 // watch watches a key, or all up to end.
 func (c *connector) watch(l *link, key, end string, from int64) *etcdconn.Watch {
-	c.metrics.streamed(l.ctx, methodWatch, nil)
+	c.metrics.streamed(methodWatch, nil)
 	return l.watches.Watch(key, end, from)
 }
 
@@ -218,7 +232,7 @@ func (c *connector) renewToken(ctx context.Context, l *link) error {
 }
 
 // streamEnded takes note of why a stream has ended, or of what etcd has refused on it.
-func (c *connector) streamEnded(l *link, m method, err error) {
+func (c *connector) streamEnded(l *link, err error) {
 	if l.ctx.Err() != nil {
 		return
 	}
@@ -230,47 +244,6 @@ func (c *connector) streamEnded(l *link, m method, err error) {
 	}
 	if errors.Is(err, rpctypes.ErrAuthFailed) {
 		l.breaker.report(err)
-	}
-	c.metrics.streamed(l.ctx, m, err)
-}
-
-// openKeepAlive opens a stream for renewals, at another member than those to avoid if there is one.
-func (c *connector) openKeepAlive(ctx context.Context, avoid []*peer.Peer) (*etcdconn.Stream, error) {
-	l, err := c.connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.breaker.open(); err != nil {
-		return nil, err
-	}
-	if err := c.renewToken(ctx, l); err != nil {
-		return nil, err
-	}
-	for tries := len(l.Endpoints()); ; tries-- {
-		// Without requiring a leader, as renewals do by themselves.
-		streamCtx, cancel := l.during(ctx)
-		stream, err := pb.NewLeaseClient(l.ActiveConnection()).LeaseKeepAlive(streamCtx, streamOptions...)
-		if err != nil {
-			cancel()
-			c.streamEnded(l, methodKeepAlive, err)
-			return nil, err
-		}
-		p, _ := peer.FromContext(stream.Context())
-		if tries > 1 && slices.ContainsFunc(avoid, func(o *peer.Peer) bool { return samePeer(p, o) }) {
-			cancel()
-			continue
-		}
-		return &etcdconn.Stream{
-			Lease_LeaseKeepAliveClient: stream,
-			Peer:                       p,
-			Close:                      cancel,
-			Silent:                     func() { l.dialer.Close(p) },
-			Failed:                     func(err error) { c.streamEnded(l, methodKeepAlive, err) },
-			Answered: func(h *pb.ResponseHeader) {
-				l.history.saw(h)
-				c.metrics.streamed(ctx, methodKeepAlive, nil)
-			},
-		}, nil
 	}
 }
 

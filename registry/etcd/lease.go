@@ -11,8 +11,6 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
-
-	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 // leases grants and revokes the leases of a registry: one for each key, because whatever etcd does to a lease it does in
@@ -22,40 +20,79 @@ import (
 // ours by its id, however old: a restored snapshot may bring it back.
 type leases struct {
 	connector *connector
-	keepAlive *etcdconn.KeepAlive
-	prefix    int64 // of the ids, in their upper 40 bits
-	granted   atomic.Int64
+	prefix    int64         // of the ids, in their upper 40 bits
+	granted   atomic.Int64  // so far
+	renewing  chan struct{} // has a token for each lease that etcd is asked to renew
 }
 
 const leaseBits = 23 // of an id that count the leases of a registry
 
-func newLeases(c *connector, k *etcdconn.KeepAlive) *leases {
-	return &leases{connector: c, keepAlive: k, prefix: (1<<39 + rand.Int64N(1<<39)) << leaseBits}
+// maxRenewing bounds the renewals at one time. With a round trip of 200 ms, a thousand take less than a second.
+const maxRenewing = 256
+
+func newLeases(c *connector) *leases {
+	return &leases{
+		connector: c, prefix: (1<<39 + rand.Int64N(1<<39)) << leaseBits, renewing: make(chan struct{}, maxRenewing),
+	}
+}
+
+// lease is one that is kept alive until it is stopped, or etcd says that it is gone, or that it won't renew it. Silence is
+// no loss: only etcd's word is. A refused lease lives for what is left of its TTL.
+type lease struct {
+	seconds int64 // the TTL that is asked for
+	id      int64
+	ttl     time.Duration
+	lost    chan struct{}             // closed when etcd says that it is gone
+	refused chan struct{}             // closed when etcd says that it won't renew it
+	checks  chan struct{}             // has a token when etcd is to be asked at once
+	renewed atomic.Pointer[time.Time] // when what etcd has answered last was asked
+	stop    context.CancelFunc
+}
+
+// check asks etcd at once whether the lease is still there.
+func (l *lease) check() {
+	select {
+	case l.checks <- struct{}{}:
+	default:
+	}
 }
 
 // isOurs reports whether a lease is one of this registry.
 func (ls *leases) isOurs(id int64) bool { return id>>leaseBits == ls.prefix>>leaseBits }
 
-// grant asks for a lease of a TTL in seconds, and keeps it alive from then on.
-func (ls *leases) grant(ctx context.Context, seconds int64) (*etcdconn.Lease, error) {
-	id := ls.prefix + ls.granted.Add(1)%(1<<leaseBits)
-	asked := time.Now()
-	answer, err := call(ctx, ls.connector, func(ctx context.Context, l *link) (*pb.LeaseGrantResponse, error) {
-		r := &pb.LeaseGrantRequest{ID: id, TTL: seconds}
-		answer, err := clientv3.RetryLeaseClient(l.Client).LeaseGrant(ctx, r, grpc.WaitForReady(true))
+// next returns a lease that is yet to be granted.
+func (ls *leases) next(seconds int64) *lease {
+	now := time.Now()
+	l := &lease{
+		seconds: seconds, id: ls.prefix + ls.granted.Add(1)%(1<<leaseBits), stop: func() {},
+		lost: make(chan struct{}), refused: make(chan struct{}), checks: make(chan struct{}, 1),
+	}
+	l.renewed.Store(&now)
+	return l
+}
+
+// grant asks for a lease, and keeps it alive from then on. After an error it may be there all the same, and it may be
+// asked for again.
+func (ls *leases) grant(ctx context.Context, l *lease) error {
+	answer, err := call(ctx, ls.connector, func(ctx context.Context, current *link) (*pb.LeaseGrantResponse, error) {
+		r := &pb.LeaseGrantRequest{ID: l.id, TTL: l.seconds}
+		answer, err := clientv3.RetryLeaseClient(current.Client).LeaseGrant(ctx, r, grpc.WaitForReady(true))
 		if err = rpctypes.Error(err); errors.Is(err, rpctypes.ErrLeaseExist) { // a try before has done it
-			return &pb.LeaseGrantResponse{ID: id, TTL: seconds}, nil
+			return &pb.LeaseGrantResponse{ID: l.id, TTL: l.seconds}, nil
 		}
 		if err == nil {
-			l.history.saw(answer.Header)
+			current.history.saw(answer.Header)
 		}
 		return answer, err
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	ls.connector.metrics.leases.add(leaseGranted)
-	return ls.keepAlive.Add(id, time.Duration(answer.TTL)*time.Second, asked), nil
+	l.ttl = time.Duration(answer.TTL) * time.Second
+	ctx, l.stop = context.WithCancel(ls.connector.ctx)
+	ls.connector.group.run(func() { ls.renewLoop(ctx, l) })
+	return nil
 }
 
 // revoke ends a lease, and with it whatever hangs on it. One that is gone already is a success: a try before may have
@@ -74,10 +111,73 @@ func (ls *leases) revoke(ctx context.Context, id int64) error {
 	return err
 }
 
-// noteLease counts what becomes of leases.
-func (m *metrics) noteLease(change etcdconn.LeaseChange) {
-	m.leases.add(map[etcdconn.LeaseChange]leaseChange{
-		etcdconn.LeaseSuspect: leaseSuspect, etcdconn.LeaseHeld: leaseHeld,
-		etcdconn.LeaseRefused: leaseRefused, etcdconn.LeaseLost: leaseLost,
-	}[change])
+// renewLoop renews a lease at a third of its TTL, a little earlier at random, so that those of one time come apart. That
+// leaves two thirds of it for whatever becomes of a member. A loss has to be said twice.
+func (ls *leases) renewLoop(ctx context.Context, l *lease) {
+	defer l.stop()
+	denied, failures := false, 0
+	wait := time.Until(*l.renewed.Load()) + l.interval()
+	for {
+		pause(ctx, wait, l.checks)
+		asked := time.Now()
+		left, err := ls.renew(ctx, l)
+		if ctx.Err() != nil {
+			return
+		}
+		switch {
+		case errors.Is(err, rpctypes.ErrPermissionDenied):
+			ls.connector.metrics.leases.add(leaseRefused)
+			close(l.refused)
+			return
+		case err != nil:
+			failures++
+			wait = backoff(failures, err)
+		case left >= l.ttl:
+			l.renewed.Store(&asked)
+			denied, failures, wait = false, 0, time.Until(asked)+l.interval()
+		case left > 0: // etcd's gRPC proxy says what it knows (server/v3 proxy/grpcproxy/lease.go)
+			denied, wait = false, min(l.ttl/6, maxProxied)
+		case !denied:
+			denied, wait = true, 0
+		default:
+			ls.connector.metrics.leases.add(leaseLost)
+			close(l.lost)
+			return
+		}
+	}
+}
+
+func (l *lease) interval() time.Duration { return l.ttl/3 - rand.N(l.ttl/30) }
+
+// renewTime is how long a renewal may take. It is sent again and again within that.
+const renewTime = 10 * time.Second
+
+// maxProxied bounds the wait after an answer below the TTL, which is no renewal.
+const maxProxied = 5 * time.Second
+
+// renew returns how long a lease lives from now on, as etcd says.
+func (ls *leases) renew(ctx context.Context, l *lease) (left time.Duration, err error) {
+	select {
+	case ls.renewing <- struct{}{}:
+		defer func() { <-ls.renewing }()
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(ctx, renewTime)
+	defer cancel()
+	var repeated atomic.Bool
+	answer, err := call(ctx, ls.connector, func(ctx context.Context, current *link) (*pb.LeaseKeepAliveResponse, error) {
+		answer, err := current.renewals.Renew(ctx, l.id, repeated.Swap(true))
+		if err != nil {
+			err = rpctypes.Error(err)
+			ls.connector.streamEnded(current, err)
+			return nil, err
+		}
+		current.history.saw(answer.Header)
+		return answer, nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return time.Duration(answer.TTL) * time.Second, nil
 }

@@ -67,7 +67,7 @@ func (t *counter[E]) observe(o metric.Observer, into metric.Int64Observable) {
 // answer is what etcd gives to a request. Its type says which one that was.
 type answer interface {
 	*clientv3.GetResponse | *clientv3.DeleteResponse | *clientv3.TxnResponse | *pb.LeaseGrantResponse |
-		*clientv3.LeaseRevokeResponse
+		*clientv3.LeaseRevokeResponse | *pb.LeaseKeepAliveResponse
 }
 
 func methodOf[T answer](a T) method {
@@ -80,23 +80,27 @@ func methodOf[T answer](a T) method {
 		return methodTxn
 	case *pb.LeaseGrantResponse:
 		return methodLeaseGrant
+	case *pb.LeaseKeepAliveResponse:
+		return methodKeepAlive
 	}
 	return methodLeaseRevoke
 }
 
-// measure does one request and takes note of how it went. It calls the MeterProvider, so it isn't for
-// who holds a mutex, nor for the loops of keepalives and watches.
+// measure does one request and takes note of how it went. It calls the MeterProvider, so it isn't for who holds a mutex;
+// but for renewals, which must not wait for it.
 func measure[T answer](ctx context.Context, m *metrics, request func() (T, error)) (T, error) {
 	began := time.Now()
 	a, err := request()
 	method, code := methodOf(a), grpcCode(err)
 	m.requests.add(method, code)
-	m.exporter.Load().record(ctx, time.Since(began), method, code)
+	if method != methodKeepAlive {
+		m.exporter.Load().record(ctx, time.Since(began), method, code)
+	}
 	return a, err
 }
 
 // streamed takes note of what happened on a stream, where nothing takes a time of its own.
-func (m *metrics) streamed(_ context.Context, of method, err error) {
+func (m *metrics) streamed(of method, err error) {
 	m.requests.add(of, grpcCode(err))
 }
 

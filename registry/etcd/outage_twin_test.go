@@ -46,24 +46,17 @@ func TestAllRecordsAreBackTwoSecondsAfterAnOutage(t *testing.T) {
 	}
 }
 
-// With a password each stream authenticates, and a thousand at one time sink etcd.
-func TestNoLeaseOpensAStreamOfItsOwnAfterAnOutage(t *testing.T) {
-	for name, outage := range outages {
-		t.Run(name, func(t *testing.T) {
-			withFake(t, func(t *testing.T, e *fakeEtcd) {
-				r, _ := e.newRegistry(t)
-				mustRegister(t, r, greeter(50), testTTL)
-				time.Sleep(time.Minute)
-				outage.begin(e)
-				time.Sleep(3 * time.Minute)
-				before := e.keepalives.Load()
-				outage.end(e)
-				await(t, 2*time.Second, "all records are back", func() bool { return e.has(greeter(50)) })
-				time.Sleep(2 * testTTL)
-				require.LessOrEqual(t, e.keepalives.Load()-before, int64(6))
-			})
-		})
-	}
+func TestRenewalsShareStreams(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		mustRegister(t, r, greeter(50), time.Minute)
+		time.Sleep(time.Hour) // in which they come apart
+		before, renewals := e.keepalives.Load(), e.requests("LeaseKeepAlive")
+		time.Sleep(10 * time.Minute)
+		require.Greater(t, e.requests("LeaseKeepAlive")-renewals, 50*30)
+		require.LessOrEqual(t, e.keepalives.Load()-before, int64(2))
+		require.Zero(t, e.lost(greeter(50)))
+	})
 }
 
 func TestCallsReturnInTimeDuringAnOutage(t *testing.T) {

@@ -8,8 +8,6 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
-
-	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 // This file is what a registration does to its key in etcd: claim it, restore it, remove it,
@@ -19,7 +17,7 @@ func (g *registration) leaseID() int64 {
 	if g.lease == nil {
 		return int64(clientv3.NoLease)
 	}
-	return g.lease.ID
+	return g.lease.id
 }
 
 // claim writes the record whoever has the key: for a wish that is new. Its comparison always holds. It only makes the
@@ -93,7 +91,7 @@ func (g *registration) classify(kv *mvccpb.KeyValue, w *wish) holder {
 }
 
 // leases returns those that the key may hang on.
-func (g *registration) leases() []*etcdconn.Lease {
+func (g *registration) leases() []*lease {
 	if g.lease == nil {
 		return g.retired
 	}
@@ -107,7 +105,7 @@ func (g *registration) remove(ctx context.Context) error {
 	g.retired = g.leases()
 	g.setLease(nil)
 	for _, l := range g.retired {
-		l.Stop()
+		l.stop()
 	}
 	if len(g.retired) == 0 && !g.former {
 		return nil
@@ -115,7 +113,7 @@ func (g *registration) remove(ctx context.Context) error {
 	guard := clientv3.Compare(clientv3.CreateRevision(g.key), "<", 0) // never: what is there has to be looked at
 	if len(g.retired) > 0 {
 		last := g.retired[len(g.retired)-1]
-		guard = clientv3.Compare(clientv3.LeaseValue(g.key), "=", last.ID)
+		guard = clientv3.Compare(clientv3.LeaseValue(g.key), "=", last.id)
 	}
 	err := g.erase(ctx, guard)
 	if revokeErr := g.retire(ctx); revokeErr != nil {
@@ -158,12 +156,12 @@ func (g *registration) erase(ctx context.Context, guard clientv3.Cmp) error {
 func (g *registration) retire(ctx context.Context) error {
 	for len(g.retired) > 0 {
 		l := g.retired[0]
-		if !isClosed(l.Lost()) {
-			if err := g.registrar.leases.revoke(ctx, l.ID); err != nil {
+		if !isClosed(l.lost) {
+			if err := g.registrar.leases.revoke(ctx, l.id); err != nil {
 				return err
 			}
 		}
-		l.Stop()
+		l.stop()
 		g.retired = g.retired[1:]
 	}
 	return nil

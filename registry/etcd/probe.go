@@ -45,6 +45,7 @@ const (
 )
 
 func (p *probe) run(ctx context.Context) {
+	clock := newClock()
 	for {
 		timer := time.NewTimer(minProbe + rand.N(maxProbe-minProbe))
 		select {
@@ -59,6 +60,9 @@ func (p *probe) run(ctx context.Context) {
 		timer.Stop()
 		if ctx.Err() != nil {
 			return
+		}
+		if gap := clock.jump(); gap != 0 {
+			p.registry.resumed(gap)
 		}
 	}
 }

@@ -54,7 +54,7 @@ const maxPacing = 4
 func (g *registration) stop() {
 	g.unfollow()
 	for _, l := range g.leases() {
-		l.Stop()
+		l.stop()
 	}
 }
 
@@ -63,7 +63,7 @@ func (g *registration) stop() {
 func (g *registration) rest(ctx context.Context) (disturbed bool, err error) {
 	var lost, refused, ready <-chan struct{}
 	if g.lease != nil {
-		lost, refused = g.lease.Lost(), g.lease.Refused()
+		lost, refused = g.lease.lost, g.lease.refused
 	}
 	if g.watch != nil {
 		ready = g.watch.Ready()
@@ -150,7 +150,7 @@ func (g *registration) checkRollback() {
 	}
 	g.unfollow()
 	if g.lease != nil {
-		g.lease.Check()
+		g.lease.check()
 	}
 }
 
@@ -174,22 +174,24 @@ func (g *registration) fulfill(ctx context.Context, w *wish) error {
 func (g *registration) ensureLease(ctx context.Context, w *wish) error {
 	if l := g.lease; l != nil {
 		switch {
-		case isClosed(l.Lost()):
+		case isClosed(l.lost):
 			g.forgetLease()
-		case isClosed(l.Refused()):
+		case isClosed(l.refused):
 			g.replaceLease(restoreLeaseRefused)
-		case g.leaseSeconds == w.seconds:
+		case l.seconds == w.seconds:
 			return nil
 		default:
 			g.replaceLease(restoreRepeated)
 		}
 	}
-	l, err := g.registrar.leases.grant(ctx, w.seconds)
-	if err != nil {
+	if g.granting == nil || g.granting.seconds != w.seconds {
+		g.granting = g.registrar.leases.next(w.seconds)
+	}
+	if err := g.registrar.leases.grant(ctx, g.granting); err != nil {
 		return err
 	}
-	g.leaseSeconds = w.seconds
-	g.setLease(l)
+	g.setLease(g.granting)
+	g.granting = nil
 	return nil
 }
 
@@ -212,10 +214,10 @@ func (g *registration) replaceLease(cause restoreCause) {
 
 // forgetLease drops a lease that is gone, and with it what we know of the key.
 func (g *registration) forgetLease() {
-	if !isClosed(g.lease.Lost()) {
+	if !isClosed(g.lease.lost) {
 		g.registrar.metrics.leases.add(leaseLost)
 	}
-	g.lease.Stop()
+	g.lease.stop()
 	g.setLease(nil)
 	g.invalidate(restoreLeaseLost)
 }

@@ -54,11 +54,11 @@ type registration struct {
 	// Only for the goroutine.
 	former  bool // made only to remove what an earlier registration may have left at the key
 	decoder *decoder
-	retired []*etcdconn.Lease // that the key hung on before
-	from    int64             // the revision to watch the key from
-	watch   *etcdconn.Watch   // nil for none
+	retired []*lease        // that the key hung on before
+	from    int64           // the revision to watch the key from
+	watch   *etcdconn.Watch // nil for none
 
-	leaseSeconds int64 // the TTL that was asked for with the lease
+	granting *lease // that is being asked for
 
 	mu         sync.Mutex
 	wish       *wish
@@ -70,7 +70,7 @@ type registration struct {
 	cause      restoreCause       // why the holder isn't known, or wasn't the last time
 	revision   int64              // at which the key was last written, as far as is known
 	rolledBack bool               // etcd's data may be others than they were
-	lease      *etcdconn.Lease    // what the key hangs on; only the goroutine changes it
+	lease      *lease             // what the key hangs on; only the goroutine changes it
 	abort      context.CancelFunc // of the round under way
 	changed    chan struct{}      // closed and renewed when something of the above changes
 }
@@ -377,7 +377,7 @@ func (g *registration) rejectLocked(w *wish, err error) {
 }
 
 // setLease changes what the key hangs on.
-func (g *registration) setLease(l *etcdconn.Lease) {
+func (g *registration) setLease(l *lease) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.lease = l

@@ -12,8 +12,6 @@ import (
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/util/cmd"
 	"go.opentelemetry.io/otel/metric"
-
-	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 func init() {
@@ -30,7 +28,6 @@ type Registry struct {
 	env       environment
 	connector *connector
 	group     group
-	keepAlive *etcdconn.KeepAlive
 	metrics   *metrics
 	reporter  *reporter
 
@@ -86,9 +83,6 @@ func newRegistry(opts []registry.Option) *Registry {
 	r.connector = &connector{
 		ctx: r.ctx, group: &r.group, metrics: r.metrics, breaker: &authBreaker{},
 		reconnected: r.reconnected, changed: r.reporter.changed, repeats: make(chan struct{}, maxRepeats),
-	}
-	r.keepAlive = &etcdconn.KeepAlive{
-		Open: r.connector.openKeepAlive, Go: r.group.run, Backoff: backoff, Resumed: r.resumed, Changed: r.metrics.noteLease,
 	}
 	r.probe = newProbe(r)
 	r.mu.Lock()
@@ -183,7 +177,7 @@ func (r *Registry) assemble(p *parts) {
 		connector:     r.connector,
 		keys:          p.config.keys,
 		timeout:       r.timeout,
-		leases:        newLeases(r.connector, r.keepAlive),
+		leases:        newLeases(r.connector),
 		metrics:       r.metrics,
 		wrote:         func(key string, w writing, value []byte) { r.wrote(p, key, w, value) },
 		rolled:        r.probe.alarm,
@@ -204,7 +198,6 @@ func (r *Registry) connect(s settings) {
 	for _, m := range p.mirrors.all() {
 		m.replace()
 	}
-	r.keepAlive.Retry()
 	p.registrar.retry()
 }
 
@@ -257,7 +250,6 @@ func (r *Registry) start() {
 	defer r.mu.Unlock()
 	r.inUse = true
 	r.group.run(func() { r.probe.run(r.ctx) })
-	r.group.run(func() { r.keepAlive.Run(r.ctx) })
 	r.reporter.start(r.ctx)
 }
 

@@ -57,17 +57,13 @@ func call[T answer](ctx context.Context, c *connector, request func(context.Cont
 	// A member without a leader would keep the request until its deadline.
 	ts.ctx, ts.cancel = context.WithCancel(clientv3.WithRequireLeader(ctx))
 	var none T
-	next := time.NewTimer(0)
+	ts.again()
+	next := time.NewTimer(tryTime)
 	defer next.Stop()
 	for failures := 0; ; {
 		select {
 		case <-next.C:
-			switch {
-			case len(ts.running) == 0:
-				ts.send(func() {})
-			case c.isConnected(): // else those that are waiting would be sent all at once
-				ts.repeat()
-			}
+			ts.again()
 			next.Reset(tryTime)
 		case t := <-ts.ended:
 			ts.remove(t)
@@ -76,7 +72,8 @@ func call[T answer](ctx context.Context, c *connector, request func(context.Cont
 				ts.closeOvertaken(t, ts.stop())
 				return t.answer, nil
 			case errors.Is(t.err, errReplaced):
-				next.Reset(0)
+				ts.again()
+				next.Reset(tryTime)
 			case t.gaveWay:
 			case !isUnanswered(t.err) || ctx.Err() != nil:
 				ts.stop()
@@ -89,6 +86,17 @@ func call[T answer](ctx context.Context, c *connector, request func(context.Cont
 			ts.stop()
 			return none, c.failure(ctx, context.Cause(ctx))
 		}
+	}
+}
+
+// again sends the request if it isn't under way, or once more if there is a connection: else those that are waiting for
+// one would be sent all at once.
+func (ts *tries[T]) again() {
+	switch {
+	case len(ts.running) == 0:
+		ts.send(func() {})
+	case ts.connector.isConnected():
+		ts.repeat()
 	}
 }
 

@@ -124,9 +124,9 @@ func (g *registration) status() RegistrationStatus {
 		s.TTL = time.Duration(w.seconds) * time.Second
 	}
 	if l := g.lease; l != nil {
-		s.Lease = l.ID
+		s.Lease = l.id
 		if g.wish.record != nil {
-			s.Renewed = time.Since(l.Renewed())
+			s.Renewed = time.Since(*l.renewed.Load())
 		}
 	}
 	return s

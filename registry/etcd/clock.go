@@ -1,11 +1,11 @@
-package etcdconn
+package etcd
 
 import "time"
 
-// Clock notices that the machine was asleep, or that its clock was set. Go's timers and etcd's leases run on monotonic
+// clock notices that the machine was asleep, or that its clock was set. Go's timers and etcd's leases run on monotonic
 // clocks, and ours stands still on a sleeping machine while etcd's runs on: leases may have run out before anything
 // is due here.
-type Clock struct {
+type clock struct {
 	wall, monotonic time.Time
 }
 
@@ -15,11 +15,10 @@ const clockSlack = 2 * time.Second
 // wallClock returns the time of day without a monotonic reading. Tests replace it.
 var wallClock = func() time.Time { return time.Now().Round(0) }
 
-// NewClock returns a clock that compares with now.
-func NewClock() *Clock { return &Clock{wallClock(), time.Now()} }
+func newClock() *clock { return &clock{wallClock(), time.Now()} }
 
-// Jump returns by how much the time of day has moved against the monotonic clock since the last call, if that is much.
-func (c *Clock) Jump() time.Duration {
+// jump returns by how much the time of day has moved against the monotonic clock since the last call, if that is much.
+func (c *clock) jump() time.Duration {
 	wall, monotonic := wallClock(), time.Now()
 	gap := wall.Sub(c.wall) - monotonic.Sub(c.monotonic)
 	c.wall, c.monotonic = wall, monotonic
