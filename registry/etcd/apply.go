@@ -1,6 +1,8 @@
 package etcd
 
 import (
+	"slices"
+
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -161,48 +163,35 @@ func (m *mirror) sweepLocked(listed map[string]bool, at int64, other bool) []cat
 	return changes
 }
 
-// finishListLocked publishes what a list changed. The watchers hear also of what look-ups have shown that this view
-// doesn't know, and of a first list only of that, unless they couldn't wait for it.
+// finishListLocked publishes what a list changed. Of a first one watchers hear only how it differs from what look-ups have
+// shown, unless they couldn't wait for it.
 func (m *mirror) finishListLocked(changes []catalogue.Change) {
 	m.mirrors.metrics.lists.add(m.cause)
 	m.cause = listPeriodic
-	first := !m.isReady()
-	m.noteLocked(changes)
-	var shown []catalogue.Change
-	if len(m.watchers) > 0 {
-		shown = m.mirrors.shown.differences(m.prefix, m.catalogue, !first, first)
+	if m.isReady() {
+		m.publishLocked(changes)
+		return
 	}
-	for w := range m.watchers {
-		switch {
-		case !first:
-			m.tellLocked(w, append(notIn(shown, changes), changes...))
-		case w.fromStart:
-			m.tellLocked(w, append(notIn(shown, changes), changes...))
-		default:
+	m.noteLocked(changes)
+	if len(m.watchers) > 0 {
+		shown := m.mirrors.shown.differences(m.prefix, m.catalogue)
+		for w := range m.watchers {
 			m.tellLocked(w, shown)
+			if w.fromStart {
+				m.tellLocked(w, notIn(changes, shown))
+			}
 		}
 	}
-	if first {
-		close(m.ready)
-	}
+	close(m.ready)
 }
 
 // notIn returns the changes of nodes that others don't tell of.
 func notIn(changes, others []catalogue.Change) []catalogue.Change {
-	if len(changes) == 0 {
-		return nil
-	}
 	told := make(map[nodeKey]bool, len(others))
 	for _, c := range others {
 		told[keyOf(c)] = true
 	}
-	var left []catalogue.Change
-	for _, c := range changes {
-		if !told[keyOf(c)] {
-			left = append(left, c)
-		}
-	}
-	return left
+	return slices.DeleteFunc(slices.Clone(changes), func(c catalogue.Change) bool { return told[keyOf(c)] })
 }
 
 // wrote takes in a write of this process that etcd has acknowledged. A nil value is a delete.

@@ -128,9 +128,7 @@ func (r *Registry) ask(ctx context.Context, p *parts, name string) (*catalogue.S
 	for m, floor := range views {
 		m.takeIn(name, found, revision, floor)
 	}
-	if p.mirrors.shown.look(name, dir, found, nil, false) {
-		p.mirrors.correct(name, revision)
-	}
+	p.mirrors.shown.look(name, dir, found, nil, false)
 	return found.Snapshot(name), nil
 }
 
@@ -170,13 +168,11 @@ func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Servic
 	if !ok {
 		ctx, cancel := r.bound(o.Context)
 		defer cancel()
-		found, revision, err := r.read(ctx, p, p.config.keys.prefix)
+		found, _, err := r.read(ctx, p, p.config.keys.prefix)
 		if err != nil {
 			return nil, fmt.Errorf("list services: %w", err)
 		}
-		if p.mirrors.shown.lookWhole(p.config.keys, found, nil) {
-			p.mirrors.correct("", revision)
-		}
+		p.mirrors.shown.lookWhole(p.config.keys, found, nil)
 		snapshots = found.Snapshots()
 	}
 	services := make([]*registry.Service, 0, len(snapshots))

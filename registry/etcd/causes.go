@@ -92,7 +92,6 @@ type method int32
 const (
 	methodRange method = iota
 	methodTxn
-	methodDeleteRange
 	methodLeaseGrant
 	methodLeaseRevoke
 	methodKeepAlive
@@ -100,7 +99,7 @@ const (
 )
 
 var methods = [...]string{
-	"Range", "Txn", "DeleteRange", "LeaseGrant", "LeaseRevoke", "LeaseKeepAlive", "Watch",
+	"Range", "Txn", "LeaseGrant", "LeaseRevoke", "LeaseKeepAlive", "Watch",
 }
 
 // codeNames are gRPC's names of its codes (doc/statuscodes.md of gRPC), which Go spells differently.

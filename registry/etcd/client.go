@@ -147,12 +147,12 @@ func (c *connector) connect(ctx context.Context) (*link, error) {
 func (c *connector) dial(d *dialing, s settings) {
 	defer close(d.done)
 	client, err := s.dial(c.ctx, d.dialer)
-	if err != nil {
+	switch {
+	case err != nil:
 		d.err = err
-	} else {
-		if s.client != nil {
-			d.dialer = nil
-		}
+	case s.client != nil:
+		d.link = c.newLink(client, nil, d.breaker)
+	default:
 		d.link = c.newLink(client, d.dialer, d.breaker)
 	}
 	if c.adopt(d) {
@@ -171,7 +171,11 @@ func (c *connector) newLink(client *clientv3.Client, dialer *etcdconn.Dialer, br
 		Context: clientv3.WithRequireLeader(l.ctx), // a member without one says that a watch is open, and then nothing
 		Go:      c.group.run,
 		Open: func(ctx context.Context) (pb.Watch_WatchClient, error) {
-			if err := c.readyForStream(ctx, l); err != nil {
+			if err := l.breaker.open(); err != nil {
+				return nil, err
+			}
+			renew := func() error { _, err := get(ctx, c, dialTimeout, anyKey, clientv3.WithCountOnly()); return err }
+			if err := l.renewToken(renew); err != nil {
 				return nil, err
 			}
 			return pb.NewWatchClient(l.ActiveConnection()).Watch(ctx, streamOptions...)
@@ -181,21 +185,15 @@ func (c *connector) newLink(client *clientv3.Client, dialer *etcdconn.Dialer, br
 	l.renewals = &etcdconn.Renewals{
 		Context: l.ctx,
 		Open: func(ctx context.Context) (pb.Lease_LeaseKeepAliveClient, error) {
-			if err := c.readyForStream(ctx, l); err != nil {
+			// As a part of a request that the breaker has let through.
+			renew := func() error { _, err := l.Get(ctx, anyKey, clientv3.WithCountOnly()); return err }
+			if err := l.renewToken(renew); err != nil {
 				return nil, err
 			}
 			return pb.NewLeaseClient(l.ActiveConnection()).LeaseKeepAlive(ctx, streamOptions...)
 		},
 	}
 	return l
-}
-
-// readyForStream says why no stream is to be opened now, if so.
-func (c *connector) readyForStream(ctx context.Context, l *link) error {
-	if err := l.breaker.open(); err != nil {
-		return err
-	}
-	return c.renewToken(ctx, l)
 }
 
 // watch watches a key, or all up to end.
@@ -207,25 +205,18 @@ func (c *connector) watch(l *link, key, end string, from int64) *etcdconn.Watch 
 // streamOptions are those that the etcd client gives its streams.
 var streamOptions = []grpc.CallOption{grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(1<<31 - 1)}
 
-// renewToken sees to it that a stream isn't opened with a token that is known to be invalid: it would be useless
-// for ever. A unary request makes the etcd client get another one.
-func (c *connector) renewToken(ctx context.Context, l *link) error {
+// anyKey is one to ask for without minding the answer.
+const anyKey = "\x00"
+
+// renewToken sees to it that a stream isn't opened with a token that is known to be invalid: it would be useless for ever.
+// A unary request makes the etcd client get another one.
+func (l *link) renewToken(request func() error) error {
 	if !l.token.Swap(false) {
 		return nil
 	}
-	var err error
-	for range len(l.Endpoints()) + 1 { // a member may be silent
-		try, cancel := context.WithTimeout(ctx, 2*tryTime) // an authentication takes its time
-		_, err = l.Get(try, "\x00", clientv3.WithCountOnly())
-		cancel()
-		l.breaker.report(err)
-		switch {
-		case err == nil, errors.Is(err, rpctypes.ErrPermissionDenied):
-			return nil
-		case !isUnanswered(err) || ctx.Err() != nil:
-			l.token.Store(true)
-			return err
-		}
+	err := request()
+	if err == nil || errors.Is(err, rpctypes.ErrPermissionDenied) {
+		return nil
 	}
 	l.token.Store(true)
 	return err
@@ -237,10 +228,8 @@ func (c *connector) streamEnded(l *link, err error) {
 		return
 	}
 	err = rpctypes.Error(err)
-	for _, invalid := range []error{rpctypes.ErrInvalidAuthToken, rpctypes.ErrUserEmpty, rpctypes.ErrAuthOldRevision} {
-		if errors.Is(err, invalid) {
-			l.token.Store(true)
-		}
+	if isTokenInvalid(err) || errors.Is(err, rpctypes.ErrUserEmpty) {
+		l.token.Store(true)
 	}
 	if errors.Is(err, rpctypes.ErrAuthFailed) {
 		l.breaker.report(err)

@@ -38,6 +38,11 @@ func isUnanswered(err error) bool {
 	return errors.Is(err, errLearner) // another member may serve it
 }
 
+// isTokenInvalid reports whether another token may do.
+func isTokenInvalid(err error) bool {
+	return errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision)
+}
+
 func isAnswer(err error) bool {
 	if errors.Is(err, errClientClosed) {
 		return true

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,12 +18,12 @@ import (
 // leases grants and revokes the leases of a registry: one for each key, because whatever etcd does to a lease it does in
 // one revision, and the official plugin's watcher sees only the first event of a revision.
 //
-// The ids are ours, so that a grant can be repeated without leaving a lease behind, and so that a lease is known for
-// ours by its id, however old: a restored snapshot may bring it back.
+// The ids are ours, so that one whose grant wasn't answered can be revoked, and so that a lease is known for ours by its id,
+// however old: a restored snapshot may bring it back.
 type leases struct {
 	connector *connector
 	prefix    int64         // of the ids, in their upper 40 bits
-	granted   atomic.Int64  // so far
+	ids       atomic.Int64  // so far
 	renewing  chan struct{} // has a token for each lease that etcd is asked to renew
 }
 
@@ -60,39 +62,35 @@ func (l *lease) check() {
 // isOurs reports whether a lease is one of this registry.
 func (ls *leases) isOurs(id int64) bool { return id>>leaseBits == ls.prefix>>leaseBits }
 
-// next returns a lease that is yet to be granted.
-func (ls *leases) next(seconds int64) *lease {
-	now := time.Now()
-	l := &lease{
-		seconds: seconds, id: ls.prefix + ls.granted.Add(1)%(1<<leaseBits), stop: func() {},
-		lost: make(chan struct{}), refused: make(chan struct{}), checks: make(chan struct{}, 1),
-	}
-	l.renewed.Store(&now)
-	return l
-}
-
-// grant asks for a lease, and keeps it alive from then on. After an error it may be there all the same, and it may be
-// asked for again.
-func (ls *leases) grant(ctx context.Context, l *lease) error {
+// grant asks for a lease, and keeps it alive from then on. Each try has an id of its own: one that arrives late mustn't
+// bring back a lease that was revoked. left are the ids of those that may have been granted besides.
+func (ls *leases) grant(ctx context.Context, seconds int64) (l *lease, left []int64, err error) {
+	var mu sync.Mutex
+	asked := time.Now()
 	answer, err := call(ctx, ls.connector, func(ctx context.Context, current *link) (*pb.LeaseGrantResponse, error) {
-		r := &pb.LeaseGrantRequest{ID: l.id, TTL: l.seconds}
+		id := ls.prefix + ls.ids.Add(1)%(1<<leaseBits)
+		mu.Lock()
+		left = append(left, id)
+		mu.Unlock()
+		r := &pb.LeaseGrantRequest{ID: id, TTL: seconds}
 		answer, err := clientv3.RetryLeaseClient(current.Client).LeaseGrant(ctx, r, grpc.WaitForReady(true))
-		if err = rpctypes.Error(err); errors.Is(err, rpctypes.ErrLeaseExist) { // a try before has done it
-			return &pb.LeaseGrantResponse{ID: l.id, TTL: l.seconds}, nil
-		}
 		if err == nil {
 			current.history.saw(answer.Header)
 		}
-		return answer, err
+		return answer, rpctypes.Error(err)
 	})
 	if err != nil {
-		return err
+		return nil, left, err
 	}
 	ls.connector.metrics.leases.add(leaseGranted)
-	l.ttl = time.Duration(answer.TTL) * time.Second
+	l = &lease{
+		id: answer.ID, seconds: seconds, ttl: time.Duration(answer.TTL) * time.Second,
+		lost: make(chan struct{}), refused: make(chan struct{}), checks: make(chan struct{}, 1),
+	}
+	l.renewed.Store(&asked)
 	ctx, l.stop = context.WithCancel(ls.connector.ctx)
 	ls.connector.group.run(func() { ls.renewLoop(ctx, l) })
-	return nil
+	return l, slices.DeleteFunc(left, func(id int64) bool { return id == l.id }), nil
 }
 
 // revoke ends a lease, and with it whatever hangs on it. One that is gone already is a success: a try before may have

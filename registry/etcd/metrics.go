@@ -66,7 +66,7 @@ func (t *counter[E]) observe(o metric.Observer, into metric.Int64Observable) {
 
 // answer is what etcd gives to a request. Its type says which one that was.
 type answer interface {
-	*clientv3.GetResponse | *clientv3.DeleteResponse | *clientv3.TxnResponse | *pb.LeaseGrantResponse |
+	*clientv3.GetResponse | *clientv3.TxnResponse | *pb.LeaseGrantResponse |
 		*clientv3.LeaseRevokeResponse | *pb.LeaseKeepAliveResponse
 }
 
@@ -74,8 +74,6 @@ func methodOf[T answer](a T) method {
 	switch any(a).(type) {
 	case *clientv3.GetResponse:
 		return methodRange
-	case *clientv3.DeleteResponse:
-		return methodDeleteRange
 	case *clientv3.TxnResponse:
 		return methodTxn
 	case *pb.LeaseGrantResponse:

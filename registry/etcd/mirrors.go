@@ -328,21 +328,6 @@ func (ms *mirrors) having(name string) map[*mirror]int64 {
 	return found
 }
 
-// correct tells watchers what a look-up of a service, or of all if name is "", has shown that was older than their views.
-func (ms *mirrors) correct(name string, at int64) {
-	if name != "" {
-		for m := range ms.having(name) {
-			m.correct(name, at)
-		}
-		return
-	}
-	for _, m := range ms.all() {
-		if m.isReady() {
-			m.correct("", at)
-		}
-	}
-}
-
 // wrote shows a write of this process to every view that it belongs to.
 func (ms *mirrors) wrote(key string, w writing, value []byte) {
 	ms.mu.Lock()

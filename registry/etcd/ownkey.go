@@ -20,15 +20,38 @@ func (g *registration) leaseID() int64 {
 	return g.lease.id
 }
 
-// claim writes the record whoever has the key: for a wish that is new. Its comparison always holds. It only makes the
-// request as large as restore's, so that etcd can't accept a record now that it would refuse when it has to be put back.
+// Comparisons that guard what is written. A request that arrives late, after etcd has answered its repeat, must find the key
+// different from what it was sent for, or it would undo what came after.
+func absent(key string) clientv3.Cmp { return clientv3.Compare(clientv3.CreateRevision(key), "=", 0) }
+
+func unchanged(key string, revision int64) clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(key), "=", revision)
+}
+
+// claim writes the record whoever has the key: for a wish that is new.
 func (g *registration) claim(ctx context.Context, w *wish) error {
-	answer, err := g.put(ctx, w, clientv3.Compare(clientv3.ModRevision(g.key), ">", -1))
-	if err != nil {
-		return err
+	guard := absent(g.key)
+	if revision, ok := g.own(); ok {
+		guard = unchanged(g.key, revision)
 	}
-	g.wrote(w, answer.Header.Revision)
-	return nil
+	for {
+		answer, err := g.put(ctx, w, guard)
+		if err != nil {
+			return err
+		}
+		if answer.Succeeded {
+			g.wrote(w, answer.Header.Revision)
+			return nil
+		}
+		guard = absent(g.key)
+		for _, kv := range answer.Responses[0].GetResponseRange().Kvs {
+			if g.classify(kv, w) == ours { // a try before has written it
+				g.wrote(w, kv.ModRevision)
+				return nil
+			}
+			guard = unchanged(g.key, kv.ModRevision)
+		}
+	}
 }
 
 // restore writes the record unless it is there, or somebody else has the key.
@@ -38,14 +61,14 @@ func (g *registration) restore(ctx context.Context, w *wish) error {
 		if err != nil {
 			return err
 		}
-		guard := clientv3.Compare(clientv3.CreateRevision(g.key), "=", 0)
+		guard := absent(g.key)
 		for _, kv := range answer.Kvs {
 			if h := g.classify(kv, w); h != unknown {
 				g.found(h, kv.ModRevision)
 				g.from = answer.Header.Revision + 1
 				return nil
 			}
-			guard = clientv3.Compare(clientv3.ModRevision(g.key), "=", kv.ModRevision)
+			guard = unchanged(g.key, kv.ModRevision)
 		}
 		put, err := g.put(ctx, w, guard)
 		if err != nil {
@@ -59,11 +82,20 @@ func (g *registration) restore(ctx context.Context, w *wish) error {
 	}
 }
 
-// put writes the wish's value if the guard holds.
+// put writes the wish's value if the guard holds, and else returns what is there.
 func (g *registration) put(ctx context.Context, w *wish, guard clientv3.Cmp) (*clientv3.TxnResponse, error) {
 	op := clientv3.OpPut(g.key, string(w.value), clientv3.WithLease(clientv3.LeaseID(g.leaseID())))
-	answer, err := transact(ctx, g.registrar.connector, func(t clientv3.Txn) clientv3.Txn { return t.If(guard).Then(op) })
+	answer, err := transact(ctx, g.registrar.connector, func(t clientv3.Txn) clientv3.Txn {
+		return t.If(guard).Then(op).Else(clientv3.OpGet(g.key))
+	})
 	return answer, tooLarge(err, len(w.value))
+}
+
+// own returns at which revision our record was written last, if it is known to be there.
+func (g *registration) own() (revision int64, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.revision, g.holder == ours
 }
 
 // wrote takes note of a put that etcd has acknowledged.
@@ -148,7 +180,7 @@ func (g *registration) erase(ctx context.Context, guard clientv3.Cmp) error {
 			return nil
 		}
 		former = kvs[0].Lease
-		guard = clientv3.Compare(clientv3.ModRevision(g.key), "=", kvs[0].ModRevision)
+		guard = unchanged(g.key, kvs[0].ModRevision)
 	}
 }
 

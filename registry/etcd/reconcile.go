@@ -112,6 +112,7 @@ func (g *registration) round(ctx context.Context, w *wish) (taken bool, err erro
 		return false, g.registrar.connector.failure(ctx, err)
 	}
 	defer leave()
+	defer g.dropOrphans(ctx)
 	if w.record == nil {
 		return false, g.remove(ctx)
 	}
@@ -170,6 +171,20 @@ func (g *registration) fulfill(ctx context.Context, w *wish) error {
 	return nil
 }
 
+// maxOrphans bounds the leases that are remembered to be given back although nobody knows that they are there. Nothing hangs
+// on them, and they go with their TTL.
+const maxOrphans = 8
+
+// dropOrphans gives back leases that may be there, as far as it can.
+func (g *registration) dropOrphans(ctx context.Context) {
+	for len(g.orphans) > 0 && g.registrar.connector.isConnected() {
+		if g.registrar.leases.revoke(ctx, g.orphans[0]) != nil {
+			return
+		}
+		g.orphans = g.orphans[1:]
+	}
+}
+
 // ensureLease gives the wish a living lease of its TTL, which etcd doesn't refuse to renew.
 func (g *registration) ensureLease(ctx context.Context, w *wish) error {
 	if l := g.lease; l != nil {
@@ -184,14 +199,13 @@ func (g *registration) ensureLease(ctx context.Context, w *wish) error {
 			g.replaceLease(restoreRepeated)
 		}
 	}
-	if g.granting == nil || g.granting.seconds != w.seconds {
-		g.granting = g.registrar.leases.next(w.seconds)
-	}
-	if err := g.registrar.leases.grant(ctx, g.granting); err != nil {
+	l, left, err := g.registrar.leases.grant(ctx, w.seconds)
+	g.orphans = append(g.orphans, left...)
+	g.orphans = g.orphans[max(0, len(g.orphans)-maxOrphans):]
+	if err != nil {
 		return err
 	}
-	g.setLease(g.granting)
-	g.granting = nil
+	g.setLease(l)
 	return nil
 }
 

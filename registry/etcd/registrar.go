@@ -172,16 +172,22 @@ func (r *registrar) delete(ctx context.Context, key string) error {
 		return err
 	}
 	defer leave()
-	answer, err := call(ctx, r.connector, func(ctx context.Context, l *link) (*clientv3.DeleteResponse, error) {
-		return l.Delete(ctx, key)
-	})
-	if err != nil {
-		return err
+	for {
+		there, err := get(ctx, r.connector, r.timeout(), key, clientv3.WithKeysOnly())
+		if err != nil || len(there.Kvs) == 0 {
+			return err
+		}
+		answer, err := transact(ctx, r.connector, func(t clientv3.Txn) clientv3.Txn {
+			return t.If(unchanged(key, there.Kvs[0].ModRevision)).Then(clientv3.OpDelete(key))
+		})
+		if err != nil {
+			return err
+		}
+		if answer.Succeeded {
+			r.wrote(key, writing{revision: answer.Header.Revision}, nil)
+			return nil
+		}
 	}
-	if answer.Deleted > 0 {
-		r.wrote(key, writing{revision: answer.Header.Revision}, nil)
-	}
-	return nil
 }
 
 // maxSlots bounds how many keys are talked about with etcd at one time. More would only wait for each other

@@ -58,7 +58,7 @@ type registration struct {
 	from    int64           // the revision to watch the key from
 	watch   *etcdconn.Watch // nil for none
 
-	granting *lease // that is being asked for
+	orphans []int64 // ids of leases that may have been granted without our knowing, the newest ones
 
 	mu         sync.Mutex
 	wish       *wish

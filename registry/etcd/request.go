@@ -25,6 +25,10 @@ const (
 	maxRepeats = 8
 )
 
+// maxTokens is how often a request is sent again that etcd has refused for its token. A member that is behind doesn't know
+// yet one that another member has just made.
+const maxTokens = 5
+
 // try is one of several requests for the same.
 type try[T answer] struct {
 	cancel context.CancelFunc
@@ -75,7 +79,7 @@ func call[T answer](ctx context.Context, c *connector, request func(context.Cont
 				ts.again()
 				next.Reset(tryTime)
 			case t.gaveWay:
-			case !isUnanswered(t.err) || ctx.Err() != nil:
+			case !isUnanswered(t.err) && (!isTokenInvalid(t.err) || failures == maxTokens) || ctx.Err() != nil:
 				ts.stop()
 				return none, c.failure(ctx, t.err)
 			default:

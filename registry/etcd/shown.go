@@ -39,63 +39,47 @@ type shownService struct {
 
 type shownVersion struct {
 	profile *catalogue.Profile
-	shownAt
-	nodes map[string]*shownNode
+	changed time.Time // after an earlier look-up; zero for not lately
+	nodes   map[string]*shownNode
 }
 
 type shownNode struct {
-	record *catalogue.Record // the last one, also of a node that is gone
-	gone   bool
-	fresh  bool // it came after a look-up that didn't show it
-	shownAt
-}
-
-// shownAt is when something became different from what an earlier look-up has shown; zero for not lately.
-type shownAt struct {
-	changed   time.Time // whoever found that out
-	disagreed time.Time // a look-up did: one view doesn't know what another one has shown
-}
-
-func (a *shownAt) differs(now time.Time, looked bool) {
-	a.changed = now
-	if looked {
-		a.disagreed = now
-	}
+	record  *catalogue.Record // the last one, also of a node that is gone
+	gone    bool
+	fresh   bool      // it came after a look-up that didn't show it
+	changed time.Time // as of a version
 }
 
 func newShown() *shown { return &shown{services: make(map[string]*shownService)} }
 
 // look takes note that a look-up of a service shows what there is in a catalogue: that of a view, or one that is read
-// for the purpose. A view that keeps what it shows has to release it. news says that it may be another state than what
-// was shown last, and what became of that.
-func (s *shown) look(name, dir string, c *catalogue.Catalogue, by *mirror, keeps bool) (news bool) {
+// for the purpose. A view that keeps what it shows has to release it.
+func (s *shown) look(name, dir string, c *catalogue.Catalogue, by *mirror, keeps bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	service, news := s.lookLocked(name, dir, c, by, time.Now())
+	service := s.lookLocked(name, dir, c, by, time.Now())
 	if keeps {
 		service.kept++
 	}
-	return news
 }
 
-func (s *shown) lookLocked(name, dir string, c *catalogue.Catalogue, by *mirror, now time.Time) (service *shownService, news bool) {
-	service = s.services[name]
+func (s *shown) lookLocked(name, dir string, c *catalogue.Catalogue, by *mirror, now time.Time) *shownService {
+	service := s.services[name]
 	known := service != nil
 	if !known {
 		service = &shownService{dir: dir, versions: make(map[string]*shownVersion)}
 		s.services[name] = service
 	}
-	service.last = now
-	if known && by != nil && service.by == by {
-		return service, false
+	if !known || by == nil || service.by != by {
+		service.compare(name, c, now, known || !s.whole.IsZero())
+		service.by = by
 	}
-	service.compare(name, c, now, known || !s.whole.IsZero())
-	service.by = by
-	return service, true
+	service.last = now
+	return service
 }
 
 // lookWhole takes note that a look-up shows all there is in a catalogue.
-func (s *shown) lookWhole(keys keyspace, c *catalogue.Catalogue, by *mirror) (news bool) {
+func (s *shown) lookWhole(keys keyspace, c *catalogue.Catalogue, by *mirror) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -106,13 +90,10 @@ func (s *shown) lookWhole(keys keyspace, c *catalogue.Catalogue, by *mirror) (ne
 	for name := range s.services {
 		names[name] = true
 	}
-	news = by == nil || s.whole.IsZero()
 	for name := range names {
-		_, other := s.lookLocked(name, keys.dir(name), c, by, now)
-		news = news || other
+		s.lookLocked(name, keys.dir(name), c, by, now)
 	}
 	s.whole = now
-	return news
 }
 
 // release says that a view doesn't show what it kept any more.
@@ -132,7 +113,7 @@ func (s *shown) follow(by *mirror, changes []catalogue.Change) {
 	now := time.Now()
 	for _, c := range changes {
 		if service := s.services[c.Record.Name]; service != nil && service.by == by {
-			service.set(c, now, true, false)
+			service.set(c, now, true)
 		}
 	}
 }
@@ -142,18 +123,18 @@ func (s *shownService) compare(name string, c *catalogue.Catalogue, now time.Tim
 	for _, v := range s.versions {
 		for id, n := range v.nodes {
 			if known, ok := c.Node(name, id); !n.gone && (!ok || known.Record.Version != n.record.Version) {
-				s.set(catalogue.Change{Action: catalogue.Delete, Record: n.record}, now, again, true)
+				s.set(catalogue.Change{Action: catalogue.Delete, Record: n.record}, now, again)
 			}
 		}
 	}
 	c.Nodes(name, func(node catalogue.Change) bool {
-		s.set(node, now, again, true)
+		s.set(node, now, again)
 		return true
 	})
 }
 
 // set takes in a node as it was shown, or as it has become since.
-func (s *shownService) set(c catalogue.Change, now time.Time, again, looked bool) {
+func (s *shownService) set(c catalogue.Change, now time.Time, again bool) {
 	v := s.versions[c.Record.Version]
 	if v == nil {
 		v = &shownVersion{profile: c.Profile, nodes: make(map[string]*shownNode)}
@@ -164,12 +145,12 @@ func (s *shownService) set(c catalogue.Change, now time.Time, again, looked bool
 	if c.Action == catalogue.Delete {
 		if n != nil && !n.gone {
 			n.record, n.gone = c.Record, true
-			n.differs(now, looked)
+			n.changed = now
 		}
 		return
 	}
 	if v.profile == nil || !v.profile.Equal(c.Profile) {
-		v.differs(now, looked)
+		v.changed = now
 	}
 	v.profile = c.Profile
 	switch {
@@ -177,10 +158,10 @@ func (s *shownService) set(c catalogue.Change, now time.Time, again, looked bool
 		n = &shownNode{fresh: again}
 		v.nodes[id] = n
 		if again {
-			n.differs(now, looked)
+			n.changed = now
 		}
 	case n.gone || !sameNode(n.record, c.Record):
-		n.differs(now, looked)
+		n.changed = now
 	}
 	n.record, n.gone = c.Record, false
 }
@@ -190,20 +171,18 @@ func sameNode(a, b *catalogue.Record) bool {
 	return a.Node == b.Node || a.Node.Address == b.Node.Address && maps.Equal(a.Node.Metadata, b.Node.Metadata)
 }
 
-// differences is what takes whoever has seen something of the services below a prefix to what a catalogue has. Of all
-// who have looked that is everything that was shown differently or has changed since. For the watchers of a view,
-// which have heard of its changes, it is what the view doesn't know.
-// With missing, whoever has seen all services may lack some.
-func (s *shown) differences(prefix string, c *catalogue.Catalogue, watched, missing bool) []catalogue.Change {
+// differences is what takes whoever has seen something of the services below a prefix to what a catalogue has: everything
+// that was shown differently or has changed since.
+func (s *shown) differences(prefix string, c *catalogue.Catalogue) []catalogue.Change {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var d differences
 	for name, service := range s.services {
 		if strings.HasPrefix(service.dir, prefix) {
-			d.add(name, service, c, watched)
+			d.add(name, service, c)
 		}
 	}
-	if !s.whole.IsZero() && missing {
+	if !s.whole.IsZero() { // what wasn't there then is in no service
 		for r := range c.Records {
 			if node, ok := c.Node(r.Name, r.Node.Id); ok && node.Record == r && s.services[r.Name] == nil {
 				d.news = append(d.news, catalogue.Change{Action: catalogue.Create, Record: r, Profile: node.Profile})
@@ -213,27 +192,16 @@ func (s *shown) differences(prefix string, c *catalogue.Catalogue, watched, miss
 	return d.sorted()
 }
 
-// differencesOf is differences for the watchers of a view, of one service.
-func (s *shown) differencesOf(name string, c *catalogue.Catalogue) []catalogue.Change {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var d differences
-	if service := s.services[name]; service != nil {
-		d.add(name, service, c, true)
-	}
-	return d.sorted()
-}
-
 type differences struct{ deletes, news []catalogue.Change }
 
-func (d *differences) add(name string, s *shownService, c *catalogue.Catalogue, watched bool) {
+func (d *differences) add(name string, s *shownService, c *catalogue.Catalogue) {
 	told := make(map[string]bool) // versions
 	c.Nodes(name, func(now catalogue.Change) bool {
 		var n *shownNode
 		if v := s.versions[now.Record.Version]; v != nil {
 			n = v.nodes[now.Record.Node.Id]
 		}
-		if n == nil || n.gone || n.lately(watched) || !sameNode(n.record, now.Record) {
+		if n == nil || n.gone || !n.changed.IsZero() || !sameNode(n.record, now.Record) {
 			if n == nil || n.gone || n.fresh {
 				now.Action = catalogue.Create
 			}
@@ -245,22 +213,15 @@ func (d *differences) add(name string, s *shownService, c *catalogue.Catalogue, 
 	for version, v := range s.versions {
 		for id, n := range v.nodes {
 			now, ok := c.Node(name, id)
-			if (!ok || now.Record.Version != version) && (!n.gone || n.lately(watched)) {
+			if (!ok || now.Record.Version != version) && (!n.gone || !n.changed.IsZero()) {
 				d.deletes = append(d.deletes, catalogue.Change{Action: catalogue.Delete, Record: n.record, Profile: n.record.Profile})
 			}
 		}
 		lead, ok := c.Lead(name, version)
-		if ok && !told[version] && (v.lately(watched) || !v.profile.Equal(lead.Profile)) {
+		if ok && !told[version] && (!v.changed.IsZero() || !v.profile.Equal(lead.Profile)) {
 			d.news = append(d.news, lead)
 		}
 	}
-}
-
-func (a *shownAt) lately(watched bool) bool {
-	if watched {
-		return !a.disagreed.IsZero()
-	}
-	return !a.changed.IsZero()
 }
 
 // sorted returns the deletes first: of a node that moves to another version that of the old one has to be told before.
@@ -313,9 +274,9 @@ func (s *shown) sweep(held func(dir string) bool) {
 
 func (s *shownService) forget(before time.Time) {
 	for version, v := range s.versions {
-		v.forget(before)
+		v.changed = since(v.changed, before)
 		for id, n := range v.nodes {
-			if n.forget(before); n.changed.IsZero() {
+			if n.changed = since(n.changed, before); n.changed.IsZero() {
 				n.fresh = false
 				if n.gone {
 					delete(v.nodes, id)
@@ -328,11 +289,10 @@ func (s *shownService) forget(before time.Time) {
 	}
 }
 
-func (a *shownAt) forget(before time.Time) {
-	if a.changed.Before(before) {
-		a.changed = time.Time{}
+// since returns a time unless it is before another one, and else zero.
+func since(t, before time.Time) time.Time {
+	if t.Before(before) {
+		return time.Time{}
 	}
-	if a.disagreed.Before(before) {
-		a.disagreed = time.Time{}
-	}
+	return t
 }

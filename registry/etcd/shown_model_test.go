@@ -18,7 +18,8 @@ import (
 
 // shownModel is a registry whose callers look up in every way there is, and watch, while others' nodes come and go and
 // etcd is slow, silent, or away. It checks that no event is lost: whoever folds what a watcher returned over what any
-// look-up returned in the minute before it began, or later, has what etcd has.
+// look-up returned in the minute before it began has what etcd has; and so has whoever looks a service up while he watches
+// it, as go-micro's cache does.
 type shownModel struct {
 	etcd     *fakeEtcd
 	registry *Registry
@@ -27,19 +28,22 @@ type shownModel struct {
 	calls    sync.WaitGroup
 
 	mu      sync.Mutex
+	number  int // of the look-ups and watches so far
 	looks   []pastLook
 	watches []*pastWatch
 }
 
 type pastLook struct {
-	what string
-	at   time.Time
-	name string // "" for all
-	got  consumer
+	what   string
+	number int
+	at     time.Time
+	name   string // "" for all
+	got    consumer
 }
 
 type pastWatch struct {
 	name    string // "" for all
+	number  int
 	began   time.Time
 	watcher registry.Watcher
 	done    chan struct{}
@@ -150,17 +154,22 @@ func (m *shownModel) look(what, name string, call func() ([]*registry.Service, e
 		}
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		m.looks = append(m.looks, pastLook{what, time.Now(), name, got})
+		m.number++
+		m.looks = append(m.looks, pastLook{what, m.number, time.Now(), name, got})
 	})
 }
 
 func (m *shownModel) watch(name string) {
 	m.calls.Go(func() {
+		m.mu.Lock()
+		m.number++
+		w := &pastWatch{name: name, number: m.number, began: time.Now(), done: make(chan struct{})}
+		m.mu.Unlock()
 		watcher, err := m.registry.Watch(registry.WatchService(name))
 		if err != nil {
 			return
 		}
-		w := &pastWatch{name: name, began: time.Now(), watcher: watcher, done: make(chan struct{})}
+		w.watcher = watcher
 		go w.run()
 		m.mu.Lock()
 		defer m.mu.Unlock()
@@ -188,6 +197,9 @@ func (w *pastWatch) end() {
 
 // concerns reports whether a look-up and a watch have a service in common.
 func (l pastLook) concerns(w *pastWatch, name string) bool {
+	if l.number > w.number {
+		return l.what == "get" && l.name == name && w.name == name
+	}
 	return (l.name == "" || l.name == name) && (w.name == "" || w.name == name) && !l.at.Before(w.began.Add(-time.Minute))
 }
 

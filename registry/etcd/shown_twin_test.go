@@ -261,33 +261,20 @@ func TestShownIsForgotten(t *testing.T) {
 	})
 }
 
-// The view of everything is behind that of a service, whose watcher has begun with all there was.
-func TestAWatcherIsToldWhatALaggingViewOfEverythingDidNotShow(t *testing.T) {
-	for name, show := range map[string]func(*testing.T, *Registry) int{
-		"list": func(t *testing.T, r *Registry) int {
-			services, err := r.ListServices()
-			require.NoError(t, err)
-			return len(services)
-		},
-		"get": func(t *testing.T, r *Registry) int { return len(looked(t, r, "greeter")) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			withFake(t, func(t *testing.T, e *fakeEtcd) {
-				r, _ := e.newRegistry(t)
-				watch(t, r)
-				e.putNode("n1")
-				time.Sleep(time.Second)
-				require.Len(t, looked(t, r, "greeter"), 1, "from the view of everything")
-				e.remove(greeterDir)
-				time.Sleep(2 * shownTime)
-				e.mute(true)
-				e.putNode("n2")
-				w := watch(t, r, registry.WatchService("greeter"))
-				if show(t, r) == 0 {
-					require.Equal(t, "create n2", nextOf(t, w))
-				}
-				e.mute(false)
-			})
-		})
-	}
+// go-micro's cache looks up while its watch begins.
+func TestAServiceWithAViewOfItsOwnIsNotLookedUpInALaggingOneOfEverything(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		watch(t, r)
+		e.putNode("n1")
+		time.Sleep(time.Second)
+		require.Len(t, looked(t, r, "greeter"), 1, "from the view of everything")
+		e.remove(greeterDir)
+		time.Sleep(2 * shownTime)
+		e.mute(true)
+		e.putNode("n2")
+		watch(t, r, registry.WatchService("greeter"))
+		require.Len(t, looked(t, r, "greeter"), 1)
+		e.mute(false)
+	})
 }

@@ -41,45 +41,27 @@ func (m *mirror) view(name string) *catalogue.Snapshot {
 	if s, ok := m.views.Load(name); ok {
 		return s.(*catalogue.Snapshot)
 	}
-	s, at, news := m.show(name)
-	if news {
-		m.mirrors.correct(name, at)
-	}
-	return s
-}
-
-// show is view for what isn't shown yet. It returns also up to which revision the view goes, and whether a look-up may not
-// have shown just this before.
-func (m *mirror) show(name string) (s *catalogue.Snapshot, at int64, news bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s, ok := m.views.Load(name); ok {
-		return s.(*catalogue.Snapshot), 0, false
+		return s.(*catalogue.Snapshot)
 	}
-	s = m.catalogue.Snapshot(name)
+	s := m.catalogue.Snapshot(name)
 	keeps := s != nil && !m.dropped
-	news = m.mirrors.shown.look(name, m.mirrors.keys.dir(name), m.catalogue, m, keeps)
+	m.mirrors.shown.look(name, m.mirrors.keys.dir(name), m.catalogue, m, keeps)
 	if keeps {
 		m.views.Store(name, s)
 	}
-	return s, m.applied, news
+	return s
 }
 
 // all returns every service as it is known now.
 func (m *mirror) all() []*catalogue.Snapshot {
 	m.use()
-	snapshots, at, news := m.showAll()
-	if news {
-		m.mirrors.correct("", at)
-	}
-	return snapshots
-}
-
-func (m *mirror) showAll() (all []*catalogue.Snapshot, at int64, news bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	news = m.mirrors.shown.lookWhole(m.mirrors.keys, m.catalogue, m)
-	return m.catalogue.Snapshots(), m.applied, news
+	m.mirrors.shown.lookWhole(m.mirrors.keys, m.catalogue, m)
+	return m.catalogue.Snapshots()
 }
 
 // drop ends what the mirror shows.
@@ -109,26 +91,7 @@ func (m *mirror) attach(w *watcher) {
 	w.mirror = m
 	m.watchers[w] = struct{}{}
 	if m.isReady() {
-		m.tellLocked(w, m.mirrors.shown.differences(m.prefix, m.catalogue, false, true))
-	}
-}
-
-// correct tells the watchers what a look-up of a service, or of all, that knew etcd up to a revision has just got wrong:
-// this view may be ahead of it.
-func (m *mirror) correct(name string, at int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.newest <= at || len(m.watchers) == 0 {
-		return
-	}
-	var changes []catalogue.Change
-	if name == "" {
-		changes = m.mirrors.shown.differences(m.prefix, m.catalogue, true, true)
-	} else {
-		changes = m.mirrors.shown.differencesOf(name, m.catalogue)
-	}
-	for w := range m.watchers {
-		m.tellLocked(w, changes)
+		m.tellLocked(w, m.mirrors.shown.differences(m.prefix, m.catalogue))
 	}
 }
 
