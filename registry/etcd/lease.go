@@ -93,20 +93,26 @@ func (ls *leases) grant(ctx context.Context, seconds int64) (l *lease, left []in
 	return l, slices.DeleteFunc(left, func(id int64) bool { return id == l.id }), nil
 }
 
-// revoke ends a lease, and with it whatever hangs on it. One that is gone already is a success: a try before may have
-// done it.
+// revoke ends a lease, and with it whatever hangs on it. One that isn't there is a success: a try before may have ended it.
 func (ls *leases) revoke(ctx context.Context, id int64) error {
-	_, err := call(ctx, ls.connector, func(ctx context.Context, l *link) (*clientv3.LeaseRevokeResponse, error) {
+	_, err := ls.end(ctx, id)
+	return err
+}
+
+// end is revoke, which says whether the lease was there.
+func (ls *leases) end(ctx context.Context, id int64) (found bool, err error) {
+	answer, err := call(ctx, ls.connector, func(ctx context.Context, l *link) (*clientv3.LeaseRevokeResponse, error) {
 		answer, err := l.Revoke(ctx, clientv3.LeaseID(id))
 		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			return &clientv3.LeaseRevokeResponse{}, nil
 		}
 		return answer, err
 	})
-	if err == nil {
-		ls.connector.metrics.leases.add(leaseRevoked)
+	if err != nil {
+		return false, err
 	}
-	return err
+	ls.connector.metrics.leases.add(leaseRevoked)
+	return answer.Header != nil, nil
 }
 
 // renewLoop renews a lease at a third of its TTL, a little earlier at random, so that those of one time come apart. That

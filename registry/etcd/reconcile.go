@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -175,14 +176,28 @@ func (g *registration) fulfill(ctx context.Context, w *wish) error {
 // on them, and they go with their TTL.
 const maxOrphans = 8
 
-// dropOrphans gives back leases that may be there, as far as it can.
+// dropOrphans gives back leases that may be there, as far as it can. A grant that was aborted may still be on its way, so
+// those that aren't there are looked for once more.
 func (g *registration) dropOrphans(ctx context.Context) {
-	for len(g.orphans) > 0 && g.registrar.connector.isConnected() {
-		if g.registrar.leases.revoke(ctx, g.orphans[0]) != nil {
+	for range 2 {
+		for _, id := range slices.Clone(g.orphans) {
+			if !g.registrar.connector.isConnected() {
+				return
+			}
+			found, err := g.registrar.leases.end(ctx, id)
+			if err != nil {
+				return
+			}
+			if found {
+				g.orphans = slices.DeleteFunc(g.orphans, func(o int64) bool { return o == id })
+			}
+		}
+		if len(g.orphans) == 0 {
 			return
 		}
-		g.orphans = g.orphans[1:]
+		pause(ctx, backoffBase, nil)
 	}
+	g.orphans = nil
 }
 
 // ensureLease gives the wish a living lease of its TTL, which etcd doesn't refuse to renew.
