@@ -203,10 +203,11 @@ func (d *Dialer) Err() error {
 	return cmp.Or(d.reason, d.err)
 }
 
-// Explain takes note of what gRPC says of a connection that it couldn't use. It is told what a server says as it hangs
-// up: that is a TLS alert, most often over our certificate.
+// Explain takes note of what gRPC says of a connection that it couldn't use, if that is what a server says as it hangs up after
+// the handshake: a TLS alert, most often over our certificate.
 func (d *Dialer) Explain(err error) {
-	if !strings.Contains(err.Error(), "tls: ") {
+	text := err.Error()
+	if !strings.Contains(text, "remote error: tls: ") || strings.Contains(text, "handshake failed") {
 		return
 	}
 	d.mu.Lock()

@@ -97,7 +97,7 @@ func (ws *Watches) openLocked() bool {
 func (w *Watch) Ready() <-chan struct{} { return w.ready }
 
 // Take returns the events since the last call in the order of their revisions, whether etcd has opened the watch, and why
-// the watch has ended, if it has; then it needs no Close.
+// the watch has ended, if it has.
 func (w *Watch) Take() (events []*clientv3.Event, open bool, err error) {
 	if w.stream != nil {
 		w.stream.watches.mu.Lock()

@@ -43,8 +43,8 @@ const (
 	// maxGrowth is how much bigger than the page before a page may be. A first page of small values makes room for the
 	// rest of a service of a thousand nodes.
 	maxGrowth = 16
-	// MaxPage bounds the keys of a page.
-	MaxPage = 2000
+	// maxPage bounds the keys of a page.
+	maxPage = 2000
 	// maxPageSize is what a page should have at most, in bytes: a page of usual records has less.
 	maxPageSize = 8 << 20
 	// pageDivisor is by how much a page that fails is too big, as far as one can tell.
@@ -137,8 +137,8 @@ func (l *Lister) learn(keys, size int, took time.Duration) {
 	case size > maxPageSize:
 		l.limit = min(l.limit, fitting)
 	case keys == l.limit:
-		inTime := int(min(MaxPage, int64(keys)*int64(l.Timeout()/4)/max(1, int64(took))))
-		l.limit = max(l.limit, min(MaxPage, maxGrowth*l.limit, fitting, inTime))
+		inTime := int(min(maxPage, int64(keys)*int64(l.Timeout()/4)/max(1, int64(took))))
+		l.limit = max(l.limit, min(maxPage, maxGrowth*l.limit, fitting, inTime))
 	}
 }
 

@@ -248,11 +248,11 @@ func TestPagesFollowFromWhatTheyTurnOutToBe(t *testing.T) {
 		took               time.Duration
 		after              int
 	}{
-		"usual":               {MaxPage, 2000, 2000 * 1000, time.Millisecond, 2000},
-		"big":                 {MaxPage, 2000, 2000 << 20, time.Second, 8},
-		"a few big ones":      {MaxPage, 2000, 16 << 20, time.Second, 1000},
-		"big and few":         {MaxPage, 10, 16 << 20, time.Second, 5},
-		"one that is too big": {MaxPage, 1, 16 << 20, time.Second, 1},
+		"usual":               {maxPage, 2000, 2000 * 1000, time.Millisecond, 2000},
+		"big":                 {maxPage, 2000, 2000 << 20, time.Second, 8},
+		"a few big ones":      {maxPage, 2000, 16 << 20, time.Second, 1000},
+		"big and few":         {maxPage, 10, 16 << 20, time.Second, 5},
+		"one that is too big": {maxPage, 1, 16 << 20, time.Second, 1},
 		"small after big":     {8, 8, 8000, time.Millisecond, 128},
 		"small but slow":      {8, 8, 8000, 2 * time.Second, 8},
 		"small, half as slow": {8, 8, 8000, 625 * time.Millisecond, 16},

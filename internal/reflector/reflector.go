@@ -51,7 +51,7 @@ var ErrReplaced = errors.New("etcd client was replaced")
 
 // Bounds of the time after which a Reflector lists again even if all seems well.
 const (
-	MinRelist = 5 * time.Minute
+	minRelist = 5 * time.Minute
 	MaxRelist = 10 * time.Minute
 )
 
@@ -72,7 +72,6 @@ type reason struct{ err error }
 
 // New returns a Reflector of what a Lister lists.
 func New(l Lister, h Handler) *Reflector {
-	l.limit = firstPage
 	return &Reflector{lister: l, handler: h, asked: make(chan reason, 1)}
 }
 
@@ -103,24 +102,13 @@ func (r *Reflector) Run(ctx context.Context) {
 		}
 		failures++
 		r.handler.Broken(err)
-		r.pause(ctx, retry.Backoff(failures, err))
+		retry.Pause(ctx, retry.Backoff(failures, err), r.asked)
 	}
 }
 
 // wentWell reports whether the last watch lived for longer than d.
 func (r *Reflector) wentWell(d time.Duration) bool {
 	return !r.since.IsZero() && time.Since(r.since) > d
-}
-
-// pause waits for d, unless a list is asked for.
-func (r *Reflector) pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-r.asked:
-	case <-ctx.Done():
-	}
 }
 
 // follow lists and watches. It returns nil when it is time to list again.
@@ -149,7 +137,7 @@ func (r *Reflector) watch(ctx context.Context, after int64) error {
 		return err
 	}
 	defer w.Close()
-	relist := time.NewTimer(MinRelist + rand.N(MaxRelist-MinRelist))
+	relist := time.NewTimer(minRelist + rand.N(MaxRelist-minRelist))
 	defer relist.Stop()
 	for {
 		select {

@@ -45,12 +45,16 @@ func Refused(err error) bool {
 	return false
 }
 
-// Pause waits for d, unless ctx ends before.
-func Pause(ctx context.Context, d time.Duration) {
+// Pause waits for d, unless ctx ends before, or something is asked for. A nil channel never asks.
+func Pause[T any](ctx context.Context, d time.Duration, asked <-chan T) {
+	if d <= 0 {
+		return
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+	case <-asked:
 	case <-ctx.Done():
 	}
 }

@@ -16,10 +16,6 @@ import (
 
 // Apply takes in events, in the order of their revisions.
 func (m *mirror) Apply(events []*clientv3.Event) {
-	m.applyLocked(events)
-}
-
-func (m *mirror) applyLocked(events []*clientv3.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var changes []catalogue.Change

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // authBreaker is a circuit breaker for rejected credentials, because every attempt costs etcd an authentication. While
@@ -76,7 +78,7 @@ func (b *authBreaker) trip(err error) {
 
 func (b *authBreaker) tripLocked(err error) {
 	b.failures++
-	b.err, b.until = err, time.Now().Add(backoff(b.failures, err))
+	b.err, b.until = err, time.Now().Add(retry.Backoff(b.failures, err))
 }
 
 // reset lets everybody ask again.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // link is an etcd client and the time for which it is the current one.
@@ -250,7 +251,7 @@ func (c *connector) adopt(d *dialing) bool {
 	}
 	c.dialing, c.current = nil, d.link
 	switch {
-	case isRefused(d.err):
+	case retry.Refused(d.err):
 		d.breaker.trip(d.err)
 	case d.err == nil:
 		d.breaker.reset()

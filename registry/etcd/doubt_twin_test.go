@@ -10,6 +10,8 @@ import (
 	"go-micro.dev/v4/registry"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // A doubt about etcd's history, a suspended machine for one, makes everybody ask etcd at the same time.
@@ -87,7 +89,7 @@ func TestARemovalThatIsNotPermittedEndsWithTheLease(t *testing.T) {
 			}, rpctypes.ErrGRPCPermissionDenied)
 			require.ErrorIs(t, r.Deregister(other(1)), rpctypes.ErrPermissionDenied)
 			await(t, 2*testTTL, "it expires", func() bool { return !e.has(other(1)) })
-			time.Sleep(2 * backoffRefused)
+			time.Sleep(2 * retry.MaxRefused)
 			require.Len(t, r.Status().Registrations, 2, "nothing is left to do")
 			require.Zero(t, e.lost(greeter(2)))
 		})

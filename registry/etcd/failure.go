@@ -8,8 +8,6 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // The classes overlap. isRetriable: the same request may succeed later. isAnswer: etcd itself has answered, so callers
@@ -53,8 +51,6 @@ func isAnswer(err error) bool {
 	var said rpctypes.EtcdError
 	return errors.As(err, &said) && said.Code() != codes.Unavailable && !errors.Is(err, context.DeadlineExceeded)
 }
-
-func isRefused(err error) bool { return retry.Refused(err) }
 
 // tooLarge turns the ways in which etcd and gRPC refuse a big request into ErrTooLarge.
 func tooLarge(err error, size int) error {

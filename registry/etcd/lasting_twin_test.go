@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // there reports whether etcd has a node at an address.
@@ -104,7 +106,7 @@ func TestAnOwnKeyThatCannotBeWatchedSaysSo(t *testing.T) {
 				require.LessOrEqual(t, e.requests("Range", "Watch")-before, 600*keys/3, "with growing pauses")
 				require.Len(t, logs.logged(), keys)
 				allow()
-				time.Sleep(2 * backoffRefused)
+				time.Sleep(2 * retry.MaxRefused)
 				require.Equal(t, stateRegistered, r.Status().Registrations[0].State)
 			})
 		})
@@ -143,7 +145,7 @@ func TestRefusedWatchesLeaveNoViewBehind(t *testing.T) {
 			allow()
 			time.Sleep(2 * time.Second)
 		}
-		time.Sleep(backoffRefused)
+		time.Sleep(retry.MaxRefused)
 		for i := range views {
 			e.put(fmt.Sprint(DefaultPrefix, name(i), "/n"), fmt.Sprintf(`{"name":%q,"nodes":[{"id":"n"}]}`, name(i)), 0)
 		}

@@ -13,6 +13,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
+
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // leases grants and revokes the leases of a registry: one for each key, because whatever etcd does to a lease it does in
@@ -74,9 +76,6 @@ func (ls *leases) grant(ctx context.Context, seconds int64) (l *lease, left []in
 		mu.Unlock()
 		r := &pb.LeaseGrantRequest{ID: id, TTL: seconds}
 		answer, err := clientv3.RetryLeaseClient(current.Client).LeaseGrant(ctx, r, grpc.WaitForReady(true))
-		if err == nil {
-			current.history.saw(answer.Header)
-		}
 		return answer, rpctypes.Error(err)
 	})
 	if err != nil {
@@ -122,7 +121,7 @@ func (ls *leases) renewLoop(ctx context.Context, l *lease) {
 	denied, failures := false, 0
 	wait := time.Until(*l.renewed.Load()) + l.interval()
 	for {
-		pause(ctx, wait, l.checks)
+		retry.Pause(ctx, wait, l.checks)
 		asked := time.Now()
 		left, err := ls.renew(ctx, l)
 		if ctx.Err() != nil {
@@ -135,7 +134,7 @@ func (ls *leases) renewLoop(ctx context.Context, l *lease) {
 			return
 		case err != nil:
 			failures++
-			wait = backoff(failures, err)
+			wait = retry.Backoff(failures, err)
 		case left >= l.ttl:
 			l.renewed.Store(&asked)
 			denied, failures, wait = false, 0, time.Until(asked)+l.interval()
@@ -175,10 +174,8 @@ func (ls *leases) renew(ctx context.Context, l *lease) (left time.Duration, err 
 		if err != nil {
 			err = rpctypes.Error(err)
 			ls.connector.streamEnded(current, err)
-			return nil, err
 		}
-		current.history.saw(answer.Header)
-		return answer, nil
+		return answer, err
 	})
 	if err != nil {
 		return 0, err

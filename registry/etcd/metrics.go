@@ -70,18 +70,21 @@ type answer interface {
 		*clientv3.LeaseRevokeResponse | *pb.LeaseKeepAliveResponse
 }
 
-func methodOf[T answer](a T) method {
-	switch any(a).(type) {
+// methodOf returns the method that gives such an answer, and its header, if there is an answer.
+func methodOf[T answer](a T) (method, *pb.ResponseHeader) {
+	switch a := any(a).(type) {
 	case *clientv3.GetResponse:
-		return methodRange
+		return methodRange, (*pb.RangeResponse)(a).GetHeader()
 	case *clientv3.TxnResponse:
-		return methodTxn
+		return methodTxn, (*pb.TxnResponse)(a).GetHeader()
+	case *clientv3.LeaseRevokeResponse:
+		return methodLeaseRevoke, (*pb.LeaseRevokeResponse)(a).GetHeader()
 	case *pb.LeaseGrantResponse:
-		return methodLeaseGrant
+		return methodLeaseGrant, a.GetHeader()
 	case *pb.LeaseKeepAliveResponse:
-		return methodKeepAlive
+		return methodKeepAlive, a.GetHeader()
 	}
-	return methodLeaseRevoke
+	panic("not an answer")
 }
 
 // measure does one request and takes note of how it went. It calls the MeterProvider, so it isn't for who holds a mutex;
@@ -89,7 +92,8 @@ func methodOf[T answer](a T) method {
 func measure[T answer](ctx context.Context, m *metrics, request func() (T, error)) (T, error) {
 	began := time.Now()
 	a, err := request()
-	method, code := methodOf(a), grpcCode(err)
+	method, _ := methodOf(a)
+	code := grpcCode(err)
 	m.requests.add(method, code)
 	if method != methodKeepAlive {
 		m.exporter.Load().record(ctx, time.Since(began), method, code)

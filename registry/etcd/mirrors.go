@@ -1,7 +1,6 @@
 package etcd
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -9,6 +8,7 @@ import (
 	"time"
 
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
@@ -44,8 +44,6 @@ const (
 	sweepTime = time.Minute
 	// maxUnwatched bounds the views that nobody watches.
 	maxUnwatched = 1000
-	// maxEvicted is how many without nodes go at once, so that a flood of unknown names needn't look for one each time.
-	maxEvicted = maxUnwatched / 10
 )
 
 // lister reads a prefix.
@@ -193,27 +191,19 @@ func (ms *mirrors) makeRoomLocked() {
 	if len(ms.unwatched) < maxUnwatched {
 		return
 	}
-	type candidate struct {
-		*mirror
-		full bool
-	}
-	var candidates []candidate
+	var least *mirror
+	var leastFull bool
 	for m := range ms.unwatched {
-		if m.waiters == 0 {
-			candidates = append(candidates, candidate{m, !m.isEmpty()})
+		if m.waiters > 0 {
+			continue
+		}
+		full := !m.isEmpty()
+		if least == nil || leastFull && !full || full == leastFull && m.used.Load() < least.used.Load() {
+			least, leastFull = m, full
 		}
 	}
-	slices.SortFunc(candidates, func(a, b candidate) int {
-		if a.full != b.full {
-			return map[bool]int{true: 1, false: -1}[a.full]
-		}
-		return cmp.Compare(a.used.Load(), b.used.Load())
-	})
-	for i, c := range candidates {
-		if i == maxEvicted || i > 0 && c.full {
-			return
-		}
-		ms.dropLocked(c.mirror)
+	if least != nil {
+		ms.dropLocked(least)
 	}
 }
 
@@ -239,12 +229,12 @@ func (ms *mirrors) keepSweepingLocked() {
 
 func (ms *mirrors) sweepLoop() {
 	for ms.ctx.Err() == nil {
-		pause(ms.ctx, sweepTime, nil)
+		retry.Pause[struct{}](ms.ctx, sweepTime, nil)
 		ms.sweep()
 	}
 }
 
-// sweepLocked ends what is idle. What was shown of a part that is watched and has no first list is kept until then.
+// sweep ends what is idle. What was shown of a part that is watched and has no first list is kept until then.
 func (ms *mirrors) sweep() {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()

@@ -10,6 +10,8 @@ import (
 	"go-micro.dev/v4/registry"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // What hurt the users of other registries on etcd, each by the ticket that told of it.
@@ -72,7 +74,7 @@ func TestPeers3364NoLoopWithoutAPause(t *testing.T) {
 				time.Sleep(10 * time.Minute)
 				assert.Less(t, (e.requests()-before)/600, 20, "requests in a second")
 				allow()
-				await(t, backoffRefused+time.Second, "all is well", func() bool {
+				await(t, retry.MaxRefused+time.Second, "all is well", func() bool {
 					return e.has(greeter(1)) && e.differ("greeter", r, f) == ""
 				})
 			})

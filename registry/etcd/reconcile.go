@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // run is the registration's goroutine. It ends when nothing of ours is wished for and
@@ -39,13 +40,16 @@ func (g *registration) run(ctx context.Context) {
 		switch {
 		case err != nil:
 			failures++
-			pause(ctx, backoff(failures, err), g.wake)
+			retry.Pause(ctx, retry.Backoff(failures, err), g.wake)
 		case disturbed:
 			failures = min(failures+1, maxPacing)
-			pause(ctx, backoff(failures, nil), g.wake)
+			retry.Pause[struct{}](ctx, retry.Backoff(failures, nil), g.wake)
 		}
 	}
 }
+
+// steadyTime is how long something must have gone well to count as health.
+const steadyTime = 10 * time.Second
 
 // maxPacing bounds how much we slow down for somebody who keeps disturbing the key: at most 400 ms,
 // since the record must be back within a second each time.
@@ -195,7 +199,7 @@ func (g *registration) dropOrphans(ctx context.Context) {
 		if len(g.orphans) == 0 {
 			return
 		}
-		pause(ctx, backoffBase, nil)
+		retry.Pause[struct{}](ctx, retry.Base, nil)
 	}
 	g.orphans = nil
 }

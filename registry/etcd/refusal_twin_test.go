@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // With the NOSPACE alarm grants and puts fail; renewals, deletes and revokes work.
@@ -52,8 +54,8 @@ func TestARefusalIsGotOverWhenItIsTakenBack(t *testing.T) {
 					time.Sleep(2 * time.Minute)
 					require.Less(t, e.requests()-before, 2*60*8, "it isn't asked in a tight loop")
 					allow()
-					await(t, backoffRefused+time.Second, "the record is back", func() bool { return e.has(greeter(1)) })
-					await(t, backoffRefused+time.Second, "and the view right", func() bool { return e.differ("greeter", r, f) == "" })
+					await(t, retry.MaxRefused+time.Second, "the record is back", func() bool { return e.has(greeter(1)) })
+					await(t, retry.MaxRefused+time.Second, "and the view right", func() bool { return e.differ("greeter", r, f) == "" })
 				})
 			})
 		}
@@ -100,7 +102,7 @@ func TestARefusedWatchIsGotOver(t *testing.T) {
 				e.endStreams(errUnavailable)
 				time.Sleep(2 * time.Minute)
 				allow()
-				time.Sleep(backoffRefused)
+				time.Sleep(retry.MaxRefused)
 				e.remove(greeterKey)
 				await(t, time.Second, "the record is back", func() bool { return e.has(greeter(1)) })
 				await(t, time.Second, "and the view right", func() bool { return e.differ("greeter", reader, f) == "" })
@@ -163,9 +165,9 @@ func gaps(times []time.Time) []time.Duration {
 
 func TestBackoffGrowsHasJitterNeverGivesUpAndResetsOnHealth(t *testing.T) {
 	for name, no := range map[string]error{"quota": rpctypes.ErrGRPCNoSpace, "permission": rpctypes.ErrGRPCPermissionDenied} {
-		limit := backoffMax
+		limit := retry.Max
 		if name == "permission" {
-			limit = backoffRefused
+			limit = retry.MaxRefused
 		}
 		t.Run(name, func(t *testing.T) {
 			withFake(t, func(t *testing.T, e *fakeEtcd) {
@@ -178,7 +180,7 @@ func TestBackoffGrowsHasJitterNeverGivesUpAndResetsOnHealth(t *testing.T) {
 					time.Sleep(30 * time.Minute)
 					between := gaps(at())
 					require.Greater(t, len(between), int(30*time.Minute/limit), "it never gives up")
-					require.Less(t, between[0], 2*backoffBase, "it begins quickly, after health too")
+					require.Less(t, between[0], 2*retry.Base, "it begins quickly, after health too")
 					require.Greater(t, between[8], limit/2-time.Millisecond)
 					seen := make(map[time.Duration]bool)
 					for _, gap := range between {
@@ -221,7 +223,7 @@ func TestALongOutageIsLoggedOnce(t *testing.T) {
 				}
 				require.LessOrEqual(t, len(logs.logged()), 4, logs.logged())
 				end()
-				await(t, backoffRefused+time.Second, "all is well", func() bool {
+				await(t, retry.MaxRefused+time.Second, "all is well", func() bool {
 					return e.has(greeter(1)) && e.differ("greeter", r, f) == ""
 				})
 				time.Sleep(10 * time.Minute)
@@ -286,8 +288,8 @@ func TestAPasswordThatHasBecomeWrongIsTriedSeldom(t *testing.T) {
 		_, err := r.ListServices()
 		require.ErrorIs(t, err, rpctypes.ErrAuthFailed)
 		allow()
-		await(t, 2*backoffRefused, "the records are back", func() bool { return e.has(greeter(50)) })
-		await(t, backoffRefused, "and the view is right", func() bool { return e.differ("greeter", r, f) == "" })
+		await(t, 2*retry.MaxRefused, "the records are back", func() bool { return e.has(greeter(50)) })
+		await(t, retry.MaxRefused, "and the view is right", func() bool { return e.differ("greeter", r, f) == "" })
 	})
 }
 

@@ -231,10 +231,10 @@ func (r *registrar) rolledBack() {
 	}
 }
 
-// hurry makes every registration that etcd hasn't got try again at once.
+// hurry makes every registration do at once what is left to do.
 func (r *registrar) hurry() {
 	for _, g := range r.all() {
-		g.hurry()
+		g.poke()
 	}
 }
 

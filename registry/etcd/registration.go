@@ -233,15 +233,6 @@ func (g *registration) doubt(cause restoreCause) {
 	g.poke()
 }
 
-// hurry makes the goroutine try again at once if there is something left to do.
-func (g *registration) hurry() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.holder == unknown || g.err != nil || g.wish.record == nil {
-		g.poke()
-	}
-}
-
 // retry is doubt after which errors before count no more: etcd is another one, or we are to it.
 func (g *registration) retry() {
 	g.doubt(restoreClientReplaced)

@@ -12,6 +12,8 @@ import (
 
 	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // model is two processes at a fake etcd, one of which provides nodes, and what should come of
@@ -173,7 +175,7 @@ func (m *model) settle() error {
 	for id, s := range m.wished { // go-micro repeats what failed
 		if m.told[id] != nil {
 			if m.register(s); m.told[id] != nil {
-				time.Sleep(backoffRefused)
+				time.Sleep(retry.MaxRefused)
 				m.register(s)
 			}
 		}

@@ -12,6 +12,8 @@ import (
 	"go-micro.dev/v4/registry"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // One registry has two services, and may no longer write one of them: so etcd doesn't renew leases with its keys.
@@ -66,7 +68,7 @@ func TestARefusedLeaseCostsNoOtherRecord(t *testing.T) {
 					time.Sleep(time.Minute)
 					assert.Less(t, e.requests("Txn", "Range", "LeaseGrant")-before, 60*(30+refused), "nobody hurries")
 					permit()
-					await(t, backoffRefused+time.Second, "the others are back", func() bool { return e.has(other(refused)) })
+					await(t, retry.MaxRefused+time.Second, "the others are back", func() bool { return e.has(other(refused)) })
 					time.Sleep(time.Minute)
 					require.Zero(t, e.lost(greeter(30)))
 					require.Equal(t, 30+refused, e.leaseCount())
@@ -89,7 +91,7 @@ func TestPermissionThatReturnsInTimeCostsNoRecord(t *testing.T) {
 			await(t, ttl, "a refusal", func() bool { return r.metrics.leases.read(leaseRefused) > refusals })
 			time.Sleep(30 * time.Second)
 			permit()
-			await(t, backoffRefused+time.Second, "all is well", func() bool {
+			await(t, retry.MaxRefused+time.Second, "all is well", func() bool {
 				return !slices.ContainsFunc(r.Status().Registrations, func(g RegistrationStatus) bool { return g.State != stateRegistered })
 			})
 		}

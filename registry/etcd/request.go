@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 const (
@@ -84,7 +85,7 @@ func call[T answer](ctx context.Context, c *connector, request func(context.Cont
 				return none, c.failure(ctx, t.err)
 			default:
 				failures++
-				next.Reset(backoff(failures, t.err))
+				next.Reset(retry.Backoff(failures, t.err))
 			}
 		case <-ctx.Done():
 			ts.stop()
@@ -161,6 +162,10 @@ func (t *try[T]) do(ctx context.Context, c *connector, request func(context.Cont
 	defer cancel()
 	t.answer, t.err = measure(requestCtx, c.metrics, func() (T, error) { return request(requestCtx, t.link) })
 	t.link.breaker.report(t.err)
+	if t.err == nil {
+		_, header := methodOf(t.answer)
+		t.link.history.saw(header)
+	}
 	if t.err != nil && t.link.ctx.Err() != nil && ctx.Err() == nil && c.ctx.Err() == nil {
 		t.err = errReplaced
 	}
@@ -196,26 +201,18 @@ func (c *connector) await(ctx context.Context) (*link, error) {
 	}
 }
 
-// get reads within a time, and takes note of what that says about etcd's history.
+// get reads within a time.
 func get(ctx context.Context, c *connector, timeout time.Duration, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return call(ctx, c, func(ctx context.Context, l *link) (*clientv3.GetResponse, error) {
-		answer, err := l.Get(ctx, key, opts...)
-		if err == nil {
-			l.history.saw(answer.Header)
-		}
-		return answer, err
+		return l.Get(ctx, key, opts...)
 	})
 }
 
 // transact does a transaction within ctx.
 func transact(ctx context.Context, c *connector, build func(clientv3.Txn) clientv3.Txn) (*clientv3.TxnResponse, error) {
 	return call(ctx, c, func(ctx context.Context, l *link) (*clientv3.TxnResponse, error) {
-		answer, err := build(l.Txn(ctx)).Commit()
-		if err == nil {
-			l.history.saw(answer.Header)
-		}
-		return answer, err
+		return build(l.Txn(ctx)).Commit()
 	})
 }

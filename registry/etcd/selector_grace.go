@@ -10,6 +10,7 @@ import (
 
 	"go-micro.dev/v4/registry"
 
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
@@ -135,7 +136,7 @@ func (p *pool) watch() {
 // expire ends the watch when nobody selects the service.
 func (p *pool) expire() {
 	for unselected := time.Duration(0); unselected < maxUnselected && p.ctx.Err() == nil; {
-		pause(p.ctx, time.Minute, nil)
+		retry.Pause[struct{}](p.ctx, time.Minute, nil)
 		unselected += time.Minute
 		if p.selected.Swap(false) {
 			unselected = 0

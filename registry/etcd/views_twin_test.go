@@ -11,6 +11,8 @@ import (
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // Which views there are, and for how long.
@@ -138,7 +140,7 @@ func TestUnknownNamesEvictNoGoodView(t *testing.T) {
 				if away {
 					e.cut()
 				}
-				for i := range maxUnwatched + 2*maxEvicted {
+				for i := range maxUnwatched + 200 {
 					_, _ = r.GetService(fmt.Sprint("junk", i))
 				}
 				require.LessOrEqual(t, len(followed(r)), maxUnwatched+1)
@@ -219,7 +221,7 @@ func TestAViewWhoseWatchIsRefusedSaysSoOnceAndAllTheTime(t *testing.T) {
 		require.Len(t, logs.logged(), 1)
 		require.Contains(t, logs.logged()[0], "can't follow")
 		permit()
-		time.Sleep(backoffRefused)
+		time.Sleep(retry.MaxRefused)
 		require.NoError(t, r.Status().Followed[0].Err)
 		require.Len(t, logs.logged(), 2)
 	})

@@ -21,11 +21,7 @@ func (s viewSource) Get(ctx context.Context, key string, opts ...clientv3.OpOpti
 		if s.link != nil {
 			s.link.Store(l)
 		}
-		answer, err := l.Get(ctx, key, opts...)
-		if err == nil {
-			l.history.saw(answer.Header)
-		}
-		return answer, err
+		return l.Get(ctx, key, opts...)
 	})
 }
 

@@ -219,7 +219,7 @@ func (f *following) probeLoop(ctx context.Context) {
 		if doubtful != nil {
 			wait = eventTime
 		}
-		retry.Pause(ctx, wait)
+		retry.Pause[struct{}](ctx, wait, nil)
 		same, err := f.probe(ctx)
 		seen := f.seen.Load()
 		switch {

@@ -1,4 +1,4 @@
-package etcd
+package retry
 
 import (
 	"context"
@@ -16,7 +16,7 @@ import (
 func spread(failures int, err error) (shortest, longest time.Duration) {
 	shortest = time.Hour
 	for range 2000 {
-		d := backoff(failures, err)
+		d := Backoff(failures, err)
 		shortest, longest = min(shortest, d), max(longest, d)
 	}
 	return shortest, longest
@@ -24,8 +24,8 @@ func spread(failures int, err error) (shortest, longest time.Duration) {
 
 func TestBackoffDoublesUpToItsLimit(t *testing.T) {
 	for failures, limit := range map[int]time.Duration{
-		-1: backoffBase, 0: backoffBase, 1: backoffBase, 2: 2 * backoffBase, 3: 4 * backoffBase, 4: 8 * backoffBase,
-		5: backoffMax, 6: backoffMax, 100: backoffMax, 1 << 40: backoffMax,
+		-1: Base, 0: Base, 1: Base, 2: 2 * Base, 3: 4 * Base, 4: 8 * Base,
+		5: Max, 6: Max, 100: Max, 1 << 40: Max,
 	} {
 		shortest, longest := spread(failures, errors.New("unavailable"))
 		require.GreaterOrEqual(t, shortest, limit/2, failures)
@@ -35,12 +35,12 @@ func TestBackoffDoublesUpToItsLimit(t *testing.T) {
 
 func TestHalfOfABackoffIsRandom(t *testing.T) {
 	shortest, longest := spread(10, nil)
-	require.Less(t, shortest, backoffMax*6/10)
-	require.Greater(t, longest, backoffMax*9/10)
+	require.Less(t, shortest, Max*6/10)
+	require.Greater(t, longest, Max*9/10)
 }
 
 func TestTheLongestBackoffLeavesTimeForARoundTripWithinASecond(t *testing.T) {
-	require.LessOrEqual(t, backoffMax, 900*time.Millisecond)
+	require.LessOrEqual(t, Max, 900*time.Millisecond)
 }
 
 func TestARefusalIsRetriedMoreSlowly(t *testing.T) {
@@ -49,17 +49,17 @@ func TestARefusalIsRetriedMoreSlowly(t *testing.T) {
 		fmt.Errorf("register: %w", rpctypes.ErrAuthFailed),
 		rpctypes.Error(rpctypes.ErrGRPCPermissionDenied),
 	} {
-		require.True(t, isRefused(err), err)
+		require.True(t, Refused(err), err)
 		first, _ := spread(1, err)
-		require.Less(t, first, backoffBase, "the first retry is as quick as any")
+		require.Less(t, first, Base, "the first retry is as quick as any")
 		shortest, longest := spread(100, err)
-		require.GreaterOrEqual(t, shortest, backoffRefused/2)
-		require.LessOrEqual(t, longest, backoffRefused)
+		require.GreaterOrEqual(t, shortest, MaxRefused/2)
+		require.LessOrEqual(t, longest, MaxRefused)
 	}
 	for _, err := range []error{
 		nil, errors.New("x"), context.DeadlineExceeded, rpctypes.ErrNoLeader, rpctypes.ErrTimeout, rpctypes.ErrNoSpace, rpctypes.ErrInvalidAuthToken,
 	} {
-		require.False(t, isRefused(err), err)
+		require.False(t, Refused(err), err)
 	}
 }
 
@@ -67,7 +67,7 @@ func TestAPauseEndsInTimeOrWithItsContextOrWhenAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		took := func(ctx context.Context, asked <-chan struct{}) time.Duration {
 			began := time.Now()
-			pause(ctx, time.Minute, asked)
+			Pause(ctx, time.Minute, asked)
 			return time.Since(began)
 		}
 		require.Equal(t, time.Minute, took(t.Context(), nil))
