@@ -94,8 +94,7 @@ func (s *script) Get(_ context.Context, key string, opts ...clientv3.OpOption) (
 			return nil, err
 		}
 	}
-	header := s.header
-	page := &clientv3.GetResponse{Header: &header}
+	page := &clientv3.GetResponse{Header: &pb.ResponseHeader{ClusterId: s.header.ClusterId, Revision: s.header.Revision}}
 	for _, kv := range s.kvs {
 		if strings.Compare(string(kv.Key), key) < 0 {
 			continue

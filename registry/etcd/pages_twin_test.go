@@ -21,7 +21,10 @@ func (e *fakeEtcd) send(bytesPerSecond int) {
 	e.on(reads, always, func(ctx context.Context, answer func() (any, error)) (any, error) {
 		a, err := answer()
 		if err == nil {
-			size := a.(*pb.RangeResponse).Size()
+			size := 0
+			for _, kv := range a.(*pb.RangeResponse).Kvs {
+				size += len(kv.Key) + len(kv.Value)
+			}
 			e.wait(ctx, time.Duration(size)*time.Second/time.Duration(bytesPerSecond))
 		}
 		return a, err
