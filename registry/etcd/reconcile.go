@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -180,28 +180,35 @@ func (g *registration) fulfill(ctx context.Context, w *wish) error {
 // on them, and they go with their TTL.
 const maxOrphans = 8
 
-// dropOrphans gives back leases that may be there, as far as it can. A grant that was aborted may still be on its way, so
-// those that aren't there are looked for once more.
+// dropOrphans gives back leases that may be there, as far as it can. A grant that was aborted a moment ago may still be on
+// its way, so those that aren't there are looked for once more, unless the network is slow anyway.
 func (g *registration) dropOrphans(ctx context.Context) {
-	for range 2 {
-		for _, id := range slices.Clone(g.orphans) {
-			if !g.registrar.connector.isConnected() {
-				return
-			}
-			found, err := g.registrar.leases.end(ctx, id)
-			if err != nil {
-				return
-			}
-			if found {
-				g.orphans = slices.DeleteFunc(g.orphans, func(o int64) bool { return o == id })
-			}
+	for began := time.Now(); len(g.orphans) > 0 && g.registrar.connector.isConnected(); {
+		left := make([]int64, 0, len(g.orphans))
+		failed := false
+		var mu sync.Mutex
+		var asking sync.WaitGroup
+		for _, id := range g.orphans {
+			asking.Go(func() {
+				found, err := g.registrar.leases.end(ctx, id)
+				mu.Lock()
+				defer mu.Unlock()
+				if failed = failed || err != nil; !found {
+					left = append(left, id)
+				}
+			})
 		}
-		if len(g.orphans) == 0 {
+		asking.Wait()
+		g.orphans = left
+		if failed {
+			return
+		}
+		if time.Since(began) >= retry.Base {
+			g.orphans = nil
 			return
 		}
 		retry.Pause[struct{}](ctx, retry.Base, nil)
 	}
-	g.orphans = nil
 }
 
 // ensureLease gives the wish a living lease of its TTL, which etcd doesn't refuse to renew.
