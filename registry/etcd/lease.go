@@ -76,7 +76,10 @@ func (ls *leases) grant(ctx context.Context, seconds int64) (l *lease, left []in
 		mu.Unlock()
 		r := &pb.LeaseGrantRequest{ID: id, TTL: seconds}
 		answer, err := clientv3.RetryLeaseClient(current.Client).LeaseGrant(ctx, r, grpc.WaitForReady(true))
-		return answer, rpctypes.Error(err)
+		if err = rpctypes.Error(err); errors.Is(err, rpctypes.ErrLeaseExist) { // the etcd client has repeated it
+			return &pb.LeaseGrantResponse{ID: id, TTL: seconds}, nil
+		}
+		return answer, err
 	})
 	if err != nil {
 		return nil, left, err
