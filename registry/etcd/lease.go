@@ -24,9 +24,9 @@ import (
 // however old: a restored snapshot may bring it back.
 type leases struct {
 	connector *connector
-	prefix    int64         // of the ids, in their upper 40 bits
-	ids       atomic.Int64  // so far
-	renewing  chan struct{} // has a token for each lease that etcd is asked to renew
+	prefix    int64        // of the ids, in their upper 40 bits
+	ids       atomic.Int64 // so far
+	renewing  slots        // for the leases that etcd is asked to renew
 }
 
 const leaseBits = 23 // of an id that count the leases of a registry
@@ -36,7 +36,7 @@ const maxRenewing = 256
 
 func newLeases(c *connector) *leases {
 	return &leases{
-		connector: c, prefix: (1<<39 + rand.Int64N(1<<39)) << leaseBits, renewing: make(chan struct{}, maxRenewing),
+		connector: c, prefix: (1<<39 + rand.Int64N(1<<39)) << leaseBits, renewing: make(slots, maxRenewing),
 	}
 }
 
@@ -163,12 +163,11 @@ const maxProxied = 5 * time.Second
 
 // renew returns how long a lease lives from now on, as etcd says.
 func (ls *leases) renew(ctx context.Context, l *lease) (left time.Duration, err error) {
-	select {
-	case ls.renewing <- struct{}{}:
-		defer func() { <-ls.renewing }()
-	case <-ctx.Done():
-		return 0, ctx.Err()
+	leave, err := ls.renewing.enter(ctx)
+	if err != nil {
+		return 0, err
 	}
+	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, renewTime)
 	defer cancel()
 	var repeated atomic.Bool

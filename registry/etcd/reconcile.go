@@ -43,7 +43,7 @@ func (g *registration) run(ctx context.Context) {
 			retry.Pause(ctx, retry.Backoff(failures, err), g.wake)
 		case disturbed:
 			failures = min(failures+1, maxPacing)
-			retry.Pause[struct{}](ctx, retry.Backoff(failures, nil), g.wake)
+			retry.Pause(ctx, retry.Backoff(failures, nil), g.wake)
 		}
 	}
 }
@@ -112,7 +112,7 @@ func (g *registration) watchFailed(err error, wasOpen bool) error {
 // round makes etcd agree with the wish, once. taken says whether etcd has the record, or another
 // owner's, and that its key is to be watched from what was found there.
 func (g *registration) round(ctx context.Context, w *wish) (taken bool, err error) {
-	leave, err := g.registrar.enter(ctx)
+	leave, err := g.registrar.slots.enter(ctx)
 	if err != nil {
 		return false, g.registrar.connector.failure(ctx, err)
 	}

@@ -25,7 +25,7 @@ type registrar struct {
 	wrote     func(key string, w writing, value []byte) // value nil: deleted
 	rolled    func()                                    // etcd's data may be others than they were; doesn't block
 	changed   func()                                    // Status says something else; doesn't block
-	slots     chan struct{}                             // has a token for each key that is talked about with etcd
+	slots     slots                                     // for the keys that are talked about with etcd
 
 	mu            sync.Mutex
 	registrations map[string]*registration // by key
@@ -167,7 +167,7 @@ func (r *registrar) recoverLocked(key string) *registration {
 
 // delete removes a key that this process never registered.
 func (r *registrar) delete(ctx context.Context, key string) error {
-	leave, err := r.enter(ctx)
+	leave, err := r.slots.enter(ctx)
 	if err != nil {
 		return err
 	}
@@ -193,16 +193,6 @@ func (r *registrar) delete(ctx context.Context, key string) error {
 // maxSlots bounds how many keys are talked about with etcd at one time. More would only wait for each other
 // there, until their requests are sent again, and add to the load.
 const maxSlots = 64
-
-// enter waits for a place among those that talk to etcd, which leave gives back.
-func (r *registrar) enter(ctx context.Context) (leave func(), err error) {
-	select {
-	case r.slots <- struct{}{}:
-		return func() { <-r.slots }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
 
 // all returns the registrations, sorted by key.
 func (r *registrar) all() []*registration {

@@ -182,7 +182,7 @@ func (r *Registry) assemble(p *parts) {
 		wrote:         func(key string, w writing, value []byte) { r.wrote(p, key, w, value) },
 		rolled:        r.probe.alarm,
 		changed:       r.reporter.changed,
-		slots:         make(chan struct{}, maxSlots),
+		slots:         make(slots, maxSlots),
 		registrations: make(map[string]*registration),
 	}
 }

@@ -101,7 +101,7 @@ func TestPermissionThatReturnsInTimeCostsNoRecord(t *testing.T) {
 	})
 }
 
-// A suspect session asks by itself. Whoever may not read isn't told whether its lease is there, but may be able to renew it.
+// A doubt makes every lease be asked for. Whoever may not read isn't told whether its lease is there, but may be able to renew it.
 func TestASuspectLeaseThatMayNotBeReadIsRenewed(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
