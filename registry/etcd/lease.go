@@ -125,11 +125,11 @@ func (ls *leases) renewLoop(ctx context.Context, l *lease) {
 	wait := time.Until(*l.renewed.Load()) + l.interval()
 	for {
 		retry.Pause(ctx, wait, l.checks)
-		asked := time.Now()
-		left, err := ls.renew(ctx, l)
 		if ctx.Err() != nil {
 			return
 		}
+		asked := time.Now()
+		left, err := ls.renew(ctx, l)
 		switch {
 		case errors.Is(err, rpctypes.ErrPermissionDenied):
 			ls.connector.metrics.leases.add(leaseRefused)

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"go-micro.dev/v4/logger"
+
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // reporter logs what changes in a registry's Status. It is a goroutine of its own that compares the present with what it
@@ -41,6 +44,10 @@ func newReporter(r *Registry) *reporter {
 	}
 }
 
+// reportInterval is how long changes are gathered before the reporter looks: a thousand nodes that register at once make
+// a thousand of them, and each look goes through all registrations.
+const reportInterval = 100 * time.Millisecond
+
 // changed makes the reporter look. It doesn't block.
 func (p *reporter) changed() {
 	select {
@@ -71,6 +78,7 @@ func (p *reporter) run(ctx context.Context) {
 	for {
 		select {
 		case <-p.wake:
+			retry.Pause[struct{}](ctx, reportInterval, nil)
 			p.report()
 		case note := <-p.notes:
 			note()

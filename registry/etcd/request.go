@@ -47,8 +47,6 @@ type try[T answer] struct {
 type tries[T answer] struct {
 	connector *connector
 	request   func(context.Context, *link) (T, error)
-	ctx       context.Context
-	cancel    context.CancelFunc
 	running   []*try[T]
 	ended     chan *try[T]
 }
@@ -59,16 +57,14 @@ type tries[T answer] struct {
 // ctx must have a deadline.
 func call[T answer](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
 	ts := &tries[T]{connector: c, request: request, ended: make(chan *try[T])}
-	// A member without a leader would keep the request until its deadline.
-	ts.ctx, ts.cancel = context.WithCancel(clientv3.WithRequireLeader(ctx))
 	var none T
-	ts.again()
+	ts.again(ctx)
 	next := time.NewTimer(tryTime)
 	defer next.Stop()
 	for failures := 0; ; {
 		select {
 		case <-next.C:
-			ts.again()
+			ts.again(ctx)
 			next.Reset(tryTime)
 		case t := <-ts.ended:
 			ts.remove(t)
@@ -77,7 +73,7 @@ func call[T answer](ctx context.Context, c *connector, request func(context.Cont
 				ts.closeOvertaken(t, ts.stop())
 				return t.answer, nil
 			case errors.Is(t.err, errReplaced):
-				ts.again()
+				ts.again(ctx)
 				next.Reset(tryTime)
 			case t.gaveWay:
 			case !isUnanswered(t.err) && (!isTokenInvalid(t.err) || failures == maxTokens) || ctx.Err() != nil:
@@ -96,32 +92,31 @@ func call[T answer](ctx context.Context, c *connector, request func(context.Cont
 
 // again sends the request if it isn't under way, or once more if there is a connection: else those that are waiting for
 // one would be sent all at once.
-func (ts *tries[T]) again() {
+func (ts *tries[T]) again(ctx context.Context) {
 	switch {
 	case len(ts.running) == 0:
-		ts.send(func() {})
+		ts.send(ctx, func() {})
 	case ts.connector.isConnected():
-		ts.repeat()
+		ts.repeat(ctx)
 	}
 }
 
 // repeat sends the request once more, if there aren't too many that are.
-func (ts *tries[T]) repeat() {
+func (ts *tries[T]) repeat(ctx context.Context) {
 	select {
 	case ts.connector.repeats <- struct{}{}:
-		ts.send(func() { <-ts.connector.repeats })
+		ts.send(ctx, func() { <-ts.connector.repeats })
 	default:
 	}
 }
 
-func (ts *tries[T]) send(ended func()) {
+func (ts *tries[T]) send(ctx context.Context, ended func()) {
 	if len(ts.running) == maxTries {
 		ts.running[1].gaveWay = true
 		ts.running[1].cancel()
 	}
 	t := &try[T]{sent: time.Now(), waited: !ts.connector.isConnected()}
-	var ctx context.Context
-	ctx, t.cancel = context.WithCancel(ts.ctx)
+	ctx, t.cancel = context.WithCancel(ctx)
 	ts.running = append(ts.running, t)
 	go func() {
 		defer t.cancel()
@@ -138,7 +133,9 @@ func (ts *tries[T]) remove(t *try[T]) {
 // stop ends the tries that are under way, and returns them.
 func (ts *tries[T]) stop() (stopped []*try[T]) {
 	stopped = slices.Clone(ts.running)
-	ts.cancel()
+	for _, t := range stopped {
+		t.cancel()
+	}
 	for len(ts.running) > 0 {
 		ts.remove(<-ts.ended)
 	}
@@ -158,15 +155,17 @@ func (t *try[T]) do(ctx context.Context, c *connector, request func(context.Cont
 	if t.link, t.err = c.link(ctx); t.err != nil {
 		return
 	}
-	requestCtx, cancel := t.link.during(etcdconn.WithPeer(ctx, &t.peer))
-	defer cancel()
-	t.answer, t.err = measure(requestCtx, c.metrics, func() (T, error) { return request(requestCtx, t.link) })
+	stop := context.AfterFunc(t.link.ctx, t.cancel)
+	defer stop()
+	// A member without a leader would keep the request until its deadline.
+	ctx = clientv3.WithRequireLeader(etcdconn.WithPeer(ctx, &t.peer))
+	t.answer, t.err = measure(ctx, c.metrics, func() (T, error) { return request(ctx, t.link) })
 	t.link.breaker.report(t.err)
 	if t.err == nil {
 		_, header := methodOf(t.answer)
 		t.link.history.saw(header)
 	}
-	if t.err != nil && t.link.ctx.Err() != nil && ctx.Err() == nil && c.ctx.Err() == nil {
+	if t.err != nil && t.link.ctx.Err() != nil && c.ctx.Err() == nil {
 		t.err = errReplaced
 	}
 }
