@@ -70,23 +70,35 @@ func (m *mirror) decodeLocked(kv *mvccpb.KeyValue) *catalogue.Record {
 
 // Replace takes in a list. What differs from it goes, comes or changes, but for our own writes that are newer. A list
 // from before the newest revision that was known when it began, or of another cluster, is of another history, where our
-// revisions mean nothing. It may be so too when there was a sign of that; then only what was written since is newer.
+// revisions mean nothing. Whether a record has changed is told by its value: in another history it may have the same
+// revision.
 func (m *mirror) Replace(all *reflector.List) {
-	decoded, d := m.predecode(all)
+	records, d := m.decodeList(all)
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.decoder = d
 	at := all.Header.Revision
-	other := at < m.begun.floor || m.cluster != 0 && m.cluster != all.Header.ClusterId
-	suspect := m.settled < m.doubts || other
-	m.settled = m.begun.doubts
+	other := at < m.floor || m.cluster != 0 && m.cluster != all.Header.ClusterId
 	if other {
 		clear(m.deleted)
 		m.newest = 0
 	}
-	listed, fresh := m.compareLocked(all, decoded, other, suspect)
+	listed := make(map[string]bool, len(all.Kvs))
+	m.junk = 0
 	var changes []catalogue.Change
-	for _, record := range fresh {
-		changes = append(changes, m.catalogue.Restate(record)...)
+	for i, kv := range all.Kvs {
+		key := string(kv.Key)
+		known := m.catalogue.Record(key)
+		switch {
+		case known != nil && !other && known.Revision > at:
+			listed[key] = true
+		case m.deleted[key] > at:
+		case records[i] == nil:
+			m.junk++
+		default:
+			listed[key] = true
+			changes = append(changes, m.catalogue.Restate(records[i])...)
+		}
 	}
 	changes = append(changes, m.sweepLocked(listed, at, other)...)
 	for key, revision := range m.deleted {
@@ -96,52 +108,19 @@ func (m *mirror) Replace(all *reflector.List) {
 	}
 	m.cluster, m.applied, m.newest = all.Header.ClusterId, at, max(m.newest, at)
 	m.finishListLocked(changes)
-	m.mu.Unlock()
 }
 
-// compareLocked returns the keys at which a list has records, and which of these aren't known. It counts junk.
-func (m *mirror) compareLocked(all *reflector.List, decoded map[int]*catalogue.Record, other, suspect bool) (listed map[string]bool, fresh []*catalogue.Record) {
-	at := all.Header.Revision
-	listed = make(map[string]bool, len(all.Kvs))
-	m.junk = 0
-	for i, kv := range all.Kvs {
-		listed[string(kv.Key)] = true
-		known := m.catalogue.Record(string(kv.Key))
-		if known != nil && (!other && known.Revision > at || !suspect && lastWriting(known).is(kv)) {
-			continue
-		}
-		if m.deleted[string(kv.Key)] > at {
-			continue
-		}
-		record, ok := decoded[i]
-		if !ok {
-			record = m.decodeLocked(kv)
-		}
-		if record != nil {
-			fresh = append(fresh, record)
-			continue
-		}
-		m.junk++
-		delete(listed, string(kv.Key))
-	}
-	return listed, fresh
-}
-
-// predecode decodes what is likely to be news of a list, while nobody waits for the mirror: that may take seconds.
-func (m *mirror) predecode(all *reflector.List) (map[int]*catalogue.Record, *decoder) {
-	decoded := make(map[int]*catalogue.Record)
+// decodeList decodes a list, nil for what is no record, and returns the decoder to go on with. It doesn't lock the mirror,
+// because that may take seconds.
+func (m *mirror) decodeList(all *reflector.List) ([]*catalogue.Record, *decoder) {
 	m.mu.Lock()
 	d := m.decoder.clone()
-	for i, kv := range all.Kvs {
-		if known := m.catalogue.Record(string(kv.Key)); known == nil || m.settled < m.doubts || !lastWriting(known).is(kv) {
-			decoded[i] = nil
-		}
-	}
 	m.mu.Unlock()
-	for i := range decoded {
-		decoded[i] = m.mirrors.malformed.decode(d, all.Kvs[i])
+	records := make([]*catalogue.Record, len(all.Kvs))
+	for i, kv := range all.Kvs {
+		records[i] = m.mirrors.malformed.decode(d, kv)
 	}
-	return decoded, d
+	return records, d
 }
 
 // sweepLocked deletes the records that a list didn't have.
@@ -201,7 +180,7 @@ func (m *mirror) wrote(key string, w writing, value []byte) {
 	m.publishLocked(changes)
 	m.mu.Unlock()
 	if odd {
-		m.rewrite()
+		m.doubt(listHistoryChanged)
 	}
 }
 
@@ -240,7 +219,7 @@ func (m *mirror) newestRevision() int64 {
 // haven't yet. The read began when floor was the newest revision here; an earlier one is of another history.
 func (m *mirror) takeIn(name string, found *catalogue.Catalogue, at, floor int64) {
 	if at < floor {
-		m.rewrite()
+		m.doubt(listHistoryChanged)
 		return
 	}
 	m.mu.Lock()

@@ -28,7 +28,7 @@ var leaseChanges = [...]string{
 type restoreCause int32
 
 const (
-	restoreRepeated       restoreCause = iota // Register was repeated while that wasn't sure
+	restoreRepeated       restoreCause = iota // Register with another TTL was refused: back on a lease of the one before
 	restoreWatchEnded                         // the watch of the key failed
 	restoreOwnerLeft                          // the owner that we stood by for is gone
 	restoreDeleted                            // somebody deleted the key

@@ -44,7 +44,7 @@ func TestOwnWritesDuringAListThatWasDoubtedAreKept(t *testing.T) {
 			return a, err
 		})
 		mirror := r.parts.Load().mirrors.all()[0]
-		mirror.rewrite()
+		mirror.doubt(listHistoryChanged)
 		<-served
 		came := greeter(3)
 		came.Nodes = came.Nodes[2:]

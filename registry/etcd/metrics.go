@@ -87,18 +87,14 @@ func methodOf[T answer](a T) (method, *pb.ResponseHeader) {
 	panic("not an answer")
 }
 
-// measure does one request and takes note of how it went. It calls the MeterProvider, so it isn't for who holds a mutex;
-// but for renewals, which must not wait for it.
-func measure[T answer](ctx context.Context, m *metrics, request func() (T, error)) (T, error) {
-	began := time.Now()
-	a, err := request()
-	method, _ := methodOf(a)
+// requested takes note of how a request went. It calls the MeterProvider, so it isn't for who holds a mutex; but for
+// renewals, which must not wait for it.
+func (m *metrics) requested(ctx context.Context, of method, took time.Duration, err error) {
 	code := grpcCode(err)
-	m.requests.add(method, code)
-	if method != methodKeepAlive {
-		m.exporter.Load().record(ctx, time.Since(began), method, code)
+	m.requests.add(of, code)
+	if of != methodKeepAlive {
+		m.exporter.Load().record(ctx, took, of, code)
 	}
-	return a, err
 }
 
 // streamed takes note of what happened on a stream, where nothing takes a time of its own.

@@ -43,21 +43,13 @@ type mirror struct {
 	newest    int64            // the newest revision in it, our own writes included
 	deleted   map[string]int64 // our own deletes that etcd hasn't echoed yet, by key
 	junk      int              // keys that are no records
-	doubts    int              // signs that etcd's history may be another one
-	settled   int              // those of them that came before the last list
-	begun     listBegin        // the list under way
+	floor     int64            // newest when the list under way began
 	cause     listCause        // of the next list
 	broken    error            // why it doesn't follow at the moment
 	since     time.Time        // of broken
 	told      bool             // that it is broken
 	failed    chan struct{}    // closed and renewed when broken changes
 	replaced  bool             // the client was, after the list under way or the last one began
-}
-
-// listBegin is what was known when a list began.
-type listBegin struct {
-	floor  int64 // the newest revision
-	doubts int
 }
 
 func newMirror(ms *mirrors, prefix string) *mirror {
@@ -121,25 +113,11 @@ func (m *mirror) replace() {
 	m.doubt(listClientReplaced)
 }
 
-// rewrite makes the mirror list again what may be another history.
-func (m *mirror) rewrite() {
-	m.mu.Lock()
-	m.suspectLocked()
-	m.mu.Unlock()
-	m.doubt(listHistoryChanged)
-}
-
-func (m *mirror) suspectLocked() {
-	if m.isReady() {
-		m.doubts++
-	}
-}
-
 // Listing notes what is known now, and why there is another list.
 func (m *mirror) Listing(ended error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.begun, m.replaced = listBegin{floor: m.newest, doubts: m.doubts}, false
+	m.floor, m.replaced = m.newest, false
 	if ended != nil && m.cause == listPeriodic && !errors.Is(ended, errReplaced) {
 		m.cause = causeOf(ended)
 	}

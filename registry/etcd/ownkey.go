@@ -34,49 +34,52 @@ func (g *registration) claim(ctx context.Context, w *wish) error {
 	if revision, ok := g.own(); ok {
 		guard = unchanged(g.key, revision)
 	}
+	return g.write(ctx, w, guard, true)
+}
+
+// restore writes the record unless it is there, or somebody else has the key.
+func (g *registration) restore(ctx context.Context, w *wish) error {
+	answer, err := get(ctx, g.registrar.connector, g.registrar.timeout(), g.key)
+	if err != nil {
+		return err
+	}
+	guard := absent(g.key)
+	for _, kv := range answer.Kvs {
+		if h := g.classify(kv, w); h != unknown {
+			g.found(h, kv.ModRevision)
+			g.from = answer.Header.Revision + 1
+			return nil
+		}
+		guard = unchanged(g.key, kv.ModRevision)
+	}
+	return g.write(ctx, w, guard, false)
+}
+
+// write writes the record if the guard holds. Else it looks at what is there: a claim overwrites anything but the record
+// itself, which a try before has written.
+func (g *registration) write(ctx context.Context, w *wish, guard clientv3.Cmp, claim bool) error {
 	for {
 		answer, err := g.put(ctx, w, guard)
 		if err != nil {
 			return err
 		}
-		if answer.Succeeded {
-			g.wrote(w, answer.Header.Revision)
+		h, at := ours, answer.Header.Revision
+		if !answer.Succeeded {
+			h, guard = unknown, absent(g.key)
+			for _, kv := range answer.Responses[0].GetResponseRange().Kvs {
+				h, at, guard = g.classify(kv, w), kv.ModRevision, unchanged(g.key, kv.ModRevision)
+			}
+		}
+		switch {
+		case h == ours:
+			if !claim {
+				g.restored()
+			}
+			g.wrote(w, at)
 			return nil
-		}
-		guard = absent(g.key)
-		for _, kv := range answer.Responses[0].GetResponseRange().Kvs {
-			if g.classify(kv, w) == ours { // a try before has written it
-				g.wrote(w, kv.ModRevision)
-				return nil
-			}
-			guard = unchanged(g.key, kv.ModRevision)
-		}
-	}
-}
-
-// restore writes the record unless it is there, or somebody else has the key.
-func (g *registration) restore(ctx context.Context, w *wish) error {
-	for {
-		answer, err := get(ctx, g.registrar.connector, g.registrar.timeout(), g.key)
-		if err != nil {
-			return err
-		}
-		guard := absent(g.key)
-		for _, kv := range answer.Kvs {
-			if h := g.classify(kv, w); h != unknown {
-				g.found(h, kv.ModRevision)
-				g.from = answer.Header.Revision + 1
-				return nil
-			}
-			guard = unchanged(g.key, kv.ModRevision)
-		}
-		put, err := g.put(ctx, w, guard)
-		if err != nil {
-			return err
-		}
-		if put.Succeeded {
-			g.restored()
-			g.wrote(w, put.Header.Revision)
+		case h == foreign && !claim:
+			g.found(h, at)
+			g.from = answer.Header.Revision + 1
 			return nil
 		}
 	}

@@ -283,7 +283,7 @@ func (r *Registry) rewritten() {
 		return
 	}
 	for _, m := range p.mirrors.all() {
-		m.rewrite()
+		m.doubt(listHistoryChanged)
 	}
 	p.registrar.rolledBack()
 }

@@ -159,12 +159,12 @@ func (t *try[T]) do(ctx context.Context, c *connector, request func(context.Cont
 	defer stop()
 	// A member without a leader would keep the request until its deadline.
 	ctx = clientv3.WithRequireLeader(etcdconn.WithPeer(ctx, &t.peer))
-	t.answer, t.err = measure(ctx, c.metrics, func() (T, error) { return request(ctx, t.link) })
+	began := time.Now()
+	t.answer, t.err = request(ctx, t.link)
+	method, header := methodOf(t.answer)
+	c.metrics.requested(ctx, method, time.Since(began), t.err)
 	t.link.breaker.report(t.err)
-	if t.err == nil {
-		_, header := methodOf(t.answer)
-		t.link.history.saw(header)
-	}
+	t.link.history.saw(header)
 	if t.err != nil && t.link.ctx.Err() != nil && c.ctx.Err() == nil {
 		t.err = errReplaced
 	}
