@@ -3,9 +3,11 @@ package etcd
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
 )
@@ -186,5 +188,47 @@ func TestCloseDeregistersWhatFailedBeforeIfEtcdIsBack(t *testing.T) {
 		require.NoError(t, r.Close())
 		require.Equal(t, 5, e.lost(greeter(5)))
 		require.Zero(t, e.leaseCount())
+	})
+}
+
+// What was lost before says nothing of the network that there is now.
+func TestATryIsShortAgainAfterASuccess(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		register := func(version string, lost int) time.Duration {
+			s := greeter(1)
+			s.Version = version
+			e.ignore(puts, lost)
+			began := time.Now()
+			mustRegister(t, r, s, testTTL)
+			return time.Since(began)
+		}
+		register("1", 2)
+		require.Less(t, register("2", 1), time.Second+100*time.Millisecond)
+	})
+}
+
+// What the members are asked before they notice that the leader is gone is lost, also if it is repeated.
+func TestNothingWaitsForRequestsThatWereLostInAnElection(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		mustRegister(t, r, greeter(40), 5*time.Second)
+		time.Sleep(10 * time.Second)
+		elected := e.ignore(anything, always)
+		time.AfterFunc(1700*time.Millisecond, elected)
+		began := time.Now()
+		other := greeter(1)
+		other.Name = "other"
+		var calls sync.WaitGroup
+		calls.Go(func() { assert.NoError(t, r.Deregister(greeter(1))) })
+		calls.Go(func() { assert.NoError(t, r.Register(other, registry.RegisterTTL(testTTL))) })
+		calls.Go(func() {
+			_, err := r.GetService("nobody")
+			assert.ErrorIs(t, err, registry.ErrNotFound)
+		})
+		calls.Wait()
+		require.Less(t, time.Since(began), 3*time.Second)
+		time.Sleep(10 * time.Second)
+		require.Zero(t, r.metrics.leases.counts[leaseLost].Load())
 	})
 }

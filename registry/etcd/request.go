@@ -22,8 +22,9 @@ const (
 	// the others the oldest gives way.
 	maxTries = 4
 	// maxRepeats bounds those of all requests but for the first ones: an etcd that is slow because it is busy must not
-	// get several times the work. If a member is silent, one that is answered by another frees the others.
-	maxRepeats = 8
+	// get several times the work. It is what a process with a few dozen leases needs while the members elect a leader:
+	// what they were asked before is lost.
+	maxRepeats = 64
 )
 
 // maxTokens is how often a request is sent again that etcd has refused for its token. A member that is behind doesn't know
@@ -32,15 +33,15 @@ const maxTokens = 5
 
 // try is one of several requests for the same.
 type try[T answer] struct {
-	cancel context.CancelFunc
-	sent   time.Time
-	waited bool // for a connection, so its time says nothing of the member
-	link   *link
-	peer   peer.Peer // whom it was sent to; known when it has ended
-	answer T
-	err    error
-
+	cancel  context.CancelFunc
+	sent    time.Time
+	waited  bool // for a connection, so its time says nothing of the member
+	repeats bool // another one that is under way, and counts among the repetitions
 	gaveWay bool // to a newer one
+	link    *link
+	peer    peer.Peer // whom it was sent to; known when it has ended
+	answer  T
+	err     error
 }
 
 // tries are the requests for the same that are under way, the oldest first.
@@ -95,39 +96,48 @@ func call[T answer](ctx context.Context, c *connector, request func(context.Cont
 func (ts *tries[T]) again(ctx context.Context) {
 	switch {
 	case len(ts.running) == 0:
-		ts.send(ctx, func() {})
+		ts.send(ctx, false)
 	case ts.connector.isConnected():
 		ts.repeat(ctx)
 	}
 }
 
-// repeat sends the request once more, if there aren't too many that are.
+// repeat sends the request once more: in place of another repetition if there are too many, so that it doesn't wait for
+// ever where all of them are lost.
 func (ts *tries[T]) repeat(ctx context.Context) {
-	select {
-	case ts.connector.repeats <- struct{}{}:
-		ts.send(ctx, func() { <-ts.connector.repeats })
-	default:
+	oldest := slices.IndexFunc(ts.running, func(t *try[T]) bool { return t.repeats && !t.gaveWay })
+	if len(ts.running) < maxTries {
+		select {
+		case ts.connector.repeats <- struct{}{}:
+			ts.send(ctx, true)
+			return
+		default:
+		}
+	}
+	if oldest >= 0 {
+		t := ts.running[oldest]
+		t.gaveWay, t.repeats = true, false
+		t.cancel()
+		ts.send(ctx, true)
 	}
 }
 
-func (ts *tries[T]) send(ctx context.Context, ended func()) {
-	if len(ts.running) == maxTries {
-		ts.running[1].gaveWay = true
-		ts.running[1].cancel()
-	}
-	t := &try[T]{sent: time.Now(), waited: !ts.connector.isConnected()}
+func (ts *tries[T]) send(ctx context.Context, repeats bool) {
+	t := &try[T]{sent: time.Now(), waited: !ts.connector.isConnected(), repeats: repeats}
 	ctx, t.cancel = context.WithCancel(ctx)
 	ts.running = append(ts.running, t)
 	go func() {
 		defer t.cancel()
 		t.do(ctx, ts.connector, ts.request)
-		ended()
 		ts.ended <- t
 	}()
 }
 
 func (ts *tries[T]) remove(t *try[T]) {
 	ts.running = slices.DeleteFunc(ts.running, func(o *try[T]) bool { return o == t })
+	if t.repeats {
+		<-ts.connector.repeats
+	}
 }
 
 // stop ends the tries that are under way, and returns them.
