@@ -11,7 +11,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	grpcbackoff "google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
@@ -394,13 +393,6 @@ func (s settings) dial(ctx context.Context, dialer *etcdconn.Dialer) (*clientv3.
 	if s.client != nil {
 		return s.client, nil
 	}
-	log := zap.NewNop()
-	if s.logConfig != nil {
-		var err error
-		if log, err = s.logConfig.Build(); err != nil {
-			return nil, fmt.Errorf("LogConfig: %w", err) // New could do it: so it may be possible again
-		}
-	}
 	client, err := clientv3.New(clientv3.Config{
 		Context:              ctx,
 		Endpoints:            s.endpoints,
@@ -412,7 +404,7 @@ func (s settings) dial(ctx context.Context, dialer *etcdconn.Dialer) (*clientv3.
 		DialKeepAliveTimeout: dialKeepAliveTimeout,
 		MaxUnaryRetries:      maxUnaryRetries,
 		DialOptions:          append(dialer.DialOptions(s.tls), grpc.WithConnectParams(connectParams)),
-		Logger:               log,
+		Logger:               s.log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to %v: %w", s.endpoints, err)

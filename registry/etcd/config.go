@@ -33,6 +33,7 @@ type settings struct {
 	tlsFiles    tlsFiles
 	credentials credentials
 	logConfig   *zap.Config
+	log         *zap.Logger // made from it
 	client      *clientv3.Client // the caller's
 }
 
@@ -129,26 +130,6 @@ func checkClient(client *clientv3.Client, o registry.Options) error {
 	return nil
 }
 
-// checkLogConfig finds out whether a logger can be made, without leaving any file open.
-func checkLogConfig(config *zap.Config) error {
-	if config == nil {
-		return nil
-	}
-	silent := *config
-	silent.OutputPaths, silent.ErrorOutputPaths = nil, nil
-	if _, err := silent.Build(); err != nil {
-		return fmt.Errorf("%w: LogConfig: %w", ErrOption, err)
-	}
-	for _, paths := range [][]string{config.OutputPaths, config.ErrorOutputPaths} {
-		_, release, err := zap.Open(paths...)
-		if err != nil {
-			return fmt.Errorf("%w: LogConfig: %w", ErrOption, err)
-		}
-		release()
-	}
-	return nil
-}
-
 func newSettings(o registry.Options, env environment) (settings, error) {
 	if client, ok := option[*clientv3.Client](o, clientKey{}); ok {
 		if err := checkClient(client, o); err != nil {
@@ -156,18 +137,20 @@ func newSettings(o registry.Options, env environment) (settings, error) {
 		}
 		return settings{client: client, endpoints: client.Endpoints()}, nil
 	}
-	s := settings{tlsOption: o.TLSConfig, credentials: env.credentials}
+	s := settings{tlsOption: o.TLSConfig, credentials: env.credentials, log: zap.NewNop()}
 	if c, ok := option[credentials](o, authKey{}); ok {
 		s.credentials = c
 	}
 	if (s.credentials.username == "") != (s.credentials.password == "") {
 		return s, fmt.Errorf("%w: Auth needs a user name and a password", ErrOption)
 	}
-	s.logConfig, _ = option[*zap.Config](o, logConfigKey{})
-	if err := checkLogConfig(s.logConfig); err != nil {
-		return s, err
+	var err error
+	if s.logConfig, _ = option[*zap.Config](o, logConfigKey{}); s.logConfig != nil {
+		if s.log, err = s.logConfig.Build(); err != nil {
+			return s, fmt.Errorf("%w: LogConfig: %w", ErrOption, err)
+		}
 	}
-	err := s.setConnection(o, env)
+	err = s.setConnection(o, env)
 	return s, err
 }
 
