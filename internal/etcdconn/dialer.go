@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/peer"
 )
 
 // Dialer makes the connections of one etcd client. It knows the connection to each member, so that one whose member is
@@ -57,12 +56,12 @@ func (d *Dialer) DialOptions(config *tls.Config) []grpc.DialOption {
 	if config != nil {
 		inner = credentials.NewTLS(config)
 	}
-	return []grpc.DialOption{
+	return append(withPolicy(),
 		grpc.WithContextDialer(d.dial),
 		grpc.WithTransportCredentials(handshakes{inner, d}),
-		grpc.WithChainUnaryInterceptor(d.unary),
+		grpc.WithChainUnaryInterceptor(authenticate),
 		grpc.WithStreamInterceptor(commitStream), // in place of the etcd client's, which authenticates for each stream
-	}
+	)
 }
 
 // dial returns the raw connection: gRPC sets TCP_USER_TIMEOUT on nothing else.
@@ -225,19 +224,18 @@ func (d *Dialer) Connected() {
 	}
 }
 
-// Close closes the connection that a peer was met on, because its member is silent while others answer.
-func (d *Dialer) Close(p *peer.Peer) {
-	if d == nil || p == nil || p.LocalAddr == nil {
+// Close closes the connection to a member that hasn't answered what was sent at a time, while others have. One that was
+// made since is left.
+func (d *Dialer) Close(address string, sent time.Time) {
+	if d == nil {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for address, c := range d.conns {
-		if c.LocalAddr().String() == p.LocalAddr.String() && c.RemoteAddr().String() == p.Addr.String() {
-			delete(d.conns, address) // others may report the same
-			d.ejectLocked(address)
-			_ = c.Close()
-		}
+	if c := d.conns[address]; c != nil && c.made.Before(sent) {
+		delete(d.conns, address)
+		d.ejectLocked(address)
+		_ = c.Close()
 	}
 }
 
@@ -296,38 +294,24 @@ func (h handshakes) Clone() credentials.TransportCredentials {
 	return handshakes{h.TransportCredentials.Clone(), h.dialer}
 }
 
-type peerKey struct{}
-
-// WithPeer returns a context for a request that leaves in p whom it was sent to, once it has ended.
-func WithPeer(ctx context.Context, p *peer.Peer) context.Context {
-	return context.WithValue(ctx, peerKey{}, p)
-}
-
-// notePeer leaves in ctx whom a request on a stream is sent to.
-func notePeer(ctx context.Context, at *peer.Peer) {
-	if p, ok := ctx.Value(peerKey{}).(*peer.Peer); ok {
-		*p = *at
-	}
-}
-
 // authenticateTime bounds an authentication at one member; then the next one is asked.
 const authenticateTime = time.Second
 
-func (d *Dialer) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	if p, ok := ctx.Value(peerKey{}).(*peer.Peer); ok {
-		opts = append(opts, grpc.Peer(p))
-	}
+func authenticate(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	if method != "/etcdserverpb.Auth/Authenticate" {
 		return invoke(ctx, method, req, reply, cc, opts...)
 	}
+	var asked []string
 	for limit := authenticateTime; ; limit *= 2 {
-		try, cancel := context.WithTimeout(ctx, limit)
+		pick := &Pick{Avoid: asked}
+		try, cancel := context.WithTimeout(WithPick(ctx, pick), limit)
 		err := invoke(try, method, req, reply, cc, opts...)
 		silent := try.Err() != nil
 		cancel()
 		if !silent || ctx.Err() != nil {
 			return err
 		}
+		asked = append(asked, pick.Member())
 	}
 }
 

@@ -4,9 +4,9 @@ import (
 	"context"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc/peer"
 )
 
 func TestAMemberIsLeftAloneHoweverOftenItIsReported(t *testing.T) {
@@ -14,17 +14,16 @@ func TestAMemberIsLeftAloneHoweverOftenItIsReported(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, silent.Close()) }()
 	d := &Dialer{}
-	conn, err := d.dial(t.Context(), silent.Addr().String())
+	_, err = d.dial(t.Context(), silent.Addr().String())
 	require.NoError(t, err)
-	p := &peer.Peer{Addr: conn.RemoteAddr(), LocalAddr: conn.LocalAddr()}
-	d.Close(p)
+	d.Close(silent.Addr().String(), time.Now())
 	waits, cancel := context.WithCancel(t.Context())
 	waiting := make(chan struct{})
 	go func() {
 		defer close(waiting)
 		d.awaitReadmission(waits, silent.Addr().String())
 	}()
-	d.Close(p)
+	d.Close(silent.Addr().String(), time.Now())
 	d.mu.Lock()
 	d.ejectLocked(silent.Addr().String()) // as by one that has met it again
 	d.mu.Unlock()

@@ -15,7 +15,6 @@ import (
 	grpcbackoff "google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
@@ -234,11 +233,6 @@ func (c *connector) streamEnded(l *link, err error) {
 	if errors.Is(err, rpctypes.ErrAuthFailed) {
 		l.breaker.report(err)
 	}
-}
-
-// samePeer reports whether two streams lead to the same member.
-func samePeer(p, o *peer.Peer) bool {
-	return p != nil && o != nil && p.Addr != nil && o.Addr != nil && p.Addr.String() == o.Addr.String()
 }
 
 // adopt makes the outcome of an attempt the current one, unless the settings have changed meanwhile.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/peer"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
@@ -39,7 +38,7 @@ type try[T answer] struct {
 	repeats bool // another one that is under way, and counts among the repetitions
 	gaveWay bool // to a newer one
 	link    *link
-	peer    peer.Peer // whom it was sent to; known when it has ended
+	pick    etcdconn.Pick // of the member that it is sent to
 	answer  T
 	err     error
 }
@@ -124,6 +123,11 @@ func (ts *tries[T]) repeat(ctx context.Context) {
 
 func (ts *tries[T]) send(ctx context.Context, repeats bool) {
 	t := &try[T]{sent: time.Now(), waited: !ts.connector.isConnected(), repeats: repeats}
+	for _, o := range ts.running {
+		if !o.gaveWay {
+			t.pick.Avoid = append(t.pick.Avoid, o.pick.Member())
+		}
+	}
 	ctx, t.cancel = context.WithCancel(ctx)
 	ts.running = append(ts.running, t)
 	go func() {
@@ -155,8 +159,8 @@ func (ts *tries[T]) stop() (stopped []*try[T]) {
 // closeOvertaken closes the connections on which tries went unanswered longer than the one that etcd has answered.
 func (ts *tries[T]) closeOvertaken(answered *try[T], others []*try[T]) {
 	for _, t := range others {
-		if !t.waited && answered.sent.Sub(t.sent) >= tryTime && t.link == answered.link && !samePeer(&t.peer, &answered.peer) {
-			t.link.dialer.Close(&t.peer)
+		if !t.waited && answered.sent.Sub(t.sent) >= tryTime && t.link == answered.link && t.pick.Member() != answered.pick.Member() {
+			t.link.dialer.Close(t.pick.Member(), t.sent)
 		}
 	}
 }
@@ -168,7 +172,7 @@ func (t *try[T]) do(ctx context.Context, c *connector, request func(context.Cont
 	stop := context.AfterFunc(t.link.ctx, t.cancel)
 	defer stop()
 	// A member without a leader would keep the request until its deadline.
-	ctx = clientv3.WithRequireLeader(etcdconn.WithPeer(ctx, &t.peer))
+	ctx = clientv3.WithRequireLeader(etcdconn.WithPick(ctx, &t.pick))
 	began := time.Now()
 	t.answer, t.err = request(ctx, t.link)
 	method, header := methodOf(t.answer)

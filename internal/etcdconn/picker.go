@@ -1,0 +1,119 @@
+package etcdconn
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/balancer"
+	"google.golang.org/grpc/balancer/roundrobin"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/resolver"
+)
+
+// policy is gRPC's name for a load balancing policy of ours: round robin, as the etcd client has it, but for requests that
+// say which members they don't want to meet.
+const policy = "micro_etcd_round_robin"
+
+func init() { balancer.Register(policyBuilder{}) }
+
+// withPolicy makes a client use the policy in place of the one that the etcd client's resolver names.
+func withPolicy() []grpc.DialOption {
+	return []grpc.DialOption{
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"` + policy + `": {}}]}`),
+	}
+}
+
+// Pick is the choice of the member that a request is sent to.
+type Pick struct {
+	// Avoid are the members, by address, that are only chosen if there is no other.
+	Avoid  []string
+	member atomic.Pointer[string]
+}
+
+// Member returns the address of the member that was chosen last, or "" if none was. It may be called at any time.
+func (p *Pick) Member() string {
+	if member := p.member.Load(); member != nil {
+		return *member
+	}
+	return ""
+}
+
+type pickKey struct{}
+
+// WithPick returns a context for a request whose member is chosen by p.
+func WithPick(ctx context.Context, p *Pick) context.Context {
+	return context.WithValue(ctx, pickKey{}, p)
+}
+
+func pickOf(ctx context.Context) *Pick {
+	if p, ok := ctx.Value(pickKey{}).(*Pick); ok {
+		return p
+	}
+	return new(Pick)
+}
+
+type policyBuilder struct{}
+
+func (policyBuilder) Name() string { return policy }
+
+func (policyBuilder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
+	return balancer.Get(roundrobin.Name).Build(&memberConns{ClientConn: cc}, opts)
+}
+
+// memberConns is what a round robin sees of gRPC. It remembers which member each connection leads to.
+type memberConns struct {
+	balancer.ClientConn
+	addresses sync.Map // balancer.SubConn → string
+}
+
+func (cs *memberConns) NewSubConn(to []resolver.Address, opts balancer.NewSubConnOptions) (balancer.SubConn, error) {
+	var made balancer.SubConn
+	listener := opts.StateListener
+	opts.StateListener = func(s balancer.SubConnState) {
+		if s.ConnectivityState == connectivity.Shutdown {
+			cs.addresses.Delete(made)
+		}
+		listener(s)
+	}
+	made, err := cs.ClientConn.NewSubConn(to, opts) //nolint:staticcheck // gRPC only says that there will be one address for each
+	if err == nil {
+		cs.addresses.Store(made, to[0].Addr)
+	}
+	return made, err
+}
+
+func (cs *memberConns) UpdateState(s balancer.State) {
+	s.Picker = &picker{s.Picker, cs}
+	cs.ClientConn.UpdateState(s)
+}
+
+// picker asks a round robin until it names a member that isn't to be avoided.
+type picker struct {
+	balancer.Picker
+	conns *memberConns
+}
+
+// maxPicks is how often: more than a cluster has members (etcd recommends seven at most).
+const maxPicks = 9
+
+func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
+	pick := pickOf(info.Ctx)
+	for n := 1; ; n++ {
+		picked, err := p.Picker.Pick(info)
+		if err != nil {
+			return picked, err
+		}
+		if address, ok := p.conns.addresses.Load(picked.SubConn); ok {
+			member := address.(string)
+			if n < maxPicks && slices.Contains(pick.Avoid, member) {
+				continue
+			}
+			pick.member.Store(&member)
+		}
+		return picked, nil
+	}
+}

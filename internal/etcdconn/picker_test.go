@@ -1,0 +1,97 @@
+package etcdconn
+
+import (
+	"context"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
+)
+
+// members starts some etcd members that know no request, and returns their addresses and a client of them.
+func members(t *testing.T, n int) (addresses []string, client pb.KVClient, dialer *Dialer) {
+	t.Helper()
+	var state resolver.State
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		server := grpc.NewServer()
+		serving := make(chan error)
+		go func() { serving <- server.Serve(l) }()
+		t.Cleanup(func() {
+			server.Stop()
+			require.NoError(t, <-serving)
+		})
+		address := resolver.Address{Addr: l.Addr().String()}
+		state.Endpoints = append(state.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{address}})
+		addresses = append(addresses, address.Addr)
+	}
+	r := manual.NewBuilderWithScheme("members")
+	r.InitialState(state)
+	dialer = &Dialer{}
+	conn, err := grpc.NewClient(r.Scheme()+":///", append(dialer.DialOptions(nil), grpc.WithResolvers(r))...)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close()) })
+	return addresses, pb.NewKVClient(conn), dialer
+}
+
+// meet sends a request and returns which member it met.
+func meet(t *testing.T, client pb.KVClient, avoid ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	pick := &Pick{Avoid: avoid}
+	_, _ = client.Range(WithPick(ctx, pick), &pb.RangeRequest{}, grpc.WaitForReady(true))
+	require.NoError(t, ctx.Err())
+	return pick.Member()
+}
+
+// meetAll waits until there is a connection to each member.
+func meetAll(t *testing.T, addresses []string, client pb.KVClient) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		met := make(map[string]bool)
+		for range 2 * len(addresses) {
+			met[meet(t, client)] = true
+		}
+		return len(met) == len(addresses)
+	}, 10*time.Second, time.Millisecond)
+}
+
+func TestRequestsAvoidMembers(t *testing.T) {
+	addresses, client, _ := members(t, 3)
+	meetAll(t, addresses, client)
+	for range 100 {
+		require.Equal(t, addresses[2], meet(t, client, addresses[0], addresses[1]))
+		require.NotEqual(t, addresses[1], meet(t, client, addresses[1]))
+	}
+	require.True(t, slices.Contains(addresses, meet(t, client, addresses...)), "there is no other")
+}
+
+func TestOneMemberIsMetAlthoughItIsToBeAvoided(t *testing.T) {
+	addresses, client, _ := members(t, 1)
+	require.Equal(t, addresses[0], meet(t, client, addresses[0]))
+}
+
+func TestAClosedMemberIsNotMet(t *testing.T) {
+	addresses, client, dialer := members(t, 3)
+	meetAll(t, addresses, client)
+	dialer.Close(addresses[0], time.Now())
+	require.Eventually(t, func() bool {
+		for range addresses {
+			if meet(t, client) == addresses[0] {
+				return false
+			}
+		}
+		return true
+	}, 10*time.Second, time.Millisecond)
+	for range 100 {
+		require.NotEqual(t, addresses[0], meet(t, client))
+	}
+}
