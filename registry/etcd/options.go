@@ -38,9 +38,9 @@ func LogConfig(config *zap.Config) registry.Option {
 // Client makes the registry use an etcd client that the caller owns and closes. It
 // excludes registry.Addrs, registry.Secure, registry.TLSConfig, Auth, LogConfig and
 // TLSFiles. A later Client replaces all these, and an Init with addresses replaces the
-// client. Its connections are its own: the registry neither closes that of a silent member nor says why a
-// connection was lost, and HTTPS_PROXY counts. It should set DialKeepAliveTime, or a connection that dies
-// silently goes unnoticed.
+// client. Its connections are its own: the registry neither keeps a repeated request from a member that is silent,
+// nor closes that one's connection, nor says why a connection was lost, and HTTPS_PROXY counts. It should set
+// DialKeepAliveTime, or a connection that dies silently goes unnoticed.
 func Client(client *clientv3.Client) registry.Option {
 	return with(clientKey{}, client)
 }

@@ -13,9 +13,8 @@ import (
 )
 
 const (
-	// tryTime is how long a request may go unanswered until it is sent once more. The etcd client takes the members in
-	// turn, but others use it at the same time, so it may meet a silent one twice: and two requests one after the other,
-	// as a Deregister needs, should be through within 2 s all the same.
+	// tryTime is how long a request may go unanswered until it is sent once more, to another member: two requests one after
+	// the other, as a Deregister needs, should be through within 2 s, although both may meet a silent one.
 	tryTime = 600 * time.Millisecond
 	// maxTries bounds those that are under way for one request. The first one goes on, in case that etcd is just slow; of
 	// the others the oldest gives way.
