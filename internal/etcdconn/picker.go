@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/balancer"
@@ -29,18 +30,31 @@ func withPolicy() []grpc.DialOption {
 
 // Pick is the choice of the member that a request is sent to.
 type Pick struct {
-	// Avoid are the members, by address, that are only chosen if there is no other.
-	Avoid  []string
-	member atomic.Pointer[string]
+	// Avoid are members, by address, that are only chosen if there is no other: then the first of them.
+	Avoid []string
+	last  atomic.Pointer[choice]
+}
+
+type choice struct {
+	member string
+	at     time.Time
+}
+
+// Last returns the address of the member that was chosen last, and when, or "" if none was. It may be called at any time.
+func (p *Pick) Last() (member string, at time.Time) {
+	if last := p.last.Load(); last != nil {
+		return last.member, last.at
+	}
+	return "", time.Time{}
 }
 
 // Member returns the address of the member that was chosen last, or "" if none was. It may be called at any time.
 func (p *Pick) Member() string {
-	if member := p.member.Load(); member != nil {
-		return *member
-	}
-	return ""
+	member, _ := p.Last()
+	return member
 }
+
+func (p *Pick) choose(member string) { p.last.Store(&choice{member, time.Now()}) }
 
 type pickKey struct{}
 
@@ -86,6 +100,13 @@ func (cs *memberConns) NewSubConn(to []resolver.Address, opts balancer.NewSubCon
 	return made, err
 }
 
+func (cs *memberConns) address(of balancer.SubConn) string {
+	if address, ok := cs.addresses.Load(of); ok {
+		return address.(string)
+	}
+	return ""
+}
+
 func (cs *memberConns) UpdateState(s balancer.State) {
 	s.Picker = &picker{s.Picker, cs}
 	cs.ClientConn.UpdateState(s)
@@ -101,19 +122,29 @@ type picker struct {
 const maxPicks = 9
 
 func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {
-	pick := pickOf(info.Ctx)
-	for n := 1; ; n++ {
+	of := pickOf(info.Ctx)
+	var best balancer.PickResult
+	var member string
+	for n, rank := 0, len(of.Avoid); n < maxPicks && rank >= 0; n++ {
 		picked, err := p.Picker.Pick(info)
 		if err != nil {
 			return picked, err
 		}
-		if address, ok := p.conns.addresses.Load(picked.SubConn); ok {
-			member := address.(string)
-			if n < maxPicks && slices.Contains(pick.Avoid, member) {
-				continue
-			}
-			pick.member.Store(&member)
+		address := p.conns.address(picked.SubConn)
+		if asked := lastIndex(of.Avoid, address); asked < rank {
+			best, member, rank = picked, address, asked
 		}
-		return picked, nil
 	}
+	of.choose(member)
+	return best, nil
+}
+
+// lastIndex returns where s is in all for the last time, or -1.
+func lastIndex(all []string, s string) int {
+	for i, one := range slices.Backward(all) {
+		if one == s {
+			return i
+		}
+	}
+	return -1
 }

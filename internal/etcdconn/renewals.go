@@ -25,7 +25,7 @@ type renewalStream struct {
 	pb.Lease_LeaseKeepAliveClient // nil until it is open
 	ctx                           context.Context
 	end                           context.CancelFunc
-	pick                          Pick
+	pick                          *Pick // of its member
 }
 
 // maxIdleStreams is how many streams are kept: the leases of one process are due at different times.
@@ -36,7 +36,7 @@ var errMisdelivered = errors.New("etcd renewed another lease than it was asked t
 // Renew asks for a renewal once. With fresh it does so on a new stream: one that was kept leads to the member that may
 // not have answered just now.
 func (r *Renewals) Renew(ctx context.Context, id int64, fresh bool) (*pb.LeaseKeepAliveResponse, error) {
-	s := r.take(fresh, pickOf(ctx).Avoid)
+	s := r.take(fresh, pickOf(ctx))
 	stop := context.AfterFunc(ctx, s.end)
 	answer, err := r.ask(ctx, s, id)
 	if !stop() { // ctx has ended, and with it the stream
@@ -56,7 +56,7 @@ func (r *Renewals) ask(ctx context.Context, s *renewalStream, id int64) (answer 
 			return nil, err
 		}
 	}
-	pickOf(ctx).member.Store(s.pick.member.Load())
+	pickOf(ctx).choose(s.pick.Member())
 	_ = s.Send(&pb.LeaseKeepAliveRequest{ID: id}) // Recv says why, if that fails
 	if answer, err = s.Recv(); err != nil {
 		return nil, err
@@ -67,7 +67,7 @@ func (r *Renewals) ask(ctx context.Context, s *renewalStream, id int64) (answer 
 	return answer, nil
 }
 
-func (r *Renewals) take(fresh bool, avoid []string) *renewalStream {
+func (r *Renewals) take(fresh bool, p *Pick) *renewalStream {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if last := len(r.idle) - 1; last >= 0 && !fresh {
@@ -75,8 +75,8 @@ func (r *Renewals) take(fresh bool, avoid []string) *renewalStream {
 		r.idle = r.idle[:last]
 		return s
 	}
-	s := &renewalStream{pick: Pick{Avoid: avoid}}
-	s.ctx, s.end = context.WithCancel(WithPick(r.Context, &s.pick))
+	s := &renewalStream{pick: p}
+	s.ctx, s.end = context.WithCancel(WithPick(r.Context, p))
 	return s
 }
 

@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	grpcbackoff "google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
@@ -398,7 +400,7 @@ func (s settings) dial(ctx context.Context, dialer *etcdconn.Dialer) (*clientv3.
 		DialKeepAliveTimeout: dialKeepAliveTimeout,
 		MaxUnaryRetries:      maxUnaryRetries,
 		DialOptions:          append(dialer.DialOptions(s.tls), grpc.WithConnectParams(connectParams)),
-		Logger:               s.log,
+		Logger:               cmp.Or(s.log, zap.NewNop()),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to %v: %w", s.endpoints, err)

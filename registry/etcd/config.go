@@ -137,12 +137,15 @@ func newSettings(o registry.Options, env environment) (settings, error) {
 		}
 		return settings{client: client, endpoints: client.Endpoints()}, nil
 	}
-	s := settings{tlsOption: o.TLSConfig, credentials: env.credentials, log: zap.NewNop()}
+	s := settings{tlsOption: o.TLSConfig, credentials: env.credentials}
 	if c, ok := option[credentials](o, authKey{}); ok {
 		s.credentials = c
 	}
 	if (s.credentials.username == "") != (s.credentials.password == "") {
 		return s, fmt.Errorf("%w: Auth needs a user name and a password", ErrOption)
+	}
+	if err := s.setConnection(o, env); err != nil {
+		return s, err
 	}
 	var err error
 	if s.logConfig, _ = option[*zap.Config](o, logConfigKey{}); s.logConfig != nil {
@@ -150,8 +153,7 @@ func newSettings(o registry.Options, env environment) (settings, error) {
 			return s, fmt.Errorf("%w: LogConfig: %w", ErrOption, err)
 		}
 	}
-	err = s.setConnection(o, env)
-	return s, err
+	return s, nil
 }
 
 // setConnection completes addresses and TLS, which depend on each other. An address with https or

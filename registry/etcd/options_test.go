@@ -191,7 +191,7 @@ func TestALaterClientReplacesTheConnectionsOptions(t *testing.T) {
 
 	require.ErrorIs(t, r.Init(Auth("root", "hunter2")), ErrOption, "it could have no effect")
 	require.NoError(t, r.Init(registry.Addrs("g")))
-	require.Equal(t, settings{endpoints: []string{"http://g:2379"}, log: zap.NewNop()}, r.parts.Load().config.settings)
+	require.Equal(t, settings{endpoints: []string{"http://g:2379"}}, r.parts.Load().config.settings)
 }
 
 func TestPrefixSetsTheDirectoryOfAllRecords(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
+	"google.golang.org/grpc/status"
 )
 
 // How etcd can be away, and back.
@@ -230,5 +231,32 @@ func TestNothingWaitsForRequestsThatWereLostInAnElection(t *testing.T) {
 		require.Less(t, time.Since(began), 3*time.Second)
 		time.Sleep(10 * time.Second)
 		require.Zero(t, r.metrics.leases.counts[leaseLost].Load())
+	})
+}
+
+// All repetitions that there may be are those of other calls, but for one. etcd is slow, and the first try fails.
+func TestALoneRepetitionDoesNotGiveWay(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		looked(t, r, "greeter")
+		repeats := r.connector.repeats
+		for range cap(repeats) - 1 {
+			repeats <- struct{}{}
+		}
+		e.on(puts, 1, func(ctx context.Context, _ func() (any, error)) (any, error) {
+			e.wait(ctx, tryTime+100*time.Millisecond)
+			return nil, errUnavailable
+		})
+		e.on(puts, always, func(ctx context.Context, answer func() (any, error)) (any, error) {
+			e.wait(ctx, 2*time.Second)
+			if ctx.Err() != nil {
+				return nil, status.FromContextError(ctx.Err()).Err()
+			}
+			return answer()
+		})
+		began := time.Now()
+		mustRegister(t, r, greeter(1), testTTL)
+		require.Less(t, time.Since(began), 3*time.Second)
+		require.Len(t, repeats, cap(repeats)-1)
 	})
 }

@@ -33,7 +33,6 @@ const maxTokens = 5
 type try[T answer] struct {
 	cancel  context.CancelFunc
 	sent    time.Time
-	waited  bool // for a connection, so its time says nothing of the member
 	repeats bool // another one that is under way, and counts among the repetitions
 	gaveWay bool // to a newer one
 	link    *link
@@ -103,7 +102,6 @@ func (ts *tries[T]) again(ctx context.Context) {
 // repeat sends the request once more: in place of another repetition if there are too many, so that it doesn't wait for
 // ever where all of them are lost.
 func (ts *tries[T]) repeat(ctx context.Context) {
-	oldest := slices.IndexFunc(ts.running, func(t *try[T]) bool { return t.repeats && !t.gaveWay })
 	if len(ts.running) < maxTries {
 		select {
 		case ts.connector.repeats <- struct{}{}:
@@ -112,20 +110,25 @@ func (ts *tries[T]) repeat(ctx context.Context) {
 		default:
 		}
 	}
-	if oldest >= 0 {
-		t := ts.running[oldest]
+	if t := ts.repetition(); t != nil {
 		t.gaveWay, t.repeats = true, false
 		t.cancel()
 		ts.send(ctx, true)
 	}
 }
 
+// repetition returns the oldest one, or nil.
+func (ts *tries[T]) repetition() *try[T] {
+	if i := slices.IndexFunc(ts.running, func(t *try[T]) bool { return t.repeats }); i >= 0 {
+		return ts.running[i]
+	}
+	return nil
+}
+
 func (ts *tries[T]) send(ctx context.Context, repeats bool) {
-	t := &try[T]{sent: time.Now(), waited: !ts.connector.isConnected(), repeats: repeats}
+	t := &try[T]{sent: time.Now(), repeats: repeats}
 	for _, o := range ts.running {
-		if !o.gaveWay {
-			t.pick.Avoid = append(t.pick.Avoid, o.pick.Member())
-		}
+		t.pick.Avoid = append(t.pick.Avoid, o.pick.Member())
 	}
 	ctx, t.cancel = context.WithCancel(ctx)
 	ts.running = append(ts.running, t)
@@ -136,9 +139,14 @@ func (ts *tries[T]) send(ctx context.Context, repeats bool) {
 	}()
 }
 
+// remove forgets a try that has ended. If it was the first one, the oldest repetition is that from now on, and goes on.
 func (ts *tries[T]) remove(t *try[T]) {
 	ts.running = slices.DeleteFunc(ts.running, func(o *try[T]) bool { return o == t })
-	if t.repeats {
+	if !t.repeats && !t.gaveWay {
+		t = ts.repetition()
+	}
+	if t != nil && t.repeats {
+		t.repeats = false
 		<-ts.connector.repeats
 	}
 }
@@ -158,8 +166,9 @@ func (ts *tries[T]) stop() (stopped []*try[T]) {
 // closeOvertaken closes the connections on which tries went unanswered longer than the one that etcd has answered.
 func (ts *tries[T]) closeOvertaken(answered *try[T], others []*try[T]) {
 	for _, t := range others {
-		if !t.waited && answered.sent.Sub(t.sent) >= tryTime && t.link == answered.link && t.pick.Member() != answered.pick.Member() {
-			t.link.dialer.Close(t.pick.Member(), t.sent)
+		member, asked := t.pick.Last()
+		if t.link == answered.link && member != answered.pick.Member() && answered.sent.Sub(asked) > tryTime/2 {
+			t.link.dialer.Close(member, asked)
 		}
 	}
 }
