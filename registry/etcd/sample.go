@@ -40,7 +40,7 @@ func (w writing) is(kv *mvccpb.KeyValue) bool {
 // source knows how a key was last written; the zero writing means that it doesn't know the key.
 type source interface{ writingOf(key string) writing }
 
-// count is the number of keys in a view.
+// count is the number of keys in a view. Watches have lost events that etcd had (etcd-io/etcd#18089).
 type count struct {
 	mirror  *mirror
 	keys    int
