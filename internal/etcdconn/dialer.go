@@ -50,8 +50,9 @@ const (
 	maxAttempts = 12
 )
 
-// DialOptions are what a gRPC client needs to use the dialer. config is nil for a connection without TLS.
-func (d *Dialer) DialOptions(config *tls.Config) []grpc.DialOption {
+// DialOptions are what the gRPC client of a number of members needs to use the dialer. config is nil for a connection
+// without TLS.
+func (d *Dialer) DialOptions(members int, config *tls.Config) []grpc.DialOption {
 	inner := insecure.NewCredentials()
 	if config != nil {
 		inner = credentials.NewTLS(config)
@@ -59,7 +60,7 @@ func (d *Dialer) DialOptions(config *tls.Config) []grpc.DialOption {
 	return append(withPolicy(),
 		grpc.WithContextDialer(d.dial),
 		grpc.WithTransportCredentials(handshakes{inner, d}),
-		grpc.WithChainUnaryInterceptor(authenticate),
+		grpc.WithChainUnaryInterceptor(authenticate(members)),
 		grpc.WithStreamInterceptor(commitStream), // in place of the etcd client's, which authenticates for each stream
 	)
 }
@@ -294,24 +295,29 @@ func (h handshakes) Clone() credentials.TransportCredentials {
 	return handshakes{h.TransportCredentials.Clone(), h.dialer}
 }
 
-// authenticateTime bounds an authentication at one member; then the next one is asked.
+// authenticateTime bounds an authentication at the first member, where there is another one to ask.
 const authenticateTime = time.Second
 
-func authenticate(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-	if method != "/etcdserverpb.Auth/Authenticate" {
-		return invoke(ctx, method, req, reply, cc, opts...)
-	}
-	var asked []string
-	for limit := authenticateTime; ; limit *= 2 {
-		pick := &Pick{Avoid: asked}
-		try, cancel := context.WithTimeout(WithPick(ctx, pick), limit)
-		err := invoke(try, method, req, reply, cc, opts...)
-		silent := try.Err() != nil
-		cancel()
-		if !silent || ctx.Err() != nil {
-			return err
+// authenticate has a token asked for at one member after the other, and at each but once: it costs etcd a bcrypt, and one
+// that is slow because it is busy mustn't get more of them.
+func authenticate(members int) grpc.UnaryClientInterceptor {
+	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		if method != "/etcdserverpb.Auth/Authenticate" {
+			return invoke(ctx, method, req, reply, cc, opts...)
 		}
-		asked = append(asked, pick.Member())
+		var asked []string
+		for limit := authenticateTime; len(asked) < members-1; limit *= 2 {
+			pick := &Pick{Avoid: asked}
+			try, cancel := context.WithTimeout(WithPick(ctx, pick), limit)
+			err := invoke(try, method, req, reply, cc, opts...)
+			silent := try.Err() != nil
+			cancel()
+			if !silent || ctx.Err() != nil {
+				return err
+			}
+			asked = append(asked, pick.Member())
+		}
+		return invoke(WithPick(ctx, &Pick{Avoid: asked}), method, req, reply, cc, opts...)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,11 +18,19 @@ import (
 // members starts some etcd members that know no request, and returns their addresses and a client of them.
 func members(t *testing.T, n int) (addresses []string, client pb.KVClient, dialer *Dialer) {
 	t.Helper()
+	dialer = &Dialer{}
+	addresses, conn := connect(t, dialer, n)
+	return addresses, pb.NewKVClient(conn), dialer
+}
+
+// connect starts some servers, and returns their addresses and a connection to them.
+func connect(t *testing.T, dialer *Dialer, n int, opts ...grpc.ServerOption) (addresses []string, conn *grpc.ClientConn) {
+	t.Helper()
 	var state resolver.State
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		require.NoError(t, err)
-		server := grpc.NewServer()
+		server := grpc.NewServer(opts...)
 		serving := make(chan error)
 		go func() { serving <- server.Serve(l) }()
 		t.Cleanup(func() {
@@ -34,11 +43,10 @@ func members(t *testing.T, n int) (addresses []string, client pb.KVClient, diale
 	}
 	r := manual.NewBuilderWithScheme("members")
 	r.InitialState(state)
-	dialer = &Dialer{}
-	conn, err := grpc.NewClient(r.Scheme()+":///", append(dialer.DialOptions(nil), grpc.WithResolvers(r))...)
+	conn, err := grpc.NewClient(r.Scheme()+":///", append(dialer.DialOptions(n, nil), grpc.WithResolvers(r))...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, conn.Close()) })
-	return addresses, pb.NewKVClient(conn), dialer
+	return addresses, conn
 }
 
 // meet sends a request and returns which member it met.
@@ -93,5 +101,23 @@ func TestAClosedMemberIsNotMet(t *testing.T) {
 	}, 10*time.Second, time.Millisecond)
 	for range 100 {
 		require.NotEqual(t, addresses[0], meet(t, client))
+	}
+}
+
+// A busy member, whose bcrypt takes long, mustn't be asked for more of them.
+func TestEachMemberIsAskedToAuthenticateOnce(t *testing.T) {
+	for _, n := range []int{1, 2} {
+		var asked atomic.Int32
+		silent := grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error {
+			asked.Add(1)
+			<-s.Context().Done()
+			return nil
+		})
+		_, conn := connect(t, &Dialer{}, n, silent)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*authenticateTime)
+		_, err := pb.NewAuthClient(conn).Authenticate(ctx, &pb.AuthenticateRequest{}, grpc.WaitForReady(true))
+		cancel()
+		require.Error(t, err)
+		require.EqualValues(t, n, asked.Load())
 	}
 }

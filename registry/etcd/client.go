@@ -399,7 +399,7 @@ func (s settings) dial(ctx context.Context, dialer *etcdconn.Dialer) (*clientv3.
 		DialKeepAliveTime:    dialKeepAliveTime,
 		DialKeepAliveTimeout: dialKeepAliveTimeout,
 		MaxUnaryRetries:      maxUnaryRetries,
-		DialOptions:          append(dialer.DialOptions(s.tls), grpc.WithConnectParams(connectParams)),
+		DialOptions:          append(dialer.DialOptions(len(s.endpoints), s.tls), grpc.WithConnectParams(connectParams)),
 		Logger:               cmp.Or(s.log, zap.NewNop()),
 	})
 	if err != nil {
