@@ -33,7 +33,7 @@ type settings struct {
 	tlsFiles    tlsFiles
 	credentials credentials
 	logConfig   *zap.Config
-	log         *zap.Logger      // made from it
+	log         *zap.Logger      // made from it; nil without
 	client      *clientv3.Client // the caller's
 }
 

@@ -43,16 +43,21 @@ func (g *registration) restore(ctx context.Context, w *wish) error {
 	if err != nil {
 		return err
 	}
-	guard := absent(g.key)
-	for _, kv := range answer.Kvs {
-		if h := g.classify(kv, w); h != unknown {
-			g.found(h, kv.ModRevision)
-			g.from = answer.Header.Revision + 1
-			return nil
-		}
-		guard = unchanged(g.key, kv.ModRevision)
+	h, at, guard := g.look(answer.Kvs, w)
+	if h != unknown {
+		g.found(h, at)
+		g.from = answer.Header.Revision + 1
+		return nil
 	}
 	return g.write(ctx, w, guard, false)
+}
+
+// look says whose the key is by what was read of it, since which revision, and under which guard it may be overwritten.
+func (g *registration) look(kvs []*mvccpb.KeyValue, w *wish) (h holder, at int64, guard clientv3.Cmp) {
+	if len(kvs) == 0 {
+		return unknown, 0, absent(g.key)
+	}
+	return g.classify(kvs[0], w), kvs[0].ModRevision, unchanged(g.key, kvs[0].ModRevision)
 }
 
 // write writes the record if the guard holds. Else it looks at what is there: a claim overwrites anything but the record
@@ -65,10 +70,7 @@ func (g *registration) write(ctx context.Context, w *wish, guard clientv3.Cmp, c
 		}
 		h, at := ours, answer.Header.Revision
 		if !answer.Succeeded {
-			h, guard = unknown, absent(g.key)
-			for _, kv := range answer.Responses[0].GetResponseRange().Kvs {
-				h, at, guard = g.classify(kv, w), kv.ModRevision, unchanged(g.key, kv.ModRevision)
-			}
+			h, at, guard = g.look(answer.Responses[0].GetResponseRange().Kvs, w)
 		}
 		switch {
 		case h == ours:
