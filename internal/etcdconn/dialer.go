@@ -6,9 +6,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -17,14 +19,13 @@ import (
 )
 
 // Dialer makes the connections of one etcd client. It knows the connection to each member, so that one whose member is
-// silent can be closed, and why the last attempt to connect has failed.
+// silent can be closed, and why the last attempt to connect has failed, which the load balancing policy tells it.
 //
 // gRPC's own handling of HTTPS_PROXY is off with it: etcd is not reached through a proxy.
 type Dialer struct {
 	mu       sync.Mutex
-	conns    map[string]*memberConn // by address
+	conns    map[string]memberConn // by address
 	err      error
-	reason   error         // what gRPC says of it, which beats err
 	ejected  string        // the address of a member that is left alone for a while, because it was silent; one at most
 	readmit  chan struct{} // closed when that is over before its time
 	readmits time.Time
@@ -33,8 +34,7 @@ type Dialer struct {
 // memberConn is a connection that gRPC was given.
 type memberConn struct {
 	net.Conn
-	made     time.Time
-	answered bool // by etcd
+	made time.Time
 }
 
 const (
@@ -42,8 +42,6 @@ const (
 	// another one to the same address: what swallows packets now may have stopped to do so.
 	raceTime  = 250 * time.Millisecond
 	againTime = time.Second
-	// silentTime is after which it is gRPC that closes a connection without an answer.
-	silentTime = 5 * time.Second
 	// ejectTime is how long a member is left alone that was silent.
 	ejectTime = 5 * time.Second
 	// maxAttempts bounds the attempts that are under way at one time.
@@ -59,7 +57,7 @@ func (d *Dialer) DialOptions(members int, config *tls.Config) []grpc.DialOption 
 	}
 	return append(withPolicy(),
 		grpc.WithContextDialer(d.dial),
-		grpc.WithTransportCredentials(handshakes{inner, d}),
+		grpc.WithTransportCredentials(dialerCredentials{inner, d}),
 		grpc.WithChainUnaryInterceptor(authenticate(members)),
 		grpc.WithStreamInterceptor(commitStream), // in place of the etcd client's, which authenticates for each stream
 	)
@@ -67,38 +65,18 @@ func (d *Dialer) DialOptions(members int, config *tls.Config) []grpc.DialOption 
 
 // dial returns the raw connection: gRPC sets TCP_USER_TIMEOUT on nothing else.
 func (d *Dialer) dial(ctx context.Context, address string) (net.Conn, error) {
-	d.noteHangUp(address)
 	d.awaitReadmission(ctx, address)
 	conn, err := dialAny(ctx, address)
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	if err != nil {
-		if !errors.Is(err, context.Canceled) {
-			d.err = err
-		}
 		return nil, err
 	}
-	if d.conns == nil {
-		d.conns = make(map[string]*memberConn)
-	}
-	d.conns[address] = &memberConn{Conn: conn, made: time.Now()}
-	return conn, nil
-}
-
-// noteHangUp takes note that a connection has to be made again without ever having been of use.
-func (d *Dialer) noteHangUp(address string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	before := d.conns[address]
-	if before == nil || before.answered {
-		return
+	if d.conns == nil {
+		d.conns = make(map[string]memberConn)
 	}
-	if time.Since(before.made) >= silentTime {
-		d.err = fmt.Errorf("%s accepts connections but doesn't answer", address)
-		return
-	}
-	d.err = fmt.Errorf("%s accepted the connection and closed it without an answer: "+
-		"nothing may be listening behind that port, or it may expect TLS (https://)", address)
+	d.conns[address] = memberConn{conn, time.Now()}
+	return conn, nil
 }
 
 // dialAny connects to whichever address of a name answers first.
@@ -196,33 +174,35 @@ func (r *dialRace) wait() {
 	}
 }
 
-// Err returns why the last attempt to connect failed, or nil if there is no reason to know of.
+// Err returns why the last attempt to connect failed, or nil if none has since there was a connection.
 func (d *Dialer) Err() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return cmp.Or(d.reason, d.err)
+	return d.err
 }
 
-// Explain takes note of what gRPC says of a connection that it couldn't use, if that is what a server says as it hangs up after
-// the handshake: a TLS alert, most often over our certificate.
-func (d *Dialer) Explain(err error) {
-	text := err.Error()
-	if !strings.Contains(text, "remote error: tls: ") || strings.Contains(text, "handshake failed") {
-		return
-	}
+func (d *Dialer) setErr(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.reason = err
+	d.err = err
 }
 
-// Connected takes note that etcd has answered.
-func (d *Dialer) Connected() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.err, d.reason = nil, nil
-	for _, c := range d.conns {
-		c.answered = true
+// explain says what gRPC's error of a connection to an address means. gRPC tells the steps of connecting apart in the
+// text alone (internal/transport http2_client.go, NewHTTP2Client).
+func explain(address string, err error) error {
+	cause := errors.Unwrap(err)
+	switch {
+	case cause == nil:
+		return err
+	case strings.Contains(err.Error(), "handshake failed"):
+		return fmt.Errorf("authentication handshake failed: %w", cause)
+	case errors.Is(cause, net.ErrClosed): // by gRPC
+		return fmt.Errorf("%s accepts connections but doesn't answer", address)
+	case errors.Is(cause, io.EOF), errors.Is(cause, syscall.ECONNRESET), errors.Is(cause, syscall.EPIPE):
+		return fmt.Errorf("%s accepted the connection and closed it without an answer: "+
+			"nothing may be listening behind that port, or it may expect TLS (https://)", address)
 	}
+	return cause
 }
 
 // Close closes the connection to a member that hasn't answered what was sent at a time, while others have. One that was
@@ -233,7 +213,7 @@ func (d *Dialer) Close(address string, sent time.Time) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if c := d.conns[address]; c != nil && c.made.Before(sent) {
+	if c, ok := d.conns[address]; ok && c.made.Before(sent) {
 		delete(d.conns, address)
 		d.ejectLocked(address)
 		_ = c.Close()
@@ -270,29 +250,15 @@ func (d *Dialer) awaitReadmission(ctx context.Context, address string) {
 	}
 }
 
-// handshakes notes why a handshake fails.
-type handshakes struct {
+// dialerCredentials are the way from gRPC's balancer.BuildOptions to the dialer: a load balancing policy is the same for
+// all clients of a process.
+type dialerCredentials struct {
 	credentials.TransportCredentials
 	dialer *Dialer
 }
 
-func (h handshakes) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	conn, info, err := h.TransportCredentials.ClientHandshake(ctx, authority, raw)
-	if err != nil && ctx.Err() == nil {
-		h.dialer.mu.Lock()
-		defer h.dialer.mu.Unlock()
-		h.dialer.err = fmt.Errorf("authentication handshake failed: %w", err)
-		for _, c := range h.dialer.conns {
-			if c.Conn == raw {
-				c.answered = true // something that isn't what was expected
-			}
-		}
-	}
-	return conn, info, err
-}
-
-func (h handshakes) Clone() credentials.TransportCredentials {
-	return handshakes{h.TransportCredentials.Clone(), h.dialer}
+func (c dialerCredentials) Clone() credentials.TransportCredentials {
+	return dialerCredentials{c.TransportCredentials.Clone(), c.dialer}
 }
 
 // authenticateTime bounds an authentication at the first member, where there is another one to ask.

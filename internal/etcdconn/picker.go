@@ -75,12 +75,15 @@ type policyBuilder struct{}
 func (policyBuilder) Name() string { return policy }
 
 func (policyBuilder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) balancer.Balancer {
-	return balancer.Get(roundrobin.Name).Build(&memberConns{ClientConn: cc}, opts)
+	conns := &memberConns{ClientConn: cc, dialer: opts.DialCreds.(dialerCredentials).dialer}
+	return balancer.Get(roundrobin.Name).Build(conns, opts)
 }
 
-// memberConns is what a round robin sees of gRPC. It remembers which member each connection leads to.
+// memberConns is what a round robin sees of gRPC. It remembers which member each connection leads to, and tells the dialer
+// why one fails.
 type memberConns struct {
 	balancer.ClientConn
+	dialer    *Dialer
 	addresses sync.Map // balancer.SubConn → string
 }
 
@@ -88,7 +91,12 @@ func (cs *memberConns) NewSubConn(to []resolver.Address, opts balancer.NewSubCon
 	var made balancer.SubConn
 	listener := opts.StateListener
 	opts.StateListener = func(s balancer.SubConnState) {
-		if s.ConnectivityState == connectivity.Shutdown {
+		switch s.ConnectivityState {
+		case connectivity.Ready:
+			cs.dialer.setErr(nil)
+		case connectivity.TransientFailure:
+			cs.dialer.setErr(explain(to[0].Addr, s.ConnectionError))
+		case connectivity.Shutdown:
 			cs.addresses.Delete(made)
 		}
 		listener(s)

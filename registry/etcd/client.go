@@ -15,9 +15,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	grpcbackoff "google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/status"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
@@ -265,9 +263,6 @@ func (c *connector) observe(l *link) {
 		switch state {
 		case connectivity.Ready:
 			wasDown := l.down.Swap(0) != 0
-			if l.dialer != nil {
-				l.dialer.Connected()
-			}
 			if wasDown || wasReady {
 				c.reconnected()
 			}
@@ -277,24 +272,10 @@ func (c *connector) observe(l *link) {
 			if l.down.CompareAndSwap(0, time.Now().UnixNano()) {
 				c.changed()
 			}
-			l.explain()
 		}
 		if !conn.WaitForStateChange(l.ctx, state) {
 			return
 		}
-	}
-}
-
-// explain asks gRPC why the connection failed: with a request that doesn't wait for one.
-func (l *link) explain() {
-	if l.dialer == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(l.ctx, time.Second)
-	defer cancel()
-	_, err := pb.NewKVClient(l.ActiveConnection()).Range(ctx, &pb.RangeRequest{Key: []byte{0}}, grpc.WaitForReady(false))
-	if status.Code(err) == codes.Unavailable {
-		l.dialer.Explain(errors.New(status.Convert(err).Message()))
 	}
 }
 
