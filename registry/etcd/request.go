@@ -23,6 +23,8 @@ const (
 	// get several times the work. It is what a process with a few dozen leases needs while the members elect a leader:
 	// what they were asked before is lost.
 	maxRepeats = 64
+	// maxPicks bounds the members that a request remembers to have met: more than there are in a cluster.
+	maxPicks = 9
 )
 
 // maxTokens is how often a request is sent again that etcd has refused for its token. A member that is behind doesn't know
@@ -47,6 +49,7 @@ type tries[T answer] struct {
 	request   func(context.Context, *link) (T, error)
 	running   []*try[T]
 	ended     chan *try[T]
+	picks     []*etcdconn.Pick // of the last tries, the oldest first, also of those that have ended
 }
 
 // call does a request on the current client. As long as etcd doesn't answer, it is sent again and again; the tries
@@ -127,9 +130,11 @@ func (ts *tries[T]) repetition() *try[T] {
 
 func (ts *tries[T]) send(ctx context.Context, repeats bool) {
 	t := &try[T]{sent: time.Now(), repeats: repeats}
-	for _, o := range ts.running {
-		t.pick.Avoid = append(t.pick.Avoid, o.pick.Member())
+	for _, p := range ts.picks {
+		t.pick.Avoid = append(t.pick.Avoid, p.Member())
 	}
+	ts.picks = append(ts.picks, &t.pick)
+	ts.picks = ts.picks[max(0, len(ts.picks)-maxPicks):]
 	ctx, t.cancel = context.WithCancel(ctx)
 	ts.running = append(ts.running, t)
 	go func() {
