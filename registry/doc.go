@@ -8,7 +8,7 @@
 //   - No event is lost: folding what a watcher's Next returned over an earlier look-up gives what a look-up returns now.
 //   - A look-up costs no round trip after the first one for a service, and sees this process's own writes.
 //   - Every call returns in bounded time.
-//   - Bad input gets an error that names it, and bad data never hurts a neighbour.
+//   - Bad input gets an error that names it, and bad data never hurts a neighbor.
 //
 // And none of them promises:
 //
@@ -16,7 +16,6 @@
 //   - Linearizable look-ups by default: a view lags behind the store by the time that an event travels.
 //   - Telling a hung process from a healthy one: what is registered is renewed as long as the process runs.
 //
-// Package [github.com/micro-etcd/micro-etcd/registry/etcd] is the registry on etcd v3,
-// [github.com/micro-etcd/micro-etcd/registry/catalogue] is its view of services without any I/O, and
+// Package [github.com/micro-etcd/micro-etcd/registry/etcd] is the registry on etcd v3, and
 // [github.com/micro-etcd/micro-etcd/registry/registrytest] tests any registry against these rules.
 package registry

@@ -9,7 +9,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 )
@@ -71,7 +72,7 @@ func describeVersion(b *strings.Builder, service string, v *fleet.Version) {
 	}
 }
 
-func valueType(v *registry.Value) string {
+func valueType(v *catalog.Value) string {
 	if v == nil {
 		return "-"
 	}

@@ -7,23 +7,24 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 )
 
 // record is a stored record as programs get it.
 type record struct {
-	Service   string               `json:"service,omitempty"`
-	Version   string               `json:"version,omitempty"`
-	Node      string               `json:"node,omitempty"`
-	Address   string               `json:"address,omitempty"`
-	Metadata  map[string]string    `json:"metadata,omitempty"`
-	About     map[string]string    `json:"service_metadata,omitempty"`
-	Endpoints []*registry.Endpoint `json:"endpoints,omitempty"`
-	Malformed string               `json:"malformed,omitempty"` // why it is no record
+	Service   string              `json:"service,omitempty"`
+	Version   string              `json:"version,omitempty"`
+	Node      string              `json:"node,omitempty"`
+	Address   string              `json:"address,omitempty"`
+	Metadata  map[string]string   `json:"metadata,omitempty"`
+	About     map[string]string   `json:"service_metadata,omitempty"`
+	Endpoints []*catalog.Endpoint `json:"endpoints,omitempty"`
+	Malformed string              `json:"malformed,omitempty"` // why it is no record
 
 	Key      string `json:"key"`
 	Escaped  string `json:"key_escaped,omitempty"` // as plain shows it, if JSON can't have it because it is no UTF-8

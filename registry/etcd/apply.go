@@ -6,11 +6,11 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
-// This file is how a mirror's catalogue changes: by etcd's events, by lists, and by this
+// This file is how a mirror's catalog changes: by etcd's events, by lists, and by this
 // process's own writes, which are there before etcd echoes them. Revisions sort it out:
 // for each key, nothing older than what is known counts.
 
@@ -18,7 +18,7 @@ import (
 func (m *mirror) Apply(events []*clientv3.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var changes []catalogue.Change
+	var changes []catalog.Change
 	for _, e := range events {
 		changes = append(changes, m.eventLocked(e)...)
 		m.mirrors.metrics.events.add(eventType(e.Type))
@@ -30,9 +30,9 @@ func (m *mirror) Apply(events []*clientv3.Event) {
 
 // eventLocked takes in one event, unless our own write is newer. It keeps count of junk, so that
 // the number of keys can be compared with etcd's.
-func (m *mirror) eventLocked(e *clientv3.Event) []catalogue.Change {
+func (m *mirror) eventLocked(e *clientv3.Event) []catalog.Change {
 	key := string(e.Kv.Key)
-	known := m.catalogue.Record(key)
+	known := m.catalog.Record(key)
 	if at, ok := m.deleted[key]; ok {
 		if e.Kv.ModRevision <= at {
 			if e.Kv.ModRevision == at {
@@ -49,7 +49,7 @@ func (m *mirror) eventLocked(e *clientv3.Event) []catalogue.Change {
 		if known == nil {
 			m.junk = max(m.junk-1, 0)
 		}
-		return m.catalogue.Delete(key)
+		return m.catalog.Delete(key)
 	}
 	record := m.decodeLocked(e.Kv)
 	switch {
@@ -57,14 +57,14 @@ func (m *mirror) eventLocked(e *clientv3.Event) []catalogue.Change {
 		if known == nil && !e.IsCreate() {
 			m.junk = max(m.junk-1, 0)
 		}
-		return m.catalogue.Put(record)
+		return m.catalog.Put(record)
 	case known != nil || e.IsCreate():
 		m.junk++
 	}
-	return m.catalogue.Delete(key)
+	return m.catalog.Delete(key)
 }
 
-func (m *mirror) decodeLocked(kv *mvccpb.KeyValue) *catalogue.Record {
+func (m *mirror) decodeLocked(kv *mvccpb.KeyValue) *catalog.Record {
 	return m.mirrors.malformed.decode(m.decoder, kv)
 }
 
@@ -85,10 +85,10 @@ func (m *mirror) Replace(all *reflector.List) {
 	}
 	listed := make(map[string]bool, len(all.Kvs))
 	m.junk = 0
-	var changes []catalogue.Change
+	var changes []catalog.Change
 	for i, kv := range all.Kvs {
 		key := string(kv.Key)
-		known := m.catalogue.Record(key)
+		known := m.catalog.Record(key)
 		switch {
 		case known != nil && !other && known.Revision > at:
 			listed[key] = true
@@ -97,7 +97,7 @@ func (m *mirror) Replace(all *reflector.List) {
 			m.junk++
 		default:
 			listed[key] = true
-			changes = append(changes, m.catalogue.Restate(records[i])...)
+			changes = append(changes, m.catalog.Restate(records[i])...)
 		}
 	}
 	changes = append(changes, m.sweepLocked(listed, at, other)...)
@@ -112,11 +112,11 @@ func (m *mirror) Replace(all *reflector.List) {
 
 // decodeList decodes a list, nil for what is no record, and returns the decoder to go on with. It doesn't lock the mirror,
 // because that may take seconds.
-func (m *mirror) decodeList(all *reflector.List) ([]*catalogue.Record, *decoder) {
+func (m *mirror) decodeList(all *reflector.List) ([]*catalog.Record, *catalog.Decoder) {
 	m.mu.Lock()
-	d := m.decoder.clone()
+	d := m.decoder.Clone()
 	m.mu.Unlock()
-	records := make([]*catalogue.Record, len(all.Kvs))
+	records := make([]*catalog.Record, len(all.Kvs))
 	for i, kv := range all.Kvs {
 		records[i] = m.mirrors.malformed.decode(d, kv)
 	}
@@ -124,23 +124,23 @@ func (m *mirror) decodeList(all *reflector.List) ([]*catalogue.Record, *decoder)
 }
 
 // sweepLocked deletes the records that a list didn't have.
-func (m *mirror) sweepLocked(listed map[string]bool, at int64, other bool) []catalogue.Change {
+func (m *mirror) sweepLocked(listed map[string]bool, at int64, other bool) []catalog.Change {
 	var gone []string
-	for r := range m.catalogue.Records {
+	for r := range m.catalog.Records {
 		if !listed[r.Key] && (other || r.Revision <= at) {
 			gone = append(gone, r.Key)
 		}
 	}
-	var changes []catalogue.Change
+	var changes []catalog.Change
 	for _, key := range gone {
-		changes = append(changes, m.catalogue.Delete(key)...)
+		changes = append(changes, m.catalog.Delete(key)...)
 	}
 	return changes
 }
 
 // finishListLocked publishes what a list changed. Of a first one watchers hear only how it differs from what look-ups have
 // shown, unless they couldn't wait for it.
-func (m *mirror) finishListLocked(changes []catalogue.Change) {
+func (m *mirror) finishListLocked(changes []catalog.Change) {
 	m.mirrors.metrics.lists.add(m.cause)
 	m.cause = listPeriodic
 	if m.isReady() {
@@ -149,7 +149,7 @@ func (m *mirror) finishListLocked(changes []catalogue.Change) {
 	}
 	m.noteLocked(changes)
 	if len(m.watchers) > 0 {
-		shown := m.mirrors.shown.differences(m.prefix, m.catalogue)
+		shown := m.mirrors.shown.differences(m.prefix, m.catalog)
 		for w := range m.watchers {
 			m.tellLocked(w, shown)
 			if w.fromStart {
@@ -161,52 +161,57 @@ func (m *mirror) finishListLocked(changes []catalogue.Change) {
 }
 
 // notIn returns the changes of nodes that others don't tell of.
-func notIn(changes, others []catalogue.Change) []catalogue.Change {
+func notIn(changes, others []catalog.Change) []catalog.Change {
 	told := make(map[nodeKey]bool, len(others))
 	for _, c := range others {
 		told[keyOf(c)] = true
 	}
-	return slices.DeleteFunc(slices.Clone(changes), func(c catalogue.Change) bool { return told[keyOf(c)] })
+	return slices.DeleteFunc(slices.Clone(changes), func(c catalog.Change) bool { return told[keyOf(c)] })
 }
 
-// wrote takes in a write of this process that etcd has acknowledged. A nil value is a delete.
-//
-// Usually etcd's echo comes later, and sometimes just before. A write that is older than what the view knows, and isn't in
-// it, is a sign that etcd's data were replaced, so that its revisions are small again. It is taken in all the same, and
-// the view lists again, which also repairs it if somebody else wrote right after us.
-func (m *mirror) wrote(key string, w writing, value []byte) {
+// ownPut takes in a record of this process that etcd has taken.
+func (m *mirror) ownPut(r *catalog.Record) {
 	m.mu.Lock()
-	odd, changes := m.ownWriteLocked(key, w, value)
-	m.publishLocked(changes)
-	m.mu.Unlock()
-	if odd {
-		m.doubt(listHistoryChanged)
+	defer m.mu.Unlock()
+	known := m.catalog.Record(r.Key)
+	if known != nil && lastWriting(known) == lastWriting(r) {
+		return
 	}
+	odd := m.isOddLocked(known, r.Key, r.Revision)
+	delete(m.deleted, r.Key)
+	m.publishOwnLocked(odd, m.catalog.Put(r))
 }
 
-// ownWriteLocked returns what a write changes, and whether it is odd: older than what the view knows.
-func (m *mirror) ownWriteLocked(key string, w writing, value []byte) (odd bool, changes []catalogue.Change) {
-	known := m.catalogue.Record(key)
-	odd = w.revision <= m.applied || known != nil && known.Revision >= w.revision || m.deleted[key] > w.revision
-	if value == nil {
-		switch {
-		case known == nil && w.revision <= m.applied:
-			return false, nil
-		case !odd:
-			m.deleted[key] = w.revision
-		}
-		m.newest = max(m.newest, w.revision)
-		return odd, m.catalogue.Delete(key)
+// ownDelete takes in that etcd has deleted a key for this process.
+func (m *mirror) ownDelete(key string, revision int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.catalog.Record(key)
+	odd := m.isOddLocked(known, key, revision)
+	switch {
+	case known == nil && revision <= m.applied:
+		return
+	case !odd:
+		m.deleted[key] = revision
 	}
-	if known != nil && lastWriting(known) == w {
-		return false, nil
+	m.newest = max(m.newest, revision)
+	m.publishOwnLocked(odd, m.catalog.Delete(key))
+}
+
+// isOddLocked reports whether a write of ours is older than what the view knows, and isn't in it. Usually etcd's echo
+// comes later, and sometimes just before.
+func (m *mirror) isOddLocked(known *catalog.Record, key string, revision int64) bool {
+	return revision <= m.applied || known != nil && known.Revision >= revision || m.deleted[key] > revision
+}
+
+// publishOwnLocked publishes what a write of ours changes. An odd one is a sign that etcd's data were replaced, so that
+// its revisions are small again. It is taken in all the same, and the view lists again, which also repairs it if somebody
+// else wrote right after us.
+func (m *mirror) publishOwnLocked(odd bool, changes []catalog.Change) {
+	m.publishLocked(changes)
+	if odd {
+		m.doubtLocked(listHistoryChanged)
 	}
-	delete(m.deleted, key)
-	record := m.decodeLocked(&mvccpb.KeyValue{Key: []byte(key), ModRevision: w.revision, Lease: w.lease, Value: value})
-	if record == nil {
-		return false, nil
-	}
-	return odd, m.catalogue.Put(record)
 }
 
 func (m *mirror) newestRevision() int64 {
@@ -217,31 +222,31 @@ func (m *mirror) newestRevision() int64 {
 
 // takeIn takes in what a linearizable read has found of a service at a revision: what etcd's events will say, if they
 // haven't yet. The read began when floor was the newest revision here; an earlier one is of another history.
-func (m *mirror) takeIn(name string, found *catalogue.Catalogue, at, floor int64) {
+func (m *mirror) takeIn(name string, found *catalog.Catalog, at, floor int64) {
 	if at < floor {
 		m.doubt(listHistoryChanged)
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var changes []catalogue.Change
-	found.Nodes(name, func(node catalogue.Change) bool {
+	var changes []catalog.Change
+	found.Nodes(name, func(node catalog.Change) bool {
 		r := node.Record
-		known := m.catalogue.Record(r.Key)
+		known := m.catalog.Record(r.Key)
 		if (known == nil || known.Revision < r.Revision) && m.deleted[r.Key] < r.Revision {
-			changes = append(changes, m.catalogue.Put(r)...)
+			changes = append(changes, m.catalog.Put(r)...)
 		}
 		return true
 	})
 	var gone []string
-	m.catalogue.Nodes(name, func(node catalogue.Change) bool {
+	m.catalog.Nodes(name, func(node catalog.Change) bool {
 		if r := node.Record; r.Revision <= at && found.Record(r.Key) == nil {
 			gone = append(gone, r.Key)
 		}
 		return true
 	})
 	for _, key := range gone {
-		changes = append(changes, m.catalogue.Delete(key)...)
+		changes = append(changes, m.catalog.Delete(key)...)
 		m.deleted[key] = at
 	}
 	m.publishLocked(changes)

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 // backlog is a queue of changes that a slow reader can't make grow without bound: beyond a
@@ -15,7 +15,7 @@ type backlog struct {
 }
 
 type entry struct {
-	change catalogue.Change
+	change catalog.Change
 	at     time.Time
 }
 
@@ -26,7 +26,7 @@ const minBacklog = 4096
 type seenFunc func(name string, came time.Time) bool
 
 // push adds changes that led to now.
-func (b *backlog) push(changes []catalogue.Change, at time.Time, now *catalogue.Catalogue, seen seenFunc) {
+func (b *backlog) push(changes []catalog.Change, at time.Time, now *catalog.Catalog, seen seenFunc) {
 	for _, c := range changes {
 		b.items = append(b.items, entry{c, at})
 	}
@@ -36,9 +36,9 @@ func (b *backlog) push(changes []catalogue.Change, at time.Time, now *catalogue.
 	}
 }
 
-func (b *backlog) pop() (catalogue.Change, bool) {
+func (b *backlog) pop() (catalog.Change, bool) {
 	if len(b.items) == 0 {
-		return catalogue.Change{}, false
+		return catalog.Change{}, false
 	}
 	c := b.items[0].change
 	b.items[0] = entry{}
@@ -49,7 +49,7 @@ func (b *backlog) pop() (catalogue.Change, bool) {
 // nodeKey identifies a node for a consumer that keeps nodes by version, as go-micro's cache does.
 type nodeKey struct{ name, version, id string }
 
-func keyOf(c catalogue.Change) nodeKey {
+func keyOf(c catalog.Change) nodeKey {
 	return nodeKey{c.Record.Name, c.Record.Version, c.Record.Node.Id}
 }
 
@@ -57,7 +57,7 @@ func keyOf(c catalogue.Change) nodeKey {
 // nodes that went, those that came or changed, and for each version that lost a node the one
 // that speaks for it. A node that came and went is left out, unless a look-up may have
 // shown it in between: then its delete has to be told.
-func (b *backlog) merge(now *catalogue.Catalogue, seen seenFunc) {
+func (b *backlog) merge(now *catalog.Catalog, seen seenFunc) {
 	var deletes, others []entry
 	first := make(map[nodeKey]entry)
 	done := make(map[nodeKey]bool)
@@ -68,13 +68,13 @@ func (b *backlog) merge(now *catalogue.Catalogue, seen seenFunc) {
 	}
 	unseen := func(key nodeKey) bool {
 		f, ok := first[key]
-		return ok && f.change.Action == catalogue.Create && !seen(key.name, f.at)
+		return ok && f.change.Action == catalog.Create && !seen(key.name, f.at)
 	}
-	update := func(c catalogue.Change, at time.Time) {
+	update := func(c catalog.Change, at time.Time) {
 		if key := keyOf(c); !done[key] {
 			done[key] = true
 			if unseen(key) { // what was shown is an update, or a later merge would take it for unseen
-				c.Action = catalogue.Create
+				c.Action = catalog.Create
 			}
 			others = append(others, entry{c, at})
 		}

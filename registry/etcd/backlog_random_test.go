@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 var fixedSeed = flag.Uint64("seed", 0, "the seed of random tests; 0 takes another one each time")
@@ -28,12 +28,12 @@ func (f *randomFeed) step() {
 	name, id := pick("a", "b"), pick("1", "2", "3", "4")
 	switch n := f.random.IntN(20); {
 	case n < 9:
-		spec, colour := name+"@"+pick("v1", "v2")+"/"+id, pick("red", "green", "blue")
-		f.note("put", spec, colour)
-		r := rec(spec, f.revision+1, colour)
+		spec, color := name+"@"+pick("v1", "v2")+"/"+id, pick("red", "green", "blue")
+		f.note("put", spec, color)
+		r := rec(spec, f.revision+1, color)
 		r.Key += pick("", "", "", "#") // another key of the same node
 		f.revision++
-		f.push(f.catalogue.Put(r))
+		f.push(f.catalog.Put(r))
 	case n < 14:
 		key := name + "/" + id + pick("", "", "#")
 		f.note("delete", key)
@@ -49,7 +49,7 @@ func (f *randomFeed) step() {
 		items := f.backlog.items
 		f.backlog = backlog{}
 		for _, e := range items {
-			f.push([]catalogue.Change{e.change})
+			f.push([]catalog.Change{e.change})
 		}
 	case f.merges:
 		f.note("merge")
@@ -68,7 +68,7 @@ func (f *randomFeed) pop(n int) {
 			return
 		}
 		for _, consumer := range f.consumers {
-			consumer.fold(c.Result())
+			consumer.fold(toResult(c))
 		}
 	}
 }
@@ -76,7 +76,7 @@ func (f *randomFeed) pop(n int) {
 func (f *randomFeed) check(t *testing.T) {
 	t.Helper()
 	f.pop(len(f.backlog.items))
-	want := newConsumer(f.catalogue.Snapshots()).lines()
+	want := newConsumer(f.catalog.Snapshots()).lines()
 	for i, c := range f.consumers {
 		if got := c.lines(); !slices.Equal(got, want) {
 			t.Fatalf("consumer %d has\n%s\nwant\n%s\nafter\n%s", i, strings.Join(got, "\n"), strings.Join(want, "\n"), strings.Join(f.steps, ""))
@@ -85,8 +85,8 @@ func (f *randomFeed) check(t *testing.T) {
 }
 
 // Whoever folds what comes out of a backlog over what a look-up showed, whenever that was since
-// the backlog began, arrives at the catalogue, however often and whenever it was merged.
-func TestFoldingABacklogOverALookUpGivesTheCatalogue(t *testing.T) {
+// the backlog began, arrives at the catalog, however often and whenever it was merged.
+func TestFoldingABacklogOverALookUpGivesTheCatalog(t *testing.T) {
 	seed := *fixedSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())

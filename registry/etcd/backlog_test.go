@@ -8,37 +8,36 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go-micro.dev/v4/registry"
 
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// rec makes the record "name@version/id", whose profile and node both show a colour.
-func rec(spec string, revision int64, colour string) *catalogue.Record {
+// rec makes the record "name@version/id", whose profile and node both show a color.
+func rec(spec string, revision int64, color string) *catalog.Record {
 	service, id, _ := strings.Cut(spec, "/")
 	name, version, _ := strings.Cut(service, "@")
-	return &catalogue.Record{
+	return &catalog.Record{
 		Key: name + "/" + id, Revision: revision, Name: name, Version: version,
-		Profile: &catalogue.Profile{
-			Metadata:  map[string]string{"colour": colour},
-			Endpoints: []*registry.Endpoint{{Name: colour}},
+		Profile: &catalog.Profile{
+			Metadata:  map[string]string{"color": color},
+			Endpoints: []*catalog.Endpoint{{Name: color}},
 		},
-		Node: &registry.Node{Id: id, Address: colour},
+		Node: &catalog.Node{Id: id, Address: color},
 	}
 }
 
-// feed is a catalogue and the backlog of what happens to it.
+// feed is a catalog and the backlog of what happens to it.
 type feed struct {
-	catalogue *catalogue.Catalogue
-	backlog   backlog
-	revision  int64
-	looked    time.Time // of the last look
+	catalog  *catalog.Catalog
+	backlog  backlog
+	revision int64
+	looked   time.Time // of the last look
 }
 
-func newFeed() *feed { return &feed{catalogue: catalogue.New(), revision: 10} }
+func newFeed() *feed { return &feed{catalog: catalog.New(), revision: 10} }
 
-func (f *feed) push(changes []catalogue.Change) {
-	f.backlog.push(changes, f.now(), f.catalogue, f.seen)
+func (f *feed) push(changes []catalog.Change) {
+	f.backlog.push(changes, f.now(), f.catalog, f.seen)
 }
 
 // now is a clock that goes on with each change.
@@ -46,29 +45,29 @@ func (f *feed) now() time.Time { return time.Unix(f.revision, 0) }
 
 func (f *feed) seen(_ string, came time.Time) bool { return !came.After(f.looked) }
 
-func (f *feed) put(spec, colour string) {
+func (f *feed) put(spec, color string) {
 	f.revision++
-	f.push(f.catalogue.Put(rec(spec, f.revision, colour)))
+	f.push(f.catalog.Put(rec(spec, f.revision, color)))
 }
 
 func (f *feed) delete(key string) {
 	f.revision++
-	f.push(f.catalogue.Delete(key))
+	f.push(f.catalog.Delete(key))
 }
 
-// look shows the catalogue to a consumer.
+// look shows the catalog to a consumer.
 func (f *feed) look() consumer {
 	f.looked = f.now()
-	return newConsumer(f.catalogue.Snapshots())
+	return newConsumer(f.catalog.Snapshots())
 }
 
-// do takes steps: "+name@version/id colour" puts, "-name/id" deletes, "look" looks.
+// do takes steps: "+name@version/id color" puts, "-name/id" deletes, "look" looks.
 func (f *feed) do(steps ...string) {
 	for _, step := range steps {
-		spec, colour, _ := strings.Cut(step[1:], " ")
+		spec, color, _ := strings.Cut(step[1:], " ")
 		switch step[0] {
 		case '+':
-			f.put(spec, colour)
+			f.put(spec, color)
 		case '-':
 			f.delete(spec)
 		default:
@@ -77,7 +76,7 @@ func (f *feed) do(steps ...string) {
 	}
 }
 
-func (f *feed) merge() { f.backlog.merge(f.catalogue, f.seen) }
+func (f *feed) merge() { f.backlog.merge(f.catalog, f.seen) }
 
 // pending pops everything, as "action name@version/id profile/node".
 func (f *feed) pending() []string {
@@ -87,8 +86,8 @@ func (f *feed) pending() []string {
 		if !ok {
 			return lines
 		}
-		s := c.Result().Service
-		lines = append(lines, fmt.Sprintf("%s %s@%s/%s %s/%s", c.Action, s.Name, s.Version, s.Nodes[0].Id, s.Metadata["colour"], s.Nodes[0].Address))
+		s := toResult(c).Service
+		lines = append(lines, fmt.Sprintf("%s %s@%s/%s %s/%s", c.Action, s.Name, s.Version, s.Nodes[0].Id, s.Metadata["color"], s.Nodes[0].Address))
 	}
 }
 
@@ -256,7 +255,7 @@ func TestChurnWithoutReadingIsBoundedByTheNodes(t *testing.T) {
 				if !ok {
 					break
 				}
-				start.fold(c.Result())
+				start.fold(toResult(c))
 			}
 			require.Equal(t, f.look().lines(), start.lines())
 		})

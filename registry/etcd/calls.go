@@ -7,7 +7,7 @@ import (
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 // Register puts every node of the service into etcd and keeps it there until Deregister or
@@ -34,6 +34,9 @@ func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption
 	if err := checkSizes(s); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
+	if err := checkValues(s); err != nil {
+		return fmt.Errorf("register %q: %w", s.Name, err)
+	}
 	if o.TTL < 0 || roundUp(o.TTL) > maxTTL {
 		return fmt.Errorf("register %q: %w: %s", s.Name, ErrTTL, o.TTL)
 	}
@@ -41,7 +44,7 @@ func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption
 	if err != nil {
 		return fmt.Errorf("register %q: %w", s.Name, err)
 	}
-	return p.registrar.register(func() (context.Context, context.CancelFunc) { return r.bound(o.Context) }, s, o.TTL)
+	return p.registrar.register(func() (context.Context, context.CancelFunc) { return r.bound(o.Context) }, fromService(s), o.TTL)
 }
 
 // Deregister removes the service's nodes; only their ids count. What this registry
@@ -66,7 +69,15 @@ func (r *Registry) Deregister(s *registry.Service, opts ...registry.DeregisterOp
 	}
 	ctx, cancel := r.bound(o.Context)
 	defer cancel()
-	return p.registrar.deregister(ctx, s)
+	return p.registrar.deregister(ctx, s.Name, nodeIDs(s))
+}
+
+func nodeIDs(s *registry.Service) []string {
+	ids := make([]string, len(s.Nodes))
+	for i, n := range s.Nodes {
+		ids[i] = n.Id
+	}
+	return ids
 }
 
 // GetService returns one service per version, sorted by version, with nodes sorted by id. The
@@ -86,14 +97,14 @@ func (r *Registry) GetService(name string, opts ...registry.GetOption) ([]*regis
 	if err != nil {
 		return nil, fmt.Errorf("get service %q: %w", name, err)
 	}
-	services := snapshot.Services()
+	services := toServices(snapshot)
 	if services == nil {
 		return nil, registry.ErrNotFound
 	}
 	return services, nil
 }
 
-func (r *Registry) look(ctx context.Context, name string, linearizable bool) (*catalogue.Snapshot, error) {
+func (r *Registry) look(ctx context.Context, name string, linearizable bool) (*catalog.Snapshot, error) {
 	p, err := r.serving(ctx)
 	if err != nil {
 		return nil, err
@@ -118,8 +129,8 @@ func (r *Registry) look(ctx context.Context, name string, linearizable bool) (*c
 
 // ask reads a service from etcd's leader. The views that have it take that in, so that they aren't behind of what was
 // shown.
-func (r *Registry) ask(ctx context.Context, p *parts, name string) (*catalogue.Snapshot, error) {
-	dir := p.config.keys.dir(name)
+func (r *Registry) ask(ctx context.Context, p *parts, name string) (*catalog.Snapshot, error) {
+	dir := p.config.keys.Dir(name)
 	views := p.mirrors.having(name)
 	found, revision, err := r.read(ctx, p, dir)
 	if err != nil {
@@ -133,14 +144,14 @@ func (r *Registry) ask(ctx context.Context, p *parts, name string) (*catalogue.S
 }
 
 // read returns what etcd has below a prefix, and at which revision.
-func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalogue.Catalogue, int64, error) {
+func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalog.Catalog, int64, error) {
 	lister := p.mirrors.lister(prefix, nil)
 	all, err := lister.List(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	found := catalogue.New()
-	d := newDecoder(p.config.keys)
+	found := catalog.New()
+	d := catalog.NewDecoder(p.config.keys)
 	for _, kv := range all.Kvs {
 		if record := p.mirrors.malformed.decode(d, kv); record != nil {
 			found.Put(record)
@@ -168,7 +179,7 @@ func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Servic
 	if !ok {
 		ctx, cancel := r.bound(o.Context)
 		defer cancel()
-		found, _, err := r.read(ctx, p, p.config.keys.prefix)
+		found, _, err := r.read(ctx, p, p.config.keys.Prefix)
 		if err != nil {
 			return nil, fmt.Errorf("list services: %w", err)
 		}
@@ -177,7 +188,7 @@ func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Servic
 	}
 	services := make([]*registry.Service, 0, len(snapshots))
 	for _, s := range snapshots {
-		services = append(services, s.Services()...)
+		services = append(services, toServices(s)...)
 	}
 	return services, nil
 }

@@ -13,6 +13,8 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 const defaultTimeout = 5 * time.Second
@@ -20,7 +22,7 @@ const defaultTimeout = 5 * time.Second
 // config is what the options and the environment come to.
 type config struct {
 	options  registry.Options // as Options returns them
-	keys     keyspace
+	keys     catalog.Keyspace
 	settings settings
 	meters   metric.MeterProvider
 }
@@ -76,9 +78,9 @@ func newConfig(o registry.Options, env environment) (*config, error) {
 	if !ok {
 		prefix = DefaultPrefix
 	}
-	keys, err := newKeyspace(prefix)
-	if err != nil {
-		return nil, err
+	keys, ok := catalog.NewKeyspace(prefix)
+	if !ok {
+		return nil, fmt.Errorf("%w: prefix %q is empty", ErrOption, prefix)
 	}
 	s, err := newSettings(o, env)
 	if err != nil {

@@ -48,7 +48,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, logger.DefaultLogger, r.Options().Logger)
 	require.NotNil(t, r.Options().Context)
 	c := r.parts.Load().config
-	require.Equal(t, "/micro/registry/", c.keys.prefix)
+	require.Equal(t, "/micro/registry/", c.keys.Prefix)
 	require.Equal(t, settings{endpoints: []string{"http://127.0.0.1:2379"}}, c.settings)
 }
 

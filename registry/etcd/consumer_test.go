@@ -7,7 +7,7 @@ import (
 
 	"go-micro.dev/v4/registry"
 
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 // consumer folds results over a look-up as go-micro's registry cache does (registry/cache/cache.go,
@@ -15,10 +15,10 @@ import (
 // delete concerns exactly its version.
 type consumer map[string]*registry.Service // by name@version
 
-func newConsumer(shown []*catalogue.Snapshot) consumer {
+func newConsumer(shown []*catalog.Snapshot) consumer {
 	c := make(consumer)
 	for _, snapshot := range shown {
-		for _, s := range snapshot.Services() {
+		for _, s := range toServices(snapshot) {
 			c[s.Name+"@"+s.Version] = s
 		}
 	}

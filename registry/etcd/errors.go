@@ -2,6 +2,8 @@ package etcd
 
 import (
 	"errors"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 // Errors that calls return, wrapped with the operation and what it was about. Test for them
@@ -43,6 +45,6 @@ var (
 	// ErrMalformed is returned by Decode when a stored value is no record of the key it was
 	// found at. Look-ups and watchers skip such a value. Register returns it for what would become one:
 	// endpoints whose values are nested in a circle, or deeper than can be read again
-	// (catalogue.MaxDepth), or are more than 1,048,576 in all.
-	ErrMalformed = errors.New("malformed record")
+	// (maxDepth), or are more than 1,048,576 in all.
+	ErrMalformed = catalog.ErrMalformed
 )

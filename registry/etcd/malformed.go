@@ -7,7 +7,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 // malformed counts the stored values that are no records, and keeps each of them once to be logged.
@@ -34,9 +34,9 @@ const maxClip = 300
 const maxMalformed = 1000
 
 // decode returns the record that is stored, or takes note that it is none and returns nil.
-func (m *malformed) decode(d *decoder, kv *mvccpb.KeyValue) *catalogue.Record {
+func (m *malformed) decode(d *catalog.Decoder, kv *mvccpb.KeyValue) *catalog.Record {
 	key := string(kv.Key)
-	record, err := d.decode(key, kv.ModRevision, kv.Value)
+	record, err := d.Decode(key, kv.ModRevision, kv.Value)
 	if err != nil {
 		m.note(key, err)
 		return nil

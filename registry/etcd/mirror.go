@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
 // mirror is the view of a directory of etcd, or of the whole prefix. Its reflector keeps it up to date. Readers and
@@ -21,7 +21,7 @@ type mirror struct {
 	end       context.CancelFunc
 	ready     chan struct{} // closed after the first list
 
-	views sync.Map     // service name → *catalogue.Snapshot that was shown, until it changes
+	views sync.Map     // service name → *catalog.Snapshot that was shown, until it changes
 	used  atomic.Int64 // the epoch of the mirrors in which it was used last
 
 	link   atomic.Pointer[link] // whose events the view lives on, nil before
@@ -33,36 +33,36 @@ type mirror struct {
 	watching int       // watchers
 	names    []string  // under which mirrors.byName knows it
 
-	mu        sync.Mutex
-	catalogue *catalogue.Catalogue
-	decoder   *decoder
-	watchers  map[*watcher]struct{}
-	dropped   bool // the mirrors have ended it
-	cluster   uint64
-	applied   int64            // all that etcd did up to here is in the catalogue
-	newest    int64            // the newest revision in it, our own writes included
-	deleted   map[string]int64 // our own deletes that etcd hasn't echoed yet, by key
-	junk      int              // keys that are no records
-	floor     int64            // newest when the list under way began
-	cause     listCause        // of the next list
-	broken    error            // why it doesn't follow at the moment
-	since     time.Time        // of broken
-	told      bool             // that it is broken
-	failed    chan struct{}    // closed and renewed when broken changes
-	replaced  bool             // the client was, after the list under way or the last one began
+	mu       sync.Mutex
+	catalog  *catalog.Catalog
+	decoder  *catalog.Decoder
+	watchers map[*watcher]struct{}
+	dropped  bool // the mirrors have ended it
+	cluster  uint64
+	applied  int64            // all that etcd did up to here is in the catalog
+	newest   int64            // the newest revision in it, our own writes included
+	deleted  map[string]int64 // our own deletes that etcd hasn't echoed yet, by key
+	junk     int              // keys that are no records
+	floor    int64            // newest when the list under way began
+	cause    listCause        // of the next list
+	broken   error            // why it doesn't follow at the moment
+	since    time.Time        // of broken
+	told     bool             // that it is broken
+	failed   chan struct{}    // closed and renewed when broken changes
+	replaced bool             // the client was, after the list under way or the last one began
 }
 
 func newMirror(ms *mirrors, prefix string) *mirror {
 	m := &mirror{
-		mirrors:   ms,
-		prefix:    prefix,
-		ready:     make(chan struct{}),
-		idleFrom:  time.Now(),
-		catalogue: catalogue.New(),
-		decoder:   newDecoder(ms.keys),
-		watchers:  make(map[*watcher]struct{}),
-		deleted:   make(map[string]int64),
-		failed:    make(chan struct{}),
+		mirrors:  ms,
+		prefix:   prefix,
+		ready:    make(chan struct{}),
+		idleFrom: time.Now(),
+		catalog:  catalog.New(),
+		decoder:  catalog.NewDecoder(ms.keys),
+		watchers: make(map[*watcher]struct{}),
+		deleted:  make(map[string]int64),
+		failed:   make(chan struct{}),
 	}
 	m.use()
 	m.reflector = reflector.New(ms.lister(prefix, &m.link), m)
@@ -89,16 +89,20 @@ func (m *mirror) isReady() bool {
 func (m *mirror) isEmpty() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return !m.isReady() || m.catalogue.Len() == 0
+	return !m.isReady() || m.catalog.Len() == 0
 }
 
 // doubt makes the mirror list again.
 func (m *mirror) doubt(cause listCause) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.doubtLocked(cause)
+}
+
+func (m *mirror) doubtLocked(cause listCause) {
 	if m.isReady() { // the first list needs no other reason
 		m.cause = cause
 	}
-	m.mu.Unlock()
 	m.reflector.Relist()
 }
 

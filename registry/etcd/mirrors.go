@@ -7,9 +7,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
 // mirrors are the views that a registry keeps: one for each service that is looked up or watched, and one of everything
@@ -20,7 +20,7 @@ type mirrors struct {
 	closing   context.Context // ends when the registry's Close begins
 	ctx       context.Context // ends when it is through with etcd
 	connector *connector
-	keys      keyspace
+	keys      catalog.Keyspace
 	timeout   func() time.Duration
 	metrics   *metrics
 	malformed *malformed
@@ -53,7 +53,7 @@ func (ms *mirrors) lister(prefix string, link *atomic.Pointer[link]) reflector.L
 }
 
 // known returns the service if it is followed and was looked up before. It takes no lock.
-func (ms *mirrors) known(name string) (*catalogue.Snapshot, bool) {
+func (ms *mirrors) known(name string) (*catalog.Snapshot, bool) {
 	m, ok := ms.byName.Load(name)
 	if !ok {
 		return nil, false
@@ -63,7 +63,7 @@ func (ms *mirrors) known(name string) (*catalogue.Snapshot, bool) {
 }
 
 // lookup returns the service as it is known, or nil, and the mirror that follows it from then on.
-func (ms *mirrors) lookup(ctx context.Context, name string) (*catalogue.Snapshot, *mirror, error) {
+func (ms *mirrors) lookup(ctx context.Context, name string) (*catalog.Snapshot, *mirror, error) {
 	m, from := ms.borrow(name)
 	defer ms.giveBack(m)
 	ms.metrics.lookups.add(from)
@@ -81,7 +81,7 @@ func (ms *mirrors) lookup(ctx context.Context, name string) (*catalogue.Snapshot
 func (ms *mirrors) borrow(name string) (*mirror, origin) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	dir := ms.keys.dir(name)
+	dir := ms.keys.Dir(name)
 	m := ms.atLocked(dir)
 	if whole := ms.readyWholeLocked(); whole != nil && (m == nil || !m.isReady()) {
 		m = whole
@@ -151,7 +151,7 @@ func (ms *mirrors) reviewLocked(m *mirror) {
 func (ms *mirrors) alias(name string, m *mirror) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	own := ms.byPrefix[ms.keys.dir(name)]
+	own := ms.byPrefix[ms.keys.Dir(name)]
 	if ms.byPrefix[m.prefix] == m && (own == nil || own == m) {
 		if known, _ := ms.byName.Swap(name, m); known != m {
 			m.names = append(m.names, name)
@@ -161,7 +161,7 @@ func (ms *mirrors) alias(name string, m *mirror) {
 
 // readyWholeLocked returns the mirror of everything if there is one and it is ready.
 func (ms *mirrors) readyWholeLocked() *mirror {
-	if m := ms.byPrefix[ms.keys.prefix]; m != nil && m.isReady() {
+	if m := ms.byPrefix[ms.keys.Prefix]; m != nil && m.isReady() {
 		return m
 	}
 	return nil
@@ -173,9 +173,9 @@ func (ms *mirrors) startLocked(prefix string) *mirror {
 	ms.epoch.Add(1)
 	m := newMirror(ms, prefix)
 	m.ctx, m.end = context.WithCancel(ms.ctx)
-	if whole := ms.byPrefix[ms.keys.prefix]; whole != nil {
+	if whole := ms.byPrefix[ms.keys.Prefix]; whole != nil {
 		whole.names = slices.DeleteFunc(whole.names, func(name string) bool {
-			return ms.keys.dir(name) == prefix && ms.byName.CompareAndDelete(name, whole)
+			return ms.keys.Dir(name) == prefix && ms.byName.CompareAndDelete(name, whole)
 		})
 	}
 	ms.byPrefix[m.prefix] = m
@@ -250,7 +250,7 @@ func (ms *mirrors) sweep() {
 		}
 	}
 	ms.swept = ms.epoch.Add(1) - 1
-	ms.shown.sweep(func(dir string) bool { return unready[ms.keys.prefix] || unready[dir] })
+	ms.shown.sweep(func(dir string) bool { return unready[ms.keys.Prefix] || unready[dir] })
 }
 
 // watch attaches a watcher to the mirror of its service, or of everything, and waits until
@@ -278,9 +278,9 @@ func (ms *mirrors) watch(ctx context.Context, w *watcher) error {
 }
 
 func (ms *mirrors) attach(w *watcher) *mirror {
-	prefix := ms.keys.prefix
+	prefix := ms.keys.Prefix
 	if w.service != "" {
-		prefix = ms.keys.dir(w.service)
+		prefix = ms.keys.Dir(w.service)
 	}
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
@@ -295,7 +295,7 @@ func (ms *mirrors) attach(w *watcher) *mirror {
 }
 
 // listed returns all services from the mirror of everything, if there is one.
-func (ms *mirrors) listed() ([]*catalogue.Snapshot, bool) {
+func (ms *mirrors) listed() ([]*catalog.Snapshot, bool) {
 	ms.mu.Lock()
 	m := ms.readyWholeLocked()
 	ms.mu.Unlock()
@@ -310,7 +310,7 @@ func (ms *mirrors) having(name string) map[*mirror]int64 {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	found := make(map[*mirror]int64)
-	for _, prefix := range []string{ms.keys.prefix, ms.keys.dir(name)} {
+	for _, prefix := range []string{ms.keys.Prefix, ms.keys.Dir(name)} {
 		if m := ms.byPrefix[prefix]; m != nil && m.isReady() {
 			found[m] = m.newestRevision()
 		}
@@ -318,15 +318,31 @@ func (ms *mirrors) having(name string) map[*mirror]int64 {
 	return found
 }
 
-// wrote shows a write of this process to every view that it belongs to.
-func (ms *mirrors) wrote(key string, w writing, value []byte) {
+// ownPut shows a record of this process that etcd has taken to every view that it belongs to.
+func (ms *mirrors) ownPut(r *catalog.Record) {
+	for _, m := range ms.of(r.Key) {
+		m.ownPut(r)
+	}
+}
+
+// ownDelete shows that etcd has deleted a key for this process.
+func (ms *mirrors) ownDelete(key string, revision int64) {
+	for _, m := range ms.of(key) {
+		m.ownDelete(key, revision)
+	}
+}
+
+// of returns the mirrors that a key belongs to.
+func (ms *mirrors) of(key string) []*mirror {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
-	for _, prefix := range []string{ms.keys.prefix, ms.keys.dirOf(key)} {
+	var found []*mirror
+	for _, prefix := range []string{ms.keys.Prefix, ms.keys.DirOf(key)} {
 		if m := ms.byPrefix[prefix]; m != nil {
-			m.wrote(key, w, value)
+			found = append(found, m)
 		}
 	}
+	return found
 }
 
 // close ends every watcher.

@@ -45,6 +45,9 @@ func Client(client *clientv3.Client) registry.Option {
 	return with(clientKey{}, client)
 }
 
+// DefaultPrefix is where go-micro's etcd registries keep their records.
+const DefaultPrefix = "/micro/registry/"
+
 // Prefix sets the directory for all records: one prefix, one tenant. A missing slash at
 // its end is added; an empty prefix is an error. The default is [DefaultPrefix], which the
 // other go-micro etcd registries use. It can't be changed once the registry is in use.

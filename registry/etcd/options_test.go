@@ -187,7 +187,7 @@ func TestALaterClientReplacesTheConnectionsOptions(t *testing.T) {
 	require.NoError(t, r.Init(Client(client)))
 	require.Equal(t, settings{client: client, endpoints: client.Endpoints()}, r.parts.Load().config.settings)
 	require.Equal(t, time.Minute, r.Options().Timeout)
-	require.Equal(t, "/x/", r.parts.Load().config.keys.prefix)
+	require.Equal(t, "/x/", r.parts.Load().config.keys.Prefix)
 
 	require.ErrorIs(t, r.Init(Auth("root", "hunter2")), ErrOption, "it could have no effect")
 	require.NoError(t, r.Init(registry.Addrs("g")))
@@ -202,9 +202,9 @@ func TestPrefixSetsTheDirectoryOfAllRecords(t *testing.T) {
 		r, err := New(Prefix(given))
 		require.NoError(t, err)
 		p := r.parts.Load()
-		require.Equal(t, prefix, p.config.keys.prefix)
-		require.Equal(t, prefix, p.mirrors.keys.prefix)
-		require.Equal(t, prefix, p.registrar.keys.prefix)
+		require.Equal(t, prefix, p.config.keys.Prefix)
+		require.Equal(t, prefix, p.mirrors.keys.Prefix)
+		require.Equal(t, prefix, p.registrar.keys.Prefix)
 	}
 }
 

@@ -107,7 +107,9 @@ func (g *registration) own() (revision int64, ok bool) {
 func (g *registration) wrote(w *wish, revision int64) {
 	g.acknowledged(revision)
 	g.from = revision + 1
-	g.registrar.wrote(g.key, writing{revision, g.leaseID()}, w.value)
+	written := *w.record
+	written.Revision, written.Lease = revision, g.leaseID()
+	g.registrar.put(&written)
 }
 
 // classify says whose a value at our key is; unknown stands for one that we may overwrite:
@@ -120,7 +122,7 @@ func (g *registration) classify(kv *mvccpb.KeyValue, w *wish) holder {
 	case g.registrar.leases.isOurs(kv.Lease), same && kv.Lease == int64(clientv3.NoLease):
 		return unknown
 	}
-	record, err := g.decoder.decode(string(kv.Key), kv.ModRevision, kv.Value)
+	record, err := g.decoder.Decode(string(kv.Key), kv.ModRevision, kv.Value)
 	if err != nil || !record.HasOwnKey() {
 		return unknown
 	}
@@ -174,7 +176,7 @@ func (g *registration) erase(ctx context.Context, guard clientv3.Cmp) error {
 			return err
 		}
 		if answer.Succeeded {
-			r.wrote(g.key, writing{revision: answer.Header.Revision}, nil)
+			r.deleted(g.key, answer.Header.Revision)
 			if former == int64(clientv3.NoLease) {
 				return nil
 			}

@@ -9,23 +9,23 @@ import (
 	"sync"
 	"time"
 
-	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 // registrar holds the desired set: what this process wants to be in etcd.
 type registrar struct {
 	connector *connector
-	keys      keyspace
+	keys      catalog.Keyspace
 	timeout   func() time.Duration
 	leases    *leases
 	metrics   *metrics
-	wrote     func(key string, w writing, value []byte) // value nil: deleted
-	rolled    func()                                    // etcd's data may be others than they were; doesn't block
-	changed   func()                                    // Status says something else; doesn't block
-	slots     slots                                     // for the keys that are talked about with etcd
+	put       func(*catalog.Record)            // shows what etcd has taken to the views
+	deleted   func(key string, revision int64) // and what it has deleted
+	rolled    func()                           // etcd's data may be others than they were; doesn't block
+	changed   func()                           // Status says something else; doesn't block
+	slots     slots                            // for the keys that are talked about with etcd
 
 	mu            sync.Mutex
 	registrations map[string]*registration // by key
@@ -35,12 +35,15 @@ type registrar struct {
 
 // register sets what every node of the service should be, and waits until etcd has them all. The
 // context is only made when there is something to wait for.
-func (r *registrar) register(bound func() (context.Context, context.CancelFunc), s *registry.Service, ttl time.Duration) error {
+func (r *registrar) register(bound func() (context.Context, context.CancelFunc), s *catalog.Service, ttl time.Duration) error {
 	seconds := roundUp(ttl)
 	var waits []pending
 	var errs []error
+	profile := &catalog.Profile{Metadata: s.Metadata, Endpoints: s.Endpoints}
 	for _, node := range s.Nodes {
-		p := r.wish(r.keys.node(s.Name, node.Id), s, node, seconds)
+		key := r.keys.Node(s.Name, node.Id)
+		record := &catalog.Record{Key: key, Name: s.Name, Version: s.Version, Profile: profile, Node: node}
+		p := r.wish(&wish{name: s.Name, record: record, seconds: seconds})
 		if p.settled {
 			errs = append(errs, registerError(p.key, p.err))
 		} else {
@@ -87,26 +90,17 @@ func registerError(key string, err error) error {
 }
 
 // wish sets what should be at a key.
-func (r *registrar) wish(key string, s *registry.Service, node *registry.Node, seconds int64) pending {
+func (r *registrar) wish(w *wish) pending {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	key := w.record.Key
 	if r.closed {
 		return pending{key: key, settled: true, err: ErrClosed}
 	}
-	g := r.registrations[key]
-	if g != nil {
-		if w := g.repeated(s, node, seconds); w != nil {
-			return g.set(w)
-		}
-	}
-	if err := catalogue.CheckValues(s); err != nil {
-		return pending{key: key, settled: true, err: fmt.Errorf("%w: %w", ErrMalformed, err)}
-	}
-	w := &wish{name: s.Name, record: catalogue.NewRecord(key, s, node), seconds: seconds}
-	if g != nil {
+	if g := r.registrations[key]; g != nil {
 		return g.set(w)
 	}
-	g = r.beginLocked(key)
+	g := r.beginLocked(key)
 	r.tried.add(key)
 	p := g.set(w)
 	r.start(g)
@@ -124,15 +118,15 @@ func (r *registrar) start(g *registration) {
 	r.connector.group.run(func() { g.run(r.connector.ctx) })
 }
 
-// deregister removes every node of the service: of this process's own ones only what is
+// deregister removes nodes of a service: of this process's own ones only what is
 // still ours, of others whatever is there.
-func (r *registrar) deregister(ctx context.Context, s *registry.Service) error {
-	results := make([]error, len(s.Nodes))
+func (r *registrar) deregister(ctx context.Context, name string, ids []string) error {
+	results := make([]error, len(ids))
 	var wg sync.WaitGroup
-	for i, node := range s.Nodes {
-		key := r.keys.node(s.Name, node.Id)
+	for i, id := range ids {
+		key := r.keys.Node(name, id)
 		wg.Go(func() {
-			if err := r.release(ctx, s.Name, key); err != nil {
+			if err := r.release(ctx, name, key); err != nil {
 				results[i] = fmt.Errorf("deregister %s: %w", key, err)
 			}
 		})
@@ -184,7 +178,7 @@ func (r *registrar) delete(ctx context.Context, key string) error {
 			return err
 		}
 		if answer.Succeeded {
-			r.wrote(key, writing{revision: answer.Header.Revision}, nil)
+			r.deleted(key, answer.Header.Revision)
 			return nil
 		}
 	}

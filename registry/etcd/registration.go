@@ -6,19 +6,17 @@ import (
 	"fmt"
 	"sync"
 
-	"go-micro.dev/v4/registry"
-
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
 // wish is what the owner of a key wants to be there. It doesn't change once it was set.
 type wish struct {
-	number  int               // of the key's wishes
-	name    string            // of the service
-	record  *catalogue.Record // nil: nothing of ours
-	value   []byte            // the record encoded
-	seconds int64             // TTL
+	number  int             // of the key's wishes
+	name    string          // of the service
+	record  *catalog.Record // nil: nothing of ours
+	value   []byte          // the record encoded
+	seconds int64           // TTL
 
 	refused error // why etcd will never take it; under the registration's mu
 }
@@ -53,7 +51,7 @@ type registration struct {
 
 	// Only for the goroutine.
 	former  bool // made only to remove what an earlier registration may have left at the key
-	decoder *decoder
+	decoder *catalog.Decoder
 	retired []*lease        // that the key hung on before
 	from    int64           // the revision to watch the key from
 	watch   *etcdconn.Watch // nil for none
@@ -80,22 +78,11 @@ func newRegistration(r *registrar, key string) *registration {
 		registrar: r,
 		key:       key,
 		wake:      make(chan struct{}, 1),
-		decoder:   newDecoder(r.keys),
+		decoder:   catalog.NewDecoder(r.keys),
 		wish:      &wish{},
 		abort:     func() {},
 		changed:   make(chan struct{}),
 	}
-}
-
-// repeated returns the present wish if it is just this one, else nil. It copies nothing, because
-// every service asks again and again.
-func (g *registration) repeated(s *registry.Service, node *registry.Node, seconds int64) *wish {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if w := g.wish; w.record != nil && w.seconds == seconds && w.record.Describes(s, node) {
-		return w
-	}
-	return nil
 }
 
 // pending is a wish that was set, or the one it repeats, and what became of it if nobody need wait for that.
@@ -141,7 +128,7 @@ func (g *registration) set(w *wish) pending {
 func (g *registration) replaceLocked(w *wish) pending {
 	if w.record != nil {
 		var err error
-		if w.value, err = encode(w.record); err != nil {
+		if w.value, err = catalog.Encode(w.record); err != nil {
 			return pending{key: g.key, settled: true, err: err}
 		}
 	}

@@ -146,7 +146,7 @@ func (r *Registry) configure(given registry.Options) error {
 	case c.keys == before.config.keys:
 		now.registrar, now.mirrors = before.registrar, before.mirrors
 	case r.inUse:
-		return fmt.Errorf("%w: prefix %q can't become %q, the registry is in use", ErrOption, before.config.keys.prefix, c.keys.prefix)
+		return fmt.Errorf("%w: prefix %q can't become %q, the registry is in use", ErrOption, before.config.keys.Prefix, c.keys.Prefix)
 	default:
 		r.assemble(now)
 	}
@@ -179,7 +179,8 @@ func (r *Registry) assemble(p *parts) {
 		timeout:       r.timeout,
 		leases:        newLeases(r.connector),
 		metrics:       r.metrics,
-		wrote:         func(key string, w writing, value []byte) { r.wrote(p, key, w, value) },
+		put:           p.mirrors.ownPut,
+		deleted:       func(key string, revision int64) { r.deleted(p, key, revision) },
 		rolled:        r.probe.alarm,
 		changed:       r.reporter.changed,
 		slots:         make(slots, maxSlots),
@@ -201,12 +202,10 @@ func (r *Registry) connect(s settings) {
 	p.registrar.retry()
 }
 
-// wrote shows a write that etcd has acknowledged to the views, and a delete to selectors, for which it isn't a loss.
-func (r *Registry) wrote(p *parts, key string, w writing, value []byte) {
-	p.mirrors.wrote(key, w, value)
-	if value == nil {
-		r.preserving.forget(p.config.keys, key)
-	}
+// deleted shows a delete of ours that etcd has acknowledged to the views, and to selectors, for which it isn't a loss.
+func (r *Registry) deleted(p *parts, key string, revision int64) {
+	p.mirrors.ownDelete(key, revision)
+	r.preserving.forget(p.config.keys, key)
 }
 
 // Options returns the options as they were given, with defaults filled in.

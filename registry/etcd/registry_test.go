@@ -89,7 +89,7 @@ func TestInitMendsAConfigurationErrorAndKeepsTheOtherOptions(t *testing.T) {
 		require.NoError(t, r.Status().Err)
 		require.Equal(t, []string{"http://h:2379"}, r.Status().Endpoints)
 		require.Equal(t, time.Minute, r.Options().Timeout)
-		require.Equal(t, "/tenant/", r.parts.Load().config.keys.prefix)
+		require.Equal(t, "/tenant/", r.parts.Load().config.keys.Prefix)
 		require.NoError(t, r.Init(Prefix("/other")), "calls that failed haven't used it")
 		require.NoError(t, r.Close())
 	}
@@ -174,7 +174,7 @@ func TestThePrefixCanChangeUntilTheRegistryIsInUse(t *testing.T) {
 	r, err := New()
 	require.NoError(t, err)
 	require.NoError(t, r.Init(Prefix("/x")))
-	require.Equal(t, "/x/", r.parts.Load().config.keys.prefix)
+	require.Equal(t, "/x/", r.parts.Load().config.keys.Prefix)
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err = r.GetService("greeter", func(o *registry.GetOptions) { o.Context = ended })
@@ -184,7 +184,7 @@ func TestThePrefixCanChangeUntilTheRegistryIsInUse(t *testing.T) {
 	_, err = r.GetService("..")
 	require.ErrorIs(t, err, ErrServiceName)
 	require.ErrorIs(t, r.Init(Prefix("/z")), ErrOption)
-	require.Equal(t, "/y/", r.parts.Load().config.keys.prefix)
+	require.Equal(t, "/y/", r.parts.Load().config.keys.Prefix)
 	require.NoError(t, r.Init(Prefix("/y/"), registry.Timeout(time.Hour)))
 	require.NoError(t, r.Close())
 }

@@ -7,7 +7,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 // sample is a part of what this registry knows of etcd, small enough to be compared in one request.
@@ -28,7 +28,7 @@ type spot struct {
 // have the same revision, but not the same lease: its id has the time in it (pkg/v3 idutil).
 type writing struct{ revision, lease int64 }
 
-func lastWriting(r *catalogue.Record) writing { return writing{r.Revision, r.Lease} }
+func lastWriting(r *catalog.Record) writing { return writing{r.Revision, r.Lease} }
 
 // anyLease is that of a writing whose lease isn't known.
 const anyLease = -1
@@ -115,7 +115,7 @@ func (s sample) unmoved() sample {
 func (m *mirror) offer(d *draw) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for r := range m.catalogue.Records {
+	for r := range m.catalog.Records {
 		d.add(spot{r.Key, lastWriting(r), m})
 	}
 }
@@ -123,7 +123,7 @@ func (m *mirror) offer(d *draw) {
 func (m *mirror) writingOf(key string) writing {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if r := m.catalogue.Record(key); r != nil {
+	if r := m.catalog.Record(key); r != nil {
 		return lastWriting(r)
 	}
 	return writing{}
@@ -132,7 +132,7 @@ func (m *mirror) writingOf(key string) writing {
 func (m *mirror) counted() count {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return count{m, m.catalogue.Len() + m.junk, m.applied}
+	return count{m, m.catalog.Len() + m.junk, m.applied}
 }
 
 // isFollowing reports whether the view is kept up to date, for all that is known.

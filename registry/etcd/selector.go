@@ -12,6 +12,8 @@ import (
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
 	"go-micro.dev/v4/util/cmd"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 func init() {
@@ -258,7 +260,7 @@ func (s *nodeSelector) Mark(service string, node *registry.Node, err error) {
 		return
 	}
 	if p, ok := u.pools.Load(service); ok && node != nil {
-		p.(*pool).mark(node, err)
+		p.(*pool).mark((*catalog.Node)(node), err)
 	}
 }
 

@@ -8,15 +8,16 @@ import (
 	"strconv"
 	"sync/atomic"
 
-	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 // ballot is what may be picked of some nodes, as far as it is known which of them are suspects.
 type ballot struct {
 	suspects map[string]*suspect // by node id
 
-	usable []*registry.Node
+	usable []*catalog.Node
 	sparse bool         // too many are aside, so all are usable
 	aside  []*suspect   // not usable, but each of them once when its time is over
 	due    atomic.Int64 // no time in aside is over before this
@@ -24,7 +25,7 @@ type ballot struct {
 }
 
 // weigh sorts out which of the nodes are usable.
-func (b *ballot) weigh(t policy, nodes []*registry.Node) {
+func (b *ballot) weigh(t policy, nodes []*catalog.Node) {
 	b.usable = nodes
 	if t.zone == "" || !b.sift(inZone(nodes, t.zone)) {
 		b.sparse = !b.sift(nodes)
@@ -36,10 +37,10 @@ func (b *ballot) weigh(t policy, nodes []*registry.Node) {
 
 // sift sets aside the suspects among the nodes. It reports false and sets nobody aside if that would leave less than
 // a quarter.
-func (b *ballot) sift(nodes []*registry.Node) bool {
+func (b *ballot) sift(nodes []*catalog.Node) bool {
 	usable, aside := nodes, []*suspect(nil)
 	if len(b.suspects) > 0 {
-		usable = make([]*registry.Node, 0, len(nodes))
+		usable = make([]*catalog.Node, 0, len(nodes))
 		for _, n := range nodes {
 			if s := b.suspects[n.Id]; s.isAside() && s.is(n) {
 				aside = append(aside, s)
@@ -55,8 +56,8 @@ func (b *ballot) sift(nodes []*registry.Node) bool {
 	return true
 }
 
-func inZone(nodes []*registry.Node, zone string) []*registry.Node {
-	var local []*registry.Node
+func inZone(nodes []*catalog.Node, zone string) []*catalog.Node {
+	var local []*catalog.Node
 	for _, n := range nodes {
 		if n.Metadata[ZoneKey] == zone {
 			local = append(local, n)
@@ -66,7 +67,7 @@ func inZone(nodes []*registry.Node, zone string) []*registry.Node {
 }
 
 // pick returns a node. turn counts up from pick to pick; nil means at random.
-func (b *ballot) pick(now func() int64, turn *atomic.Uint64) (*registry.Node, error) {
+func (b *ballot) pick(now func() int64, turn *atomic.Uint64) (*catalog.Node, error) {
 	if len(b.aside) > 0 {
 		if node := b.trial(now()); node != nil {
 			return node, nil
@@ -87,11 +88,11 @@ func (b *ballot) pick(now func() int64, turn *atomic.Uint64) (*registry.Node, er
 }
 
 // trial returns a node whose time aside is over, to one caller only.
-func (b *ballot) trial(now int64) *registry.Node {
+func (b *ballot) trial(now int64) *catalog.Node {
 	if now < b.due.Load() {
 		return nil
 	}
-	var node *registry.Node
+	var node *catalog.Node
 	due := int64(math.MaxInt64)
 	for _, s := range b.aside {
 		if node == nil && s.try(now) {
@@ -104,7 +105,7 @@ func (b *ballot) trial(now int64) *registry.Node {
 }
 
 // at returns the node at x on the scale of weights.
-func (b *ballot) at(x uint64) *registry.Node {
+func (b *ballot) at(x uint64) *catalog.Node {
 	return b.usable[sort.Search(len(b.scale), func(i int) bool { return b.scale[i] > x })]
 }
 
@@ -118,7 +119,7 @@ func scatter(turn, limit uint64) uint64 {
 const maxWeight = 1_000_000
 
 // scale returns the sums of the nodes' weights, in thousandths. It is nil if all weigh nothing.
-func scale(nodes []*registry.Node) []uint64 {
+func scale(nodes []*catalog.Node) []uint64 {
 	sums := make([]uint64, len(nodes))
 	var sum uint64
 	for i, n := range nodes {

@@ -3,11 +3,12 @@ package etcd
 import (
 	"reflect"
 	"slices"
+	"sync"
 
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
 
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 // policy is how to pick among nodes that are all right.
@@ -50,30 +51,42 @@ func (t policy) with(s selector.Strategy) policy {
 type choice struct {
 	ballot
 
-	view  *catalogue.Snapshot // what etcd has
-	shown *catalogue.Snapshot // the same, and the nodes that have grace
-	nodes []*registry.Node    // of shown
-	ends  int64               // when it is over for one of them, on the setup's clock; 0 for never
+	view  *catalog.Snapshot // what etcd has
+	shown *catalog.Snapshot // the same, and the nodes that have grace
+	nodes []*catalog.Node   // of shown
+	ends  int64             // when it is over for one of them, on the setup's clock; 0 for never
+
+	convert  sync.Once // for the first one who filters
+	services []registry.Service
 }
 
 func (c *choice) empty() bool { return c.shown == nil }
 
 // copied returns the services for filters and strategies, which may change them and their slices of nodes.
 func (c *choice) copied() []*registry.Service {
-	services := c.shown.Shared()
-	for _, s := range services {
+	c.convert.Do(func() {
+		for _, v := range c.shown.Versions {
+			c.services = append(c.services, registry.Service{
+				Name: c.shown.Name, Version: v.Version,
+				Metadata: v.Profile.Metadata, Endpoints: toEndpoints(v.Profile.Endpoints), Nodes: shareNodes(v.Nodes),
+			})
+		}
+	})
+	services := make([]*registry.Service, len(c.services))
+	for i, s := range c.services {
 		s.Nodes = slices.Clone(s.Nodes)
+		services[i] = &s
 	}
 	return services
 }
 
-func nodesOf(services []*registry.Service) []*registry.Node {
-	if len(services) == 1 {
-		return services[0].Nodes
-	}
-	var nodes []*registry.Node
+func nodesOf(services []*registry.Service) []*catalog.Node {
+	var nodes []*catalog.Node
 	for _, s := range services {
-		nodes = append(nodes, s.Nodes...)
+		nodes = slices.Grow(nodes, len(s.Nodes))
+		for _, n := range s.Nodes {
+			nodes = append(nodes, (*catalog.Node)(n))
+		}
 	}
 	return nodes
 }

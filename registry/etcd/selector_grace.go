@@ -10,8 +10,8 @@ import (
 
 	"go-micro.dev/v4/registry"
 
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
 // This file is the self-preservation of selectors with [Grace]: after a mass removal, of more than half of a
@@ -31,7 +31,7 @@ const (
 
 // removal is a node that a service no longer has.
 type removal struct {
-	record *catalogue.Record
+	record *catalog.Record
 	at     int64 // on the setup's clock
 	left   int   // how many nodes the service had then
 	mass   bool  // it was part of a mass removal
@@ -41,7 +41,7 @@ type removal struct {
 type removals map[string]*removal
 
 // note takes in how a service has changed.
-func (rs removals) note(before, after *catalogue.Snapshot, now int64) {
+func (rs removals) note(before, after *catalog.Snapshot, now int64) {
 	there := make(map[string]bool)
 	for _, n := range after.Nodes() {
 		there[n.Id] = true
@@ -53,7 +53,7 @@ func (rs removals) note(before, after *catalogue.Snapshot, now int64) {
 	for _, v := range before.Versions {
 		for _, n := range v.Nodes {
 			if !there[n.Id] && len(rs) < maxRemovals {
-				record := &catalogue.Record{Name: before.Name, Version: v.Version, Profile: v.Profile, Node: n}
+				record := &catalog.Record{Name: before.Name, Version: v.Version, Profile: v.Profile, Node: n}
 				rs[n.Id] = &removal{record: record, at: now, left: len(there)}
 			}
 		}
@@ -108,7 +108,7 @@ func (p *pool) preserveLocked(c *choice) {
 	if len(preserved) == 0 {
 		return
 	}
-	records := make([]*catalogue.Record, len(preserved))
+	records := make([]*catalog.Record, len(preserved))
 	for i, r := range preserved {
 		records[i] = r.record
 	}
@@ -171,19 +171,19 @@ func (s *preserving) pools(yield func(*pool)) {
 }
 
 // forget ends the grace of the node at a key: this registry has deregistered it, or it can't be reached.
-func (s *preserving) forget(keys keyspace, key string) {
+func (s *preserving) forget(keys catalog.Keyspace, key string) {
 	s.pools(func(p *pool) {
-		if id, ok := strings.CutPrefix(key, keys.dir(p.service)); ok {
+		if id, ok := strings.CutPrefix(key, keys.Dir(p.service)); ok {
 			p.forget(id)
 		}
 	})
 }
 
 // lost counts the nodes that have grace, by the directory of their service.
-func (s *preserving) lost(keys keyspace) map[string]int {
+func (s *preserving) lost(keys catalog.Keyspace) map[string]int {
 	lost := make(map[string]int)
 	s.pools(func(p *pool) {
-		c, dir := p.present(), keys.dir(p.service)
+		c, dir := p.present(), keys.Dir(p.service)
 		lost[dir] = max(lost[dir], len(c.nodes)-len(c.view.Nodes()))
 	})
 	return lost

@@ -149,7 +149,7 @@ func TestNoGraceForWhatThisRegistryDeregisters(t *testing.T) {
 				if echoFirst {
 					f.del(n)
 				}
-				f.registry.parts.Load().registrar.wrote(f.key(n), writing{revision: revision}, nil)
+				f.registry.parts.Load().registrar.deleted(f.key(n), revision)
 				if !echoFirst {
 					f.del(n)
 				}

@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
 
@@ -27,10 +28,10 @@ type staged struct {
 }
 
 func stage(t testing.TB, service string) *staged {
-	return stageIn(t, service, func(k keyspace) string { return k.dir(service) })
+	return stageIn(t, service, func(k catalog.Keyspace) string { return k.Dir(service) })
 }
 
-func stageIn(t testing.TB, service string, prefix func(keyspace) string) *staged {
+func stageIn(t testing.TB, service string, prefix func(catalog.Keyspace) string) *staged {
 	for _, name := range []string{"MICRO_REGISTRY_ADDRESS", "ETCD_USERNAME", "ETCD_PASSWORD", "ETCD_CACERT", "ETCD_CERT", "ETCD_KEY"} {
 		t.Setenv(name, "")
 	}
@@ -85,7 +86,7 @@ func (f *staged) apply(kind mvccpb.Event_EventType, version string, nodes ...*re
 	f.mirror.Apply(events)
 }
 
-func (f *staged) key(n *registry.Node) string { return f.mirror.mirrors.keys.dir(f.service) + n.Id }
+func (f *staged) key(n *registry.Node) string { return f.mirror.mirrors.keys.Dir(f.service) + n.Id }
 
 // selector returns a selector on the registry.
 func (f *staged) selector(opts ...selector.Option) *nodeSelector {

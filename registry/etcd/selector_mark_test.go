@@ -20,6 +20,8 @@ import (
 	"go-micro.dev/v4/selector"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 const (
@@ -84,7 +86,7 @@ func TestVerdicts(t *testing.T) {
 		{unreachable, &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}},
 		{unreachable, syscall.EPIPE},
 	} {
-		require.Equal(t, c.want, judge(node, c.err), "%v", c.err)
+		require.Equal(t, c.want, judge((*catalog.Node)(node), c.err), "%v", c.err)
 	}
 }
 

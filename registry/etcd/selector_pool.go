@@ -10,6 +10,8 @@ import (
 
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 // pool is what a selector knows of one service.
@@ -37,10 +39,12 @@ type pool struct {
 func newPool(u *setup, m *mirror, service string) *pool {
 	p := &pool{setup: u, service: service, mirror: m, suspects: make(map[string]*suspect), removals: make(removals)}
 	p.turn.Store(rand.Uint64())
-	p.random = func() (*registry.Node, error) { return p.choice.Load().pick(u.clock, nil) }
-	p.inTurn = func() (*registry.Node, error) { return p.choice.Load().pick(u.clock, &p.turn) }
+	p.random = func() (*registry.Node, error) { return asPicked(p.choice.Load().pick(u.clock, nil)) }
+	p.inTurn = func() (*registry.Node, error) { return asPicked(p.choice.Load().pick(u.clock, &p.turn)) }
 	return p
 }
+
+func asPicked(n *catalog.Node, err error) (*registry.Node, error) { return (*registry.Node)(n), err }
 
 // known returns what is known of a service that is being selected, or nil.
 func (u *setup) known(service string) *pool {
@@ -131,7 +135,7 @@ func (p *pool) renew() *choice {
 
 // forgetSuspects keeps the suspects that are among the nodes. One whose record has changed isn't: its node is
 // another value, even if it says the same.
-func (p *pool) forgetSuspects(nodes []*registry.Node) {
+func (p *pool) forgetSuspects(nodes []*catalog.Node) {
 	kept := make(map[string]*suspect, len(p.suspects))
 	for _, n := range nodes {
 		if s := p.suspects[n.Id]; s != nil && s.node == n {
@@ -142,7 +146,7 @@ func (p *pool) forgetSuspects(nodes []*registry.Node) {
 }
 
 // among returns a Next for the nodes that filters have left.
-func (p *pool) among(t policy, nodes []*registry.Node) selector.Next {
+func (p *pool) among(t policy, nodes []*catalog.Node) selector.Next {
 	var turn *atomic.Uint64
 	if t.rotates {
 		turn = &p.turn
@@ -159,7 +163,7 @@ func (p *pool) among(t policy, nodes []*registry.Node) selector.Next {
 			s.weigh(t, nodes)
 			last.Store(s)
 		}
-		return s.pick(p.setup.clock, turn)
+		return asPicked(s.pick(p.setup.clock, turn))
 	}
 }
 
@@ -173,7 +177,7 @@ func (p *pool) supervise(strategy selector.Strategy, services []*registry.Servic
 	return func() (*registry.Node, error) {
 		for range maxAsks - 1 {
 			node, err := next()
-			if err != nil || node == nil || p.admits(node) {
+			if err != nil || node == nil || p.admits((*catalog.Node)(node)) {
 				return node, err
 			}
 		}
@@ -197,7 +201,7 @@ func (p *pool) withoutAside(services []*registry.Service) []*registry.Service {
 		s := *service
 		s.Nodes = slices.DeleteFunc(slices.Clone(s.Nodes), func(n *registry.Node) bool {
 			s := b.suspects[n.Id]
-			return aside[s] && s.is(n)
+			return aside[s] && s.is((*catalog.Node)(n))
 		})
 		left[i] = &s
 	}
@@ -205,14 +209,14 @@ func (p *pool) withoutAside(services []*registry.Service) []*registry.Service {
 }
 
 // admits reports whether a node isn't aside, or may be tried.
-func (p *pool) admits(n *registry.Node) bool {
+func (p *pool) admits(n *catalog.Node) bool {
 	c := p.choice.Load()
 	s := c.suspects[n.Id]
 	return c.sparse || !s.isAside() || !s.is(n) || s.try(p.setup.clock())
 }
 
 // mark notes how a call of a node went.
-func (p *pool) mark(node *registry.Node, err error) {
+func (p *pool) mark(node *catalog.Node, err error) {
 	switch v := judge(node, err); v {
 	case heard:
 		if p.choice.Load().suspects[node.Id].is(node) {
@@ -221,12 +225,12 @@ func (p *pool) mark(node *registry.Node, err error) {
 	case unanswered, unreachable:
 		if p.blame(node, v) {
 			keys := p.setup.registry.parts.Load().config.keys
-			p.setup.registry.preserving.forget(keys, keys.node(p.service, node.Id))
+			p.setup.registry.preserving.forget(keys, keys.Node(p.service, node.Id))
 		}
 	}
 }
 
-func (p *pool) acquit(node *registry.Node) {
+func (p *pool) acquit(node *catalog.Node) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.suspects[node.Id].is(node) {
@@ -236,14 +240,14 @@ func (p *pool) acquit(node *registry.Node) {
 }
 
 // blame reports whether it set aside a node that only grace had kept.
-func (p *pool) blame(node *registry.Node, v verdict) (gone bool) {
+func (p *pool) blame(node *catalog.Node, v verdict) (gone bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.latest()
 	s := p.suspects[node.Id]
 	isNew := !s.is(node)
 	if isNew {
-		i := slices.IndexFunc(c.nodes, func(n *registry.Node) bool { return n.Id == node.Id && n.Address == node.Address })
+		i := slices.IndexFunc(c.nodes, func(n *catalog.Node) bool { return n.Id == node.Id && n.Address == node.Address })
 		if i < 0 {
 			return false
 		}

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go-micro.dev/v4/registry"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 // suspect is a node whose last call failed.
@@ -14,7 +14,7 @@ import (
 //	              ▲                            │
 //	              └──── up to twice the time ──┘ no answer, or no word of the call
 type suspect struct {
-	node    *registry.Node
+	node    *catalog.Node
 	strikes int // calls in a row without an answer; under pool.mu
 
 	failures atomic.Int32 // how often it was set aside in a row
@@ -42,7 +42,7 @@ func timeAside(failures int32) int64 {
 func (s *suspect) isAside() bool { return s != nil && s.until.Load() != 0 }
 
 // is reports whether n is the node, or a copy of it.
-func (s *suspect) is(n *registry.Node) bool {
+func (s *suspect) is(n *catalog.Node) bool {
 	return s != nil && (s.node == n || s.node.Id == n.Id && s.node.Address == n.Address)
 }
 

@@ -12,6 +12,8 @@ import (
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
 	"go-micro.dev/v4/util/cmd"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 var _ selector.Selector = (*nodeSelector)(nil)
@@ -464,7 +466,7 @@ func TestSelectingWhileEverythingChanges(t *testing.T) {
 
 // While everything is watched, there are no mirrors of single services.
 func TestSelectReadsTheMirrorOfEverything(t *testing.T) {
-	f, nodes := stageIn(t, "greeter", func(k keyspace) string { return k.prefix }), some(10)
+	f, nodes := stageIn(t, "greeter", func(k catalog.Keyspace) string { return k.Prefix }), some(10)
 	f.put("1", nodes...)
 	w := newWatcher(t.Context(), "")
 	f.mirror.attach(w)

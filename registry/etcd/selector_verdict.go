@@ -10,9 +10,10 @@ import (
 
 	"go-micro.dev/v4/client"
 	merrors "go-micro.dev/v4/errors"
-	"go-micro.dev/v4/registry"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 // verdict is what the outcome of a call says of the node, not of its handler.
@@ -33,7 +34,7 @@ const (
 )
 
 // judge reads an error as go-micro's client, its gRPC plugin, or another client passes it to Mark.
-func judge(node *registry.Node, err error) verdict {
+func judge(node *catalog.Node, err error) verdict {
 	if err == nil {
 		return heard
 	}
@@ -75,7 +76,7 @@ func isHTTPStatus(detail string) bool {
 // judgeGRPC tells gRPC's own words from those of a handler that says it is unavailable. They may still be
 // of the handler's own client: a refused connection names the address, a broken one doesn't and therefore
 // counts for less.
-func judgeGRPC(node *registry.Node, detail string) verdict {
+func judgeGRPC(node *catalog.Node, detail string) verdict {
 	switch {
 	case strings.Contains(detail, "Error while dialing"):
 		if strings.Contains(detail, node.Address) {
@@ -87,7 +88,7 @@ func judgeGRPC(node *registry.Node, detail string) verdict {
 	return heard
 }
 
-func judgeForeign(node *registry.Node, err error) verdict {
+func judgeForeign(node *catalog.Node, err error) verdict {
 	var failed *net.OpError
 	var timeout net.Error
 	switch s, ok := status.FromError(err); {

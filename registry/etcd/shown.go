@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 // shown is what look-ups have shown to callers in the last minute, whatever they were answered from: a view, the view
@@ -38,13 +38,13 @@ type shownService struct {
 }
 
 type shownVersion struct {
-	profile *catalogue.Profile
+	profile *catalog.Profile
 	changed time.Time // after an earlier look-up; zero for not lately
 	nodes   map[string]*shownNode
 }
 
 type shownNode struct {
-	record  *catalogue.Record // the last one, also of a node that is gone
+	record  *catalog.Record // the last one, also of a node that is gone
 	gone    bool
 	fresh   bool      // it came after a look-up that didn't show it
 	changed time.Time // as of a version
@@ -52,9 +52,9 @@ type shownNode struct {
 
 func newShown() *shown { return &shown{services: make(map[string]*shownService)} }
 
-// look takes note that a look-up of a service shows what there is in a catalogue: that of a view, or one that is read
+// look takes note that a look-up of a service shows what there is in a catalog: that of a view, or one that is read
 // for the purpose. A view that keeps what it shows has to release it.
-func (s *shown) look(name, dir string, c *catalogue.Catalogue, by *mirror, keeps bool) {
+func (s *shown) look(name, dir string, c *catalog.Catalog, by *mirror, keeps bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	service := s.lookLocked(name, dir, c, by, time.Now())
@@ -63,7 +63,7 @@ func (s *shown) look(name, dir string, c *catalogue.Catalogue, by *mirror, keeps
 	}
 }
 
-func (s *shown) lookLocked(name, dir string, c *catalogue.Catalogue, by *mirror, now time.Time) *shownService {
+func (s *shown) lookLocked(name, dir string, c *catalog.Catalog, by *mirror, now time.Time) *shownService {
 	service := s.services[name]
 	known := service != nil
 	if !known {
@@ -78,8 +78,8 @@ func (s *shown) lookLocked(name, dir string, c *catalogue.Catalogue, by *mirror,
 	return service
 }
 
-// lookWhole takes note that a look-up shows all there is in a catalogue.
-func (s *shown) lookWhole(keys keyspace, c *catalogue.Catalogue, by *mirror) {
+// lookWhole takes note that a look-up shows all there is in a catalog.
+func (s *shown) lookWhole(keys catalog.Keyspace, c *catalog.Catalog, by *mirror) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -91,7 +91,7 @@ func (s *shown) lookWhole(keys keyspace, c *catalogue.Catalogue, by *mirror) {
 		names[name] = true
 	}
 	for name := range names {
-		s.lookLocked(name, keys.dir(name), c, by, now)
+		s.lookLocked(name, keys.Dir(name), c, by, now)
 	}
 	s.whole = now
 }
@@ -107,7 +107,7 @@ func (s *shown) release(name string) {
 }
 
 // follow takes over the changes of a view where a look-up has shown what that had.
-func (s *shown) follow(by *mirror, changes []catalogue.Change) {
+func (s *shown) follow(by *mirror, changes []catalog.Change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -119,22 +119,22 @@ func (s *shown) follow(by *mirror, changes []catalogue.Change) {
 }
 
 // compare takes over what a look-up shows. again says that there was another one lately, also of a service without nodes.
-func (s *shownService) compare(name string, c *catalogue.Catalogue, now time.Time, again bool) {
+func (s *shownService) compare(name string, c *catalog.Catalog, now time.Time, again bool) {
 	for _, v := range s.versions {
 		for id, n := range v.nodes {
 			if known, ok := c.Node(name, id); !n.gone && (!ok || known.Record.Version != n.record.Version) {
-				s.set(catalogue.Change{Action: catalogue.Delete, Record: n.record}, now, again)
+				s.set(catalog.Change{Action: catalog.Delete, Record: n.record}, now, again)
 			}
 		}
 	}
-	c.Nodes(name, func(node catalogue.Change) bool {
+	c.Nodes(name, func(node catalog.Change) bool {
 		s.set(node, now, again)
 		return true
 	})
 }
 
 // set takes in a node as it was shown, or as it has become since.
-func (s *shownService) set(c catalogue.Change, now time.Time, again bool) {
+func (s *shownService) set(c catalog.Change, now time.Time, again bool) {
 	v := s.versions[c.Record.Version]
 	if v == nil {
 		v = &shownVersion{profile: c.Profile, nodes: make(map[string]*shownNode)}
@@ -142,7 +142,7 @@ func (s *shownService) set(c catalogue.Change, now time.Time, again bool) {
 	}
 	id := c.Record.Node.Id
 	n := v.nodes[id]
-	if c.Action == catalogue.Delete {
+	if c.Action == catalog.Delete {
 		if n != nil && !n.gone {
 			n.record, n.gone = c.Record, true
 			n.changed = now
@@ -167,13 +167,13 @@ func (s *shownService) set(c catalogue.Change, now time.Time, again bool) {
 }
 
 // sameNode reports whether two records of one version show the same node.
-func sameNode(a, b *catalogue.Record) bool {
+func sameNode(a, b *catalog.Record) bool {
 	return a.Node == b.Node || a.Node.Address == b.Node.Address && maps.Equal(a.Node.Metadata, b.Node.Metadata)
 }
 
-// differences is what takes whoever has seen something of the services below a prefix to what a catalogue has: everything
+// differences is what takes whoever has seen something of the services below a prefix to what a catalog has: everything
 // that was shown differently or has changed since.
-func (s *shown) differences(prefix string, c *catalogue.Catalogue) []catalogue.Change {
+func (s *shown) differences(prefix string, c *catalog.Catalog) []catalog.Change {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var d differences
@@ -185,25 +185,25 @@ func (s *shown) differences(prefix string, c *catalogue.Catalogue) []catalogue.C
 	if !s.whole.IsZero() { // what wasn't there then is in no service
 		for r := range c.Records {
 			if node, ok := c.Node(r.Name, r.Node.Id); ok && node.Record == r && s.services[r.Name] == nil {
-				d.news = append(d.news, catalogue.Change{Action: catalogue.Create, Record: r, Profile: node.Profile})
+				d.news = append(d.news, catalog.Change{Action: catalog.Create, Record: r, Profile: node.Profile})
 			}
 		}
 	}
 	return d.sorted()
 }
 
-type differences struct{ deletes, news []catalogue.Change }
+type differences struct{ deletes, news []catalog.Change }
 
-func (d *differences) add(name string, s *shownService, c *catalogue.Catalogue) {
+func (d *differences) add(name string, s *shownService, c *catalog.Catalog) {
 	told := make(map[string]bool) // versions
-	c.Nodes(name, func(now catalogue.Change) bool {
+	c.Nodes(name, func(now catalog.Change) bool {
 		var n *shownNode
 		if v := s.versions[now.Record.Version]; v != nil {
 			n = v.nodes[now.Record.Node.Id]
 		}
 		if n == nil || n.gone || !n.changed.IsZero() || !sameNode(n.record, now.Record) {
 			if n == nil || n.gone || n.fresh {
-				now.Action = catalogue.Create
+				now.Action = catalog.Create
 			}
 			told[now.Record.Version] = true
 			d.news = append(d.news, now)
@@ -214,7 +214,7 @@ func (d *differences) add(name string, s *shownService, c *catalogue.Catalogue) 
 		for id, n := range v.nodes {
 			now, ok := c.Node(name, id)
 			if (!ok || now.Record.Version != version) && (!n.gone || !n.changed.IsZero()) {
-				d.deletes = append(d.deletes, catalogue.Change{Action: catalogue.Delete, Record: n.record, Profile: n.record.Profile})
+				d.deletes = append(d.deletes, catalog.Change{Action: catalog.Delete, Record: n.record, Profile: n.record.Profile})
 			}
 		}
 		lead, ok := c.Lead(name, version)
@@ -225,8 +225,8 @@ func (d *differences) add(name string, s *shownService, c *catalogue.Catalogue) 
 }
 
 // sorted returns the deletes first: of a node that moves to another version that of the old one has to be told before.
-func (d *differences) sorted() []catalogue.Change {
-	byKey := func(a, b catalogue.Change) int { return strings.Compare(a.Record.Key, b.Record.Key) }
+func (d *differences) sorted() []catalog.Change {
+	byKey := func(a, b catalog.Change) int { return strings.Compare(a.Record.Key, b.Record.Key) }
 	slices.SortFunc(d.deletes, byKey)
 	slices.SortFunc(d.news, byKey)
 	return append(d.deletes, d.news...)

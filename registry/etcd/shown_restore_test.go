@@ -17,10 +17,10 @@ import (
 func TestWhatWasShownAfterARestoreGetsItsDelete(t *testing.T) {
 	keys := testKeys(t)
 	ms := &mirrors{keys: keys, changed: func() {}, metrics: newMetrics(), malformed: &malformed{changed: func() {}}, shown: newShown()}
-	m := newMirror(ms, keys.dir("greeter"))
+	m := newMirror(ms, keys.Dir("greeter"))
 	kv := func(id string, revision int64) *mvccpb.KeyValue {
 		return &mvccpb.KeyValue{
-			Key: []byte(keys.node("greeter", id)), CreateRevision: revision, ModRevision: revision,
+			Key: []byte(keys.Node("greeter", id)), CreateRevision: revision, ModRevision: revision,
 			Value: fmt.Appendf(nil, `{"name":"greeter","nodes":[{"id":%q}]}`, id),
 		}
 	}

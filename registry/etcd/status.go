@@ -150,7 +150,7 @@ func (m *mirror) status() FollowedStatus {
 	s := FollowedStatus{
 		Prefix:   m.prefix,
 		Ready:    m.isReady(),
-		Nodes:    m.catalogue.Len(),
+		Nodes:    m.catalog.Len(),
 		Watchers: len(m.watchers),
 		Revision: m.newest,
 	}

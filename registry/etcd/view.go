@@ -3,7 +3,7 @@ package etcd
 import (
 	"context"
 
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 // This file is what others get of a mirror: look-ups its view, and watchers what changes in it.
@@ -36,19 +36,19 @@ func (m *mirror) failedFirst() bool {
 }
 
 // view returns the service as it is known now, or nil.
-func (m *mirror) view(name string) *catalogue.Snapshot {
+func (m *mirror) view(name string) *catalog.Snapshot {
 	m.use()
 	if s, ok := m.views.Load(name); ok {
-		return s.(*catalogue.Snapshot)
+		return s.(*catalog.Snapshot)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s, ok := m.views.Load(name); ok {
-		return s.(*catalogue.Snapshot)
+		return s.(*catalog.Snapshot)
 	}
-	s := m.catalogue.Snapshot(name)
+	s := m.catalog.Snapshot(name)
 	keeps := s != nil && !m.dropped
-	m.mirrors.shown.look(name, m.mirrors.keys.dir(name), m.catalogue, m, keeps)
+	m.mirrors.shown.look(name, m.mirrors.keys.Dir(name), m.catalog, m, keeps)
 	if keeps {
 		m.views.Store(name, s)
 	}
@@ -56,12 +56,12 @@ func (m *mirror) view(name string) *catalogue.Snapshot {
 }
 
 // all returns every service as it is known now.
-func (m *mirror) all() []*catalogue.Snapshot {
+func (m *mirror) all() []*catalog.Snapshot {
 	m.use()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.mirrors.shown.lookWhole(m.mirrors.keys, m.catalogue, m)
-	return m.catalogue.Snapshots()
+	m.mirrors.shown.lookWhole(m.mirrors.keys, m.catalog, m)
+	return m.catalog.Snapshots()
 }
 
 // drop ends what the mirror shows.
@@ -91,7 +91,7 @@ func (m *mirror) attach(w *watcher) {
 	w.mirror = m
 	m.watchers[w] = struct{}{}
 	if m.isReady() {
-		m.tellLocked(w, m.mirrors.shown.differences(m.prefix, m.catalogue))
+		m.tellLocked(w, m.mirrors.shown.differences(m.prefix, m.catalog))
 	}
 }
 
@@ -111,7 +111,7 @@ func (m *mirror) late(w *watcher) {
 }
 
 // publishLocked hands changes to readers and watchers.
-func (m *mirror) publishLocked(changes []catalogue.Change) {
+func (m *mirror) publishLocked(changes []catalog.Change) {
 	if len(changes) == 0 {
 		return
 	}
@@ -122,7 +122,7 @@ func (m *mirror) publishLocked(changes []catalogue.Change) {
 }
 
 // noteLocked makes changes visible to look-ups.
-func (m *mirror) noteLocked(changes []catalogue.Change) {
+func (m *mirror) noteLocked(changes []catalog.Change) {
 	for _, c := range changes {
 		m.hideLocked(c.Record.Name)
 		m.newest = max(m.newest, c.Record.Revision)
@@ -130,9 +130,9 @@ func (m *mirror) noteLocked(changes []catalogue.Change) {
 	m.mirrors.shown.follow(m, changes)
 }
 
-func (m *mirror) tellLocked(w *watcher, changes []catalogue.Change) {
+func (m *mirror) tellLocked(w *watcher, changes []catalog.Change) {
 	if w.service != "" {
-		var wanted []catalogue.Change
+		var wanted []catalog.Change
 		for _, c := range changes {
 			if c.Record.Name == w.service {
 				wanted = append(wanted, c)
@@ -140,5 +140,5 @@ func (m *mirror) tellLocked(w *watcher, changes []catalogue.Change) {
 		}
 		changes = wanted
 	}
-	w.push(changes, m.catalogue, m.mirrors.shown.seen)
+	w.push(changes, m.catalog, m.mirrors.shown.seen)
 }

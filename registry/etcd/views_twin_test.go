@@ -162,7 +162,7 @@ func TestOfTooManyGoodViewsTheOneUsedLongestAgoGoes(t *testing.T) {
 		ms.mu.Lock()
 		ms.makeRoomLocked()
 		ms.epoch.Add(1)
-		m := newMirror(ms, ms.keys.dir(name(i)))
+		m := newMirror(ms, ms.keys.Dir(name(i)))
 		m.ctx, m.end = context.WithCancel(ms.ctx)
 		ms.byPrefix[m.prefix], ms.unwatched[m] = m, struct{}{}
 		ms.mu.Unlock()
@@ -182,7 +182,7 @@ func TestOfTooManyGoodViewsTheOneUsedLongestAgoGoes(t *testing.T) {
 	require.Len(t, ms.all(), maxUnwatched)
 	for there, of := range map[bool][]string{true: {"greeter", name(0), name(2), name(maxUnwatched)}, false: {name(1)}} {
 		for _, name := range of {
-			require.Equal(t, there, slices.Contains(followed(f.registry), ms.keys.dir(name)), name)
+			require.Equal(t, there, slices.Contains(followed(f.registry), ms.keys.Dir(name)), name)
 		}
 	}
 }
@@ -257,7 +257,7 @@ func BenchmarkLookUpOfAMissingService(b *testing.B) {
 			f := stage(b, "missing")
 			ms := f.mirror.mirrors
 			for i := range n {
-				m := newMirror(ms, ms.keys.dir(fmt.Sprint("s", i)))
+				m := newMirror(ms, ms.keys.Dir(fmt.Sprint("s", i)))
 				m.ctx, m.end = context.WithCancel(ms.ctx)
 				ms.byPrefix[m.prefix] = m
 				g := &staged{t: b, registry: f.registry, mirror: m, service: fmt.Sprint("s", i), revision: 10}

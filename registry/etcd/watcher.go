@@ -9,7 +9,7 @@ import (
 
 	"go-micro.dev/v4/registry"
 
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 // watcher is a [registry.Watcher] over a mirror. Next may be called by several goroutines,
@@ -36,7 +36,7 @@ func newWatcher(ctx context.Context, service string) *watcher {
 }
 
 // push adds changes that led to now to what Next returns.
-func (w *watcher) push(changes []catalogue.Change, now *catalogue.Catalogue, seen seenFunc) {
+func (w *watcher) push(changes []catalog.Change, now *catalog.Catalog, seen seenFunc) {
 	if len(changes) == 0 {
 		return
 	}
@@ -69,7 +69,7 @@ func (w *watcher) Next() (*registry.Result, error) {
 			w.ring()
 		}
 		if ok {
-			return change.Result(), nil
+			return toResult(change), nil
 		}
 		select {
 		case <-w.wake:

@@ -13,14 +13,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
 
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 var _ registry.Watcher = (*watcher)(nil)
 
 func TestNextReturnsChangesInOrder(t *testing.T) {
 	w := newWatcher(t.Context(), "")
-	c := catalogue.New()
+	c := catalog.New()
 	w.push(nil, c, nil)
 	w.push(c.Put(rec("a@1/x", 1, "red")), c, nil)
 	w.push(append(c.Put(rec("a@2/x", 2, "blue")), c.Delete("a/x")...), c, nil)
@@ -41,7 +41,7 @@ func TestNextWaitsForAChange(t *testing.T) {
 		began := time.Now()
 		go func() {
 			time.Sleep(time.Hour)
-			c := catalogue.New()
+			c := catalog.New()
 			w.push(c.Put(rec("a@1/x", 1, "red")), c, nil)
 		}()
 		_, err := w.Next()
@@ -66,7 +66,7 @@ func TestStopUnblocksEveryNextForEver(t *testing.T) {
 		for range cap(errs) {
 			require.Equal(t, registry.ErrWatcherStopped, <-errs, "go-micro compares it")
 		}
-		c := catalogue.New()
+		c := catalog.New()
 		w.push(c.Put(rec("a@1/x", 1, "red")), c, nil)
 		_, err := w.Next()
 		require.Equal(t, registry.ErrWatcherStopped, err)
@@ -74,7 +74,7 @@ func TestStopUnblocksEveryNextForEver(t *testing.T) {
 }
 
 func TestTheErrorSaysWhyAWatcherEnded(t *testing.T) {
-	c := catalogue.New()
+	c := catalog.New()
 	cause := errors.New("because")
 	for name, end := range map[string]struct {
 		end  func(context.CancelCauseFunc, *watcher)
@@ -122,7 +122,7 @@ func TestABatchWakesSeveralReaders(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		c := catalogue.New()
+		c := catalog.New()
 		w.push(slices.Concat(c.Put(rec("a@1/x", 1, "red")), c.Put(rec("a@1/y", 2, "red")), c.Delete("a/x")), c, nil)
 		synctest.Wait()
 		require.Len(t, got, 3)
@@ -152,7 +152,7 @@ func TestSeveralReadersGetEachChangeOnce(t *testing.T) {
 			}
 		})
 	}
-	c := catalogue.New()
+	c := catalog.New()
 	for i := range changes {
 		w.push(c.Put(rec(fmt.Sprint("a@1/", i), int64(i+1), "red")), c, nil)
 	}
@@ -165,7 +165,7 @@ func TestSeveralReadersGetEachChangeOnce(t *testing.T) {
 }
 
 func TestResultsBelongToTheCaller(t *testing.T) {
-	c := catalogue.New()
+	c := catalog.New()
 	r := rec("a@1/x", 1, "red")
 	r.Node.Metadata = map[string]string{"k": "v"}
 	changes := c.Put(r)
@@ -176,9 +176,9 @@ func TestResultsBelongToTheCaller(t *testing.T) {
 		require.NoError(t, err)
 		s := result.Service
 		require.Equal(t, "v", s.Nodes[0].Metadata["k"])
-		require.Equal(t, "red", s.Metadata["colour"])
+		require.Equal(t, "red", s.Metadata["color"])
 		require.Equal(t, "red", s.Endpoints[0].Name)
-		s.Nodes[0].Metadata["k"], s.Metadata["colour"], s.Endpoints[0].Name, s.Nodes[0].Address = "", "", "", ""
+		s.Nodes[0].Metadata["k"], s.Metadata["color"], s.Endpoints[0].Name, s.Nodes[0].Address = "", "", "", ""
 		w.Stop()
 	}
 }

@@ -4,20 +4,20 @@ import (
 	"strings"
 	"time"
 
-	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
 // Record is one key below the prefix, as etcd has it. It must not be changed: a fleet's are shared.
 type Record struct {
 	Key     string
-	Service *registry.Service // with exactly one node; nil for a malformed record
-	Err     error             // why it is malformed; wraps etcd.ErrMalformed
-	Size    int               // bytes of the value
-	Lease   clientv3.LeaseID  // 0 for a record without a lease, which stays until somebody deletes it
+	Service *catalog.Service // with exactly one node; nil for a malformed record
+	Err     error            // why it is malformed; wraps etcd.ErrMalformed
+	Size    int              // bytes of the value
+	Lease   clientv3.LeaseID // 0 for a record without a lease, which stays until somebody deletes it
 
 	Created  int64 // etcd's revision at which the key came into being
 	Modified int64 // and at which it was written last
@@ -32,7 +32,7 @@ type Record struct {
 }
 
 // Node returns the record's only node, nil for a malformed record.
-func (r *Record) Node() *registry.Node {
+func (r *Record) Node() *catalog.Node {
 	if r.Service == nil {
 		return nil
 	}
@@ -85,13 +85,12 @@ func (s Source) Dir() string {
 
 // record returns what a stored key is, or nil if it isn't the wanted service's.
 func (s Source) record(kv *mvccpb.KeyValue) *Record {
-	service, err := etcd.Decode(s.prefix(), string(kv.Key), kv.Value)
-	if err == nil && s.Service != "" && service.Name != s.Service {
+	decoded, err := catalog.NewDecoder(catalog.Keyspace{Prefix: s.prefix()}).Decode(string(kv.Key), kv.ModRevision, kv.Value)
+	if err == nil && s.Service != "" && decoded.Name != s.Service {
 		return nil
 	}
-	return &Record{
+	r := &Record{
 		Key:      string(kv.Key),
-		Service:  service,
 		Err:      err,
 		Size:     len(kv.Value),
 		Lease:    clientv3.LeaseID(kv.Lease),
@@ -99,4 +98,8 @@ func (s Source) record(kv *mvccpb.KeyValue) *Record {
 		Modified: kv.ModRevision,
 		Writes:   kv.Version,
 	}
+	if err == nil {
+		r.Service = decoded.Service()
+	}
+	return r
 }

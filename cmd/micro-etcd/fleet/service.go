@@ -1,7 +1,7 @@
 package fleet
 
 import (
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 // Service is a service as consumers see it.
@@ -13,18 +13,18 @@ type Service struct {
 // Version is one version of a service, as consumers see it.
 type Version struct {
 	Version string
-	Profile *catalogue.Profile // what the record says that was written last
-	Nodes   []*Record          // sorted by node id
+	Profile *catalog.Profile // what the record says that was written last
+	Nodes   []*Record        // sorted by node id
 }
 
 // Services folds the records as every registry does: of several records of one node of a service only
 // the one written last counts, and malformed ones don't. They are sorted by name.
 func (f *Fleet) Services() []Service {
-	folded := catalogue.New()
+	folded := catalog.New()
 	records := make(map[string]*Record, len(f.Records)) // by key
 	for _, r := range f.Records {
 		if r.Service != nil {
-			folded.Put(r.Catalogued())
+			folded.Put(r.CatalogRecord())
 			records[r.Key] = r
 		}
 	}
@@ -44,12 +44,12 @@ func (f *Fleet) Services() []Service {
 	return services
 }
 
-// Catalogued returns a record that isn't malformed as a catalogue takes it, with which it shares what it
+// CatalogRecord returns a record that isn't malformed as a catalog takes it, with which it shares what it
 // points to.
-func (r *Record) Catalogued() *catalogue.Record {
+func (r *Record) CatalogRecord() *catalog.Record {
 	s := r.Service
-	return &catalogue.Record{
+	return &catalog.Record{
 		Key: r.Key, Revision: r.Modified, Name: s.Name, Version: s.Version,
-		Profile: &catalogue.Profile{Metadata: s.Metadata, Endpoints: s.Endpoints}, Node: s.Nodes[0],
+		Profile: &catalog.Profile{Metadata: s.Metadata, Endpoints: s.Endpoints}, Node: s.Nodes[0],
 	}
 }

@@ -5,15 +5,16 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
 // written is a record at a key that was written at a revision.
 func written(revision int64, key, version, id string) *Record {
-	return &Record{Key: key, Modified: revision, Service: &registry.Service{
-		Name: "greeter", Version: version, Metadata: map[string]string{"written": fmt.Sprint(revision)}, Nodes: []*registry.Node{{Id: id}},
+	return &Record{Key: key, Modified: revision, Service: &catalog.Service{
+		Name: "greeter", Version: version, Metadata: map[string]string{"written": fmt.Sprint(revision)}, Nodes: []*catalog.Node{{Id: id}},
 	}}
 }
 

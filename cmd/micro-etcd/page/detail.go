@@ -12,7 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 const (
@@ -82,7 +82,7 @@ func (v *view) detail(name, find string, offset int) (detail, []*entry) {
 
 // open returns a service's entries, newest version first and then by id, those of them that are outdated, and what
 // consumers see.
-func (v *view) open(name string) (all []*entry, outdated map[*entry]bool, folded []*catalogue.Snapshot) {
+func (v *view) open(name string) (all []*entry, outdated map[*entry]bool, folded []*catalog.Snapshot) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	s := v.services[name]
@@ -138,12 +138,12 @@ func pairs(m map[string]string) [][2]string {
 }
 
 // versionsOf describes the versions of a service, newest first.
-func versionsOf(folded []*catalogue.Snapshot) []versionDetail {
-	var all []catalogue.Version
+func versionsOf(folded []*catalog.Snapshot) []versionDetail {
+	var all []catalog.Version
 	for _, s := range folded { // one, unless names differ in what a label leaves out
 		all = append(all, s.Versions...)
 	}
-	slices.SortFunc(all, func(a, b catalogue.Version) int { return natural(label(b.Version), label(a.Version)) })
+	slices.SortFunc(all, func(a, b catalog.Version) int { return natural(label(b.Version), label(a.Version)) })
 	versions := []versionDetail{}
 	for _, v := range all[:min(len(all), maxDetailed)] {
 		versions = append(versions, describeVersion(v))
@@ -151,7 +151,7 @@ func versionsOf(folded []*catalogue.Snapshot) []versionDetail {
 	return versions
 }
 
-func describeVersion(v catalogue.Version) versionDetail {
+func describeVersion(v catalog.Version) versionDetail {
 	d := versionDetail{Version: label(v.Version), Nodes: len(v.Nodes), Metadata: pairs(v.Profile.Metadata)}
 	for _, e := range v.Profile.Endpoints {
 		if len(d.Endpoints) == maxEndpoints {

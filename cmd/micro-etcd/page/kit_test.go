@@ -7,8 +7,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
@@ -20,7 +21,7 @@ const prefix = etcd.DefaultPrefix
 func record(service, version, id string, metadata map[string]string) *fleet.Record {
 	return &fleet.Record{
 		Key: prefix + strings.ReplaceAll(service, "/", "-") + "/" + id, Lease: clientv3.LeaseID(7), Seen: time.Now(),
-		Service: &registry.Service{Name: service, Version: version, Nodes: []*registry.Node{{Id: id, Address: "10.0.0.1:80", Metadata: metadata}}},
+		Service: &catalog.Service{Name: service, Version: version, Nodes: []*catalog.Node{{Id: id, Address: "10.0.0.1:80", Metadata: metadata}}},
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 const maxVersions = 6
@@ -52,7 +52,7 @@ func words(r *fleet.Record) string {
 type service struct {
 	name     string
 	entries  map[string]*entry // by key
-	folded   *catalogue.Catalogue
+	folded   *catalog.Catalog
 	versions map[string]map[string]struct{} // node ids, as what folded reports adds up
 	broken   int
 	immortal int
@@ -64,7 +64,7 @@ type service struct {
 
 func newService(name string) *service {
 	return &service{
-		name: name, entries: make(map[string]*entry), folded: catalogue.New(), versions: make(map[string]map[string]struct{}),
+		name: name, entries: make(map[string]*entry), folded: catalog.New(), versions: make(map[string]map[string]struct{}),
 	}
 }
 
@@ -73,7 +73,7 @@ func (s *service) put(e *entry) {
 	s.entries[e.record.Key] = e
 	s.count(e, 1)
 	if e.record.Service != nil {
-		s.fold(s.folded.Put(e.record.Catalogued()))
+		s.fold(s.folded.Put(e.record.CatalogRecord()))
 	}
 }
 
@@ -94,10 +94,10 @@ func (s *service) count(e *entry, by int) {
 	}
 }
 
-func (s *service) fold(changes []catalogue.Change) {
+func (s *service) fold(changes []catalog.Change) {
 	for _, c := range changes {
 		version, id := label(c.Record.Version), c.Record.Node.Id
-		if c.Action == catalogue.Delete {
+		if c.Action == catalog.Delete {
 			if delete(s.versions[version], id); len(s.versions[version]) == 0 {
 				delete(s.versions, version)
 			}

@@ -3,7 +3,7 @@ package page
 import (
 	"strings"
 
-	"go-micro.dev/v4/registry"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 const (
@@ -12,7 +12,7 @@ const (
 )
 
 // signature writes a request's or a response's type as Go would, a field a line.
-func signature(v *registry.Value) string {
+func signature(v *catalog.Value) string {
 	if v == nil {
 		return ""
 	}
@@ -26,7 +26,7 @@ type signatureWriter struct {
 	left int // fields that may still be written
 }
 
-func (w *signatureWriter) write(kind string, fields []*registry.Value, depth int) {
+func (w *signatureWriter) write(kind string, fields []*catalog.Value, depth int) {
 	w.text.WriteString(label(kind))
 	if len(fields) == 0 {
 		return

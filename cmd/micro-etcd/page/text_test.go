@@ -10,7 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
-	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 func TestLabelsStayDifferent(t *testing.T) {
@@ -42,17 +43,17 @@ func TestVersionsAreOrderedAsPeopleDo(t *testing.T) {
 
 func TestSignatures(t *testing.T) {
 	require.Empty(t, signature(nil))
-	require.Equal(t, "Request {\n  name string\n  int64\n}", signature(&registry.Value{Type: "Request", Values: []*registry.Value{
+	require.Equal(t, "Request {\n  name string\n  int64\n}", signature(&catalog.Value{Type: "Request", Values: []*catalog.Value{
 		{Name: "name", Type: "string"}, nil, {Name: "int64", Type: "int64"},
 	}}))
-	deep := &registry.Value{Name: "a", Type: "T"}
+	deep := &catalog.Value{Name: "a", Type: "T"}
 	for range 1000 {
-		deep = &registry.Value{Name: "a", Type: "T", Values: []*registry.Value{deep}}
+		deep = &catalog.Value{Name: "a", Type: "T", Values: []*catalog.Value{deep}}
 	}
 	require.Less(t, len(signature(deep)), 500)
-	wide := &registry.Value{Type: "T"}
+	wide := &catalog.Value{Type: "T"}
 	for range 10_000 {
-		wide.Values = append(wide.Values, &registry.Value{Name: "a", Type: "T"})
+		wide.Values = append(wide.Values, &catalog.Value{Name: "a", Type: "T"})
 	}
 	require.Less(t, len(signature(wide)), 5000)
 }

@@ -1,27 +1,25 @@
-package catalogue_test
+package catalog_test
 
 import (
 	"maps"
 	"slices"
 	"strings"
 
-	"go-micro.dev/v4/registry"
-
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// oracle is the plainest catalogue: all records, folded from scratch at each question.
-type oracle map[string]*catalogue.Record
+// oracle is the plainest catalog: all records, folded from scratch at each question.
+type oracle map[string]*catalog.Record
 
 // winners are the records that count, by name and then node id.
-type winners map[string]map[string]*catalogue.Record
+type winners map[string]map[string]*catalog.Record
 
 func (o oracle) winners() winners {
 	winners := make(winners)
 	for _, key := range slices.Sorted(maps.Keys(o)) {
 		r := o[key]
 		if winners[r.Name] == nil {
-			winners[r.Name] = make(map[string]*catalogue.Record)
+			winners[r.Name] = make(map[string]*catalog.Record)
 		}
 		w := winners[r.Name][r.Node.Id]
 		if w == nil || ownKey(r) && !ownKey(w) || ownKey(r) == ownKey(w) && r.Revision >= w.Revision {
@@ -32,17 +30,17 @@ func (o oracle) winners() winners {
 }
 
 // ownKey reports whether a record is at its node's key.
-func ownKey(r *catalogue.Record) bool { return strings.HasSuffix(r.Key, "/"+r.Name+"/"+r.Node.Id) }
+func ownKey(r *catalog.Record) bool { return strings.HasSuffix(r.Key, "/"+r.Name+"/"+r.Node.Id) }
 
 // services describes each service version, in order.
 func (o oracle) services() []string {
 	var lines []string
 	for _, nodes := range o.winners() {
-		versions := make(map[string]*registry.Service)
-		lead := make(map[string]*catalogue.Record)
+		versions := make(map[string]*catalog.Service)
+		lead := make(map[string]*catalog.Record)
 		for _, r := range nodes {
 			if versions[r.Version] == nil {
-				versions[r.Version] = &registry.Service{Name: r.Name, Version: r.Version}
+				versions[r.Version] = &catalog.Service{Name: r.Name, Version: r.Version}
 			}
 			s, l := versions[r.Version], lead[r.Version]
 			s.Nodes = append(s.Nodes, r.Node)
@@ -59,23 +57,24 @@ func (o oracle) services() []string {
 	return lines
 }
 
-// cache folds results as go-micro's registry cache does. Nodes are known by version and
+// cache folds changes as go-micro's registry cache does. Nodes are known by version and
 // id; what comes replaces its version's fields and adds its node.
-type cache map[string]*registry.Service // by name@version
+type cache map[string]*catalog.Service // by name@version
 
-func newCache(snapshots []*catalogue.Snapshot) cache {
+func newCache(snapshots []*catalog.Snapshot) cache {
 	c := make(cache)
 	for _, snapshot := range snapshots {
-		for _, s := range snapshot.Services() {
+		for _, s := range services(snapshot) {
 			c[s.Name+"@"+s.Version] = s
 		}
 	}
 	return c
 }
 
-func (c cache) fold(r *registry.Result) {
-	key, node := r.Service.Name+"@"+r.Service.Version, r.Service.Nodes[0]
-	var others []*registry.Node
+func (c cache) fold(change catalog.Change) {
+	s, node := told(change), change.Record.Node
+	key := s.Name + "@" + s.Version
+	var others []*catalog.Node
 	if known := c[key]; known != nil {
 		for _, n := range known.Nodes {
 			if n.Id != node.Id {
@@ -84,9 +83,9 @@ func (c cache) fold(r *registry.Result) {
 		}
 	}
 	switch {
-	case r.Action != "delete":
-		r.Service.Nodes = append(r.Service.Nodes, others...)
-		c[key] = r.Service
+	case change.Action != catalog.Delete:
+		s.Nodes = append(s.Nodes, others...)
+		c[key] = s
 	case len(others) > 0:
 		c[key].Nodes = others
 	default:

@@ -1,4 +1,4 @@
-package catalogue_test
+package catalog_test
 
 import (
 	"math/rand/v2"
@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 func TestOneNodeUnderSeveralKeys(t *testing.T) {
@@ -95,7 +95,7 @@ func TestOneNodeUnderSeveralKeys(t *testing.T) {
 // Records of one transaction share a revision. The highest key wins, for the node and for
 // the profile, whatever order they arrive in.
 func TestTiesOfRevisionAreDecidedByKey(t *testing.T) {
-	records := []*catalogue.Record{
+	records := []*catalog.Record{
 		rec("k1", 7, "s@1", "a=:1", profile("red")),
 		rec("k2", 7, "s@1", "a=:2", profile("blue")),
 		rec("k3", 7, "s@1", "b=:3", profile("green")),
@@ -105,7 +105,7 @@ func TestTiesOfRevisionAreDecidedByKey(t *testing.T) {
 		rec("k0", 7, "s@1", "d=:7", profile("grey")),
 	}
 	for range 50 {
-		c := catalogue.New()
+		c := catalog.New()
 		rand.Shuffle(len(records), func(i, j int) { records[i], records[j] = records[j], records[i] })
 		for _, r := range records {
 			c.Put(r)

@@ -1,35 +1,35 @@
-package catalogue
+package catalog
 
 import (
 	"maps"
 	"slices"
 )
 
-// Catalogue folds records into services and says what each step changed.
+// Catalog folds records into services and says what each step changed.
 // The zero value is not usable: call [New].
-type Catalogue struct {
+type Catalog struct {
 	records  map[string]*Record // by key
 	services map[string]*service
 }
 
-// New returns an empty catalogue.
-func New() *Catalogue {
-	return &Catalogue{records: make(map[string]*Record), services: make(map[string]*service)}
+// New returns an empty catalog.
+func New() *Catalog {
+	return &Catalog{records: make(map[string]*Record), services: make(map[string]*service)}
 }
 
 // Put adds the record, or replaces the one with the same key whatever its revision, and
 // returns what that changed. A record that was written again is reported as an update even if
 // it says the same.
-func (c *Catalogue) Put(r *Record) []Change {
+func (c *Catalog) Put(r *Record) []Change {
 	return c.put(r, true)
 }
 
 // Restate is Put for a record that was read again: what was known is not reported.
-func (c *Catalogue) Restate(r *Record) []Change {
+func (c *Catalog) Restate(r *Record) []Change {
 	return c.put(r, false)
 }
 
-func (c *Catalogue) put(r *Record, report bool) []Change {
+func (c *Catalog) put(r *Record, report bool) []Change {
 	old := c.records[r.Key]
 	var changes []Change
 	if old != nil && (old.Name != r.Name || old.Node.Id != r.Node.Id) {
@@ -47,7 +47,7 @@ func (c *Catalogue) put(r *Record, report bool) []Change {
 
 // Delete removes the record with the key and returns what that changed.
 // A record of the same node under another key takes its place.
-func (c *Catalogue) Delete(key string) []Change {
+func (c *Catalog) Delete(key string) []Change {
 	r := c.records[key]
 	if r == nil {
 		return nil
@@ -62,10 +62,10 @@ func (c *Catalogue) Delete(key string) []Change {
 }
 
 // Record returns the record with the key, or nil.
-func (c *Catalogue) Record(key string) *Record { return c.records[key] }
+func (c *Catalog) Record(key string) *Record { return c.records[key] }
 
 // Node returns a node as it is now, as an update, if there is one with the id.
-func (c *Catalogue) Node(name, id string) (Change, bool) {
+func (c *Catalog) Node(name, id string) (Change, bool) {
 	s := c.services[name]
 	if s == nil || s.nodes[id] == nil {
 		return Change{}, false
@@ -75,7 +75,7 @@ func (c *Catalogue) Node(name, id string) (Change, bool) {
 }
 
 // Lead returns the node that gives a version its profile, as an update, if there is one.
-func (c *Catalogue) Lead(name, version string) (Change, bool) {
+func (c *Catalog) Lead(name, version string) (Change, bool) {
 	s := c.services[name]
 	if s == nil || s.versions[version] == nil {
 		return Change{}, false
@@ -85,7 +85,7 @@ func (c *Catalogue) Lead(name, version string) (Change, bool) {
 }
 
 // Nodes calls yield with each node of a service as it is now, as an update, in no order, until it returns false.
-func (c *Catalogue) Nodes(name string, yield func(Change) bool) {
+func (c *Catalog) Nodes(name string, yield func(Change) bool) {
 	s := c.services[name]
 	if s == nil {
 		return
@@ -98,10 +98,10 @@ func (c *Catalogue) Nodes(name string, yield func(Change) bool) {
 }
 
 // Len returns the number of records.
-func (c *Catalogue) Len() int { return len(c.records) }
+func (c *Catalog) Len() int { return len(c.records) }
 
 // Records calls yield for each record, in no order, until it returns false.
-func (c *Catalogue) Records(yield func(*Record) bool) {
+func (c *Catalog) Records(yield func(*Record) bool) {
 	for _, r := range c.records {
 		if !yield(r) {
 			return
@@ -111,7 +111,7 @@ func (c *Catalogue) Records(yield func(*Record) bool) {
 
 // Snapshot returns the service with the name, or nil. It costs as much as the service
 // is big after a change, and next to nothing until the following one.
-func (c *Catalogue) Snapshot(name string) *Snapshot {
+func (c *Catalog) Snapshot(name string) *Snapshot {
 	s := c.services[name]
 	if s == nil {
 		return nil
@@ -123,7 +123,7 @@ func (c *Catalogue) Snapshot(name string) *Snapshot {
 }
 
 // Snapshots returns every service, sorted by name.
-func (c *Catalogue) Snapshots() []*Snapshot {
+func (c *Catalog) Snapshots() []*Snapshot {
 	snapshots := make([]*Snapshot, 0, len(c.services))
 	for _, name := range slices.Sorted(maps.Keys(c.services)) {
 		snapshots = append(snapshots, c.Snapshot(name))

@@ -1,47 +1,62 @@
-package catalogue
+package catalog
 
 import (
 	"cmp"
+	"maps"
 	"slices"
-
-	"go-micro.dev/v4/registry"
 )
 
-// This file is for readers that can't pay for copies, and therefore must not change what they read.
+// Snapshot is one service at one moment. It is immutable.
+type Snapshot struct {
+	// Name is the service's.
+	Name string
+	// Versions are sorted by version.
+	Versions []Version
+}
+
+// Version is one version of a service within a [Snapshot]. It is immutable.
+type Version struct {
+	Version string
+	Profile *Profile
+	// Nodes are sorted by id. They are shared between snapshots: read them, don't change them.
+	Nodes []*Node
+}
+
+func (s *service) takeSnapshot(name string) *Snapshot {
+	snapshot := &Snapshot{Name: name, Versions: make([]Version, 0, len(s.versions))}
+	index := make(map[string]int, len(s.versions))
+	for _, version := range slices.Sorted(maps.Keys(s.versions)) {
+		index[version] = len(snapshot.Versions)
+		snapshot.Versions = append(snapshot.Versions, Version{
+			Version: version,
+			Profile: s.profile(version),
+			Nodes:   make([]*Node, 0, s.versions[version].nodes()),
+		})
+	}
+	for _, r := range s.nodes {
+		v := &snapshot.Versions[index[r.Version]]
+		v.Nodes = append(v.Nodes, r.Node)
+	}
+	for _, v := range snapshot.Versions {
+		slices.SortFunc(v.Nodes, byID)
+	}
+	return snapshot
+}
 
 // Nodes returns the nodes of all versions, in the order of [Snapshot.Versions]. The nodes and the
 // slice are shared: read them, don't change them. A nil Snapshot has none.
-func (s *Snapshot) Nodes() []*registry.Node {
+func (s *Snapshot) Nodes() []*Node {
 	switch {
 	case s == nil:
 		return nil
 	case len(s.Versions) == 1:
 		return s.Versions[0].Nodes
 	}
-	var nodes []*registry.Node
+	var nodes []*Node
 	for _, v := range s.Versions {
 		nodes = append(nodes, v.Nodes...)
 	}
 	return nodes
-}
-
-// Shared is Services without copying everything: only the services belong to the caller. What they
-// hold is shared: read it, don't change it.
-func (s *Snapshot) Shared() []*registry.Service {
-	if s == nil {
-		return nil
-	}
-	services := make([]*registry.Service, len(s.Versions))
-	for i, v := range s.Versions {
-		services[i] = &registry.Service{
-			Name:      s.Name,
-			Version:   v.Version,
-			Metadata:  v.Profile.Metadata,
-			Endpoints: v.Profile.Endpoints,
-			Nodes:     v.Nodes,
-		}
-	}
-	return services
 }
 
 // With returns the service with further records in it. Those whose node ids it has already, in
@@ -83,4 +98,4 @@ func (s *Snapshot) version(r *Record) *Version {
 	return &s.Versions[i]
 }
 
-func byID(a, b *registry.Node) int { return cmp.Compare(a.Id, b.Id) }
+func byID(a, b *Node) int { return cmp.Compare(a.Id, b.Id) }

@@ -1,15 +1,14 @@
-package catalogue_test
+package catalog_test
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go-micro.dev/v4/registry"
 
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-func nodeIDs(nodes []*registry.Node) []string {
+func nodeIDs(nodes []*catalog.Node) []string {
 	var ids []string
 	for _, n := range nodes {
 		ids = append(ids, n.Id)
@@ -18,7 +17,7 @@ func nodeIDs(nodes []*registry.Node) []string {
 }
 
 func TestNodesAreThoseOfAllVersionsInOrder(t *testing.T) {
-	c := catalogue.New()
+	c := catalog.New()
 	require.Nil(t, c.Snapshot("s").Nodes())
 	for i, spec := range []string{"2/d", "1/b", "1/c", "2/a"} {
 		c.Put(rec(spec, int64(i+1), "s@"+spec[:1], spec[2:]+"=:1", profile("red")))
@@ -30,22 +29,10 @@ func TestNodesAreThoseOfAllVersionsInOrder(t *testing.T) {
 	require.Same(t, &one.Versions[0].Nodes[0], &one.Nodes()[0], "one version's aren't copied")
 }
 
-func TestSharedServicesSayWhatCopiesSay(t *testing.T) {
-	c := catalogue.New()
-	require.Empty(t, c.Snapshot("s").Shared())
-	c.Put(rec("k", 1, "s@1", "a=:1", profile("red")))
-	c.Put(rec("l", 2, "s@2", "b=:1", profile("blue")))
-	snapshot := c.Snapshot("s")
-	require.Equal(t, snapshot.Services(), snapshot.Shared())
-	require.Same(t, snapshot.Versions[0].Nodes[0], snapshot.Shared()[0].Nodes[0])
-	snapshot.Shared()[0].Name = "x"
-	require.Equal(t, "s", snapshot.Shared()[0].Name, "the services are the caller's")
-}
-
 func TestWithAddsRecords(t *testing.T) {
 	red, blue := profile("red"), profile("blue")
-	c := catalogue.New()
-	all := map[string]*catalogue.Record{}
+	c := catalog.New()
+	all := map[string]*catalog.Record{}
 	for i, spec := range []string{"1/a", "1/c", "2/b", "3/d", "0/e"} {
 		all[spec] = rec(spec, int64(i+1), "s@"+spec[:1], spec[2:]+"=:1", red)
 	}
@@ -54,24 +41,24 @@ func TestWithAddsRecords(t *testing.T) {
 	c.Put(all["2/b"])
 	before := c.Snapshot("s")
 	require.Same(t, before, before.With(nil))
-	require.Same(t, before, before.With([]*catalogue.Record{all["1/c"]}), "it is there already")
+	require.Same(t, before, before.With([]*catalog.Record{all["1/c"]}), "it is there already")
 
-	more := before.With([]*catalogue.Record{all["3/d"], all["1/a"], moved, all["0/e"]})
+	more := before.With([]*catalog.Record{all["3/d"], all["1/a"], moved, all["0/e"]})
 	require.Equal(t, "s", more.Name)
 	require.Equal(t, []string{"e", "a", "c", "b", "d", "a"}, nodeIDs(more.Nodes()), "sorted by version and id")
 	require.Equal(t, []string{"c", "b"}, nodeIDs(before.Nodes()), "the snapshot itself never changes")
 	for _, r := range all {
 		c.Put(r)
 	}
-	require.Equal(t, c.Snapshot("s").Services(), more.Services()[:4])
+	require.Equal(t, services(c.Snapshot("s")), services(more)[:4])
 	require.Equal(t, blue, more.Versions[4].Profile)
 }
 
 func TestWithMayBeginWithNothing(t *testing.T) {
-	c := catalogue.New()
+	c := catalog.New()
 	r := rec("k", 1, "s@1", "a=:1", profile("red"))
 	nothing := c.Snapshot("s")
 	require.Nil(t, nothing.With(nil))
 	c.Put(r)
-	require.Equal(t, c.Snapshot("s"), nothing.With([]*catalogue.Record{r}))
+	require.Equal(t, c.Snapshot("s"), nothing.With([]*catalog.Record{r}))
 }

@@ -1,69 +1,46 @@
-package etcd
+package catalog
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
-
-	"go-micro.dev/v4/registry"
-
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
 )
 
-// encode returns the stored form of a record: the JSON of a registry.Service with one node,
-// byte for byte what the official plugin writes.
-func encode(r *catalogue.Record) ([]byte, error) {
-	return json.Marshal(&registry.Service{
-		Name:      r.Name,
-		Version:   r.Version,
-		Metadata:  r.Profile.Metadata,
-		Endpoints: r.Profile.Endpoints,
-		Nodes:     []*registry.Node{r.Node},
-	})
-}
+// ErrMalformed says that a stored value is no record of the key it was found at.
+var ErrMalformed = errors.New("malformed record")
 
-// Decode reads what is stored at a key as the registry itself does, for tools that look into etcd
-// on their own. prefix is the registry's, see [Prefix]. The result has one node and belongs to the caller.
-//
-// Errors: ErrMalformed when the registry would skip the value, ErrOption for an empty prefix.
-func Decode(prefix, key string, value []byte) (*registry.Service, error) {
-	keys, err := newKeyspace(prefix)
-	if err != nil {
-		return nil, fmt.Errorf("decode: %w", err)
-	}
-	record, err := newDecoder(keys).decode(key, 0, value)
-	if err != nil {
-		return nil, err
-	}
-	return record.Service(), nil
-}
+// Encode returns the stored form of a record: the JSON of a service with one node, byte for byte what the official
+// plugin writes.
+func Encode(r *Record) ([]byte, error) { return json.Marshal(r.Service()) }
 
-// decoder reads stored records. The records of a service repeat each other, so it keeps
+// Decoder reads stored records. The records of a service repeat each other, so it keeps
 // what it has decoded by its bytes, and equal parts are decoded and kept once.
 // It is for one goroutine at a time.
-type decoder struct {
-	keys     keyspace
-	profiles map[string]*catalogue.Profile
+type Decoder struct {
+	keys     Keyspace
+	profiles map[string]*Profile
 	metadata map[string]map[string]string
 	size     int // of the bytes that both know things by
 }
 
-func newDecoder(keys keyspace) *decoder {
-	return &decoder{
+// NewDecoder returns one for the records below a prefix.
+func NewDecoder(keys Keyspace) *Decoder {
+	return &Decoder{
 		keys:     keys,
-		profiles: make(map[string]*catalogue.Profile),
+		profiles: make(map[string]*Profile),
 		metadata: make(map[string]map[string]string),
 	}
 }
 
-// clone returns a decoder that shares what d has kept so far.
-func (d *decoder) clone() *decoder {
-	return &decoder{keys: d.keys, profiles: maps.Clone(d.profiles), metadata: maps.Clone(d.metadata), size: d.size}
+// Clone returns a Decoder that shares what d has kept so far.
+func (d *Decoder) Clone() *Decoder {
+	return &Decoder{keys: d.keys, profiles: maps.Clone(d.profiles), metadata: maps.Clone(d.metadata), size: d.size}
 }
 
 // makeRoom sees to it that what is about to be kept has room, if need be by forgetting what was
 // kept before. The records go on sharing that among themselves.
-func (d *decoder) makeRoom(size int) {
+func (d *Decoder) makeRoom(size int) {
 	if len(d.profiles) >= maxShared || len(d.metadata) >= maxShared || d.size+size > maxSharedTotal {
 		clear(d.profiles)
 		clear(d.metadata)
@@ -72,7 +49,7 @@ func (d *decoder) makeRoom(size int) {
 	d.size += size
 }
 
-// Bounds of what a decoder keeps: parts that are huge, or differ in every record, are not
+// Bounds of what a Decoder keeps: parts that are huge, or differ in every record, are not
 // worth it.
 const (
 	maxShared      = 1024
@@ -94,9 +71,9 @@ type storedNode struct {
 	Address  string          `json:"address"`
 }
 
-// decode reads the record at key. Nil nodes, endpoints and values are stripped, because
+// Decode reads the record at a key. Its error wraps [ErrMalformed]. Nil nodes, endpoints and values are stripped, because
 // go-micro's own copying panics on them.
-func (d *decoder) decode(key string, revision int64, value []byte) (*catalogue.Record, error) {
+func (d *Decoder) Decode(key string, revision int64, value []byte) (*Record, error) {
 	var s storedService
 	if err := json.Unmarshal(value, &s); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
@@ -105,7 +82,7 @@ func (d *decoder) decode(key string, revision int64, value []byte) (*catalogue.R
 	if err != nil {
 		return nil, err
 	}
-	if checkServiceName(s.Name) != nil || d.keys.dir(s.Name) != d.keys.dirOf(key) {
+	if !IsName(s.Name) || d.keys.Dir(s.Name) != d.keys.DirOf(key) {
 		return nil, fmt.Errorf("%w: service name %q does not belong to this key", ErrMalformed, s.Name)
 	}
 	metadata, err := d.sharedMetadata(node.Metadata)
@@ -116,13 +93,13 @@ func (d *decoder) decode(key string, revision int64, value []byte) (*catalogue.R
 	if err != nil {
 		return nil, err
 	}
-	return &catalogue.Record{
+	return &Record{
 		Key:      key,
 		Revision: revision,
 		Name:     s.Name,
 		Version:  s.Version,
 		Profile:  profile,
-		Node:     &registry.Node{Id: node.ID, Address: node.Address, Metadata: metadata},
+		Node:     &Node{Id: node.ID, Address: node.Address, Metadata: metadata},
 	}, nil
 }
 
@@ -143,7 +120,7 @@ func (s *storedService) onlyNode() (*storedNode, error) {
 	return node, nil
 }
 
-func (d *decoder) sharedMetadata(raw json.RawMessage) (map[string]string, error) {
+func (d *Decoder) sharedMetadata(raw json.RawMessage) (map[string]string, error) {
 	if m, ok := d.metadata[string(raw)]; ok || len(raw) == 0 {
 		return m, nil
 	}
@@ -158,12 +135,12 @@ func (d *decoder) sharedMetadata(raw json.RawMessage) (map[string]string, error)
 	return m, nil
 }
 
-func (d *decoder) sharedProfile(metadata, endpoints json.RawMessage) (*catalogue.Profile, error) {
+func (d *Decoder) sharedProfile(metadata, endpoints json.RawMessage) (*Profile, error) {
 	both := string(metadata) + "\n" + string(endpoints)
 	if p, ok := d.profiles[both]; ok {
 		return p, nil
 	}
-	p := &catalogue.Profile{}
+	p := &Profile{}
 	var err error
 	if p.Metadata, err = d.sharedMetadata(metadata); err != nil {
 		return nil, err
@@ -181,7 +158,7 @@ func (d *decoder) sharedProfile(metadata, endpoints json.RawMessage) (*catalogue
 	return p, nil
 }
 
-func stripEndpoints(endpoints []*registry.Endpoint) []*registry.Endpoint {
+func stripEndpoints(endpoints []*Endpoint) []*Endpoint {
 	kept := endpoints[:0]
 	for _, e := range endpoints {
 		if e == nil {
@@ -194,7 +171,7 @@ func stripEndpoints(endpoints []*registry.Endpoint) []*registry.Endpoint {
 	return kept
 }
 
-func stripValue(v *registry.Value) {
+func stripValue(v *Value) {
 	if v == nil {
 		return
 	}

@@ -1,4 +1,4 @@
-package catalogue_test
+package catalog_test
 
 import (
 	"slices"
@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 func TestChangesOfOneKey(t *testing.T) {
@@ -135,7 +135,7 @@ func TestRestateReportsOnlyDifferences(t *testing.T) {
 	metadata.Node.Metadata = map[string]string{"zone": "x"}
 	for _, tt := range []struct {
 		rule string
-		r    *catalogue.Record
+		r    *catalog.Record
 		want []string
 	}{
 		{"the same record", known, nil},
@@ -150,7 +150,7 @@ func TestRestateReportsOnlyDifferences(t *testing.T) {
 		{"another record under an older key", rec("l", 4, "s@1", "a=:2", blue), nil},
 	} {
 		t.Run(tt.rule, func(t *testing.T) {
-			c := catalogue.New()
+			c := catalog.New()
 			c.Put(known)
 			require.Equal(t, tt.want, changeStrings(c.Restate(tt.r)))
 			require.Same(t, tt.r, c.Record(tt.r.Key), "a restated record is kept, reported or not")
@@ -169,7 +169,7 @@ func TestRestateKeepsTheNewRevision(t *testing.T) {
 
 func TestRecordsAreKeptByKey(t *testing.T) {
 	red := profile("red")
-	c := catalogue.New()
+	c := catalog.New()
 	a, shadowed := rec("k", 2, "s@1", "a=:1", red), rec("l", 1, "s@1", "a=:2", red)
 	c.Put(a)
 	c.Put(shadowed)
@@ -177,7 +177,7 @@ func TestRecordsAreKeptByKey(t *testing.T) {
 	require.Same(t, a, c.Record("k"))
 	require.Same(t, shadowed, c.Record("l"))
 	require.Nil(t, c.Record("m"))
-	require.ElementsMatch(t, []*catalogue.Record{a, shadowed}, slices.Collect(c.Records))
+	require.ElementsMatch(t, []*catalog.Record{a, shadowed}, slices.Collect(c.Records))
 	for range c.Records {
 		break // must not panic
 	}

@@ -1,41 +1,41 @@
-package catalogue_test
+package catalog_test
 
 import (
 	"fmt"
 	"slices"
 
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// model drives a catalogue and an oracle side by side.
+// model drives a catalog and an oracle side by side.
 type model struct {
-	catalogue *catalogue.Catalogue
-	oracle    oracle
-	revision  int64
-	shared    []*catalogue.Profile
-	points    []point
-	changes   []catalogue.Change // all since the beginning
+	catalog  *catalog.Catalog
+	oracle   oracle
+	revision int64
+	shared   []*catalog.Profile
+	points   []point
+	changes  []catalog.Change // all since the beginning
 }
 
 // point is a moment that a consumer may have started from.
 type point struct {
 	changes   int // how many there were
-	snapshots []*catalogue.Snapshot
+	snapshots []*catalog.Snapshot
 	services  []string
 	cache     cache
 }
 
 func newModel() *model {
-	m := &model{catalogue: catalogue.New(), oracle: make(oracle), revision: 10}
-	for _, colour := range colours {
-		m.shared = append(m.shared, profile(colour))
+	m := &model{catalog: catalog.New(), oracle: make(oracle), revision: 10}
+	for _, color := range colors {
+		m.shared = append(m.shared, profile(color))
 	}
 	m.startPoint()
 	return m
 }
 
 func (m *model) startPoint() {
-	snapshots := m.catalogue.Snapshots()
+	snapshots := m.catalog.Snapshots()
 	m.points = append(m.points, point{len(m.changes), snapshots, m.oracle.services(), newCache(snapshots)})
 }
 
@@ -59,7 +59,7 @@ func (m *model) take(o op) error {
 	}
 	for _, p := range m.points {
 		for _, c := range changes {
-			p.cache.fold(c.Result())
+			p.cache.fold(c)
 			if id := p.cache.twice(); id != "" {
 				return fmt.Errorf("%q: node %s is in two versions for a moment", changeStrings(changes), id)
 			}
@@ -79,20 +79,20 @@ func (m *model) take(o op) error {
 // checkChange checks a change by itself. was and is are the records that counted before
 // the step and that count after it. Between two sequences a record that is about to go
 // still counts.
-func checkChange(c catalogue.Change, was, is winners, sequences int) error {
+func checkChange(c catalog.Change, was, is winners, sequences int) error {
 	if c.Record == nil || c.Record.Node == nil || c.Record.Profile == nil || c.Profile == nil {
 		return fmt.Errorf("something is nil in %+v", c)
 	}
-	line := resultString(c.Result())
+	line := changeString(c)
 	old, fresh := was[c.Record.Name][c.Record.Node.Id], is[c.Record.Name][c.Record.Node.Id]
 	switch {
-	case c.Action == catalogue.Delete && (c.Record != old || c.Profile != old.Profile):
+	case c.Action == catalog.Delete && (c.Record != old || c.Profile != old.Profile):
 		return fmt.Errorf("%q is not what was known last", line)
-	case c.Action != catalogue.Delete && c.Record != fresh && (sequences == 1 || c.Record != old):
+	case c.Action != catalog.Delete && c.Record != fresh && (sequences == 1 || c.Record != old):
 		return fmt.Errorf("%q is not what counts now", line)
-	case c.Action == catalogue.Create && old != nil:
+	case c.Action == catalog.Create && old != nil:
 		return fmt.Errorf("%q, but it was there", line)
-	case c.Action == catalogue.Update && old == nil:
+	case c.Action == catalog.Update && old == nil:
 		return fmt.Errorf("%q, but it was not there", line)
 	}
 	return nil
@@ -100,14 +100,14 @@ func checkChange(c catalogue.Change, was, is winners, sequences int) error {
 
 // checkOrder checks that a name's deletes come before its updates. A key that goes over to
 // another node id makes two such sequences: its old node's, then its new one's.
-func checkOrder(changes []catalogue.Change, sequences int) error {
+func checkOrder(changes []catalog.Change, sequences int) error {
 	for _, name := range names {
-		count, last := 1, catalogue.Delete
+		count, last := 1, catalog.Delete
 		for _, c := range changes {
 			if c.Record.Name != name {
 				continue
 			}
-			if c.Action == catalogue.Delete && last != catalogue.Delete {
+			if c.Action == catalog.Delete && last != catalog.Delete {
 				count++
 			}
 			last = c.Action
@@ -120,20 +120,20 @@ func checkOrder(changes []catalogue.Change, sequences int) error {
 }
 
 func (m *model) checkSnapshots(want []string) error {
-	if got := snapshotStrings(m.catalogue); !slices.Equal(got, want) {
+	if got := snapshotStrings(m.catalog); !slices.Equal(got, want) {
 		return fmt.Errorf("snapshots are %q, want %q", got, want)
 	}
 	winners := m.oracle.winners()
 	for _, name := range names {
-		if s := m.catalogue.Snapshot(name); (s != nil) != (winners[name] != nil) {
+		if s := m.catalog.Snapshot(name); (s != nil) != (winners[name] != nil) {
 			return fmt.Errorf("snapshot of %s is %v", name, s)
 		}
 	}
-	if m.catalogue.Len() != len(m.oracle) {
-		return fmt.Errorf("%d records, want %d", m.catalogue.Len(), len(m.oracle))
+	if m.catalog.Len() != len(m.oracle) {
+		return fmt.Errorf("%d records, want %d", m.catalog.Len(), len(m.oracle))
 	}
-	for r := range m.catalogue.Records {
-		if m.oracle[r.Key] != r || m.catalogue.Record(r.Key) != r {
+	for r := range m.catalog.Records {
+		if m.oracle[r.Key] != r || m.catalog.Record(r.Key) != r {
 			return fmt.Errorf("wrong record at %s", r.Key)
 		}
 	}
@@ -154,7 +154,7 @@ func (m *model) finish() error {
 		for _, earlier := range m.points[:i] {
 			c := newCache(p.snapshots)
 			for _, change := range m.changes[earlier.changes:] {
-				c.fold(change.Result())
+				c.fold(change)
 			}
 			if got := c.services(); !slices.Equal(got, want) {
 				return fmt.Errorf("folding changes since the %dth over the snapshots of the %dth gives %q, want %q",

@@ -1,4 +1,4 @@
-package catalogue
+package catalog
 
 // service holds the records of one service name.
 type service struct {

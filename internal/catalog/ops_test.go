@@ -1,13 +1,11 @@
-package catalogue_test
+package catalog_test
 
 import (
 	"fmt"
 	"maps"
 	"slices"
 
-	"go-micro.dev/v4/registry"
-
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 type kind int
@@ -34,15 +32,15 @@ var (
 	names    = []string{"s", "t"}
 	versions = []string{"1", "2", "3"}
 	ids      = []string{"a", "b", "c"}
-	colours  = []string{"red", "blue", "green"}
+	colors   = []string{"red", "blue", "green"}
 )
 
 // op is a step of the model.
 type op struct {
 	kind                            kind
 	key, name, version, id, address string
-	colour                          int
-	shared                          bool  // one profile pointer per colour, or a new one
+	color                           int
+	shared                          bool  // one profile pointer per color, or a new one
 	look                            bool  // at the snapshots afterwards
 	revision                        int64 // 0: the next; -1: that of the last transaction; else as it is
 }
@@ -61,7 +59,7 @@ func decode(data []byte) []op {
 			id:      ids[b1/8%len(ids)],
 			version: versions[b1%8%len(versions)],
 			address: fmt.Sprintf(":%d", b2/16%3),
-			colour:  b2 % 8 % len(colours),
+			color:   b2 % 8 % len(colors),
 			shared:  b2 >= 128,
 			look:    b3/32%2 == 1,
 		}
@@ -81,7 +79,7 @@ func (o op) String() string {
 	case putOne, restateOne:
 		verb := map[kind]string{putOne: "put", restateOne: "restate"}[o.kind]
 		return fmt.Sprintf("%s %s=%s@%s %s%s %s (shared %t) revision %d",
-			verb, o.key, o.name, o.version, o.id, o.address, colours[o.colour], o.shared, o.revision)
+			verb, o.key, o.name, o.version, o.id, o.address, colors[o.color], o.shared, o.revision)
 	case touch:
 		return fmt.Sprintf("restate %s at revision %d", o.key, o.revision)
 	case deleteOne:
@@ -97,17 +95,17 @@ func (o op) String() string {
 
 // apply takes the step on both sides. The changes are made of so many sequences that each
 // have deletes first.
-func (m *model) apply(o op) (changes []catalogue.Change, sequences int) {
+func (m *model) apply(o op) (changes []catalog.Change, sequences int) {
 	old := m.oracle[o.key]
 	switch o.kind {
 	case deleteOne:
 		delete(m.oracle, o.key)
-		return m.catalogue.Delete(o.key), 1
+		return m.catalog.Delete(o.key), 1
 	case relist:
 		for _, key := range slices.Sorted(maps.Keys(m.oracle)) {
 			again := copyRecord(m.oracle[key])
 			m.oracle[key] = again
-			changes = append(changes, m.catalogue.Restate(again)...)
+			changes = append(changes, m.catalog.Restate(again)...)
 		}
 		return changes, 1
 	case touch:
@@ -117,12 +115,12 @@ func (m *model) apply(o op) (changes []catalogue.Change, sequences int) {
 		again := copyRecord(old)
 		again.Revision = m.nextRevision(o)
 		m.oracle[o.key] = again
-		return m.catalogue.Restate(again), 1
+		return m.catalog.Restate(again), 1
 	case putAgain:
 		if old == nil {
 			return nil, 1
 		}
-		return m.catalogue.Put(old), 1
+		return m.catalog.Put(old), 1
 	case keepPoint:
 		m.startPoint()
 		return nil, 1
@@ -135,15 +133,15 @@ func (m *model) apply(o op) (changes []catalogue.Change, sequences int) {
 		sequences = 2
 	}
 	if o.kind == restateOne {
-		return m.catalogue.Restate(r), sequences
+		return m.catalog.Restate(r), sequences
 	}
-	return m.catalogue.Put(r), sequences
+	return m.catalog.Put(r), sequences
 }
 
-func (m *model) record(o op) *catalogue.Record {
-	p := m.shared[o.colour]
+func (m *model) record(o op) *catalog.Record {
+	p := m.shared[o.color]
 	if !o.shared {
-		p = profile(colours[o.colour])
+		p = profile(colors[o.color])
 	}
 	return rec(o.key, m.nextRevision(o), o.name+"@"+o.version, o.id+"="+o.address, p)
 }
@@ -160,11 +158,11 @@ func (m *model) nextRevision(o op) int64 {
 	}
 }
 
-func copyRecord(r *catalogue.Record) *catalogue.Record {
+func copyRecord(r *catalog.Record) *catalog.Record {
 	s := r.Service()
-	return &catalogue.Record{
+	return &catalog.Record{
 		Key: r.Key, Revision: r.Revision, Name: r.Name, Version: r.Version,
-		Profile: &catalogue.Profile{Metadata: s.Metadata, Endpoints: s.Endpoints},
-		Node:    &registry.Node{Id: r.Node.Id, Address: r.Node.Address, Metadata: s.Nodes[0].Metadata},
+		Profile: &catalog.Profile{Metadata: s.Metadata, Endpoints: s.Endpoints},
+		Node:    &catalog.Node{Id: r.Node.Id, Address: r.Node.Address, Metadata: s.Nodes[0].Metadata},
 	}
 }

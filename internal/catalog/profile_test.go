@@ -1,11 +1,11 @@
-package catalogue_test
+package catalog_test
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 func TestNewestRecordGivesTheProfile(t *testing.T) {
@@ -98,9 +98,9 @@ func TestNewestRecordGivesTheProfile(t *testing.T) {
 // The leader is looked for only when profiles differ, so equal and same must tell the same.
 func TestEqualProfilesAreAsGoodAsShared(t *testing.T) {
 	red := profile("red")
-	for name, paint := range map[string]func() *catalogue.Profile{
-		"shared": func() *catalogue.Profile { return red },
-		"equal":  func() *catalogue.Profile { return profile("red") },
+	for name, paint := range map[string]func() *catalog.Profile{
+		"shared": func() *catalog.Profile { return red },
+		"equal":  func() *catalog.Profile { return profile("red") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := run(t, []step{

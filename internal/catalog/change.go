@@ -1,8 +1,6 @@
-package catalogue
+package catalog
 
-import "go-micro.dev/v4/registry"
-
-// Action says what a [Change] does, in the words of [registry.Result].
+// Action says what a [Change] does, in the words of go-micro's Result.
 type Action string
 
 // The actions of a change.
@@ -24,14 +22,4 @@ type Change struct {
 	Record *Record
 	// Profile is the version's after the change; for Delete, the record's own.
 	Profile *Profile
-}
-
-// Result returns the change in the shape that consumers of a [registry.Watcher] need: the
-// service with exactly one node. The result belongs to the caller.
-func (c Change) Result() *registry.Result {
-	return &registry.Result{
-		Action: string(c.Action),
-		Service: c.Profile.service(c.Record.Name, c.Record.Version,
-			[]*registry.Node{copyNode(c.Record.Node)}),
-	}
 }

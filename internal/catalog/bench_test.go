@@ -1,46 +1,44 @@
-package catalogue_test
+package catalog_test
 
 import (
 	"fmt"
 	"strconv"
 	"testing"
 
-	"go-micro.dev/v4/registry"
-
-	"github.com/micro-etcd/micro-etcd/registry/catalogue"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// big fills a catalogue with the nodes of one service version. paint gives each its profile.
-func big(nodes int, paint func() *catalogue.Profile) *catalogue.Catalogue {
-	c := catalogue.New()
+// big fills a catalog with the nodes of one service version. paint gives each its profile.
+func big(nodes int, paint func() *catalog.Profile) *catalog.Catalog {
+	c := catalog.New()
 	for i := range nodes {
 		c.Put(bigRecord(i, int64(i), paint()))
 	}
 	return c
 }
 
-func bigRecord(i int, revision int64, p *catalogue.Profile) *catalogue.Record {
+func bigRecord(i int, revision int64, p *catalog.Profile) *catalog.Record {
 	id := "node-" + strconv.Itoa(i)
-	return &catalogue.Record{
+	return &catalog.Record{
 		Key: id, Revision: revision, Name: "s", Version: "1", Profile: p,
-		Node: &registry.Node{Id: id, Address: "10.0.0.1:" + strconv.Itoa(i), Metadata: map[string]string{
+		Node: &catalog.Node{Id: id, Address: "10.0.0.1:" + strconv.Itoa(i), Metadata: map[string]string{
 			"broker": "http", "protocol": "grpc", "registry": "etcd", "server": "grpc", "transport": "grpc",
 		}},
 	}
 }
 
-func shared() func() *catalogue.Profile {
+func shared() func() *catalog.Profile {
 	p := profile("red")
-	return func() *catalogue.Profile { return p }
+	return func() *catalog.Profile { return p }
 }
 
-func own() *catalogue.Profile { return profile("red") }
+func own() *catalog.Profile { return profile("red") }
 
 // A put of one node must cost the same in a big service as in a small one.
 func BenchmarkPut(b *testing.B) {
 	for _, paint := range []struct {
 		name string
-		next func() *catalogue.Profile
+		next func() *catalog.Profile
 	}{{"shared profile", shared()}, {"own profiles", own}} {
 		for _, nodes := range []int{10, 1_000, 10_000} {
 			b.Run(fmt.Sprintf("%s/nodes=%d", paint.name, nodes), func(b *testing.B) {
@@ -62,7 +60,7 @@ func BenchmarkPut(b *testing.B) {
 func BenchmarkDeleteAll(b *testing.B) {
 	for _, paint := range []struct {
 		name string
-		next func() *catalogue.Profile
+		next func() *catalog.Profile
 	}{{"shared profile", shared()}, {"own profiles", own}} {
 		for _, nodes := range []int{100, 1_000} {
 			b.Run(fmt.Sprintf("%s/nodes=%d", paint.name, nodes), func(b *testing.B) {
@@ -100,13 +98,6 @@ func BenchmarkLookup(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			c.Snapshot("s")
-		}
-	})
-	b.Run("Snapshot and Services", func(b *testing.B) {
-		c := big(nodes, paint)
-		b.ReportAllocs()
-		for b.Loop() {
-			c.Snapshot("s").Services()
 		}
 	})
 }

@@ -2,59 +2,17 @@ package etcd
 
 import (
 	"fmt"
-	"strings"
 	"unicode/utf8"
 
 	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// DefaultPrefix is where go-micro's etcd registries keep their records.
-const DefaultPrefix = "/micro/registry/"
-
-// keyspace lays out the records of one registry below its prefix:
-//
-//	<prefix><service, "/" replaced by "-">/<node id>
-//
-// The service part is the official plugin's. The node id stands verbatim: it is unique by
-// construction, and readers find it by prefix, however many slashes it has.
-type keyspace struct {
-	prefix string // ends with a slash
-}
-
-func newKeyspace(prefix string) (keyspace, error) {
-	if strings.Trim(prefix, "/") == "" {
-		return keyspace{}, fmt.Errorf("%w: prefix %q is empty", ErrOption, prefix)
-	}
-	if !strings.HasSuffix(prefix, "/") {
-		prefix += "/"
-	}
-	return keyspace{prefix: prefix}, nil
-}
-
-// dir is the directory of a service. Names that differ only in "/" and "-" share one.
-func (k keyspace) dir(service string) string {
-	return k.prefix + strings.ReplaceAll(service, "/", "-") + "/"
-}
-
-func (k keyspace) node(service, id string) string {
-	return k.dir(service) + id
-}
-
-// dirOf returns the directory that a key is in, or "" for a key outside the layout.
-func (k keyspace) dirOf(key string) string {
-	rest, ok := strings.CutPrefix(key, k.prefix)
-	if !ok {
-		return ""
-	}
-	slash := strings.IndexByte(rest, '/')
-	if slash <= 0 {
-		return ""
-	}
-	return key[:len(k.prefix)+slash+1]
-}
+// This file says what callers may register.
 
 func checkServiceName(name string) error {
-	if name == "" || name == "." || name == ".." || !utf8.ValidString(name) {
+	if !catalog.IsName(name) {
 		return fmt.Errorf("%w %q", ErrServiceName, name)
 	}
 	return nil
@@ -102,4 +60,43 @@ func checkService(s *registry.Service) error {
 		seen[n.Id] = true
 	}
 	return nil
+}
+
+// Bounds of the values in a record. A value may hold itself, by itself or several times over, so whoever
+// walks through a caller's values needs both.
+const (
+	// maxDepth is how deep values may be nested. Deeper ones can be written as JSON, but not read:
+	// encoding/json ends at 10,000 levels, and a value takes two, the endpoint around them three.
+	maxDepth = 4998
+	// maxValues are some tens of megabytes of JSON, more than etcd's clients send.
+	maxValues = 1 << 20
+)
+
+// checkValues returns an error that says which endpoint of a service has values that are nested in a circle, or deeper
+// than [maxDepth], or are too many to be stored.
+func checkValues(s *registry.Service) error {
+	left := maxValues
+	for _, e := range s.Endpoints {
+		if e != nil && (!bounded(e.Request, maxDepth, &left) || !bounded(e.Response, maxDepth, &left)) {
+			return fmt.Errorf("%w: endpoint %.100q: values nested more than %d deep or in a circle, or more than %d of them", ErrMalformed, e.Name, maxDepth, maxValues)
+		}
+	}
+	return nil
+}
+
+// bounded takes the values that it meets from those that are left.
+func bounded(v *registry.Value, depth int, left *int) bool {
+	if v == nil {
+		return true
+	}
+	*left--
+	if depth == 0 || *left < 0 {
+		return false
+	}
+	for _, inner := range v.Values {
+		if !bounded(inner, depth-1, left) {
+			return false
+		}
+	}
+	return true
 }
