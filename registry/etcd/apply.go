@@ -7,6 +7,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
 
@@ -21,7 +22,7 @@ func (m *mirror) Apply(events []*clientv3.Event) {
 	var changes []catalog.Change
 	for _, e := range events {
 		changes = append(changes, m.eventLocked(e)...)
-		m.mirrors.metrics.events.add(eventType(e.Type))
+		m.mirrors.metrics.Events.Add(metrics.EventType(e.Type))
 		m.applied = e.Kv.ModRevision
 	}
 	m.newest = max(m.newest, m.applied)
@@ -141,8 +142,8 @@ func (m *mirror) sweepLocked(listed map[string]bool, at int64, other bool) []cat
 // finishListLocked publishes what a list changed. Of a first one watchers hear only how it differs from what look-ups have
 // shown, unless they couldn't wait for it.
 func (m *mirror) finishListLocked(changes []catalog.Change) {
-	m.mirrors.metrics.lists.add(m.cause)
-	m.cause = listPeriodic
+	m.mirrors.metrics.Lists.Add(m.cause)
+	m.cause = metrics.ListPeriodic
 	if m.isReady() {
 		m.publishLocked(changes)
 		return
@@ -210,7 +211,7 @@ func (m *mirror) isOddLocked(known *catalog.Record, key string, revision int64) 
 func (m *mirror) publishOwnLocked(odd bool, changes []catalog.Change) {
 	m.publishLocked(changes)
 	if odd {
-		m.doubtLocked(listHistoryChanged)
+		m.doubtLocked(metrics.ListHistoryChanged)
 	}
 }
 
@@ -224,7 +225,7 @@ func (m *mirror) newestRevision() int64 {
 // haven't yet. The read began when floor was the newest revision here; an earlier one is of another history.
 func (m *mirror) takeIn(name string, found *catalog.Catalog, at, floor int64) {
 	if at < floor {
-		m.doubt(listHistoryChanged)
+		m.doubt(metrics.ListHistoryChanged)
 		return
 	}
 	m.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
 // Register puts every node of the service into etcd and keeps it there until Deregister or
@@ -120,7 +121,7 @@ func (r *Registry) look(ctx context.Context, name string, linearizable bool) (*c
 	ctx, cancel := r.bound(ctx)
 	defer cancel()
 	if linearizable {
-		r.metrics.lookups.add(fromEtcd)
+		r.metrics.Lookups.Add(metrics.SourceRemote)
 		return r.ask(ctx, p, name)
 	}
 	snapshot, _, err := p.mirrors.lookup(ctx, name)

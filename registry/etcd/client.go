@@ -15,9 +15,11 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	grpcbackoff "google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
@@ -78,7 +80,7 @@ func (l *link) close() error {
 type connector struct {
 	ctx     context.Context // the registry's
 	group   *group          // the registry's
-	metrics *metrics
+	metrics *metrics.Metrics
 	repeats chan struct{} // has a token for each request that is sent again although the one before is under way
 
 	reconnected func() // called when a lost connection is back; does not block
@@ -179,7 +181,7 @@ func (c *connector) newLink(client *clientv3.Client, dialer *etcdconn.Dialer, br
 			}
 			return pb.NewWatchClient(l.ActiveConnection()).Watch(ctx, streamOptions...)
 		},
-		Ended: func(err error) { c.streamEnded(l, err); c.metrics.streamed(methodWatch, err) },
+		Ended: func(err error) { c.streamEnded(l, err); c.metrics.Streamed(metrics.MethodWatch, grpcCode(err)) },
 	}
 	l.renewals = &etcdconn.Renewals{
 		Context: l.ctx,
@@ -197,7 +199,7 @@ func (c *connector) newLink(client *clientv3.Client, dialer *etcdconn.Dialer, br
 
 // watch watches a key, or all up to end.
 func (c *connector) watch(l *link, key, end string, from int64) *etcdconn.Watch {
-	c.metrics.streamed(methodWatch, nil)
+	c.metrics.Streamed(metrics.MethodWatch, codes.OK)
 	return l.watches.Watch(key, end, from)
 }
 

@@ -11,6 +11,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
@@ -44,7 +45,7 @@ func TestOwnWritesDuringAListThatWasDoubtedAreKept(t *testing.T) {
 			return a, err
 		})
 		mirror := r.parts.Load().mirrors.all()[0]
-		mirror.doubt(listHistoryChanged)
+		mirror.doubt(metrics.ListHistoryChanged)
 		<-served
 		came := greeter(3)
 		came.Nodes = came.Nodes[2:]

@@ -64,3 +64,22 @@ func isTooLarge(err error) bool {
 	return errors.Is(err, rpctypes.ErrRequestTooLarge) ||
 		status.Code(err) == codes.ResourceExhausted && !errors.Is(err, rpctypes.ErrNoSpace) && !errors.Is(err, rpctypes.ErrTooManyRequests)
 }
+
+// grpcCode returns the gRPC code that an error of the etcd client stands for.
+func grpcCode(err error) codes.Code {
+	if err == nil {
+		return codes.OK
+	}
+	var said rpctypes.EtcdError
+	code := status.FromContextError(err).Code()
+	switch {
+	case errors.As(err, &said):
+		code = said.Code()
+	case code == codes.Unknown:
+		code = status.Code(err)
+	}
+	if code == codes.OK || code > codes.Unauthenticated {
+		return codes.Unknown
+	}
+	return code
+}

@@ -14,6 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
@@ -84,7 +85,7 @@ func (ls *leases) grant(ctx context.Context, seconds int64) (l *lease, left []in
 	if err != nil {
 		return nil, left, err
 	}
-	ls.connector.metrics.leases.add(leaseGranted)
+	ls.connector.metrics.Leases.Add(metrics.LeaseGranted)
 	l = &lease{
 		id: answer.ID, seconds: seconds, ttl: time.Duration(answer.TTL) * time.Second,
 		lost: make(chan struct{}), refused: make(chan struct{}), checks: make(chan struct{}, 1),
@@ -113,7 +114,7 @@ func (ls *leases) end(ctx context.Context, id int64) (found bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	ls.connector.metrics.leases.add(leaseRevoked)
+	ls.connector.metrics.Leases.Add(metrics.LeaseRevoked)
 	return answer.Header != nil, nil
 }
 
@@ -132,7 +133,7 @@ func (ls *leases) renewLoop(ctx context.Context, l *lease) {
 		left, err := ls.renew(ctx, l)
 		switch {
 		case errors.Is(err, rpctypes.ErrPermissionDenied):
-			ls.connector.metrics.leases.add(leaseRefused)
+			ls.connector.metrics.Leases.Add(metrics.LeaseRefused)
 			close(l.refused)
 			return
 		case err != nil:
@@ -146,7 +147,7 @@ func (ls *leases) renewLoop(ctx context.Context, l *lease) {
 		case !denied:
 			denied, wait = true, 0
 		default:
-			ls.connector.metrics.leases.add(leaseLost)
+			ls.connector.metrics.Leases.Add(metrics.LeaseLost)
 			close(l.lost)
 			return
 		}

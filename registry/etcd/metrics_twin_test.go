@@ -15,20 +15,19 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
 
 // Real etcd shows the other causes in test/metrics; these need its faults or its patience.
 
-func (c *counter[E]) read(e E) int { return int(c.counts[e].Load()) }
-
 func TestCausesOfLists(t *testing.T) {
-	for cause, harm := range map[listCause]func(*fakeEtcd){
-		listPeriodic:     func(*fakeEtcd) { time.Sleep(reflector.MaxRelist) },
-		listWatchEnded:   func(e *fakeEtcd) { e.cancelWatches("") },
-		listCountDiffers: func(e *fakeEtcd) { e.mute(true); e.put(greeterDir+"n2", "junk", 0); time.Sleep(time.Minute) },
+	for cause, harm := range map[metrics.ListCause]func(*fakeEtcd){
+		metrics.ListPeriodic:     func(*fakeEtcd) { time.Sleep(reflector.MaxRelist) },
+		metrics.ListWatchEnded:   func(e *fakeEtcd) { e.cancelWatches("") },
+		metrics.ListCountDiffers: func(e *fakeEtcd) { e.mute(true); e.put(greeterDir+"n2", "junk", 0); time.Sleep(time.Minute) },
 	} {
-		t.Run(listCauses[cause], func(t *testing.T) {
+		t.Run(metrics.ListCauses[cause], func(t *testing.T) {
 			withFake(t, func(t *testing.T, e *fakeEtcd) {
 				provider, _ := e.newRegistry(t)
 				mustRegister(t, provider, greeter(1), 0)
@@ -36,11 +35,11 @@ func TestCausesOfLists(t *testing.T) {
 				looked(t, r, "greeter")
 				time.Sleep(time.Second) // in which the watch is opened
 				harm(e)
-				await(t, time.Minute, "a list", func() bool { return r.metrics.lists.read(cause) > 0 })
-				require.Equal(t, 1, r.metrics.lists.read(listFirst))
-				for other := range r.metrics.lists.counts {
-					if c := listCause(other); c != cause && c != listFirst {
-						require.Zero(t, r.metrics.lists.read(c), listCauses[c])
+				await(t, time.Minute, "a list", func() bool { return r.metrics.Lists.Get(cause) > 0 })
+				require.Equal(t, 1, r.metrics.Lists.Get(metrics.ListFirst))
+				for other := range metrics.ListCauses {
+					if c := metrics.ListCause(other); c != cause && c != metrics.ListFirst {
+						require.Zero(t, r.metrics.Lists.Get(c), metrics.ListCauses[c])
 					}
 				}
 			})
@@ -57,23 +56,23 @@ func TestAListBecauseOfACompactionAfterTheOneBefore(t *testing.T) {
 			return answer()
 		})
 		looked(t, r, "greeter")
-		await(t, 2*time.Second, "a list", func() bool { return r.metrics.lists.read(listCompacted) > 0 })
-		require.Equal(t, 1, r.metrics.lists.read(listFirst))
+		await(t, 2*time.Second, "a list", func() bool { return r.metrics.Lists.Get(metrics.ListCompacted) > 0 })
+		require.Equal(t, 1, r.metrics.Lists.Get(metrics.ListFirst))
 	})
 }
 
 func TestCausesOfReregistrations(t *testing.T) {
-	for cause, harm := range map[restoreCause]func(*testing.T, *fakeEtcd, *Registry){
-		restoreWatchEnded: func(_ *testing.T, e *fakeEtcd, _ *Registry) { harms["watch cancelled"](e) },
-		restoreLeaseRefused: func(t *testing.T, e *fakeEtcd, r *Registry) {
+	for cause, harm := range map[metrics.RestoreCause]func(*testing.T, *fakeEtcd, *Registry){
+		metrics.RestoreWatchEnded: func(_ *testing.T, e *fakeEtcd, _ *Registry) { harms["watch cancelled"](e) },
+		metrics.RestoreLeaseRefused: func(t *testing.T, e *fakeEtcd, r *Registry) {
 			permit := e.forbid(greeterDir)
-			await(t, testTTL, "a refusal", func() bool { return r.metrics.leases.read(leaseRefused) > 0 })
+			await(t, testTTL, "a refusal", func() bool { return r.metrics.Leases.Get(metrics.LeaseRefused) > 0 })
 			permit()
 		},
 		// The key is seen to go first, and then the lease turns out to be gone.
-		restoreLeaseLost: func(_ *testing.T, e *fakeEtcd, _ *Registry) { e.revokeAll() },
+		metrics.RestoreLeaseLost: func(_ *testing.T, e *fakeEtcd, _ *Registry) { e.revokeAll() },
 	} {
-		t.Run(restoreCauses[cause], func(t *testing.T) {
+		t.Run(metrics.RestoreCauses[cause], func(t *testing.T) {
 			withFake(t, func(t *testing.T, e *fakeEtcd) {
 				r, _ := e.newRegistry(t)
 				mustRegister(t, r, greeter(1), testTTL)
@@ -81,9 +80,9 @@ func TestCausesOfReregistrations(t *testing.T) {
 				harm(t, e, r)
 				await(t, time.Minute, "the record is back", func() bool { return e.has(greeter(1)) })
 				time.Sleep(time.Second)
-				for other := range r.metrics.reregistrations.counts {
-					c := restoreCause(other)
-					require.Equal(t, map[bool]int{true: 1}[c == cause], r.metrics.reregistrations.read(c), restoreCauses[c])
+				for other := range metrics.RestoreCauses {
+					c := metrics.RestoreCause(other)
+					require.Equal(t, map[bool]int{true: 1}[c == cause], r.metrics.Reregistrations.Get(c), metrics.RestoreCauses[c])
 				}
 			})
 		})
@@ -94,14 +93,14 @@ func TestALostLeaseIsLostOnceAndARevokedOneIsNot(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
 		mustRegister(t, r, greeter(3), testTTL)
-		leases := r.metrics.leases.read(leaseGranted)
+		leases := r.metrics.Leases.Get(metrics.LeaseGranted)
 		e.revokeAll()
 		time.Sleep(testTTL)
-		require.Equal(t, leases, r.metrics.leases.read(leaseLost))
-		require.Zero(t, r.metrics.leases.read(leaseRevoked))
+		require.Equal(t, leases, r.metrics.Leases.Get(metrics.LeaseLost))
+		require.Zero(t, r.metrics.Leases.Get(metrics.LeaseRevoked))
 		require.NoError(t, r.Close())
-		require.Equal(t, leases, r.metrics.leases.read(leaseLost))
-		require.Equal(t, r.metrics.leases.read(leaseGranted)-leases, r.metrics.leases.read(leaseRevoked))
+		require.Equal(t, leases, r.metrics.Leases.Get(metrics.LeaseLost))
+		require.Equal(t, r.metrics.Leases.Get(metrics.LeaseGranted)-leases, r.metrics.Leases.Get(metrics.LeaseRevoked))
 	})
 }
 
@@ -174,6 +173,6 @@ func TestGRPCCode(t *testing.T) {
 	} {
 		require.Equal(t, c.want, grpcCode(c.err), c.err)
 	}
-	require.Len(t, codeNames, 17, "gRPC has codes 0 to 16")
-	require.Equal(t, "UNAUTHENTICATED", codeNames[codes.Unauthenticated])
+	require.Len(t, metrics.CodeNames, 17, "gRPC has codes 0 to 16")
+	require.Equal(t, "UNAUTHENTICATED", metrics.CodeNames[codes.Unauthenticated])
 }

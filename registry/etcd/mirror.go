@@ -7,7 +7,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
 
@@ -39,17 +42,17 @@ type mirror struct {
 	watchers map[*watcher]struct{}
 	dropped  bool // the mirrors have ended it
 	cluster  uint64
-	applied  int64            // all that etcd did up to here is in the catalog
-	newest   int64            // the newest revision in it, our own writes included
-	deleted  map[string]int64 // our own deletes that etcd hasn't echoed yet, by key
-	junk     int              // keys that are no records
-	floor    int64            // newest when the list under way began
-	cause    listCause        // of the next list
-	broken   error            // why it doesn't follow at the moment
-	since    time.Time        // of broken
-	told     bool             // that it is broken
-	failed   chan struct{}    // closed and renewed when broken changes
-	replaced bool             // the client was, after the list under way or the last one began
+	applied  int64             // all that etcd did up to here is in the catalog
+	newest   int64             // the newest revision in it, our own writes included
+	deleted  map[string]int64  // our own deletes that etcd hasn't echoed yet, by key
+	junk     int               // keys that are no records
+	floor    int64             // newest when the list under way began
+	cause    metrics.ListCause // of the next list
+	broken   error             // why it doesn't follow at the moment
+	since    time.Time         // of broken
+	told     bool              // that it is broken
+	failed   chan struct{}     // closed and renewed when broken changes
+	replaced bool              // the client was, after the list under way or the last one began
 }
 
 func newMirror(ms *mirrors, prefix string) *mirror {
@@ -93,13 +96,13 @@ func (m *mirror) isEmpty() bool {
 }
 
 // doubt makes the mirror list again.
-func (m *mirror) doubt(cause listCause) {
+func (m *mirror) doubt(cause metrics.ListCause) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.doubtLocked(cause)
 }
 
-func (m *mirror) doubtLocked(cause listCause) {
+func (m *mirror) doubtLocked(cause metrics.ListCause) {
 	if m.isReady() { // the first list needs no other reason
 		m.cause = cause
 	}
@@ -114,7 +117,7 @@ func (m *mirror) replace() {
 		m.broken = nil
 	}
 	m.mu.Unlock()
-	m.doubt(listClientReplaced)
+	m.doubt(metrics.ListClientReplaced)
 }
 
 // Listing notes what is known now, and why there is another list.
@@ -122,9 +125,17 @@ func (m *mirror) Listing(ended error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.floor, m.replaced = m.newest, false
-	if ended != nil && m.cause == listPeriodic && !errors.Is(ended, errReplaced) {
+	if ended != nil && m.cause == metrics.ListPeriodic && !errors.Is(ended, errReplaced) {
 		m.cause = causeOf(ended)
 	}
+}
+
+// causeOf says why a view is listed whose watch has ended.
+func causeOf(err error) metrics.ListCause {
+	if errors.Is(err, rpctypes.ErrCompacted) {
+		return metrics.ListCompacted
+	}
+	return metrics.ListWatchEnded
 }
 
 // Following notes that the view is kept up to date. A list alone doesn't do that: etcd may refuse the watch after it.
@@ -176,17 +187,17 @@ func (m *mirror) staleLocked() (since time.Time, err error) {
 }
 
 // origin says what a look-up in a view that there is, is answered from. It takes no lock.
-func (m *mirror) origin() origin {
+func (m *mirror) origin() metrics.Source {
 	if l := m.link.Load(); m.behind.Load() || l != nil && l.down.Load() != 0 {
-		return fromStaleView
+		return metrics.SourceStale
 	}
-	return fromView
+	return metrics.SourceLocal
 }
 
 // firstOrigin is origin where there may be no view yet.
-func (m *mirror) firstOrigin() origin {
+func (m *mirror) firstOrigin() metrics.Source {
 	if !m.isReady() {
-		return fromEtcd
+		return metrics.SourceRemote
 	}
 	return m.origin()
 }

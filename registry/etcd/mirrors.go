@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
@@ -22,7 +23,7 @@ type mirrors struct {
 	connector *connector
 	keys      catalog.Keyspace
 	timeout   func() time.Duration
-	metrics   *metrics
+	metrics   *metrics.Metrics
 	malformed *malformed
 	shown     *shown
 	changed   func() // called without a lock when a view breaks off or follows again; doesn't block
@@ -58,7 +59,7 @@ func (ms *mirrors) known(name string) (*catalog.Snapshot, bool) {
 	if !ok {
 		return nil, false
 	}
-	ms.metrics.lookups.add(m.(*mirror).origin())
+	ms.metrics.Lookups.Add(m.(*mirror).origin())
 	return m.(*mirror).view(name), true
 }
 
@@ -66,7 +67,7 @@ func (ms *mirrors) known(name string) (*catalog.Snapshot, bool) {
 func (ms *mirrors) lookup(ctx context.Context, name string) (*catalog.Snapshot, *mirror, error) {
 	m, from := ms.borrow(name)
 	defer ms.giveBack(m)
-	ms.metrics.lookups.add(from)
+	ms.metrics.Lookups.Add(from)
 	if err := m.await(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -78,7 +79,7 @@ func (ms *mirrors) lookup(ctx context.Context, name string) (*catalog.Snapshot, 
 }
 
 // borrow returns the mirror to look a service up in, which stays until it is given back, and what answers from there.
-func (ms *mirrors) borrow(name string) (*mirror, origin) {
+func (ms *mirrors) borrow(name string) (*mirror, metrics.Source) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	dir := ms.keys.Dir(name)
@@ -86,7 +87,7 @@ func (ms *mirrors) borrow(name string) (*mirror, origin) {
 	if whole := ms.readyWholeLocked(); whole != nil && (m == nil || !m.isReady()) {
 		m = whole
 	}
-	from := fromEtcd
+	from := metrics.SourceRemote
 	if m != nil {
 		from = m.firstOrigin()
 	} else {

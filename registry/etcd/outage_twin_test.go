@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
 	"google.golang.org/grpc/status"
+
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
 // How etcd can be away, and back.
@@ -230,7 +232,7 @@ func TestNothingWaitsForRequestsThatWereLostInAnElection(t *testing.T) {
 		calls.Wait()
 		require.Less(t, time.Since(began), 3*time.Second)
 		time.Sleep(10 * time.Second)
-		require.Zero(t, r.metrics.leases.counts[leaseLost].Load())
+		require.Zero(t, r.metrics.Leases.Get(metrics.LeaseLost))
 	})
 }
 

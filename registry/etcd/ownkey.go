@@ -8,6 +8,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
 // This file is what a registration does to its key in etcd: claim it, restore it, remove it,
@@ -213,7 +215,7 @@ func (g *registration) follow() {
 	}
 	l, _ := g.registrar.connector.peek()
 	if l == nil { // replaced a moment ago
-		g.invalidate(restoreClientReplaced)
+		g.invalidate(metrics.RestoreClientReplaced)
 		g.poke()
 		return
 	}
@@ -235,12 +237,12 @@ func (g *registration) observe(events []*clientv3.Event) (well bool) {
 		if e.Kv.ModRevision <= g.revision {
 			continue
 		}
-		h, cause := unknown, restoreDeleted
+		h, cause := unknown, metrics.RestoreDeleted
 		if e.Type == clientv3.EventTypePut {
-			h, cause = g.classify(e.Kv, g.wish), restoreOverwritten
+			h, cause = g.classify(e.Kv, g.wish), metrics.RestoreOverwritten
 		}
 		if g.holder == foreign {
-			cause = restoreOwnerLeft
+			cause = metrics.RestoreOwnerLeft
 		}
 		if h == unknown {
 			g.invalidateLocked(cause)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
 // probe asks etcd now and then whether the history that the views and registrations rest on is
@@ -96,7 +98,7 @@ func (p *probe) look(ctx context.Context) {
 		p.registry.reporter.note(func() {
 			p.registry.reporter.infof("%.300q hasn't the %d keys that were seen; listing it again", count.mirror.prefix, count.keys)
 		})
-		wrong.count.mirror.doubt(listCountDiffers)
+		wrong.count.mirror.doubt(metrics.ListCountDiffers)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
@@ -78,7 +79,7 @@ func (g *registration) rest(ctx context.Context) (disturbed bool, err error) {
 		case <-ctx.Done():
 		case <-g.wake:
 		case <-lost:
-			g.invalidate(restoreLeaseLost)
+			g.invalidate(metrics.RestoreLeaseLost)
 			return true, nil
 		case <-refused: // the key is needed on another lease
 			return true, nil
@@ -102,7 +103,7 @@ func (g *registration) rest(ctx context.Context) (disturbed bool, err error) {
 // watchFailed takes note of why the watch of the key has ended. If etcd didn't even open it, that is a trouble of its own.
 func (g *registration) watchFailed(err error, wasOpen bool) error {
 	g.unfollow() // so that the key is read again
-	g.setCause(restoreWatchEnded)
+	g.setCause(metrics.RestoreWatchEnded)
 	if !wasOpen && (isAnswer(err) || errors.Is(err, etcdconn.ErrUnconfirmed)) {
 		g.setWatchError(fmt.Errorf("watch: %w", err))
 	}
@@ -218,11 +219,11 @@ func (g *registration) ensureLease(ctx context.Context, w *wish) error {
 		case isClosed(l.lost):
 			g.forgetLease()
 		case isClosed(l.refused):
-			g.replaceLease(restoreLeaseRefused)
+			g.replaceLease(metrics.RestoreLeaseRefused)
 		case l.seconds == w.seconds:
 			return nil
 		default:
-			g.replaceLease(restoreRepeated)
+			g.replaceLease(metrics.RestoreRepeated)
 		}
 	}
 	l, left, err := g.registrar.leases.grant(ctx, w.seconds)
@@ -246,7 +247,7 @@ func isClosed(c <-chan struct{}) bool {
 
 // replaceLease has the key put on another lease. The old one is given back when it is there: until then the record
 // lives on it.
-func (g *registration) replaceLease(cause restoreCause) {
+func (g *registration) replaceLease(cause metrics.RestoreCause) {
 	g.retired = append(g.retired, g.lease)
 	g.setLease(nil)
 	g.invalidate(cause)
@@ -255,9 +256,9 @@ func (g *registration) replaceLease(cause restoreCause) {
 // forgetLease drops a lease that is gone, and with it what we know of the key.
 func (g *registration) forgetLease() {
 	if !isClosed(g.lease.lost) {
-		g.registrar.metrics.leases.add(leaseLost)
+		g.registrar.metrics.Leases.Add(metrics.LeaseLost)
 	}
 	g.lease.stop()
 	g.setLease(nil)
-	g.invalidate(restoreLeaseLost)
+	g.invalidate(metrics.RestoreLeaseLost)
 }

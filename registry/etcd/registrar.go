@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
 // registrar holds the desired set: what this process wants to be in etcd.
@@ -20,7 +21,7 @@ type registrar struct {
 	keys      catalog.Keyspace
 	timeout   func() time.Duration
 	leases    *leases
-	metrics   *metrics
+	metrics   *metrics.Metrics
 	put       func(*catalog.Record)            // shows what etcd has taken to the views
 	deleted   func(key string, revision int64) // and what it has deleted
 	rolled    func()                           // etcd's data may be others than they were; doesn't block
@@ -204,7 +205,7 @@ func (r *registrar) all() []*registration {
 // any more: a snapshot brings it back.
 func (r *registrar) rolledBack() {
 	for _, g := range r.all() {
-		g.doubt(restoreHistoryChanged)
+		g.doubt(metrics.RestoreHistoryChanged)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
 // wish is what the owner of a key wants to be there. It doesn't change once it was set.
@@ -60,17 +61,17 @@ type registration struct {
 
 	mu         sync.Mutex
 	wish       *wish
-	wishes     int                // so far
-	applied    *wish              // the last one that etcd took; nil before
-	err        error              // why the wish isn't fulfilled; nil while there is hope
-	watchErr   error              // why the key can't be watched; nil once it is
-	holder     holder             // of the key
-	cause      restoreCause       // why the holder isn't known, or wasn't the last time
-	revision   int64              // at which the key was last written, as far as is known
-	rolledBack bool               // etcd's data may be others than they were
-	lease      *lease             // what the key hangs on; only the goroutine changes it
-	abort      context.CancelFunc // of the round under way
-	changed    chan struct{}      // closed and renewed when something of the above changes
+	wishes     int                  // so far
+	applied    *wish                // the last one that etcd took; nil before
+	err        error                // why the wish isn't fulfilled; nil while there is hope
+	watchErr   error                // why the key can't be watched; nil once it is
+	holder     holder               // of the key
+	cause      metrics.RestoreCause // why the holder isn't known, or wasn't the last time
+	revision   int64                // at which the key was last written, as far as is known
+	rolledBack bool                 // etcd's data may be others than they were
+	lease      *lease               // what the key hangs on; only the goroutine changes it
+	abort      context.CancelFunc   // of the round under way
+	changed    chan struct{}        // closed and renewed when something of the above changes
 }
 
 func newRegistration(r *registrar, key string) *registration {
@@ -212,7 +213,7 @@ func (g *registration) missed(w *wish, err error) error {
 
 // doubt makes the goroutine look at etcd again because its data may be others: then
 // the watch may wait for a revision that is far away, and the lease be gone without a word.
-func (g *registration) doubt(cause restoreCause) {
+func (g *registration) doubt(cause metrics.RestoreCause) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.invalidateLocked(cause)
@@ -222,7 +223,7 @@ func (g *registration) doubt(cause restoreCause) {
 
 // retry is doubt after which errors before count no more: etcd is another one, or we are to it.
 func (g *registration) retry() {
-	g.doubt(restoreClientReplaced)
+	g.doubt(metrics.RestoreClientReplaced)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.err = nil
@@ -230,13 +231,13 @@ func (g *registration) retry() {
 }
 
 // invalidate makes the next round look at etcd.
-func (g *registration) invalidate(cause restoreCause) {
+func (g *registration) invalidate(cause metrics.RestoreCause) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.invalidateLocked(cause)
 }
 
-func (g *registration) invalidateLocked(cause restoreCause) {
+func (g *registration) invalidateLocked(cause metrics.RestoreCause) {
 	if g.holder != unknown {
 		g.cause = cause
 	}
@@ -244,7 +245,7 @@ func (g *registration) invalidateLocked(cause restoreCause) {
 }
 
 // setCause notes why the key has to be looked at, although nothing is known to be wrong with it.
-func (g *registration) setCause(cause restoreCause) {
+func (g *registration) setCause(cause metrics.RestoreCause) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.holder != unknown {
@@ -256,7 +257,7 @@ func (g *registration) setCause(cause restoreCause) {
 func (g *registration) restored() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.registrar.metrics.reregistrations.add(g.cause)
+	g.registrar.metrics.Reregistrations.Add(g.cause)
 }
 
 // found records who has the key, written at a revision, as etcd answered.

@@ -12,6 +12,8 @@ import (
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/util/cmd"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
 func init() {
@@ -28,7 +30,7 @@ type Registry struct {
 	env       environment
 	connector *connector
 	group     group
-	metrics   *metrics
+	metrics   *metrics.Metrics
 	reporter  *reporter
 
 	closing context.Context // ends when Close begins
@@ -76,7 +78,7 @@ func NewRegistry(opts ...registry.Option) registry.Registry {
 }
 
 func newRegistry(opts []registry.Option) *Registry {
-	r := &Registry{env: readEnvironment(), metrics: newMetrics()}
+	r := &Registry{env: readEnvironment(), metrics: metrics.New()}
 	r.closing, r.refuse = context.WithCancelCause(context.Background())
 	r.ctx, r.end = context.WithCancel(context.Background())
 	r.reporter = newReporter(r)
@@ -128,8 +130,14 @@ func (r *Registry) reconfigure(opts []registry.Option) error {
 // it isn't for who has mu.
 func (r *Registry) export() {
 	if r.parts.Load().err == nil {
-		r.metrics.export(func() metric.MeterProvider { return r.parts.Load().config.meters }, r.Status)
+		r.metrics.Export(func() metric.MeterProvider { return r.parts.Load().config.meters }, r.state)
 	}
+}
+
+// state is Status for metrics.
+func (r *Registry) state() metrics.State {
+	s := r.Status()
+	return s.state()
 }
 
 // configure takes over options if they are good. It needs mu.
@@ -282,7 +290,7 @@ func (r *Registry) rewritten() {
 		return
 	}
 	for _, m := range p.mirrors.all() {
-		m.doubt(listHistoryChanged)
+		m.doubt(metrics.ListHistoryChanged)
 	}
 	p.registrar.rolledBack()
 }
@@ -320,7 +328,7 @@ func (r *Registry) shut() error {
 		errs = append(errs, l.close())
 	}
 	r.group.close()
-	r.metrics.close()
+	r.metrics.Close()
 	r.reporter.wait(ctx)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close: %w", err)

@@ -13,6 +13,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
@@ -86,9 +87,9 @@ func TestPermissionThatReturnsInTimeCostsNoRecord(t *testing.T) {
 		mustRegister(t, r, other(3), ttl)
 		for range 5 {
 			time.Sleep(time.Minute)
-			refusals := r.metrics.leases.read(leaseRefused)
+			refusals := r.metrics.Leases.Get(metrics.LeaseRefused)
 			permit := e.forbid(otherDir)
-			await(t, ttl, "a refusal", func() bool { return r.metrics.leases.read(leaseRefused) > refusals })
+			await(t, ttl, "a refusal", func() bool { return r.metrics.Leases.Get(metrics.LeaseRefused) > refusals })
 			time.Sleep(30 * time.Second)
 			permit()
 			await(t, retry.MaxRefused+time.Second, "all is well", func() bool {

@@ -6,9 +6,11 @@ import (
 	"slices"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
@@ -50,6 +52,29 @@ type tries[T answer] struct {
 	running   []*try[T]
 	ended     chan *try[T]
 	picks     []*etcdconn.Pick // of the last tries, the oldest first, also of those that have ended
+}
+
+// answer is what etcd gives to a request. Its type says which one that was.
+type answer interface {
+	*clientv3.GetResponse | *clientv3.TxnResponse | *pb.LeaseGrantResponse |
+		*clientv3.LeaseRevokeResponse | *pb.LeaseKeepAliveResponse
+}
+
+// methodOf returns the method that gives such an answer, and its header, if there is an answer.
+func methodOf[T answer](a T) (metrics.Method, *pb.ResponseHeader) {
+	switch a := any(a).(type) {
+	case *clientv3.GetResponse:
+		return metrics.MethodRange, (*pb.RangeResponse)(a).GetHeader()
+	case *clientv3.TxnResponse:
+		return metrics.MethodTxn, (*pb.TxnResponse)(a).GetHeader()
+	case *clientv3.LeaseRevokeResponse:
+		return metrics.MethodLeaseRevoke, (*pb.LeaseRevokeResponse)(a).GetHeader()
+	case *pb.LeaseGrantResponse:
+		return metrics.MethodLeaseGrant, a.GetHeader()
+	case *pb.LeaseKeepAliveResponse:
+		return metrics.MethodKeepAlive, a.GetHeader()
+	}
+	panic("not an answer")
 }
 
 // call does a request on the current client. As long as etcd doesn't answer, it is sent again and again; the tries
@@ -189,7 +214,7 @@ func (t *try[T]) do(ctx context.Context, c *connector, request func(context.Cont
 	began := time.Now()
 	t.answer, t.err = request(ctx, t.link)
 	method, header := methodOf(t.answer)
-	c.metrics.requested(ctx, method, time.Since(began), t.err)
+	c.metrics.Requested(ctx, method, time.Since(began), grpcCode(t.err))
 	t.link.breaker.report(t.err)
 	t.link.history.saw(header)
 	if t.err != nil && t.link.ctx.Err() != nil && c.ctx.Err() == nil {

@@ -14,6 +14,8 @@ import (
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
 // shownModel is a registry whose callers look up in every way there is, and watch, while others' nodes come and go and
@@ -130,7 +132,7 @@ func (m *shownModel) slow(s step, before bool) {
 
 func (m *shownModel) relist() {
 	for _, v := range m.registry.parts.Load().mirrors.all() {
-		v.doubt(listPeriodic)
+		v.doubt(metrics.ListPeriodic)
 	}
 }
 

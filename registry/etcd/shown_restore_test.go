@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
 
@@ -16,7 +17,7 @@ import (
 // Whoever sees it then must hear of its delete, although 15 is no news after 100.
 func TestWhatWasShownAfterARestoreGetsItsDelete(t *testing.T) {
 	keys := testKeys(t)
-	ms := &mirrors{keys: keys, changed: func() {}, metrics: newMetrics(), malformed: &malformed{changed: func() {}}, shown: newShown()}
+	ms := &mirrors{keys: keys, changed: func() {}, metrics: metrics.New(), malformed: &malformed{changed: func() {}}, shown: newShown()}
 	m := newMirror(ms, keys.Dir("greeter"))
 	kv := func(id string, revision int64) *mvccpb.KeyValue {
 		return &mvccpb.KeyValue{

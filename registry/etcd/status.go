@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc/connectivity"
+
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
 // Status is a picture of a registry for humans and probes. It holds no secrets. It is a copy:
@@ -99,6 +101,33 @@ func (r *Registry) Status() Status {
 	slices.SortFunc(s.Followed, func(a, b FollowedStatus) int { return cmp.Compare(a.Prefix, b.Prefix) })
 	s.Malformed = p.mirrors.malformed.total()
 	return s
+}
+
+// state returns what metrics tell of a status.
+func (s *Status) state() metrics.State {
+	m := metrics.State{
+		Registrations: map[string]int64{stateRegistered: 0, statePending: 0, stateSuperseded: 0, stateLeaving: 0},
+		Views:         map[string]int64{"current": 0, "stale": 0, "unready": 0},
+		Malformed:     s.Malformed,
+	}
+	for i := range s.Registrations {
+		g := &s.Registrations[i]
+		m.Registrations[g.State]++
+		m.KeepaliveAge = max(m.KeepaliveAge, g.Renewed)
+	}
+	for _, f := range s.Followed {
+		switch {
+		case !f.Ready:
+			m.Views["unready"]++
+		case f.Err != nil:
+			m.Views["stale"]++
+		default:
+			m.Views["current"]++
+		}
+		m.Staleness, m.Revision = max(m.Staleness, f.Stale), max(m.Revision, f.Revision)
+		m.Watchers, m.Queue = m.Watchers+f.Watchers, max(m.Queue, f.Queued)
+	}
+	return m
 }
 
 // The values of [RegistrationStatus].State.

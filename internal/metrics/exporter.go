@@ -1,4 +1,4 @@
-package etcd
+package metrics
 
 import (
 	"context"
@@ -18,10 +18,10 @@ type exporter struct {
 	reading  atomic.Pointer[metric.Registration]
 }
 
-// export lets the present provider collect, instead of the one before. Of several exports at one time the last one
+// Export lets the present provider collect, instead of the one before. Of several exports at one time the last one
 // to become m.exporter counts: it asks for the present provider after that. A provider that can't is
 // reported to OpenTelemetry's error handler: a service needn't fail for its metrics.
-func (m *metrics) export(present func() metric.MeterProvider, status func() Status) {
+func (m *Metrics) Export(present func() metric.MeterProvider, state func() State) {
 	e := new(exporter)
 	m.exporter.Swap(e).end()
 	if m.closed.Load() {
@@ -29,7 +29,7 @@ func (m *metrics) export(present func() metric.MeterProvider, status func() Stat
 	}
 	e.begin(present(), func(o metric.Observer, i *instruments) {
 		if m.exporter.Load() == e && !m.closed.Load() {
-			m.observe(o, i, status())
+			m.observe(o, i, state())
 		}
 	})
 	if m.exporter.Load() != e || m.closed.Load() {
@@ -37,8 +37,8 @@ func (m *metrics) export(present func() metric.MeterProvider, status func() Stat
 	}
 }
 
-// close ends what export began.
-func (m *metrics) close() {
+// Close ends what export began.
+func (m *Metrics) Close() {
 	m.closed.Store(true)
 	m.exporter.Load().end()
 }
@@ -71,7 +71,7 @@ func (e *exporter) end() {
 }
 
 // record tells the provider of one request.
-func (e *exporter) record(ctx context.Context, took time.Duration, m method, c codes.Code) {
+func (e *exporter) record(ctx context.Context, took time.Duration, m Method, c codes.Code) {
 	if d := e.duration.Load(); d != nil && (*d).Enabled(ctx) {
 		(*d).Record(ctx, took.Seconds(), requestLabels(m, c))
 	}

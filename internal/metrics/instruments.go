@@ -1,4 +1,4 @@
-package etcd
+package metrics
 
 import (
 	"errors"
@@ -86,55 +86,37 @@ func newInstruments(m *maker) *instruments {
 	return i
 }
 
-func (m *metrics) observe(o metric.Observer, i *instruments, s Status) {
-	m.leases.observe(o, i.leases)
-	m.reregistrations.observe(o, i.reregistrations)
-	m.lists.observe(o, i.lists)
-	m.events.observe(o, i.events)
-	m.lookups.observe(o, i.lookups)
-	m.requests.observe(o, i.requests)
-	o.ObserveInt64(i.malformed, int64(s.Malformed)) //nolint:gosec // nobody counts so far
-	i.observeRegistrations(o, s.Registrations)
-	i.observeViews(o, s.Followed)
+// State is what there is at a moment, and isn't counted.
+type State struct {
+	Registrations map[string]int64 // by their state
+	KeepaliveAge  time.Duration    // of the lease that was renewed longest ago
+	Views         map[string]int64 // by their state
+	Staleness     time.Duration    // of the stalest view
+	Revision      int64            // the newest in any view
+	Watchers      int
+	Queue         int // of the slowest watcher
+	Malformed     uint64
 }
 
-func (i *instruments) observeRegistrations(o metric.Observer, all []RegistrationStatus) {
-	states := map[string]int64{stateRegistered: 0, statePending: 0, stateSuperseded: 0, stateLeaving: 0}
-	var age time.Duration
-	for at := range all {
-		states[all[at].State]++
-		age = max(age, all[at].Renewed)
-	}
-	for state, n := range states {
+func (m *Metrics) observe(o metric.Observer, i *instruments, s State) {
+	m.Leases.observe(o, i.leases)
+	m.Reregistrations.observe(o, i.reregistrations)
+	m.Lists.observe(o, i.lists)
+	m.Events.observe(o, i.events)
+	m.Lookups.observe(o, i.lookups)
+	m.requests.observe(o, i.requests)
+	for state, n := range s.Registrations {
 		o.ObserveInt64(i.registrations, n, label("state", state))
 	}
-	o.ObserveFloat64(i.keepaliveAge, age.Seconds())
-}
-
-func (i *instruments) observeViews(o metric.Observer, all []FollowedStatus) {
-	states := map[string]int64{"current": 0, "stale": 0, "unready": 0}
-	var staleness time.Duration
-	var watchers, queue int
-	var revision int64
-	for _, f := range all {
-		switch {
-		case !f.Ready:
-			states["unready"]++
-		case f.Err != nil:
-			states["stale"]++
-		default:
-			states["current"]++
-		}
-		staleness, revision = max(staleness, f.Stale), max(revision, f.Revision)
-		watchers, queue = watchers+f.Watchers, max(queue, f.Queued)
-	}
-	for state, n := range states {
+	o.ObserveFloat64(i.keepaliveAge, s.KeepaliveAge.Seconds())
+	for state, n := range s.Views {
 		o.ObserveInt64(i.views, n, label("state", state))
 	}
-	o.ObserveFloat64(i.staleness, staleness.Seconds())
-	o.ObserveInt64(i.revision, revision)
-	o.ObserveInt64(i.watchers, int64(watchers))
-	o.ObserveInt64(i.queue, int64(queue))
+	o.ObserveFloat64(i.staleness, s.Staleness.Seconds())
+	o.ObserveInt64(i.revision, s.Revision)
+	o.ObserveInt64(i.watchers, int64(s.Watchers))
+	o.ObserveInt64(i.queue, int64(s.Queue))
+	o.ObserveInt64(i.malformed, int64(s.Malformed)) //nolint:gosec // nobody counts so far
 }
 
 func label(name, value string) metric.MeasurementOption {
