@@ -60,7 +60,7 @@ func TestTheCAIsReadAgainAtEveryHandshake(t *testing.T) {
 	cert, key := makeCertificate(t)
 	file := writeFile(t, "ca.pem", "")
 	copyFile(t, cert, file)
-	config := settingsOf(t, registry.Addrs("127.0.0.1,localhost"), TLSFiles(file, "", "")).tls
+	config := settingsOf(t, registry.Addrs("127.0.0.1,localhost"), TLSFiles(file, "", "")).TLS
 	require.NoError(t, handshake(t, config, "localhost", cert, key))
 
 	newCert, newKey := makeCertificate(t)
@@ -78,7 +78,7 @@ func TestAnIncompleteCADoesNotBreakWhatWorks(t *testing.T) {
 	whole, err := os.ReadFile(cert)
 	require.NoError(t, err)
 	file := writeFile(t, "ca.pem", string(whole))
-	config := settingsOf(t, TLSFiles(file, "", "")).tls
+	config := settingsOf(t, TLSFiles(file, "", "")).TLS
 	newCert, newKey := makeCertificate(t)
 	for name, content := range map[string]string{
 		"empty":           "",
@@ -110,7 +110,7 @@ func TestTheNameIsVerified(t *testing.T) {
 		{"[::1]", "::1", "not ::1"},
 		{"localhost", "10.0.0.1", "no host name"},
 	} {
-		config := settingsOf(t, registry.Addrs(c.addresses), TLSFiles(cert, "", "")).tls
+		config := settingsOf(t, registry.Addrs(c.addresses), TLSFiles(cert, "", "")).TLS
 		err := handshake(t, config, c.name, cert, key)
 		if c.err == "" {
 			require.NoError(t, err, c.name)
@@ -124,16 +124,16 @@ func TestClientCertificatesAreReadAgainAtEveryHandshake(t *testing.T) {
 	clearEnvironment(t)
 	cert, key := makeCertificate(t)
 	s := settingsOf(t, TLSFiles("", cert, key))
-	before, err := s.tls.GetClientCertificate(nil)
+	before, err := s.TLS.GetClientCertificate(nil)
 	require.NoError(t, err)
 
 	newCert, newKey := makeCertificate(t)
 	copyFile(t, newCert, cert)
-	half, err := s.tls.GetClientCertificate(nil)
+	half, err := s.TLS.GetClientCertificate(nil)
 	require.NoError(t, err)
 	require.Equal(t, before.Certificate, half.Certificate, "it doesn't go with its key yet")
 	copyFile(t, newKey, key)
-	after, err := s.tls.GetClientCertificate(nil)
+	after, err := s.TLS.GetClientCertificate(nil)
 	require.NoError(t, err)
 	require.False(t, bytes.Equal(before.Certificate[0], after.Certificate[0]))
 }

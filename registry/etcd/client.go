@@ -3,6 +3,7 @@ package etcd
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 	grpcbackoff "google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
@@ -32,11 +34,11 @@ type link struct {
 	dialer  *etcdconn.Dialer // nil for a client that is the caller's
 	breaker *authBreaker
 
-	watches  *etcdconn.Watches
-	renewals *etcdconn.Renewals
-	history  history
-	down     atomic.Int64 // when the connection was lost, in Unix nanoseconds; 0 while there is one
-	token    atomic.Bool  // is known to be invalid
+	watches   *etcdconn.Watches
+	renewals  *etcdconn.Renewals
+	highWater highWater
+	down      atomic.Int64 // when the connection was lost, in Unix nanoseconds; 0 while there is one
+	token     atomic.Bool  // is known to be invalid
 }
 
 // during returns a context for a stream, which ends with ctx or when the link is no longer current.
@@ -45,6 +47,20 @@ func (l *link) during(ctx context.Context) (context.Context, context.CancelFunc)
 	stop := context.AfterFunc(l.ctx, cancel)
 	return ctx, func() { stop(); cancel() }
 }
+
+// isCurrent reports whether no other client has taken over.
+func (l *link) isCurrent() bool { return l.ctx.Err() == nil }
+
+// downSince returns when the connection was lost, or zero while there is one.
+func (l *link) downSince() time.Time {
+	if at := l.down.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
+}
+
+// isDown reports whether the connection was lost.
+func (l *link) isDown() bool { return l.down.Load() != 0 }
 
 func (l *link) isConnected() bool { return l.ActiveConnection().GetState() == connectivity.Ready }
 
@@ -78,19 +94,26 @@ func (l *link) close() error {
 // connector hands out the client that belongs to the current settings, and makes it when it
 // is first asked for.
 type connector struct {
-	ctx     context.Context // the registry's
-	group   *group          // the registry's
+	ctx     context.Context   // the registry's
+	goes    func(func()) bool // runs a function in a goroutine that somebody waits for, unless it is too late for that
 	metrics *metrics.Metrics
-	repeats chan struct{} // has a token for each request that is sent again although the one before is under way
+	repeats *semaphore.Weighted // for requests that are sent again although the ones before are under way
 
 	reconnected func() // called when a lost connection is back; does not block
 	changed     func() // called when a connection is lost or back; does not block
 
-	mu       sync.Mutex
-	settings settings
-	breaker  *authBreaker // of the settings
-	current  *link
-	dialing  *dialing
+	mu      sync.Mutex
+	config  clientConfig
+	breaker *authBreaker // of the config
+	client  *link
+	dialing *dialing
+}
+
+func newConnector(ctx context.Context, goes func(func()) bool, m *metrics.Metrics, reconnected, changed func()) *connector {
+	return &connector{
+		ctx: ctx, goes: goes, metrics: m, repeats: semaphore.NewWeighted(maxRepeats),
+		reconnected: reconnected, changed: changed, breaker: &authBreaker{},
+	}
 }
 
 // dialing is an attempt to make a client, which several callers may await. With a password it
@@ -115,7 +138,7 @@ func (c *connector) link(ctx context.Context) (*link, error) {
 // connect returns the current client, at once unless it has yet to be made.
 func (c *connector) connect(ctx context.Context) (*link, error) {
 	c.mu.Lock()
-	if l := c.current; l != nil {
+	if l := c.client; l != nil {
 		c.mu.Unlock()
 		if l.Ctx().Err() != nil && l.dialer == nil {
 			return nil, errClientClosed
@@ -129,10 +152,10 @@ func (c *connector) connect(ctx context.Context) (*link, error) {
 			return nil, err
 		}
 		d = &dialing{dialer: &etcdconn.Dialer{}, breaker: c.breaker, done: make(chan struct{})}
-		settings := c.settings
-		if c.ctx.Err() != nil || !c.group.run(func() { c.dial(d, settings) }) {
+		config := c.config
+		if c.ctx.Err() != nil || !c.goes(func() { c.dial(d, config) }) {
 			c.mu.Unlock()
-			return nil, ErrClosed
+			return nil, errClosed
 		}
 		c.dialing = d
 	}
@@ -145,13 +168,13 @@ func (c *connector) connect(ctx context.Context) (*link, error) {
 	}
 }
 
-func (c *connector) dial(d *dialing, s settings) {
+func (c *connector) dial(d *dialing, config clientConfig) {
 	defer close(d.done)
-	client, err := s.dial(c.ctx, d.dialer)
+	client, err := config.dial(c.ctx, d.dialer)
 	switch {
 	case err != nil:
 		d.err = err
-	case s.client != nil:
+	case config.Client != nil:
 		d.link = c.newLink(client, nil, d.breaker)
 	default:
 		d.link = c.newLink(client, d.dialer, d.breaker)
@@ -170,7 +193,7 @@ func (c *connector) newLink(client *clientv3.Client, dialer *etcdconn.Dialer, br
 	l.ctx, l.end = context.WithCancel(c.ctx)
 	l.watches = &etcdconn.Watches{
 		Context: clientv3.WithRequireLeader(l.ctx), // a member without one says that a watch is open, and then nothing
-		Go:      c.group.run,
+		Go:      c.goes,
 		Open: func(ctx context.Context) (pb.Watch_WatchClient, error) {
 			if err := l.breaker.open(); err != nil {
 				return nil, err
@@ -244,13 +267,13 @@ func (c *connector) adopt(d *dialing) bool {
 	if c.dialing != d {
 		return false
 	}
-	c.dialing, c.current = nil, d.link
+	c.dialing, c.client = nil, d.link
 	switch {
 	case retry.Refused(d.err):
 		d.breaker.trip(d.err)
 	case d.err == nil:
 		d.breaker.reset()
-		c.group.run(func() { c.observe(d.link) })
+		c.goes(func() { c.observe(d.link) })
 	}
 	return true
 }
@@ -281,38 +304,57 @@ func (c *connector) observe(l *link) {
 	}
 }
 
+var (
+	errClosed       = errors.New("registry is closed")
+	errDisconnected = errors.New("not connected to etcd")
+)
+
 // errClientClosed says that the caller has closed the client that we were lent.
 var errClientClosed = errors.New("the etcd client given with the option Client is closed")
 
 // errReplaced says that a call was cut off because another client took over.
 var errReplaced = reflector.ErrReplaced
 
-// replace makes the settings current and returns the client of those before, if any. The
-// caller closes it.
-func (c *connector) replace(s settings) *link {
+// replace makes a config current. The streams of the client before end at once, and it is closed.
+func (c *connector) replace(config clientConfig) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	old := c.current
-	c.settings, c.breaker, c.current, c.dialing = s, &authBreaker{}, nil, nil
-	return old
+	old := c.client
+	c.config, c.breaker, c.client, c.dialing = config, &authBreaker{}, nil, nil
+	c.mu.Unlock()
+	if old != nil {
+		old.end()
+		c.goes(func() { _ = old.close() })
+	}
 }
 
-// retry lets a request pass although the credentials were rejected.
-func (c *connector) retry() {
+// close closes the client, and no other one is made.
+func (c *connector) close() error {
+	c.mu.Lock()
+	last := c.client
+	c.client, c.dialing = nil, nil
+	c.mu.Unlock()
+	if last == nil {
+		return nil
+	}
+	return last.close()
+}
+
+// resetBreaker lets a request pass although the credentials were rejected.
+func (c *connector) resetBreaker() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.breaker.reset()
 }
 
-// peek returns the client, if there is one, without making one.
-func (c *connector) peek() (*link, settings) {
+// current returns the client, if there is one, without making one.
+func (c *connector) current() *link {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.current, c.settings
+	return c.client
 }
 
 func (c *connector) isConnected() bool {
-	l, _ := c.peek()
+	l := c.current()
 	return l != nil && l.isConnected()
 }
 
@@ -330,7 +372,7 @@ func (c *connector) explain(err error) error {
 // connectError returns why there is no connection, or nil if there is one, or nothing is known.
 func (c *connector) connectError() error {
 	c.mu.Lock()
-	l, d := c.current, c.dialing
+	l, d := c.client, c.dialing
 	c.mu.Unlock()
 	switch {
 	case l != nil && l.isConnected():
@@ -342,6 +384,15 @@ func (c *connector) connectError() error {
 		return d.dialer.Err()
 	}
 	return nil
+}
+
+// clientConfig is what a client is made of.
+type clientConfig struct {
+	Endpoints          []string    // URLs
+	TLS                *tls.Config // nil for a plain connection
+	Username, Password string
+	Log                *zap.Logger      // nil for none
+	Client             *clientv3.Client // the caller's; the rest counts for nothing then
 }
 
 // Connection parameters of the etcd client; the measurements behind them are in docs/design.md.
@@ -368,25 +419,25 @@ var connectParams = grpc.ConnectParams{
 	MinConnectTimeout: 10 * time.Second,
 }
 
-func (s settings) dial(ctx context.Context, dialer *etcdconn.Dialer) (*clientv3.Client, error) {
-	if s.client != nil {
-		return s.client, nil
+func (s clientConfig) dial(ctx context.Context, dialer *etcdconn.Dialer) (*clientv3.Client, error) {
+	if s.Client != nil {
+		return s.Client, nil
 	}
 	client, err := clientv3.New(clientv3.Config{
 		Context:              ctx,
-		Endpoints:            s.endpoints,
-		TLS:                  s.tls,
-		Username:             s.credentials.username,
-		Password:             s.credentials.password,
+		Endpoints:            s.Endpoints,
+		TLS:                  s.TLS,
+		Username:             s.Username,
+		Password:             s.Password,
 		DialTimeout:          dialTimeout,
 		DialKeepAliveTime:    dialKeepAliveTime,
 		DialKeepAliveTimeout: dialKeepAliveTimeout,
 		MaxUnaryRetries:      maxUnaryRetries,
-		DialOptions:          append(dialer.DialOptions(len(s.endpoints), s.tls), grpc.WithConnectParams(connectParams)),
-		Logger:               cmp.Or(s.log, zap.NewNop()),
+		DialOptions:          append(dialer.DialOptions(len(s.Endpoints), s.TLS), grpc.WithConnectParams(connectParams)),
+		Logger:               cmp.Or(s.Log, zap.NewNop()),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("connect to %v: %w", s.endpoints, err)
+		return nil, fmt.Errorf("connect to %v: %w", s.Endpoints, err)
 	}
 	return client, nil
 }

@@ -29,21 +29,17 @@ type config struct {
 
 // settings are the part of a config that the connection depends on.
 type settings struct {
-	endpoints   []string
-	tls         *tls.Config // nil for a plain connection
-	tlsOption   *tls.Config // the caller's, before it was cloned
-	tlsFiles    tlsFiles
-	credentials credentials
-	logConfig   *zap.Config
-	log         *zap.Logger      // made from it; nil without
-	client      *clientv3.Client // the caller's
+	clientConfig
+	tlsOption *tls.Config // the caller's, before it was cloned
+	tlsFiles  tlsFiles
+	logConfig *zap.Config
 }
 
 // equal reports whether two settings lead to the same connection.
 func (s settings) equal(o settings) bool {
-	return slices.Equal(s.endpoints, o.endpoints) && (s.tls == nil) == (o.tls == nil) &&
-		s.tlsOption == o.tlsOption && s.tlsFiles == o.tlsFiles && s.credentials == o.credentials &&
-		s.logConfig == o.logConfig && s.client == o.client
+	return slices.Equal(s.Endpoints, o.Endpoints) && (s.TLS == nil) == (o.TLS == nil) &&
+		s.tlsOption == o.tlsOption && s.tlsFiles == o.tlsFiles && s.Username == o.Username && s.Password == o.Password &&
+		s.logConfig == o.logConfig && s.Client == o.Client
 }
 
 // environment is the part of the process environment that stands in for missing options.
@@ -137,13 +133,14 @@ func newSettings(o registry.Options, env environment) (settings, error) {
 		if err := checkClient(client, o); err != nil {
 			return settings{}, err
 		}
-		return settings{client: client, endpoints: client.Endpoints()}, nil
+		return settings{clientConfig: clientConfig{Client: client, Endpoints: client.Endpoints()}}, nil
 	}
-	s := settings{tlsOption: o.TLSConfig, credentials: env.credentials}
-	if c, ok := option[credentials](o, authKey{}); ok {
-		s.credentials = c
+	c, ok := option[credentials](o, authKey{})
+	if !ok {
+		c = env.credentials
 	}
-	if (s.credentials.username == "") != (s.credentials.password == "") {
+	s := settings{tlsOption: o.TLSConfig, clientConfig: clientConfig{Username: c.username, Password: c.password}}
+	if (c.username == "") != (c.password == "") {
 		return s, fmt.Errorf("%w: Auth needs a user name and a password", ErrOption)
 	}
 	if err := s.setConnection(o, env); err != nil {
@@ -151,7 +148,7 @@ func newSettings(o registry.Options, env environment) (settings, error) {
 	}
 	var err error
 	if s.logConfig, _ = option[*zap.Config](o, logConfigKey{}); s.logConfig != nil {
-		if s.log, err = s.logConfig.Build(); err != nil {
+		if s.Log, err = s.logConfig.Build(); err != nil {
 			return s, fmt.Errorf("%w: LogConfig: %w", ErrOption, err)
 		}
 	}
@@ -177,14 +174,14 @@ func (s *settings) setConnection(o registry.Options, env environment) error {
 		fallback = "https"
 	}
 	var scheme string
-	s.endpoints, scheme, err = endpoints(addresses, o.Secure || o.TLSConfig != nil || explicit, fallback)
+	s.Endpoints, scheme, err = endpoints(addresses, o.Secure || o.TLSConfig != nil || explicit, fallback)
 	switch {
 	case err != nil || scheme == "http":
 	case o.TLSConfig != nil:
-		s.tls = o.TLSConfig.Clone()
+		s.TLS = o.TLSConfig.Clone()
 	default:
 		s.tlsFiles = files
-		s.tls, err = files.config(hosts(addresses))
+		s.TLS, err = files.config(hosts(addresses))
 	}
 	return err
 }

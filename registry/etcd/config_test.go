@@ -49,7 +49,7 @@ func TestDefaults(t *testing.T) {
 	require.NotNil(t, r.Options().Context)
 	c := r.parts.Load().config
 	require.Equal(t, "/micro/registry/", c.keys.Prefix)
-	require.Equal(t, settings{endpoints: []string{"http://127.0.0.1:2379"}}, c.settings)
+	require.Equal(t, settings{clientConfig: clientConfig{Endpoints: []string{"http://127.0.0.1:2379"}}}, c.settings)
 }
 
 func TestTheEnvironmentStandsInForMissingOptions(t *testing.T) {
@@ -61,18 +61,18 @@ func TestTheEnvironmentStandsInForMissingOptions(t *testing.T) {
 	t.Setenv("ETCD_PASSWORD", "hunter2")
 
 	s := settingsOf(t)
-	require.Equal(t, []string{"http://a:2379", "http://b:1", "http://[::1]:2379"}, s.endpoints)
-	require.Equal(t, credentials{"root", "hunter2"}, s.credentials)
-	require.Nil(t, s.tls)
+	require.Equal(t, []string{"http://a:2379", "http://b:1", "http://[::1]:2379"}, s.Endpoints)
+	require.Equal(t, credentials{"root", "hunter2"}, s.credentials())
+	require.Nil(t, s.TLS)
 
 	t.Setenv("ETCD_CACERT", ca)
 	t.Setenv("ETCD_CERT", cert)
 	t.Setenv("ETCD_KEY", key)
 	s = settingsOf(t)
-	require.Equal(t, []string{"https://a:2379", "https://b:1", "https://[::1]:2379"}, s.endpoints)
+	require.Equal(t, []string{"https://a:2379", "https://b:1", "https://[::1]:2379"}, s.Endpoints)
 	require.Equal(t, tlsFiles{ca, cert, key}, s.tlsFiles)
-	require.NotNil(t, s.tls.VerifyConnection)
-	require.NotNil(t, s.tls.GetClientCertificate)
+	require.NotNil(t, s.TLS.VerifyConnection)
+	require.NotNil(t, s.TLS.GetClientCertificate)
 }
 
 func TestTheEnvironmentIsReadOnce(t *testing.T) {
@@ -89,7 +89,7 @@ func TestHalfOfTheEnvironmentsCredentialsAreNone(t *testing.T) {
 	for _, name := range []string{"ETCD_USERNAME", "ETCD_PASSWORD"} {
 		clearEnvironment(t)
 		t.Setenv(name, "hunter2")
-		require.Zero(t, settingsOf(t).credentials, name)
+		require.Zero(t, settingsOf(t).credentials(), name)
 	}
 }
 
@@ -116,18 +116,18 @@ func TestAnExplicitOptionBeatsTheEnvironment(t *testing.T) {
 	ca, _ := makeCertificate(t)
 
 	s := settingsOf(t, registry.Addrs("h"), Auth("root", "hunter2"), TLSFiles(ca, "", ""))
-	require.Equal(t, []string{"https://h:2379"}, s.endpoints)
-	require.Equal(t, credentials{"root", "hunter2"}, s.credentials)
+	require.Equal(t, []string{"https://h:2379"}, s.Endpoints)
+	require.Equal(t, credentials{"root", "hunter2"}, s.credentials())
 	require.Equal(t, tlsFiles{ca: ca}, s.tlsFiles)
 
 	callers := &tls.Config{ServerName: "callers"}
 	s = settingsOf(t, registry.Addrs("h"), Auth("", ""), registry.TLSConfig(callers))
-	require.Zero(t, s.credentials)
-	require.Equal(t, "callers", s.tls.ServerName)
-	require.Nil(t, s.tls.RootCAs)
+	require.Zero(t, s.credentials())
+	require.Equal(t, "callers", s.TLS.ServerName)
+	require.Nil(t, s.TLS.RootCAs)
 
 	client := newClient(t)
-	require.Equal(t, settings{client: client, endpoints: client.Endpoints()}, settingsOf(t, Client(client)))
+	require.Equal(t, settings{clientConfig: clientConfig{Client: client, Endpoints: client.Endpoints()}}, settingsOf(t, Client(client)))
 }
 
 func TestAPlainAddressIsNotOverruledByTheEnvironmentsCertificates(t *testing.T) {
@@ -135,18 +135,18 @@ func TestAPlainAddressIsNotOverruledByTheEnvironmentsCertificates(t *testing.T) 
 	ca, _ := makeCertificate(t)
 	for _, file := range []string{ca, "/no/such/ca"} {
 		t.Setenv("ETCD_CACERT", file)
-		require.Equal(t, settings{endpoints: []string{"http://h:2379"}}, settingsOf(t, registry.Addrs("http://h")))
-		require.Equal(t, settings{endpoints: []string{"unix:///s"}}, settingsOf(t, registry.Addrs("unix:///s")))
-		require.Equal(t, settings{endpoints: []string{"unix:///s", "http://h:2379"}}, settingsOf(t, registry.Addrs("unix:///s,h")))
+		require.Equal(t, settings{clientConfig: clientConfig{Endpoints: []string{"http://h:2379"}}}, settingsOf(t, registry.Addrs("http://h")))
+		require.Equal(t, settings{clientConfig: clientConfig{Endpoints: []string{"unix:///s"}}}, settingsOf(t, registry.Addrs("unix:///s")))
+		require.Equal(t, settings{clientConfig: clientConfig{Endpoints: []string{"unix:///s", "http://h:2379"}}}, settingsOf(t, registry.Addrs("unix:///s,h")))
 	}
 }
 
 func TestASocketIsAskedWithTLSIfSomethingSaysSo(t *testing.T) {
 	clearEnvironment(t)
 	ca, _ := makeCertificate(t)
-	require.NotNil(t, settingsOf(t, registry.Addrs("unixs:///s")).tls)
-	require.NotNil(t, settingsOf(t, registry.Addrs("unix:///s"), TLSFiles(ca, "", "")).tls)
-	require.NotNil(t, settingsOf(t, registry.Addrs("unix:///s"), registry.Secure(true)).tls)
+	require.NotNil(t, settingsOf(t, registry.Addrs("unixs:///s")).TLS)
+	require.NotNil(t, settingsOf(t, registry.Addrs("unix:///s"), TLSFiles(ca, "", "")).TLS)
+	require.NotNil(t, settingsOf(t, registry.Addrs("unix:///s"), registry.Secure(true)).TLS)
 	t.Setenv("ETCD_CACERT", ca)
 	require.Equal(t, tlsFiles{ca: ca}, settingsOf(t, registry.Addrs("unixs:///s")).tlsFiles)
 }
@@ -160,7 +160,7 @@ func TestInitBeatsBoth(t *testing.T) {
 	require.NoError(t, r.Init(registry.Addrs("init1,init2")))
 	require.Equal(t, []string{"http://init1:2379", "http://init2:2379"}, r.Status().Endpoints)
 	require.Equal(t, time.Second, r.Options().Timeout, "options that Init doesn't give stay")
-	require.Equal(t, credentials{"root", "hunter2"}, r.parts.Load().config.settings.credentials)
+	require.Equal(t, credentials{"root", "hunter2"}, r.parts.Load().config.settings.credentials())
 }
 
 func TestHTTPSTurnsVerifiedTLSOn(t *testing.T) {
@@ -171,10 +171,10 @@ func TestHTTPSTurnsVerifiedTLSOn(t *testing.T) {
 		{registry.Addrs("https://a", "https://b"), registry.Secure(true)},
 	} {
 		s := settingsOf(t, opts...)
-		require.Equal(t, []string{"https://a:2379", "https://b:2379"}, s.endpoints)
-		require.NotNil(t, s.tls)
-		require.False(t, s.tls.InsecureSkipVerify)
-		require.Nil(t, s.tls.RootCAs, "the system's")
+		require.Equal(t, []string{"https://a:2379", "https://b:2379"}, s.Endpoints)
+		require.NotNil(t, s.TLS)
+		require.False(t, s.TLS.InsecureSkipVerify)
+		require.Nil(t, s.TLS.RootCAs, "the system's")
 	}
 }
 
@@ -235,7 +235,7 @@ func TestAnEncryptedKeyIsAnErrorThatSaysSo(t *testing.T) {
 			require.NotContains(t, err.Error(), "hunter2")
 		}
 		both := writeFile(t, "both.pem", string(whole)+encrypted)
-		require.NotNil(t, settingsOf(t, TLSFiles("", cert, both)).tls, "the first key counts")
+		require.NotNil(t, settingsOf(t, TLSFiles("", cert, both)).TLS, "the first key counts")
 	}
 }
 
@@ -277,3 +277,5 @@ func TestImpossibleOptionsAreErrors(t *testing.T) {
 		require.ErrorContains(t, err, `"http://h:2379"`, name)
 	}
 }
+
+func (s settings) credentials() credentials { return credentials{s.Username, s.Password} }

@@ -13,7 +13,7 @@ import (
 // call that etcd didn't answer in time wraps context.DeadlineExceeded.
 var (
 	// ErrClosed is returned by every call after Close.
-	ErrClosed = errors.New("registry is closed")
+	ErrClosed = errClosed
 	// ErrAddress is returned when an etcd address is malformed, or when the addresses
 	// don't fit together or with the TLS options.
 	ErrAddress = errors.New("invalid address")

@@ -3,26 +3,13 @@ package etcd
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
 
-// The classes overlap. isRetriable: the same request may succeed later. isAnswer: etcd itself has answered, so callers
-// stop waiting while the registry goes on trying. isRefused: etcd rejects who we are or what we ask, so tries are rare.
-
-func isRetriable(err error) bool {
-	for _, final := range []error{
-		ErrTooLarge, ErrMalformed, ErrClosed, ErrWithdrawn, ErrNodeID, ErrOption, rpctypes.ErrLeaseTTLTooLarge,
-	} {
-		if errors.Is(err, final) {
-			return false
-		}
-	}
-	return true
-}
+// The classes of errors overlap.
 
 // errLearner is etcd's answer from a member that doesn't serve yet.
 var errLearner = rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)
@@ -41,6 +28,7 @@ func isTokenInvalid(err error) bool {
 	return errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision)
 }
 
+// isAnswer reports whether etcd itself has answered, so that there is nothing to wait for.
 func isAnswer(err error) bool {
 	if errors.Is(err, errClientClosed) {
 		return true
@@ -52,14 +40,7 @@ func isAnswer(err error) bool {
 	return errors.As(err, &said) && said.Code() != codes.Unavailable && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// tooLarge turns the ways in which etcd and gRPC refuse a big request into ErrTooLarge.
-func tooLarge(err error, size int) error {
-	if !isTooLarge(err) {
-		return err
-	}
-	return fmt.Errorf("%w: %d bytes: %w", ErrTooLarge, size, err)
-}
-
+// isTooLarge reports whether etcd or gRPC refuses a request for its size.
 func isTooLarge(err error) bool {
 	return errors.Is(err, rpctypes.ErrRequestTooLarge) ||
 		status.Code(err) == codes.ResourceExhausted && !errors.Is(err, rpctypes.ErrNoSpace) && !errors.Is(err, rpctypes.ErrTooManyRequests)

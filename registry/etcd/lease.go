@@ -12,6 +12,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
@@ -25,9 +26,9 @@ import (
 // however old: a restored snapshot may bring it back.
 type leases struct {
 	connector *connector
-	prefix    int64        // of the ids, in their upper 40 bits
-	ids       atomic.Int64 // so far
-	renewing  slots        // for the leases that etcd is asked to renew
+	prefix    int64               // of the ids, in their upper 40 bits
+	ids       atomic.Int64        // so far
+	renewing  *semaphore.Weighted // for the leases that etcd is asked to renew
 }
 
 const leaseBits = 23 // of an id that count the leases of a registry
@@ -37,7 +38,7 @@ const maxRenewing = 256
 
 func newLeases(c *connector) *leases {
 	return &leases{
-		connector: c, prefix: (1<<39 + rand.Int64N(1<<39)) << leaseBits, renewing: make(slots, maxRenewing),
+		connector: c, prefix: (1<<39 + rand.Int64N(1<<39)) << leaseBits, renewing: semaphore.NewWeighted(maxRenewing),
 	}
 }
 
@@ -92,7 +93,7 @@ func (ls *leases) grant(ctx context.Context, seconds int64) (l *lease, left []in
 	}
 	l.renewed.Store(&asked)
 	ctx, l.stop = context.WithCancel(ls.connector.ctx)
-	ls.connector.group.run(func() { ls.renewLoop(ctx, l) })
+	ls.connector.goes(func() { ls.renewLoop(ctx, l) })
 	return l, slices.DeleteFunc(left, func(id int64) bool { return id == l.id }), nil
 }
 
@@ -164,11 +165,10 @@ const maxProxied = 5 * time.Second
 
 // renew returns how long a lease lives from now on, as etcd says.
 func (ls *leases) renew(ctx context.Context, l *lease) (left time.Duration, err error) {
-	leave, err := ls.renewing.enter(ctx)
-	if err != nil {
+	if err := ls.renewing.Acquire(ctx, 1); err != nil {
 		return 0, err
 	}
-	defer leave()
+	defer ls.renewing.Release(1)
 	ctx, cancel := context.WithTimeout(ctx, renewTime)
 	defer cancel()
 	var repeated atomic.Bool

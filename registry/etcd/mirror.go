@@ -179,8 +179,8 @@ func (m *mirror) staleLocked() (since time.Time, err error) {
 		return m.since, m.broken
 	}
 	if l := m.link.Load(); l != nil {
-		if down := l.down.Load(); down != 0 {
-			return time.Unix(0, down), errDisconnected
+		if down := l.downSince(); !down.IsZero() {
+			return down, errDisconnected
 		}
 	}
 	return time.Time{}, nil
@@ -188,7 +188,7 @@ func (m *mirror) staleLocked() (since time.Time, err error) {
 
 // origin says what a look-up in a view that there is, is answered from. It takes no lock.
 func (m *mirror) origin() metrics.Source {
-	if l := m.link.Load(); m.behind.Load() || l != nil && l.down.Load() != 0 {
+	if l := m.link.Load(); m.behind.Load() || l != nil && l.isDown() {
 		return metrics.SourceStale
 	}
 	return metrics.SourceLocal

@@ -181,7 +181,7 @@ func (ms *mirrors) startLocked(prefix string) *mirror {
 	}
 	ms.byPrefix[m.prefix] = m
 	ms.unwatched[m] = struct{}{}
-	ms.connector.group.run(func() { m.reflector.Run(m.ctx) })
+	ms.connector.goes(func() { m.reflector.Run(m.ctx) })
 	ms.keepSweepingLocked()
 	return m
 }
@@ -224,7 +224,7 @@ func (ms *mirrors) dropLocked(m *mirror) {
 func (ms *mirrors) keepSweepingLocked() {
 	if !ms.sweeping {
 		ms.sweeping = true
-		ms.connector.group.run(ms.sweepLoop)
+		ms.connector.goes(ms.sweepLoop)
 	}
 }
 

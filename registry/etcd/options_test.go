@@ -62,10 +62,10 @@ func TestLoggerGetsWhatTheRegistryReports(t *testing.T) {
 func TestSecureUsesTheSystemsRoots(t *testing.T) {
 	clearEnvironment(t)
 	s := settingsOf(t, registry.Secure(true))
-	require.Equal(t, []string{"https://127.0.0.1:2379"}, s.endpoints)
-	require.False(t, s.tls.InsecureSkipVerify)
-	require.Nil(t, s.tls.RootCAs)
-	require.GreaterOrEqual(t, s.tls.MinVersion, uint16(tls.VersionTLS12))
+	require.Equal(t, []string{"https://127.0.0.1:2379"}, s.Endpoints)
+	require.False(t, s.TLS.InsecureSkipVerify)
+	require.Nil(t, s.TLS.RootCAs)
+	require.GreaterOrEqual(t, s.TLS.MinVersion, uint16(tls.VersionTLS12))
 }
 
 func TestTLSConfigIsCopied(t *testing.T) {
@@ -74,9 +74,9 @@ func TestTLSConfigIsCopied(t *testing.T) {
 	r, err := New(registry.TLSConfig(callers))
 	require.NoError(t, err)
 	s := r.parts.Load().config.settings
-	require.Equal(t, []string{"https://127.0.0.1:2379"}, s.endpoints)
+	require.Equal(t, []string{"https://127.0.0.1:2379"}, s.Endpoints)
 	callers.ServerName = "after"
-	require.Equal(t, "before", s.tls.ServerName)
+	require.Equal(t, "before", s.TLS.ServerName)
 	require.Same(t, callers, r.Options().TLSConfig)
 }
 
@@ -84,15 +84,15 @@ func TestTLSFilesWithoutNamesMeansTheSystemsRoots(t *testing.T) {
 	clearEnvironment(t)
 	t.Setenv("ETCD_CACERT", "/no/such/ca")
 	s := settingsOf(t, TLSFiles("", "", ""))
-	require.NotNil(t, s.tls)
-	require.Nil(t, s.tls.RootCAs)
-	require.False(t, s.tls.InsecureSkipVerify)
+	require.NotNil(t, s.TLS)
+	require.Nil(t, s.TLS.RootCAs)
+	require.False(t, s.TLS.InsecureSkipVerify)
 }
 
 func TestAuthGivesTheClientItsUser(t *testing.T) {
 	clearEnvironment(t)
-	require.Equal(t, credentials{"root", "hunter2"}, settingsOf(t, Auth("root", "hunter2")).credentials)
-	require.Zero(t, settingsOf(t, Auth("root", "hunter2"), Auth("", "")).credentials)
+	require.Equal(t, credentials{"root", "hunter2"}, settingsOf(t, Auth("root", "hunter2")).credentials())
+	require.Zero(t, settingsOf(t, Auth("root", "hunter2"), Auth("", "")).credentials())
 }
 
 func TestLogConfigMakesTheEtcdClientLog(t *testing.T) {
@@ -185,13 +185,13 @@ func TestALaterClientReplacesTheConnectionsOptions(t *testing.T) {
 	r, err := New(registry.Addrs("h"), registry.Secure(true), Auth("root", "hunter2"), registry.Timeout(time.Minute), Prefix("/x"))
 	require.NoError(t, err)
 	require.NoError(t, r.Init(Client(client)))
-	require.Equal(t, settings{client: client, endpoints: client.Endpoints()}, r.parts.Load().config.settings)
+	require.Equal(t, settings{clientConfig: clientConfig{Client: client, Endpoints: client.Endpoints()}}, r.parts.Load().config.settings)
 	require.Equal(t, time.Minute, r.Options().Timeout)
 	require.Equal(t, "/x/", r.parts.Load().config.keys.Prefix)
 
 	require.ErrorIs(t, r.Init(Auth("root", "hunter2")), ErrOption, "it could have no effect")
 	require.NoError(t, r.Init(registry.Addrs("g")))
-	require.Equal(t, settings{endpoints: []string{"http://g:2379"}}, r.parts.Load().config.settings)
+	require.Equal(t, settings{clientConfig: clientConfig{Endpoints: []string{"http://g:2379"}}}, r.parts.Load().config.settings)
 }
 
 func TestPrefixSetsTheDirectoryOfAllRecords(t *testing.T) {

@@ -242,9 +242,7 @@ func TestALoneRepetitionDoesNotGiveWay(t *testing.T) {
 		r, _ := e.newRegistry(t)
 		looked(t, r, "greeter")
 		repeats := r.connector.repeats
-		for range cap(repeats) - 1 {
-			repeats <- struct{}{}
-		}
+		require.True(t, repeats.TryAcquire(maxRepeats-1))
 		e.on(puts, 1, func(ctx context.Context, _ func() (any, error)) (any, error) {
 			e.wait(ctx, tryTime+100*time.Millisecond)
 			return nil, errUnavailable
@@ -259,6 +257,7 @@ func TestALoneRepetitionDoesNotGiveWay(t *testing.T) {
 		began := time.Now()
 		mustRegister(t, r, greeter(1), testTTL)
 		require.Less(t, time.Since(began), 3*time.Second)
-		require.Len(t, repeats, cap(repeats)-1)
+		require.True(t, repeats.TryAcquire(1))
+		require.False(t, repeats.TryAcquire(1))
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -96,6 +97,14 @@ func (g *registration) put(ctx context.Context, w *wish, guard clientv3.Cmp) (*c
 		return t.If(guard).Then(op).Else(clientv3.OpGet(g.key))
 	})
 	return answer, tooLarge(err, len(w.value))
+}
+
+// tooLarge turns the ways in which etcd and gRPC refuse a big request into ErrTooLarge.
+func tooLarge(err error, size int) error {
+	if !isTooLarge(err) {
+		return err
+	}
+	return fmt.Errorf("%w: %d bytes: %w", ErrTooLarge, size, err)
 }
 
 // own returns at which revision our record was written last, if it is known to be there.
@@ -213,7 +222,7 @@ func (g *registration) follow() {
 	if g.watch != nil {
 		return
 	}
-	l, _ := g.registrar.connector.peek()
+	l := g.registrar.connector.current()
 	if l == nil { // replaced a moment ago
 		g.invalidate(metrics.RestoreClientReplaced)
 		g.poke()

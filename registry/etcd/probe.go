@@ -72,7 +72,7 @@ func (p *probe) run(ctx context.Context) {
 // look compares what the views and registrations know with what etcd has. Whatever differs may be
 // an event on its way, so etcd is asked again before that counts.
 func (p *probe) look(ctx context.Context) {
-	l, _ := p.registry.connector.peek()
+	l := p.registry.connector.current()
 	before := p.sample()
 	if l == nil || before.empty() {
 		return
@@ -118,8 +118,8 @@ func (p *probe) quiet(ctx context.Context) bool {
 
 // forget acts on an alarm: what was known of etcd's history is no measure any more.
 func (p *probe) forget() {
-	if l, _ := p.registry.connector.peek(); l != nil {
-		l.history.forget()
+	if l := p.registry.connector.current(); l != nil {
+		l.highWater.reset()
 	}
 	p.registry.rewritten()
 }
@@ -133,15 +133,15 @@ func (p *probe) contradicts(ctx context.Context, l *link, s sample) (wrong sampl
 	if s.empty() {
 		return s, nil
 	}
-	known := l.history.now()
+	known := l.highWater.now()
 	answer, err := p.ask(ctx, s)
-	if now, _ := p.registry.connector.peek(); err == nil && now != l {
+	if now := p.registry.connector.current(); err == nil && now != l {
 		err = errReplaced
 	}
 	if err != nil {
 		return sample{}, err
 	}
-	if now := momentOf(answer.Header); l.history.contradicted(known, now) {
+	if now := positionOf(answer.Header); l.highWater.regressed(known, now) {
 		p.registry.reporter.note(func() {
 			p.registry.reporter.warnf("etcd's history has changed: revision %d after %d, term %d after %d; checking everything",
 				now.revision, known.revision, now.term, known.term)

@@ -113,11 +113,10 @@ func (g *registration) watchFailed(err error, wasOpen bool) error {
 // round makes etcd agree with the wish, once. taken says whether etcd has the record, or another
 // owner's, and that its key is to be watched from what was found there.
 func (g *registration) round(ctx context.Context, w *wish) (taken bool, err error) {
-	leave, err := g.registrar.slots.enter(ctx)
-	if err != nil {
+	if err := g.registrar.slots.Acquire(ctx, 1); err != nil {
 		return false, g.registrar.connector.failure(ctx, err)
 	}
-	defer leave()
+	defer g.registrar.slots.Release(1)
 	defer g.dropOrphans(ctx)
 	if w.record == nil {
 		return false, g.remove(ctx)

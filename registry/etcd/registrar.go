@@ -9,7 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
@@ -26,7 +28,7 @@ type registrar struct {
 	deleted   func(key string, revision int64) // and what it has deleted
 	rolled    func()                           // etcd's data may be others than they were; doesn't block
 	changed   func()                           // Status says something else; doesn't block
-	slots     slots                            // for the keys that are talked about with etcd
+	slots     *semaphore.Weighted              // for the keys that are talked about with etcd
 
 	mu            sync.Mutex
 	registrations map[string]*registration // by key
@@ -90,6 +92,18 @@ func registerError(key string, err error) error {
 	return fmt.Errorf("register %s: %w: %w", key, ErrPending, err)
 }
 
+// isRetriable reports whether the same request may succeed later.
+func isRetriable(err error) bool {
+	for _, final := range []error{
+		ErrTooLarge, ErrMalformed, ErrClosed, ErrWithdrawn, ErrNodeID, ErrOption, rpctypes.ErrLeaseTTLTooLarge,
+	} {
+		if errors.Is(err, final) {
+			return false
+		}
+	}
+	return true
+}
+
 // wish sets what should be at a key.
 func (r *registrar) wish(w *wish) pending {
 	r.mu.Lock()
@@ -116,7 +130,7 @@ func (r *registrar) beginLocked(key string) *registration {
 }
 
 func (r *registrar) start(g *registration) {
-	r.connector.group.run(func() { g.run(r.connector.ctx) })
+	r.connector.goes(func() { g.run(r.connector.ctx) })
 }
 
 // deregister removes nodes of a service: of this process's own ones only what is
@@ -162,11 +176,10 @@ func (r *registrar) recoverLocked(key string) *registration {
 
 // delete removes a key that this process never registered.
 func (r *registrar) delete(ctx context.Context, key string) error {
-	leave, err := r.slots.enter(ctx)
-	if err != nil {
-		return err
+	if err := r.slots.Acquire(ctx, 1); err != nil {
+		return r.connector.failure(ctx, err)
 	}
-	defer leave()
+	defer r.slots.Release(1)
 	for {
 		there, err := get(ctx, r.connector, r.timeout(), key, clientv3.WithKeysOnly())
 		if err != nil || len(there.Kvs) == 0 {

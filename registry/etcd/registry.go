@@ -12,6 +12,7 @@ import (
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/util/cmd"
 	"go.opentelemetry.io/otel/metric"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
@@ -82,10 +83,7 @@ func newRegistry(opts []registry.Option) *Registry {
 	r.closing, r.refuse = context.WithCancelCause(context.Background())
 	r.ctx, r.end = context.WithCancel(context.Background())
 	r.reporter = newReporter(r)
-	r.connector = &connector{
-		ctx: r.ctx, group: &r.group, metrics: r.metrics, breaker: &authBreaker{},
-		reconnected: r.reconnected, changed: r.reporter.changed, repeats: make(chan struct{}, maxRepeats),
-	}
+	r.connector = newConnector(r.ctx, r.group.run, r.metrics, r.reconnected, r.reporter.changed)
 	r.probe = newProbe(r)
 	r.mu.Lock()
 	given, err := apply(*registry.NewOptions(), opts)
@@ -191,7 +189,7 @@ func (r *Registry) assemble(p *parts) {
 		deleted:       func(key string, revision int64) { r.deleted(p, key, revision) },
 		rolled:        r.probe.alarm,
 		changed:       r.reporter.changed,
-		slots:         make(slots, maxSlots),
+		slots:         semaphore.NewWeighted(maxSlots),
 		registrations: make(map[string]*registration),
 	}
 }
@@ -200,10 +198,7 @@ func (r *Registry) assemble(p *parts) {
 // What is at the etcd before, if it is another one, goes with its TTL. It needs mu.
 func (r *Registry) connect(s settings) {
 	p := r.parts.Load()
-	if old := r.connector.replace(s); old != nil {
-		old.end()
-		r.group.run(func() { _ = old.close() })
-	}
+	r.connector.replace(s.clientConfig)
 	for _, m := range p.mirrors.all() {
 		m.replace()
 	}
@@ -315,7 +310,7 @@ func (r *Registry) Close() error {
 
 func (r *Registry) shut() error {
 	r.refuse(ErrClosed)
-	r.connector.retry()
+	r.connector.resetBreaker()
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout())
 	defer cancel()
 	var errs []error
@@ -324,9 +319,7 @@ func (r *Registry) shut() error {
 		errs = append(errs, p.registrar.close(ctx))
 	}
 	r.end()
-	if l := r.connector.replace(settings{}); l != nil {
-		errs = append(errs, l.close())
-	}
+	errs = append(errs, r.connector.close())
 	r.group.close()
 	r.metrics.Close()
 	r.reporter.wait(ctx)

@@ -165,7 +165,7 @@ func TestAnInitReplacesTheClientExactlyIfTheConnectionChanges(t *testing.T) {
 	s := r.parts.Load().config.settings
 	other := s
 	require.True(t, s.equal(other))
-	other.credentials = credentials{"root", "hunter2"} // a client with these dials at once
+	other.Username, other.Password = "root", "hunter2" // a client with these dials at once
 	require.False(t, s.equal(other))
 }
 
@@ -198,7 +198,7 @@ func TestNothingConnectsOrRunsBeforeTheFirstUse(t *testing.T) {
 		require.NoError(t, r.Init(registry.Addrs(fmt.Sprintf("h%d", i))))
 	}
 	_, _, _ = r.Options(), r.Status(), r.String()
-	l, _ := r.connector.peek()
+	l := r.connector.current()
 	require.Nil(t, l)
 	require.False(t, r.Status().Connected)
 	goleak.VerifyNone(t, before)
@@ -257,7 +257,7 @@ func TestBadInputIsRefusedBeforeEtcdIsAsked(t *testing.T) {
 	require.ErrorIs(t, r.Register(newService(), registry.RegisterTTL(-1)), ErrTTL)
 	_, err = r.Watch(registry.WatchService(".."))
 	require.ErrorIs(t, err, ErrServiceName)
-	l, _ := r.connector.peek()
+	l := r.connector.current()
 	require.Nil(t, l)
 	require.NoError(t, r.Close())
 }

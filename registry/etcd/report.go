@@ -117,11 +117,11 @@ func (p *reporter) report() {
 }
 
 func (p *reporter) reportConnection(s Status) {
-	l, _ := p.registry.connector.peek()
+	l := p.registry.connector.current()
 	if l == nil {
 		return
 	}
-	was, down := p.connection, l.down.Load() != 0
+	was, down := p.connection, l.isDown()
 	switch {
 	case !down && s.Connected:
 		if p.connection = saidConnected; was == saidLost || was == saidCantConnect {

@@ -130,13 +130,9 @@ func (ts *tries[T]) again(ctx context.Context) {
 // repeat sends the request once more: in place of another repetition if there are too many, so that it doesn't wait for
 // ever where all of them are lost.
 func (ts *tries[T]) repeat(ctx context.Context) {
-	if len(ts.running) < maxTries {
-		select {
-		case ts.connector.repeats <- struct{}{}:
-			ts.send(ctx, true)
-			return
-		default:
-		}
+	if len(ts.running) < maxTries && ts.connector.repeats.TryAcquire(1) {
+		ts.send(ctx, true)
+		return
 	}
 	if t := ts.repetition(); t != nil {
 		t.gaveWay, t.repeats = true, false
@@ -177,7 +173,7 @@ func (ts *tries[T]) remove(t *try[T]) {
 	}
 	if t != nil && t.repeats {
 		t.repeats = false
-		<-ts.connector.repeats
+		ts.connector.repeats.Release(1)
 	}
 }
 
@@ -216,7 +212,7 @@ func (t *try[T]) do(ctx context.Context, c *connector, request func(context.Cont
 	method, header := methodOf(t.answer)
 	c.metrics.Requested(ctx, method, time.Since(began), grpcCode(t.err))
 	t.link.breaker.report(t.err)
-	t.link.history.saw(header)
+	t.link.highWater.observe(header)
 	if t.err != nil && t.link.ctx.Err() != nil && c.ctx.Err() == nil {
 		t.err = errReplaced
 	}
@@ -224,7 +220,7 @@ func (t *try[T]) do(ctx context.Context, c *connector, request func(context.Cont
 
 // failure is the error of a call that ends with err.
 func (c *connector) failure(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); errors.Is(cause, ErrClosed) {
+	if cause := context.Cause(ctx); errors.Is(cause, errClosed) {
 		return cause
 	}
 	return c.explain(err)

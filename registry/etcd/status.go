@@ -2,11 +2,8 @@ package etcd
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 	"time"
-
-	"google.golang.org/grpc/connectivity"
 
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
@@ -80,15 +77,14 @@ type FollowedStatus struct {
 func (r *Registry) Status() Status {
 	p := r.parts.Load()
 	s := Status{Err: p.err, Closed: r.closing.Err() != nil}
-	l, settings := r.connector.peek()
-	s.Endpoints = slices.Clone(settings.endpoints)
-	if l != nil {
-		s.Connected = l.ActiveConnection().GetState() == connectivity.Ready
-		s.Cluster = l.history.cluster.Load()
+	if l := r.connector.current(); l != nil {
+		s.Connected = l.isConnected()
+		s.Cluster = l.highWater.now().cluster
 	}
 	if p.err != nil {
 		return s
 	}
+	s.Endpoints = slices.Clone(p.config.settings.Endpoints)
 	for _, g := range p.registrar.all() {
 		s.Registrations = append(s.Registrations, g.status())
 	}
@@ -137,8 +133,6 @@ const (
 	stateSuperseded = "superseded"
 	stateLeaving    = "leaving"
 )
-
-var errDisconnected = errors.New("not connected to etcd")
 
 func (g *registration) status() RegistrationStatus {
 	g.mu.Lock()

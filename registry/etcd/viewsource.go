@@ -28,7 +28,7 @@ func (s viewSource) Get(ctx context.Context, key string, opts ...clientv3.OpOpti
 // Watch watches at the client that was asked last, unless another one took over: that may be of another cluster.
 func (s viewSource) Watch(prefix string, from int64) (reflector.Watch, error) {
 	l := s.link.Load()
-	if now, _ := s.connector.peek(); l != now {
+	if s.connector.current() != l {
 		return nil, errReplaced
 	}
 	return viewWatch{s.connector.watch(l, prefix, clientv3.GetPrefixRangeEnd(prefix), from), l}, nil
@@ -42,7 +42,7 @@ type viewWatch struct {
 
 func (w viewWatch) Take() ([]*clientv3.Event, bool, error) {
 	events, open, err := w.Watch.Take()
-	if err != nil && w.link.ctx.Err() != nil {
+	if err != nil && !w.link.isCurrent() {
 		err = errReplaced
 	}
 	return events, open, err
