@@ -150,7 +150,7 @@ func (u *ui) serveDemo(ctx context.Context, listener net.Listener) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("--demo: %w", err), listener.Close())
 	}
-	defer func() { _ = client.Close() }() // it reports no more than its own cancelled context
+	defer func() { _ = client.Close() }() // it reports no more than its own canceled context
 	connected := func(context.Context) (*clientv3.Client, error) { return client, nil }
 	return u.serve(ctx, page.Config{Listener: listener, Source: fleet.Source{Timeout: u.flags.timeout}, Connect: connected})
 }

@@ -66,7 +66,7 @@ type EventType int32
 
 var eventTypes = [...]string{"put", "delete"}
 
-// Source says what a look-up was answered from.
+// Source says what a lookup was answered from.
 type Source int32
 
 // The sources of a lookup.

@@ -125,8 +125,7 @@ func redact(s string) string {
 }
 
 // endpoints gives every address the list's scheme: https when secure, else what the
-// addresses say, else http if one is a socket, else the fallback. The etcd client takes the first one's scheme for all of
-// them (client/v3 client.go, dialWithBalancer), so a mixed list would be half broken.
+// addresses say, else http if one is a socket, else the fallback. All connections of a client use TLS, or none does.
 func endpoints(addresses []address, secure bool, fallback string) (list []string, scheme string, err error) {
 	if secure {
 		scheme = "https"

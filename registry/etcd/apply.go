@@ -139,7 +139,7 @@ func (m *mirror) sweepLocked(listed map[string]bool, at int64, other bool) []cat
 	return changes
 }
 
-// finishListLocked publishes what a list changed. Of a first one watchers hear only how it differs from what look-ups have
+// finishListLocked publishes what a list changed. Of a first one watchers hear only how it differs from what lookups have
 // shown, unless they couldn't wait for it.
 func (m *mirror) finishListLocked(changes []catalog.Change) {
 	m.mirrors.metrics.Lists.Add(m.cause)

@@ -22,7 +22,7 @@ type entry struct {
 // minBacklog is how many changes are kept as they came, however few nodes there are.
 const minBacklog = 4096
 
-// seenFunc reports whether a look-up may have shown a node of a service that came at a time.
+// seenFunc reports whether a lookup may have shown a node of a service that came at a time.
 type seenFunc func(name string, came time.Time) bool
 
 // push adds changes that led to now.
@@ -55,7 +55,7 @@ func keyOf(c catalog.Change) nodeKey {
 
 // merge leaves what takes a consumer who has folded everything before the backlog to now: the
 // nodes that went, those that came or changed, and for each version that lost a node the one
-// that speaks for it. A node that came and went is left out, unless a look-up may have
+// that speaks for it. A node that came and went is left out, unless a lookup may have
 // shown it in between: then its delete has to be told.
 func (b *backlog) merge(now *catalog.Catalog, seen seenFunc) {
 	var deletes, others []entry

@@ -84,7 +84,7 @@ func (f *randomFeed) check(t *testing.T) {
 	}
 }
 
-// Whoever folds what comes out of a backlog over what a look-up showed, whenever that was since
+// Whoever folds what comes out of a backlog over what a lookup showed, whenever that was since
 // the backlog began, arrives at the catalog, however often and whenever it was merged.
 func TestFoldingABacklogOverALookUpGivesTheCatalog(t *testing.T) {
 	seed := *fixedSeed

@@ -138,7 +138,7 @@ func TestMergeTellsTheSumOfEachNode(t *testing.T) {
 			[]string{"update a@1/x blue/blue"},
 		},
 		{
-			"a look-up before the create doesn't count", nil,
+			"a lookup before the create doesn't count", nil,
 			[]string{"look", "+a@1/x red", "-a/x"},
 			nil,
 		},

@@ -82,7 +82,7 @@ func nodeIDs(s *registry.Service) []string {
 }
 
 // GetService returns one service per version, sorted by version, with nodes sorted by id. The
-// result belongs to the caller. The first look-up of a name asks etcd; from then on it is
+// result belongs to the caller. The first lookup of a name asks etcd; from then on it is
 // followed, and answered from the local view even while etcd is away, until nobody has looked
 // for ten minutes, also a name without nodes. Of more than a thousand services that nobody watches those without nodes
 // are dropped first, and then those that nobody has looked up for longest. This process's own writes are visible at once.
@@ -195,8 +195,8 @@ func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Servic
 }
 
 // Watch returns a watcher of one service (registry.WatchService) or of all. It delivers
-// every change from now on, and before that those which happened since this registry's look-ups of
-// the last minute, so that a look-up followed by a watch misses nothing. It repairs itself
+// every change from now on, and before that those which happened since this registry's lookups of
+// the last minute, so that a lookup followed by a watch misses nothing. It repairs itself
 // after whatever happens to the connection or to etcd. If etcd is away, Watch still returns
 // a working watcher; it then begins with everything that etcd has when it is back.
 //

@@ -419,25 +419,32 @@ var connectParams = grpc.ConnectParams{
 	MinConnectTimeout: 10 * time.Second,
 }
 
-func (s clientConfig) dial(ctx context.Context, dialer *etcdconn.Dialer) (*clientv3.Client, error) {
-	if s.Client != nil {
-		return s.Client, nil
-	}
-	client, err := clientv3.New(clientv3.Config{
-		Context:              ctx,
-		Endpoints:            s.Endpoints,
-		TLS:                  s.TLS,
-		Username:             s.Username,
-		Password:             s.Password,
+// etcd returns the etcd client's config.
+func (c clientConfig) etcd() clientv3.Config {
+	return clientv3.Config{
+		Endpoints:            c.Endpoints,
+		TLS:                  c.TLS,
+		Username:             c.Username,
+		Password:             c.Password,
 		DialTimeout:          dialTimeout,
 		DialKeepAliveTime:    dialKeepAliveTime,
 		DialKeepAliveTimeout: dialKeepAliveTimeout,
 		MaxUnaryRetries:      maxUnaryRetries,
-		DialOptions:          append(dialer.DialOptions(len(s.Endpoints), s.TLS), grpc.WithConnectParams(connectParams)),
-		Logger:               cmp.Or(s.Log, zap.NewNop()),
-	})
+		DialOptions:          []grpc.DialOption{grpc.WithConnectParams(connectParams)},
+		Logger:               cmp.Or(c.Log, zap.NewNop()),
+	}
+}
+
+func (c clientConfig) dial(ctx context.Context, dialer *etcdconn.Dialer) (*clientv3.Client, error) {
+	if c.Client != nil {
+		return c.Client, nil
+	}
+	config := c.etcd()
+	config.Context = ctx
+	config.DialOptions = append(config.DialOptions, dialer.DialOptions(len(c.Endpoints), c.TLS)...)
+	client, err := clientv3.New(config)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %v: %w", s.Endpoints, err)
+		return nil, fmt.Errorf("connect to %v: %w", c.Endpoints, err)
 	}
 	return client, nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// consumer folds results over a look-up as go-micro's registry cache does (registry/cache/cache.go,
+// consumer folds results over a lookup as go-micro's registry cache does (registry/cache/cache.go,
 // update): nodes are known by version and id, what comes replaces its version's fields, and a
 // delete concerns exactly its version.
 type consumer map[string]*registry.Service // by name@version

@@ -27,11 +27,11 @@
 //   - P3 What is gone disappears: at once when deregistered; within its TTL when its process was killed
 //     (etcd gives every lease its full TTL again at each change of leader). A late Deregister never removes a
 //     newer owner's registration.
-//   - P4 No event is lost: folding what Next returned since a watch began over what any form of look-up
+//   - P4 No event is lost: folding what Next returned since a watch began over what any form of lookup
 //     returned in the minute before it gives what GetService returns now, once etcd is reachable: in every
 //     field, across batches, reconnects, compaction, restores and slow consumers. Next never fails for a
 //     reason that can be repaired.
-//   - P5 A look-up costs no round trip after the first one for a service, sees this process's own
+//   - P5 A lookup costs no round trip after the first one for a service, sees this process's own
 //     writes, and is answered from the last good view while etcd is away.
 //   - P6 Every call returns in bounded time: its context's deadline, or else registry.Timeout; and calls
 //     that one silent member could hold up are done by another within 2 s. A repeated Register of what
@@ -46,7 +46,7 @@
 //
 //   - Fencing or mutual exclusion. When two processes use one node id, the one that registered last
 //     has it; the other one stands by and takes over when it goes.
-//   - Linearizable look-ups, unless asked for with [Linearizable]: a view lags behind etcd by the
+//   - Linearizable lookups, unless asked for with [Linearizable]: a view lags behind etcd by the
 //     time that an event travels.
 //   - Telling a hung process from a healthy one: what is registered is renewed as long as the process runs.
 //

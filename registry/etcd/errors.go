@@ -7,7 +7,7 @@ import (
 )
 
 // Errors that calls return, wrapped with the operation and what it was about. Test for them
-// with errors.Is. Beside them, look-ups return registry.ErrNotFound, and a watcher after Stop
+// with errors.Is. Beside them, lookups return registry.ErrNotFound, and a watcher after Stop
 // registry.ErrWatcherStopped, both as they are, because Go Micro's users compare them. After Close,
 // or the end of WatchContext, a watcher wraps it with the reason. A
 // call that etcd didn't answer in time wraps context.DeadlineExceeded.
@@ -43,7 +43,7 @@ var (
 	// registry goes on trying; the wrapped cause says why it had to.
 	ErrPending = errors.New("registration is pending")
 	// ErrMalformed is returned by Decode when a stored value is no record of the key it was
-	// found at. Look-ups and watchers skip such a value. Register returns it for what would become one:
+	// found at. Lookups and watchers skip such a value. Register returns it for what would become one:
 	// endpoints whose values are nested in a circle, or deeper than can be read again
 	// (maxDepth), or are more than 1,048,576 in all.
 	ErrMalformed = catalog.ErrMalformed

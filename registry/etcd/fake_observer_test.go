@@ -117,7 +117,7 @@ func (e *fakeEtcd) truth(name string) consumer {
 	return c
 }
 
-// look returns what a look-up shows.
+// look returns what a lookup shows.
 func look(r *Registry, name string) (consumer, error) {
 	c := make(consumer)
 	services, err := r.GetService(name)
@@ -217,7 +217,7 @@ func (f *follower) lines() []string {
 	return f.view.lines()
 }
 
-// differ says how the look-up and the followers differ from the truth, if they do.
+// differ says how the lookup and the followers differ from the truth, if they do.
 func (e *fakeEtcd) differ(name string, r *Registry, followers ...*follower) string {
 	want := e.truth(name).lines()
 	shown, err := look(r, name)
@@ -225,7 +225,7 @@ func (e *fakeEtcd) differ(name string, r *Registry, followers ...*follower) stri
 		return err.Error()
 	}
 	if got := shown.lines(); !slices.Equal(got, want) {
-		return fmt.Sprintf("the look-up shows\n%q\nwhere etcd has\n%q", got, want)
+		return fmt.Sprintf("the lookup shows\n%q\nwhere etcd has\n%q", got, want)
 	}
 	for i, f := range followers {
 		if got := f.lines(); !slices.Equal(got, want) {

@@ -221,7 +221,7 @@ func (a *asked) step(ctx context.Context) {
 		a.say("grant", r.GetHeader(), err, r.GetTTL())
 	case 10:
 		_, err := leases.LeaseRevoke(ctx, &pb.LeaseRevokeRequest{ID: id})
-		a.say("revoke", &pb.ResponseHeader{Revision: a.last}, err) // its own revision is a matter of luck
+		a.say("revoke", &pb.ResponseHeader{Revision: a.last}, err) // only a revoke that deletes has a revision of its own
 	case 11:
 		r, err := leases.LeaseTimeToLive(ctx, &pb.LeaseTimeToLiveRequest{ID: id, Keys: true})
 		a.say("time to live", r.GetHeader(), err, r.GetGrantedTTL(), r.GetTTL() > 0, sorted(r.GetKeys()))

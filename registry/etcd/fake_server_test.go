@@ -13,7 +13,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 )
@@ -75,17 +74,9 @@ func newFakeEtcd(t *testing.T) *fakeEtcd {
 
 // newClient returns a client with the settings that the registry gives its own.
 func (e *fakeEtcd) newClient(t *testing.T) *clientv3.Client {
-	client, err := clientv3.New(clientv3.Config{
-		Endpoints:            []string{"http://fake:2379"},
-		DialTimeout:          dialTimeout,
-		DialKeepAliveTime:    dialKeepAliveTime,
-		DialKeepAliveTimeout: dialKeepAliveTimeout,
-		MaxUnaryRetries:      maxUnaryRetries,
-		DialOptions: []grpc.DialOption{
-			grpc.WithConnectParams(connectParams), grpc.WithContextDialer(e.dial), grpc.WithChainStreamInterceptor(commit),
-		},
-		Logger: zap.NewNop(),
-	})
+	config := clientConfig{Endpoints: []string{"http://fake:2379"}}.etcd()
+	config.DialOptions = append(config.DialOptions, grpc.WithContextDialer(e.dial), grpc.WithChainStreamInterceptor(commit))
+	client, err := clientv3.New(config)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = client.Close() })
 	return client

@@ -171,15 +171,7 @@ func (ls *leases) renew(ctx context.Context, l *lease) (left time.Duration, err 
 	defer ls.renewing.Release(1)
 	ctx, cancel := context.WithTimeout(ctx, renewTime)
 	defer cancel()
-	var repeated atomic.Bool
-	answer, err := call(ctx, ls.connector, func(ctx context.Context, current *link) (*pb.LeaseKeepAliveResponse, error) {
-		answer, err := current.renewals.Renew(ctx, l.id, repeated.Swap(true))
-		if err != nil {
-			err = rpctypes.Error(err)
-			ls.connector.streamEnded(current, err)
-		}
-		return answer, err
-	})
+	answer, err := ls.connector.renew(ctx, l.id)
 	if err != nil {
 		return 0, err
 	}

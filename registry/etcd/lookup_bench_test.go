@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// BenchmarkGetService is a look-up of a service that is followed.
+// BenchmarkGetService is a lookup of a service that is followed.
 func BenchmarkGetService(b *testing.B) {
 	for _, n := range []int{1, 10} {
 		f := stage(b, "greeter")

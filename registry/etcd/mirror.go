@@ -28,7 +28,7 @@ type mirror struct {
 	used  atomic.Int64 // the epoch of the mirrors in which it was used last
 
 	link   atomic.Pointer[link] // whose events the view lives on, nil before
-	behind atomic.Bool          // whether broken is set, for look-ups
+	behind atomic.Bool          // whether broken is set, for lookups
 
 	// Under mirrors.mu.
 	idleFrom time.Time // not used since, for all that the last sweep saw
@@ -186,7 +186,7 @@ func (m *mirror) staleLocked() (since time.Time, err error) {
 	return time.Time{}, nil
 }
 
-// origin says what a look-up in a view that there is, is answered from. It takes no lock.
+// origin says what a lookup in a view that there is, is answered from. It takes no lock.
 func (m *mirror) origin() metrics.Source {
 	if l := m.link.Load(); m.behind.Load() || l != nil && l.isDown() {
 		return metrics.SourceStale

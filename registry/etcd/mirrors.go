@@ -28,7 +28,7 @@ type mirrors struct {
 	shown     *shown
 	changed   func() // called without a lock when a view breaks off or follows again; doesn't block
 
-	byName sync.Map     // service name → *mirror: for look-ups without a lock
+	byName sync.Map     // service name → *mirror: for lookups without a lock
 	epoch  atomic.Int64 // goes on with each new view and each sweep; views note in which one they were used
 
 	mu        sync.Mutex
@@ -39,7 +39,7 @@ type mirrors struct {
 }
 
 const (
-	// idleTime is how long a view that nobody watches is kept after its last use: a look-up, or a Select.
+	// idleTime is how long a view that nobody watches is kept after its last use: a lookup, or a Select.
 	idleTime = 10 * time.Minute
 	// sweepTime is how often views are looked through for idle ones.
 	sweepTime = time.Minute
@@ -147,7 +147,7 @@ func (ms *mirrors) reviewLocked(m *mirror) {
 	}
 }
 
-// alias lets look-ups find the mirror of a service without a lock. That of everything isn't for a service with one of its
+// alias lets lookups find the mirror of a service without a lock. That of everything isn't for a service with one of its
 // own, which may be ahead of it.
 func (ms *mirrors) alias(name string, m *mirror) {
 	ms.mu.Lock()

@@ -90,7 +90,7 @@ func Linearizable() registry.GetOption {
 	}
 }
 
-// gatherGet returns what the options of a look-up come to. A mark counts although a later
+// gatherGet returns what the options of a lookup come to. A mark counts although a later
 // registry.GetContext has replaced the context that it was in.
 func gatherGet(opts []registry.GetOption) (ctx context.Context, linearizable bool, err error) {
 	var o registry.GetOptions

@@ -11,8 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
 	"go.uber.org/zap"
-
-	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 func TestTimeoutBoundsCallsWithoutADeadline(t *testing.T) {
@@ -100,18 +98,11 @@ func TestLogConfigMakesTheEtcdClientLog(t *testing.T) {
 	config := zap.NewProductionConfig()
 	file := filepath.Join(t.TempDir(), "etcd.log")
 	config.OutputPaths = []string{file}
-	client, err := settingsOf(t, LogConfig(&config)).dial(t.Context(), &etcdconn.Dialer{})
-	require.NoError(t, err)
-	defer func() { _ = client.Close() }()
-	client.GetLogger().Info("hello")
+	settingsOf(t, LogConfig(&config)).Log.Info("hello")
 	content, err := os.ReadFile(file)
 	require.NoError(t, err)
 	require.Contains(t, string(content), "hello")
-
-	silent, err := settingsOf(t, LogConfig(nil)).dial(t.Context(), &etcdconn.Dialer{})
-	require.NoError(t, err)
-	defer func() { _ = silent.Close() }()
-	require.False(t, silent.GetLogger().Core().Enabled(zap.ErrorLevel))
+	require.Nil(t, settingsOf(t, LogConfig(nil)).Log)
 }
 
 func TestABadLogConfigIsAnError(t *testing.T) {
@@ -157,7 +148,7 @@ func TestClientIsUsedAndNeverClosed(t *testing.T) {
 	r, err := New(Client(client))
 	require.NoError(t, err)
 	require.Equal(t, client.Endpoints(), r.Status().Endpoints)
-	l, err := r.connector.link(t.Context())
+	l, err := r.connector.connect(t.Context())
 	require.NoError(t, err)
 	require.Same(t, client, l.Client)
 	require.NoError(t, r.Close())
@@ -171,7 +162,7 @@ func TestLaterAddressesReplaceTheClient(t *testing.T) {
 	r, err := New(Client(client))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, r.Close()) }()
-	l, err := r.connector.link(t.Context())
+	l, err := r.connector.connect(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, r.Init(registry.Addrs("callers.own:1"), Auth("", "")))
 	require.Equal(t, []string{"http://callers.own:1"}, r.Status().Endpoints)

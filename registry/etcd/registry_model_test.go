@@ -226,7 +226,7 @@ func (m *model) costs() error {
 	}
 	synctest.Wait()
 	if asked := m.etcd.requests() - before; asked > 0 {
-		return fmt.Errorf("%d requests for look-ups of what is followed and registers of what is registered", asked)
+		return fmt.Errorf("%d requests for lookups of what is followed and registers of what is registered", asked)
 	}
 	before = m.etcd.requests()
 	time.Sleep(2 * time.Minute)
@@ -349,7 +349,7 @@ var likely = func() []string {
 }()
 
 // Whatever happens to a process and its etcd: afterwards what is wished for is there and nothing
-// else of ours, and look-ups and watchers tell the truth, all at a bounded cost.
+// else of ours, and lookups and watchers tell the truth, all at a bounded cost.
 func TestWhateverHappensAllIsWellAfterwards(t *testing.T) {
 	seed := *fixedSeed
 	if seed == 0 {

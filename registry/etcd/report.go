@@ -132,7 +132,7 @@ func (p *reporter) reportConnection(s Status) {
 		p.warnf("can't connect to etcd at %v", s.Endpoints)
 	case down && was == saidConnected:
 		p.connection = saidLost
-		p.warnf("lost the connection to etcd; look-ups are served from the last view")
+		p.warnf("lost the connection to etcd; lookups are served from the last view")
 	}
 }
 

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
@@ -29,8 +31,8 @@ const (
 	maxPicks = 9
 )
 
-// maxTokens is how often a request is sent again that etcd has refused for its token. A member that is behind doesn't know
-// yet one that another member has just made.
+// maxTokens is how often a request is sent again that etcd has refused for its token: each member keeps tokens, and
+// lets them expire, on its own.
 const maxTokens = 5
 
 // try is one of several requests for the same.
@@ -261,5 +263,18 @@ func get(ctx context.Context, c *connector, timeout time.Duration, key string, o
 func transact(ctx context.Context, c *connector, build func(clientv3.Txn) clientv3.Txn) (*clientv3.TxnResponse, error) {
 	return call(ctx, c, func(ctx context.Context, l *link) (*clientv3.TxnResponse, error) {
 		return build(l.Txn(ctx)).Commit()
+	})
+}
+
+// renew renews a lease within ctx. A repeat goes to another member, on a stream of its own.
+func (c *connector) renew(ctx context.Context, id int64) (*pb.LeaseKeepAliveResponse, error) {
+	var repeated atomic.Bool
+	return call(ctx, c, func(ctx context.Context, l *link) (*pb.LeaseKeepAliveResponse, error) {
+		answer, err := l.renewals.Renew(ctx, id, repeated.Swap(true))
+		if err != nil {
+			err = rpctypes.Error(err)
+			c.streamEnded(l, err)
+		}
+		return answer, err
 	})
 }

@@ -38,7 +38,7 @@ var ErrSelectorClosed = errors.New("selector is closed")
 //     strategies get services and slices of nodes that are theirs; nodes, endpoints and metadata are
 //     shared.
 //   - selector.RoundRobin is a rotation over all calls of a service; go-micro's begins anew at
-//     each Select. Only the function itself is recognised, not one that calls it.
+//     each Select. Only the function itself is recognized, not one that calls it.
 //   - Mark sets a node aside when it can't be reached, or doesn't answer two calls in a row:
 //     for up to a second, then for twice as long each time, up to 30 s. When the time is over, one call tries it.
 //     A handler's own error counts as an answer. Its time ends when its record changes. If less than

@@ -15,7 +15,7 @@ import (
 )
 
 // This file is the self-preservation of selectors with [Grace]: after a mass removal, of more than half of a
-// service's nodes in a short time, they go on choosing among those too. Nobody else does: look-ups and watchers
+// service's nodes in a short time, they go on choosing among those too. Nobody else does: lookups and watchers
 // tell what is in etcd.
 
 const (

@@ -59,7 +59,7 @@ func TestAMassOfLossesHasGrace(t *testing.T) {
 		require.Equal(t, ids(nodes), chosen(t, s, "greeter"))
 		services, err := f.registry.GetService("greeter")
 		require.NoError(t, err)
-		require.Equal(t, ids(nodes[6:]), ids(services[0].Nodes), "look-ups tell the truth")
+		require.Equal(t, ids(nodes[6:]), ids(services[0].Nodes), "lookups tell the truth")
 		status := f.registry.Status().Followed[0]
 		require.Equal(t, 4, status.Nodes)
 		require.Equal(t, 6, status.Lost)

@@ -54,7 +54,7 @@ func judge(node *catalog.Node, err error) verdict {
 		return undecided
 	case e.Code == 408:
 		return unanswered
-	case e.Code == 500 && undialled(e.Detail):
+	case e.Code == 500 && undialed(e.Detail):
 		return unreachable
 	case e.Code == 503:
 		return judgeGRPC(node, e.Detail)
@@ -62,12 +62,12 @@ func judge(node *catalog.Node, err error) verdict {
 	return heard
 }
 
-// undialled recognises what go-micro's client, and its gRPC plugin, say when there is no connection to send on.
-func undialled(detail string) bool {
+// undialed recognizes what go-micro's client, and its gRPC plugin, say when there is no connection to send on.
+func undialed(detail string) bool {
 	return strings.HasPrefix(detail, "connection error: ") || strings.HasPrefix(detail, "Error sending request: ")
 }
 
-// isHTTPStatus recognises an answer, such as "500 Internal Server Error: ...", that go-micro's
+// isHTTPStatus recognizes an answer, such as "500 Internal Server Error: ...", that go-micro's
 // transport takes for an error.
 func isHTTPStatus(detail string) bool {
 	return len(detail) > 3 && detail[3] == ' ' && strings.Trim(detail[:3], "0123456789") == ""
@@ -131,7 +131,7 @@ func unsent(err error) bool {
 	return errors.As(err, &failed) && failed.Op == "dial"
 }
 
-// halfWritten recognises the errors of sending, as package net words them. An incomplete request isn't served.
+// halfWritten recognizes the errors of sending, as package net words them. An incomplete request isn't served.
 func halfWritten(detail string) bool {
 	return strings.HasPrefix(detail, "write ") || strings.HasPrefix(detail, "readfrom ")
 }

@@ -10,28 +10,28 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// shown is what look-ups have shown to callers in the last minute, whatever they were answered from: a view, the view
-// of everything, or etcd. A watcher that comes after a look-up is told how it differs from what there is now, and a
+// shown is what lookups have shown to callers in the last minute, whatever they were answered from: a view, the view
+// of everything, or etcd. A watcher that comes after a lookup is told how it differs from what there is now, and a
 // view that lists again how it differs from the list. So what was shown and is gone is told as deleted, even if the
 // view in question has never known it.
 //
-// A caller may have seen any state that a node was in since the first of these look-ups. So a node that has changed
+// A caller may have seen any state that a node was in since the first of these lookups. So a node that has changed
 // since is told in any case: what was shown last is no measure then.
 type shown struct {
 	mu        sync.Mutex
 	services  map[string]*shownService
-	whole     time.Time // of the last look-up of all services: what isn't in services was not there; zero for none
-	forgotten time.Time // of the last look-up of a service that isn't remembered any more
+	whole     time.Time // of the last lookup of all services: what isn't in services was not there; zero for none
+	forgotten time.Time // of the last lookup of a service that isn't remembered any more
 }
 
-// shownTime is how long after a look-up a watcher may come and still be told what changed since. go-micro's cache takes
+// shownTime is how long after a lookup a watcher may come and still be told what changed since. go-micro's cache takes
 // up to ten seconds (registry/cache/cache.go, run).
 const shownTime = time.Minute
 
 // shownService is one service as it was shown last.
 type shownService struct {
 	dir      string
-	last     time.Time // of the last look-up
+	last     time.Time // of the last lookup
 	kept     int       // views that may show it at any moment, without saying so
 	by       *mirror   // that has exactly this; its changes are taken over; nil if a caller got it from elsewhere
 	versions map[string]*shownVersion
@@ -39,20 +39,20 @@ type shownService struct {
 
 type shownVersion struct {
 	profile *catalog.Profile
-	changed time.Time // after an earlier look-up; zero for not lately
+	changed time.Time // after an earlier lookup; zero for not lately
 	nodes   map[string]*shownNode
 }
 
 type shownNode struct {
 	record  *catalog.Record // the last one, also of a node that is gone
 	gone    bool
-	fresh   bool      // it came after a look-up that didn't show it
+	fresh   bool      // it came after a lookup that didn't show it
 	changed time.Time // as of a version
 }
 
 func newShown() *shown { return &shown{services: make(map[string]*shownService)} }
 
-// look takes note that a look-up of a service shows what there is in a catalog: that of a view, or one that is read
+// look takes note that a lookup of a service shows what there is in a catalog: that of a view, or one that is read
 // for the purpose. A view that keeps what it shows has to release it.
 func (s *shown) look(name, dir string, c *catalog.Catalog, by *mirror, keeps bool) {
 	s.mu.Lock()
@@ -78,7 +78,7 @@ func (s *shown) lookLocked(name, dir string, c *catalog.Catalog, by *mirror, now
 	return service
 }
 
-// lookWhole takes note that a look-up shows all there is in a catalog.
+// lookWhole takes note that a lookup shows all there is in a catalog.
 func (s *shown) lookWhole(keys catalog.Keyspace, c *catalog.Catalog, by *mirror) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +106,7 @@ func (s *shown) release(name string) {
 	}
 }
 
-// follow takes over the changes of a view where a look-up has shown what that had.
+// follow takes over the changes of a view where a lookup has shown what that had.
 func (s *shown) follow(by *mirror, changes []catalog.Change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,7 +118,7 @@ func (s *shown) follow(by *mirror, changes []catalog.Change) {
 	}
 }
 
-// compare takes over what a look-up shows. again says that there was another one lately, also of a service without nodes.
+// compare takes over what a lookup shows. again says that there was another one lately, also of a service without nodes.
 func (s *shownService) compare(name string, c *catalog.Catalog, now time.Time, again bool) {
 	for _, v := range s.versions {
 		for id, n := range v.nodes {
@@ -232,7 +232,7 @@ func (d *differences) sorted() []catalog.Change {
 	return append(d.deletes, d.news...)
 }
 
-// seen reports whether a look-up may have shown a node that came at a time. It errs on the safe side: a view may be a
+// seen reports whether a lookup may have shown a node that came at a time. It errs on the safe side: a view may be a
 // little behind others.
 func (s *shown) seen(name string, came time.Time) bool {
 	s.mu.Lock()

@@ -20,7 +20,7 @@ import (
 
 // shownModel is a registry whose callers look up in every way there is, and watch, while others' nodes come and go and
 // etcd is slow, silent, or away. It checks that no event is lost: whoever folds what a watcher returned over what any
-// look-up returned in the minute before it began has what etcd has; and so has whoever looks a service up while he watches
+// lookup returned in the minute before it began has what etcd has; and so has whoever looks a service up while he watches
 // it, as go-micro's cache does.
 type shownModel struct {
 	etcd     *fakeEtcd
@@ -30,7 +30,7 @@ type shownModel struct {
 	calls    sync.WaitGroup
 
 	mu      sync.Mutex
-	number  int // of the look-ups and watches so far
+	number  int // of the lookups and watches so far
 	looks   []pastLook
 	watches []*pastWatch
 }
@@ -197,7 +197,7 @@ func (w *pastWatch) end() {
 	<-w.done
 }
 
-// concerns reports whether a look-up and a watch have a service in common.
+// concerns reports whether a lookup and a watch have a service in common.
 func (l pastLook) concerns(w *pastWatch, name string) bool {
 	if l.number > w.number {
 		return l.what == "get" && l.name == name && w.name == name
@@ -247,12 +247,12 @@ func (m *shownModel) wrong() error {
 			return err
 		}
 		if got := shown.lines(); !slices.Equal(got, want) {
-			return fmt.Errorf("the look-up shows %q where etcd has %q", got, want)
+			return fmt.Errorf("the lookup shows %q where etcd has %q", got, want)
 		}
 		for _, w := range m.watches {
 			for _, l := range m.looks {
 				if got := w.folded(l, name).lines(); l.concerns(w, name) && !slices.Equal(got, want) {
-					return fmt.Errorf("a watch of %q that began at %s, folded over a look-up (%s) of %q at %s that showed %q,"+
+					return fmt.Errorf("a watch of %q that began at %s, folded over a lookup (%s) of %q at %s that showed %q,"+
 						" has %q where etcd has %q; it was told %q", w.name, w.began.Format("15:04:05.000"), l.what, l.name,
 						l.at.Format("15:04:05.000"), l.got.lines(), got, want, w.story())
 				}

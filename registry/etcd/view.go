@@ -6,7 +6,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// This file is what others get of a mirror: look-ups its view, and watchers what changes in it.
+// This file is what others get of a mirror: lookups its view, and watchers what changes in it.
 
 // await waits until the mirror is ready. It gives up when ctx ends, and at once when etcd
 // itself says no.
@@ -83,7 +83,7 @@ func (m *mirror) hideLocked(name string) {
 	}
 }
 
-// attach makes a watcher hear of every change from now on, and before that of those since the look-ups of the last
+// attach makes a watcher hear of every change from now on, and before that of those since the lookups of the last
 // minute. If there is no list yet, that comes with it.
 func (m *mirror) attach(w *watcher) {
 	m.mu.Lock()
@@ -121,7 +121,7 @@ func (m *mirror) publishLocked(changes []catalog.Change) {
 	}
 }
 
-// noteLocked makes changes visible to look-ups.
+// noteLocked makes changes visible to lookups.
 func (m *mirror) noteLocked(changes []catalog.Change) {
 	for _, c := range changes {
 		m.hideLocked(c.Record.Name)

@@ -80,10 +80,10 @@ func TestTheErrorSaysWhyAWatcherEnded(t *testing.T) {
 		end  func(context.CancelCauseFunc, *watcher)
 		want error
 	}{
-		"its context was cancelled": {func(cancel context.CancelCauseFunc, _ *watcher) { cancel(nil) }, context.Canceled},
-		"its context had a cause":   {func(cancel context.CancelCauseFunc, _ *watcher) { cancel(cause) }, cause},
-		"the registry was closed":   {func(_ context.CancelCauseFunc, w *watcher) { w.end(ErrClosed) }, ErrClosed},
-		"closed, then stopped":      {func(_ context.CancelCauseFunc, w *watcher) { w.end(ErrClosed); w.Stop() }, ErrClosed},
+		"its context was canceled": {func(cancel context.CancelCauseFunc, _ *watcher) { cancel(nil) }, context.Canceled},
+		"its context had a cause":  {func(cancel context.CancelCauseFunc, _ *watcher) { cancel(cause) }, cause},
+		"the registry was closed":  {func(_ context.CancelCauseFunc, w *watcher) { w.end(ErrClosed) }, ErrClosed},
+		"closed, then stopped":     {func(_ context.CancelCauseFunc, w *watcher) { w.end(ErrClosed); w.Stop() }, ErrClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())

@@ -48,7 +48,7 @@ type Backend struct {
 	// Lacks names the promises that the registry does not make, and why.
 	Lacks map[Capability]string
 
-	// TTL is the shortest time to live that the store honours; default 2 s.
+	// TTL is the shortest time to live that the store honors; default 2 s.
 	TTL time.Duration
 
 	// Patience is how long a change may take until it is seen; default 5 s.
@@ -89,8 +89,8 @@ const (
 	Validates Capability = "Validates"
 	// Contexts: a call under an ended context returns that context's error.
 	Contexts Capability = "Contexts"
-	// Lossless: folding a watcher's results over an earlier look-up gives the
-	// present look-up, in every field and however slow the consumer.
+	// Lossless: folding a watcher's results over an earlier lookup gives the
+	// present lookup, in every field and however slow the consumer.
 	Lossless Capability = "Lossless"
 	// ExactActions: a new node arrives as create, a changed one as update.
 	ExactActions Capability = "ExactActions"
@@ -100,7 +100,7 @@ const (
 	StoppedError Capability = "StoppedError"
 	// ConcurrentStop: Stop may be called by several goroutines.
 	ConcurrentStop Capability = "ConcurrentStop"
-	// SinceLookup: a watcher starts where this process's look-up left off.
+	// SinceLookup: a watcher starts where this process's lookup left off.
 	SinceLookup Capability = "SinceLookup"
 	// ExpiryDeletes: an expired node is deleted in every respect: ErrNotFound
 	// after the last one, and a delete for every watcher.

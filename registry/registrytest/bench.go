@@ -114,7 +114,7 @@ func (x *bench) find(r registry.Registry, name string) []*registry.Service {
 	return found
 }
 
-// awaitNodes waits until a look-up finds all nodes.
+// awaitNodes waits until a lookup finds all nodes.
 func (x *bench) awaitNodes(r registry.Registry, name string, nodes int) {
 	x.Helper()
 	deadline := time.Now().Add(x.backend.Patience)

@@ -11,12 +11,12 @@ import (
 func cacheCases() []Case {
 	return []Case{{
 		Name:  "cache/converges",
-		Rule:  "several of Go Micro's caches over one registry come to agree with it, whatever happens between look-up and watch",
+		Rule:  "several of Go Micro's caches over one registry come to agree with it, whatever happens between lookup and watch",
 		Needs: needs(Lossless, SinceLookup, WholeRecord),
 		body:  cachesConverge,
 	}, {
 		Name:  "cache/last-node",
-		Rule:  "a cache learns that the last node is gone, though it was deregistered right after the first look-up",
+		Rule:  "a cache learns that the last node is gone, though it was deregistered right after the first lookup",
 		Needs: needs(Lossless, SinceLookup),
 		body:  cacheLosesLastNode,
 	}, {

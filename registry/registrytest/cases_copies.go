@@ -20,7 +20,7 @@ func copyCases() []Case {
 		body:  listedIsACopy,
 	}, {
 		Name:  "copies/results",
-		Rule:  "what Next returns is the caller's own: no other watcher, and no look-up, sees it change",
+		Rule:  "what Next returns is the caller's own: no other watcher, and no lookup, sees it change",
 		Needs: needs(OwnCopies, WholeRecord),
 		body:  resultsAreCopies,
 	}}

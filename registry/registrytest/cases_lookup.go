@@ -22,7 +22,7 @@ func lookupCases() []Case {
 		body: listIsFull,
 	}, {
 		Name:  "lookup/follows",
-		Rule:  "a look-up that is repeated shows what other processes have changed meanwhile",
+		Rule:  "a lookup that is repeated shows what other processes have changed meanwhile",
 		Needs: needs(Shared, WholeRecord),
 		body:  lookupFollows,
 	}, {
@@ -119,7 +119,7 @@ func lookupIsOrdered(e *env) {
 	first := order()
 	for range 20 {
 		if again := order(); again != first {
-			e.fatalf("two look-ups of the same contents:\n%s\n%s", first, again)
+			e.fatalf("two lookups of the same contents:\n%s\n%s", first, again)
 		}
 	}
 	back := sample(name, "3", "n1")

@@ -36,7 +36,7 @@ func losslessCases() []Case {
 		body:  versionFieldsFollow,
 	}, {
 		Name:  "lossless/model",
-		Rule:  "under random operations look-ups equal a model, and what Next returned, folded over the first look-up, equals the last one in every field",
+		Rule:  "under random operations lookups equal a model, and what Next returned, folded over the first lookup, equals the last one in every field",
 		Needs: needs(Lossless, WholeRecord),
 		body:  randomOperations,
 	}}
@@ -204,7 +204,7 @@ func (m *model) place(id string) string {
 	return ""
 }
 
-// agree waits until all look-ups equal the model, and all streams the look-ups.
+// agree waits until all lookups equal the model, and all streams the lookups.
 func (m *model) agree(when string) {
 	want := map[string]string{}
 	for id := range m.nodes {

@@ -30,7 +30,7 @@ func nameCases() []Case {
 		body: nodeIDsWithSlash,
 	}, {
 		Name: "name/odd-node-ids",
-		Rule: "an unusual node id is either refused or works, and never hurts its neighbours",
+		Rule: "an unusual node id is either refused or works, and never hurts its neighbors",
 		body: oddNodeIDs,
 	}}
 }

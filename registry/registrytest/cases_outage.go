@@ -101,7 +101,7 @@ func outageRecoveryCases() []Case {
 		body:  watchResumes,
 	}, {
 		Name:  "outage/lookup-resumes",
-		Rule:  "look-ups are right again once the store is back",
+		Rule:  "lookups are right again once the store is back",
 		Needs: needs(HookCut, Shared),
 		body:  lookupResumes,
 	}, {

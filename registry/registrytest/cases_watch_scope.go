@@ -21,17 +21,17 @@ func watchScopeCases() []Case {
 		body: watchBeforeFirst,
 	}, {
 		Name:  "watch/since-lookup",
-		Rule:  "what happens between a look-up and the watch that follows it arrives, deletes too: Go Micro's cache looks up first and watches up to 10 s later",
+		Rule:  "what happens between a lookup and the watch that follows it arrives, deletes too: Go Micro's cache looks up first and watches up to 10 s later",
 		Needs: needs(SinceLookup),
 		body:  watchSinceLookup,
 	}, {
 		Name:  "watch/since-first-lookup",
-		Rule:  "a later look-up by somebody else does not shorten what a watcher is owed: several caches may share a registry",
+		Rule:  "a later lookup by somebody else does not shorten what a watcher is owed: several caches may share a registry",
 		Needs: needs(SinceLookup),
 		body:  watchSinceFirstLookup,
 	}, {
 		Name:  "watch/since-lookup-elsewhere",
-		Rule:  "what other processes do between a look-up and the watch that follows it arrives as well",
+		Rule:  "what other processes do between a lookup and the watch that follows it arrives as well",
 		Needs: needs(SinceLookup, Shared),
 		body:  watchSinceLookupElsewhere,
 	}}
@@ -94,7 +94,7 @@ func watchSinceLookup(e *env) {
 			p.register(only(s, "comes"))
 		})
 		events.awaitNode("delete", s, "goes")
-		e.eventually("look-up and results together", func() string { return events.folded(p.find(s.Name)) })
+		e.eventually("lookup and results together", func() string { return events.folded(p.find(s.Name)) })
 	}
 }
 

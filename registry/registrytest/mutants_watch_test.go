@@ -21,7 +21,7 @@ var keepsGhosts = results(func(p *refProcess, r *registry.Result) (*registry.Res
 	return r, nil
 })
 
-// watchesFromNow starts a watcher at Watch, not at the look-up before it.
+// watchesFromNow starts a watcher at Watch, not at the lookup before it.
 func watchesFromNow(p *refProcess) *tampered {
 	return gets(func(p *refProcess, name string, opts ...registry.GetOption) ([]*registry.Service, error) {
 		found, err := p.GetService(name, opts...)

@@ -15,7 +15,7 @@ type refProcess struct {
 	options registry.Options
 	wishes  map[refKey]*refRecord
 	ever    map[refKey]bool
-	seen    map[string][]*registry.Service // first look-up of each name
+	seen    map[string][]*registry.Service // first lookup of each name
 	since   time.Time                      // killed or cut at
 	frozen  map[string][]*registry.Service // what was seen when the store went away; nil if it did not
 	dead    bool

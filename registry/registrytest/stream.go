@@ -18,7 +18,7 @@ type stream struct {
 	mu      sync.Mutex
 	results []*registry.Result // copies, in order of arrival
 	next    int                // the first result that no await has passed
-	view    view               // all results folded over a look-up
+	view    view               // all results folded over a lookup
 	err     error              // what ended the stream
 	arrived chan struct{}      // closed and replaced at every arrival
 }

@@ -59,7 +59,7 @@ func (r *run) growLook(curve *report.Curve, name string, nodes int) error {
 		return err
 	}
 	defer end()
-	if err := all[0].op(0); err != nil { // ours: the look-up from which it follows
+	if err := all[0].op(0); err != nil { // ours: the lookup from which it follows
 		return err
 	}
 	for _, e := range all {

@@ -74,9 +74,9 @@ func TestGuardLookup(t *testing.T) {
 		}
 		first := s.asked(t, func() { require.NoError(t, find(ours, r, name, c.nodes)(0)) })
 		s.reached(t, counts{watchers: i + 1})
-		assert.Equal(t, c.lists, first["Range"], "the first look-up is one list, of two pages if it is big")
+		assert.Equal(t, c.lists, first["Range"], "the first lookup is one list, of two pages if it is big")
 		quiet(t, s.asked(t, func() {
-			assert.InDelta(t, c.allocs, testing.AllocsPerRun(1000, look), 0, "allocations of a look-up of %d nodes", c.nodes)
+			assert.InDelta(t, c.allocs, testing.AllocsPerRun(1000, look), 0, "allocations of a lookup of %d nodes", c.nodes)
 		}))
 	}
 }

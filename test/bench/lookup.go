@@ -16,9 +16,9 @@ import (
 
 // What the others do differently when a service is looked up.
 const (
-	asksEtcd   = "asks etcd at every look-up"
+	asksEtcd   = "asks etcd at every lookup"
 	zeroValues = "returns the stored strings, undecoded and the same slice to every caller"
-	namingList = "asks etcd at every look-up, and returns the record as a map"
+	namingList = "asks etcd at every lookup, and returns the record as a map"
 	noStore    = "nothing is shared with other processes"
 )
 
@@ -130,7 +130,7 @@ func (s *store) listNaming(ctx context.Context, name string, nodes int) func(int
 	}
 }
 
-// read is the least that a look-up without a view can do: read the records and decode them.
+// read is the least that a lookup without a view can do: read the records and decode them.
 func (s *store) read(ctx context.Context, name string, nodes int) func(int) error {
 	return func(int) error {
 		found, err := s.client.Get(ctx, microPrefix+name+"/", clientv3.WithPrefix())
@@ -147,7 +147,7 @@ func (s *store) read(ctx context.Context, name string, nodes int) func(int) erro
 	}
 }
 
-// firstLookups measures the first look-up of a big service.
+// firstLookups measures the first lookup of a big service.
 func (r *run) firstLookups() error {
 	nodes := 10_000
 	if r.quick {
@@ -162,10 +162,10 @@ func (r *run) firstLookups() error {
 	lookOnce, forget := r.firstOurs(name, nodes)
 	subscribe, unsubscribe := r.firstZero(name, nodes)
 	return r.hold(contest{
-		id: "first-lookup", title: fmt.Sprintf("first look-up of a service of %d nodes", nodes), entrants: []entrant{
+		id: "first-lookup", title: fmt.Sprintf("first lookup of a service of %d nodes", nodes), entrants: []entrant{
 			{who: ours, most: 1, op: lookOnce, undo: forget},
 			{who: bare, most: 1, op: r.store.read(r.ctx, name, nodes), note: "one Range, and encoding/json"},
-			{who: plugin, most: 1, op: find(plugin, old, name, nodes), note: "every look-up is like the first"},
+			{who: plugin, most: 1, op: find(plugin, old, name, nodes), note: "every lookup is like the first"},
 			{who: zero, most: 1, note: zeroValues, op: subscribe, undo: unsubscribe},
 			{who: naming, most: 1, op: r.store.listNaming(r.ctx, name, nodes), note: namingList},
 		},

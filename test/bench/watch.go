@@ -239,7 +239,7 @@ func (r *run) deliverToAll(f follower, feeds []*feed, name string, stamp int) (t
 	return last.Sub(began), nil
 }
 
-// quiet waits until etcd's number of watches rests, because those of the row before are cancelled behind its back.
+// quiet waits until etcd's number of watches rests, because those of the row before are canceled behind its back.
 func (r *run) quiet() error {
 	last := -1
 	for same := 0; same < 3; {

@@ -10,7 +10,7 @@ import (
 	"go-micro.dev/v4/registry"
 )
 
-// fold is a look-up, kept up to date by a watcher's results in the way of go-micro's cache.
+// fold is a lookup, kept up to date by a watcher's results in the way of go-micro's cache.
 type fold map[string]*registry.Service // by version
 
 func newFold(services []*registry.Service) fold {
@@ -49,7 +49,7 @@ func (f fold) apply(action string, s *registry.Service) {
 
 func (f fold) services() []*registry.Service { return slices.Collect(maps.Values(f)) }
 
-// agreement checks P4: when nothing happens any more, what a watcher folds to is what look-ups say is what etcd holds.
+// agreement checks P4: when nothing happens any more, what a watcher folds to is what lookups say is what etcd holds.
 func (h *story) agreement() []violation {
 	if h.quiet.IsZero() {
 		return []violation{{"P4", h.end, "the history has no quiet moment at which to compare"}}
@@ -70,7 +70,7 @@ func (h *story) agreement() []violation {
 	return found
 }
 
-// disagreements returns how look-ups and watchers differed from etcd at a time.
+// disagreements returns how lookups and watchers differed from etcd at a time.
 func disagreements(events []*event, at time.Time, truth map[string]string) []string {
 	views := map[viewer]map[string]string{}
 	folds := map[[2]string]fold{}

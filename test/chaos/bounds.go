@@ -23,7 +23,7 @@ func (h *story) bounds() []violation {
 		if took > e.Bound+noise {
 			what := e.Op
 			if e.Kind == kindView {
-				what = "look-up of " + e.Name
+				what = "lookup of " + e.Name
 			}
 			found = append(found, violation{"P6", e.At, fmt.Sprintf("%s of %s took %v, more than %v", what, e.Process, took.Round(time.Millisecond), e.Bound)})
 		}
@@ -31,7 +31,7 @@ func (h *story) bounds() []violation {
 	return found
 }
 
-// answers checks that look-ups go on from the last view (P5), and that watchers do until they are stopped (P4).
+// answers checks that lookups go on from the last view (P5), and that watchers do until they are stopped (P4).
 func (h *story) answers() []violation {
 	var found []violation
 	for v, seen := range h.views {
@@ -39,7 +39,7 @@ func (h *story) answers() []violation {
 		for _, e := range seen {
 			known := e.Err == "" || e.Err == registry.ErrNotFound.Error()
 			if answered && !known {
-				found = append(found, violation{"P5", e.At, fmt.Sprintf("a look-up of %s by %s failed: %s", v.name, v.process, e.Err)})
+				found = append(found, violation{"P5", e.At, fmt.Sprintf("a lookup of %s by %s failed: %s", v.name, v.process, e.Err)})
 			}
 			answered = answered || known
 		}

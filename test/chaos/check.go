@@ -146,7 +146,7 @@ func during(seen []*event, end time.Time, f func(*event, span)) {
 	}
 }
 
-// shown returns the records of a look-up, by key, each by itself.
+// shown returns the records of a lookup, by key, each by itself.
 func shown(services []*registry.Service) map[string]string {
 	records := map[string]string{}
 	for _, s := range services {

@@ -41,7 +41,7 @@ func (l *tale) truth(at float64, records ...*registry.Service) {
 	l.add(at, e)
 }
 
-// view says what a look-up says from a time on.
+// view says what a lookup says from a time on.
 func (l *tale) view(at float64, process string, services ...*registry.Service) {
 	for _, via := range []string{"registry", "cache"} {
 		l.add(at, event{
@@ -55,7 +55,7 @@ func (l *tale) seen(at float64, process, action string, s *registry.Service) {
 	l.add(at, event{Kind: kindSeen, Process: process, Watcher: 1, Action: action, Service: s})
 }
 
-// all is what etcd, the consumer's look-ups and its watcher all say from a time on.
+// all is what etcd, the consumer's lookups and its watcher all say from a time on.
 func (l *tale) all(at float64, records ...*registry.Service) {
 	l.truth(at, records...)
 	l.view(at, "consumer", records...)
@@ -183,20 +183,20 @@ func TestPlantedViolationsAreCaught(t *testing.T) {
 		"a delete has another version": {"P4", func(l *tale) {
 			l.edit(func(e *event) bool { return e.Action == "delete" && e.Service == n2 }, func(e *event) { e.Service = record("greeter", "2", "n2", "killed", "2") })
 		}},
-		"a look-up differs at the end": {"P4", func(l *tale) { l.view(29, "consumer", changed, n3) }},
-		"a view goes back in time":     {"P4", func(l *tale) { l.view(20, "consumer", n1); l.view(20.05, "consumer", changed) }},
-		"a watcher goes back in time":  {"P4", func(l *tale) { l.seen(20, "consumer", "update", n1); l.seen(20.1, "consumer", "update", changed) }},
+		"a lookup differs at the end": {"P4", func(l *tale) { l.view(29, "consumer", changed, n3) }},
+		"a view goes back in time":    {"P4", func(l *tale) { l.view(20, "consumer", n1); l.view(20.05, "consumer", changed) }},
+		"a watcher goes back in time": {"P4", func(l *tale) { l.seen(20, "consumer", "update", n1); l.seen(20.1, "consumer", "update", changed) }},
 		"a watcher fails": {"P4", func(l *tale) {
 			l.add(20, event{Kind: kindStopped, Process: "consumer", Watcher: 1, Err: "compacted"})
 		}},
 		"nobody compares at the end": {"P4", func(l *tale) { l.drop(kindIs(kindQuiet)) }},
-		"a look-up fails": {"P5", func(l *tale) {
+		"a lookup fails": {"P5", func(l *tale) {
 			l.add(20, event{Kind: kindView, Process: "consumer", Name: "greeter", Via: "registry", Services: []*registry.Service{changed}, Err: "deadline exceeded", Before: at(l, 20)})
 		}},
 		"a call takes too long": {"P6", func(l *tale) {
 			l.edit(func(e *event) bool { return e.Op == "deregister" }, func(e *event) { e.Took = 7 * time.Second; e.At = at(l, -1) })
 		}},
-		"a look-up takes too long": {"P6", func(l *tale) {
+		"a lookup takes too long": {"P6", func(l *tale) {
 			l.add(12, event{Kind: kindView, Process: "consumer", Name: "unknown", Via: "call", Took: 7 * time.Second, Bound: 5 * time.Second})
 		}},
 		"goroutines are left": {"P6", func(l *tale) { l.edit(kindIs(kindLeft), func(e *event) { e.Text = "goroutine 7" }) }},

@@ -141,7 +141,7 @@ func (c *cluster) kill() {
 func (c *cluster) end() {
 	c.mu.Lock()
 	for _, client := range c.clients {
-		_ = client.Close() // it reports no more than its own cancelled context
+		_ = client.Close() // it reports no more than its own canceled context
 	}
 	clear(c.clients)
 	c.mu.Unlock()

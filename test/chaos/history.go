@@ -20,7 +20,7 @@ const (
 	kindWatching kind = "watching" // a watcher began: Watcher, Name, Services as looked up before
 	kindSeen     kind = "seen"     // what its Next returned: Watcher, Action, Service
 	kindStopped  kind = "stopped"  // its Next returned an error: Watcher, Err
-	kindView     kind = "view"     // a look-up said something new, or took long: Name, Via, Services, Err, Took, Bound
+	kindView     kind = "view"     // a lookup said something new, or took long: Name, Via, Services, Err, Took, Bound
 	kindDone     kind = "done"     // a command was carried out: ID, Err, Text, Took
 	kindLeft     kind = "left"     // goroutines after Close: Text
 

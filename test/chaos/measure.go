@@ -36,7 +36,7 @@ func (w *world) back(bound time.Duration, what string) {
 	w.settle(bound)
 }
 
-// agree measures how long after the last fault every look-up and every watcher says what etcd holds. It excuses nothing.
+// agree measures how long after the last fault every lookup and every watcher says what etcd holds. It excuses nothing.
 func (w *world) agree(bound time.Duration, what string) {
 	w.t.Helper()
 	defer func() {

@@ -19,7 +19,7 @@ import (
 const (
 	callRegister   = "Register"
 	callDeregister = "Deregister"
-	callLookup     = "first look-up"
+	callLookup     = "first lookup"
 	callClose      = "Close"
 )
 

@@ -67,7 +67,7 @@ func (s *service) follow(name string) {
 
 type lookup = func(string, ...registry.GetOption) ([]*registry.Service, error)
 
-// poll tells of look-ups that say something new or take too long.
+// poll tells of lookups that say something new or take too long.
 func (s *service) poll(name, via string, look lookup) {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()

@@ -38,7 +38,7 @@ func outage(t *testing.T, length, ttl time.Duration) {
 		t.Error("Deregister claims to have worked")
 	}
 	if e := w.attempt(c, command{Do: "look", Name: "unknown"}); e.Err == "" {
-		t.Error("a look-up of an unknown name claims to know")
+		t.Error("a lookup of an unknown name claims to know")
 	}
 	w.tell(c, command{Do: "watch", Name: "greeter"})
 	w.figure(figure{what: "outage: Close returns (Timeout 5 s)", bound: callTimeout, measured: w.leave(leaver).Took})

@@ -66,7 +66,7 @@ func (s *stage) tearDown() error {
 		p.kill()
 	}
 	if s.client != nil {
-		_ = s.client.Close() // it reports no more than its own cancelled context
+		_ = s.client.Close() // it reports no more than its own canceled context
 	}
 	if s.etcd != nil {
 		s.etcd.Stop()

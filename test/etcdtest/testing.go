@@ -58,6 +58,6 @@ func newClient(t testing.TB, endpoints []string) *clientv3.Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = client.Close() }) // it reports no more than its own cancelled context
+	t.Cleanup(func() { _ = client.Close() }) // it reports no more than its own canceled context
 	return client
 }

@@ -53,7 +53,7 @@ func found(t testing.TB, r registry.Registry, name string) []string {
 	return idsOf(services)
 }
 
-// reaches waits until a look-up finds exactly these nodes.
+// reaches waits until a lookup finds exactly these nodes.
 func reaches(t testing.TB, r registry.Registry, name string, ids ...string) {
 	t.Helper()
 	eventually(t, func() bool { return slices.Equal(found(t, r, name), ids) }, "%v of %s", ids, name)
@@ -283,7 +283,7 @@ func onServer(t *testing.T, s *server) {
 	reaches(t, consumer, "greeter", "a@1")
 	w := watch(t, consumer, "greeter")
 	s.etcdctl(t, "del", "--prefix", "/micro/registry/")
-	for next(t, w) != "delete a@1" { // what the look-ups before the watch may have missed comes first
+	for next(t, w) != "delete a@1" { // what the lookups before the watch may have missed comes first
 	}
 	require.Equal(t, "create a@1", next(t, w))
 	s.etcdctl(t, "lease", "revoke", leaseOf(t, s))
@@ -295,6 +295,6 @@ func onServer(t *testing.T, s *server) {
 	s.start(t)
 	s.awaitHealth(t)
 	require.NoError(t, provider.Register(service("greeter", "1", "b"), registry.RegisterTTL(time.Minute)))
-	for next(t, w) != "create b@1" { // what a look-up of the last minute may have missed comes first
+	for next(t, w) != "create b@1" { // what a lookup of the last minute may have missed comes first
 	}
 }

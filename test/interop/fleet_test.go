@@ -25,7 +25,7 @@ func pairs(t *testing.T, kinds []string, test func(t *testing.T, provider, consu
 	}
 }
 
-// sees waits until a look-up finds exactly these nodes.
+// sees waits until a lookup finds exactly these nodes.
 func (p *peer) sees(t testing.TB, name string, ids ...string) {
 	t.Helper()
 	var last []string

@@ -155,12 +155,12 @@ func TestManyJunkKeysCostLittle(t *testing.T) {
 	listed := time.Since(began)
 	began = time.Now()
 	require.Equal(t, []string{"a@1"}, found(t, r, "other"))
-	neighbour := time.Since(began)
+	neighbor := time.Since(began)
 	grown := heap() - before
 	runtime.KeepAlive(r)
-	t.Logf("%d junk keys: first look-up beside half of them %s, list of all %s, look-up of a neighbour %s, %d KiB kept",
-		n, first, listed, neighbour, grown>>10)
-	require.Less(t, neighbour, time.Second)
+	t.Logf("%d junk keys: first lookup beside half of them %s, list of all %s, lookup of a neighbor %s, %d KiB kept",
+		n, first, listed, neighbor, grown>>10)
+	require.Less(t, neighbor, time.Second)
 	require.Less(t, grown, int64(16<<20), "junk isn't kept")
 	require.Equal(t, uint64(n/2+n), r.Status().Malformed)
 	require.LessOrEqual(t, strings.Count(log.text.String(), "skipping"), 1000)

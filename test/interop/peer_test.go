@@ -148,7 +148,7 @@ func (p *peer) deregister(t testing.TB, s *registry.Service) {
 	p.must(t, agent.Command{Do: "deregister", Service: encode(t, s)}, nil)
 }
 
-// nodes returns the ids of a service's nodes as a look-up finds them, with their version: a@1.
+// nodes returns the ids of a service's nodes as a lookup finds them, with their version: a@1.
 func (p *peer) nodes(t testing.TB, name string) []string {
 	t.Helper()
 	ids, err := p.lookUp(name)

@@ -84,16 +84,16 @@ func TestWhatIsNotPermittedIsRefusedAtOnce(t *testing.T) {
 
 	require.NoError(t, greeter.Register(service("greeter", "1", "a"), registry.RegisterTTL(time.Minute)))
 	for name, call := range map[string]func() error{
-		"register elsewhere":          func() error { return greeter.Register(service("other", "1", "a"), registry.RegisterTTL(time.Minute)) },
-		"deregister elsewhere":        func() error { return greeter.Deregister(service("other", "1", "x")) },
-		"look up elsewhere":           func() error { _, err := greeter.GetService("other"); return err },
-		"linearizable":                func() error { _, err := greeter.GetService("other", etcd.Linearizable()); return err },
-		"a neighbour whose name fits": func() error { _, err := greeter.GetService("greeter-admin"); return err },
-		"list":                        func() error { _, err := greeter.ListServices(); return err },
-		"watch elsewhere":             func() error { _, err := greeter.Watch(registry.WatchService("other")); return err },
-		"watch all":                   func() error { _, err := greeter.Watch(); return err },
-		"register as a client":        func() error { return client.Register(service("greeter", "1", "b"), registry.RegisterTTL(time.Minute)) },
-		"deregister as a client":      func() error { return client.Deregister(service("greeter", "1", "a")) },
+		"register elsewhere":         func() error { return greeter.Register(service("other", "1", "a"), registry.RegisterTTL(time.Minute)) },
+		"deregister elsewhere":       func() error { return greeter.Deregister(service("other", "1", "x")) },
+		"look up elsewhere":          func() error { _, err := greeter.GetService("other"); return err },
+		"linearizable":               func() error { _, err := greeter.GetService("other", etcd.Linearizable()); return err },
+		"a neighbor whose name fits": func() error { _, err := greeter.GetService("greeter-admin"); return err },
+		"list":                       func() error { _, err := greeter.ListServices(); return err },
+		"watch elsewhere":            func() error { _, err := greeter.Watch(registry.WatchService("other")); return err },
+		"watch all":                  func() error { _, err := greeter.Watch(); return err },
+		"register as a client":       func() error { return client.Register(service("greeter", "1", "b"), registry.RegisterTTL(time.Minute)) },
+		"deregister as a client":     func() error { return client.Deregister(service("greeter", "1", "a")) },
 	} {
 		soonDenied(t, name, call)
 	}

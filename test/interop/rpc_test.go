@@ -43,7 +43,7 @@ func (p *peer) answeredBy(t testing.TB, ids ...string) {
 }
 
 // follows waits until calls are answered by exactly these servers, and the client hears of changes: it
-// is one watch more than there are before. What happens between go-micro's first look-up and its
+// is one watch more than there are before. What happens between go-micro's first lookup and its
 // watch, the other registries never tell.
 func (p *peer) follows(t testing.TB, s *server, before int, ids ...string) {
 	t.Helper()
@@ -121,9 +121,9 @@ type traffic struct {
 	stop    chan struct{}
 	done    chan struct{}
 	served  chan string
-	empty   int // look-ups that found no node
+	empty   int // lookups that found no node
 	lookUps int
-	failed  []error // look-ups, and calls after which the same call failed again
+	failed  []error // lookups, and calls after which the same call failed again
 }
 
 func startTraffic(t testing.TB, s *server, watches int, p *peer) *traffic {
@@ -183,6 +183,6 @@ func (c *traffic) end(t testing.TB) {
 	close(c.stop)
 	<-c.done
 	require.Empty(t, c.failed, "%s as the client", c.peer.kind)
-	require.Zero(t, c.empty, "of %d look-ups by %s", c.lookUps, c.peer.kind)
+	require.Zero(t, c.empty, "of %d lookups by %s", c.lookUps, c.peer.kind)
 	require.Positive(t, c.lookUps)
 }

@@ -135,7 +135,7 @@ func newClient(t testing.TB, config clientv3.Config) *clientv3.Client {
 	config.DialTimeout, config.Logger = patience, zap.NewNop()
 	client, err := clientv3.New(config)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = client.Close() }) // it reports no more than its own cancelled context
+	t.Cleanup(func() { _ = client.Close() }) // it reports no more than its own canceled context
 	return client
 }
 

@@ -170,7 +170,7 @@ func TestMetricsOfARegistryThatInitMends(t *testing.T) {
 	require.Equal(t, 1, m.count("registration.count", "state", "registered"))
 }
 
-// What a look-up allocates is its result, with metrics or without.
+// What a lookup allocates is its result, with metrics or without.
 func TestMetricsCostALookUpNoAllocation(t *testing.T) {
 	srv := newServer(t)
 	put(t, srv.Client(t), key("a"), record(t, "a"))

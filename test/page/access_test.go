@@ -12,9 +12,9 @@ import (
 // contrast is a script that returns every visible text whose contrast with what is behind it is lower than WCAG 2.2 AA asks for.
 const contrast = `(() => {
 	const context = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-	const rgba = (colour) => {
+	const rgba = (color) => {
 		context.clearRect(0, 0, 1, 1);
-		context.fillStyle = colour;
+		context.fillStyle = color;
 		context.fillRect(0, 0, 1, 1);
 		const [r, g, b, a] = context.getImageData(0, 0, 1, 1).data;
 		return [r, g, b, a / 255];

@@ -49,14 +49,14 @@ func (b *tab) picture(t *testing.T, name string) {
 	require.NoError(t, err)
 	image, err := png.Decode(bytes.NewReader(data))
 	require.NoError(t, err)
-	colours := make(map[[3]uint32]bool)
+	colors := make(map[[3]uint32]bool)
 	for x := range image.Bounds().Dx() {
 		for y := 0; y < image.Bounds().Dy(); y += 8 {
 			r, g, b, _ := image.At(x, y).RGBA()
-			colours[[3]uint32{r, g, b}] = true
+			colors[[3]uint32{r, g, b}] = true
 		}
 	}
-	require.Greater(t, len(colours), 30, "the picture is blank")
+	require.Greater(t, len(colors), 30, "the picture is blank")
 	if *pictures != "" {
 		require.NoError(t, os.WriteFile(filepath.Join(*pictures, name+".png"), data, 0o644))
 	}

@@ -19,7 +19,7 @@ func fruits(t *testing.T, w world) {
 	for i, name := range []string{"apple", "banana", "cherry", "pineapple"} {
 		w.put(t, service(name, fmt.Sprintf("1.%d.0", i), "node-"+name, map[string]string{"zone": fmt.Sprint("zone-", i)}), w.lease(t, 600e9))
 	}
-	w.put(t, service("banana", "7.7.7", "second", map[string]string{"colour": "Yellow"}), w.lease(t, 600e9))
+	w.put(t, service("banana", "7.7.7", "second", map[string]string{"color": "Yellow"}), w.lease(t, 600e9))
 }
 
 func TestSearchAsYouType(t *testing.T) {
@@ -49,13 +49,13 @@ func TestSearchAsYouType(t *testing.T) {
 		b.await(words+" finds "+want, shown+" === '"+want+"'")
 	}
 	b.awaitText("#empty", "Nothing matches")
-	eval[bool](b, "((f) => { f.value = 'colour=yellow'; f.dispatchEvent(new Event('input')); return true })(document.getElementById('search'))")
+	eval[bool](b, "((f) => { f.value = 'color=yellow'; f.dispatchEvent(new Event('input')); return true })(document.getElementById('search'))")
 	b.await("metadata is searched", shown+" === 'banana'")
 	b.press(kb.Enter)
 	b.press(kb.Enter)
 	b.await("only the node that matches is shown", "document.querySelectorAll('#nodes tr').length === 1 && document.getElementById('range').textContent === '1 of 2 nodes'")
 
-	w.put(t, service("lemon", "1", "x", map[string]string{"colour": "yellow"}))
+	w.put(t, service("lemon", "1", "x", map[string]string{"color": "yellow"}))
 	b.await("a search that stands finds what comes", shown+" === 'banana,lemon'")
 	require.Empty(t, b.complaints())
 }

@@ -41,8 +41,8 @@ func TestP6EveryCallIsBoundedWhileEtcdIsAway(t *testing.T) {
 	require.Equal(t, 1, nodes(t, r, "greeter"))
 	srv.Stop()
 
-	within(t, 0, "a known look-up", func() { require.Equal(t, 1, nodes(t, r, "greeter")) })
-	within(t, timeout, "an unknown look-up", func() {
+	within(t, 0, "a known lookup", func() { require.Equal(t, 1, nodes(t, r, "greeter")) })
+	within(t, timeout, "an unknown lookup", func() {
 		_, err := r.GetService("unknown")
 		require.Error(t, err)
 		require.NotErrorIs(t, err, registry.ErrNotFound)

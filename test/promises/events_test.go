@@ -111,7 +111,7 @@ func TestP4CompactionWhileEtcdIsAwayIsADifference(t *testing.T) {
 	require.Equal(t, 3, nodes(t, consumer, "greeter"))
 	w := watch(t, consumer, registry.WatchService("greeter"))
 	srv.Stop()
-	require.Equal(t, 3, nodes(t, consumer, "greeter"), "look-ups go on")
+	require.Equal(t, 3, nodes(t, consumer, "greeter"), "lookups go on")
 	require.NoError(t, srv.Restart())
 
 	// The consumer's client is back on its own time; before that or after, the end is the same.

@@ -103,9 +103,9 @@ func TestP6ASilentFollowerHoldsUpNoLookUpsListsAndForeignDeregisters(t *testing.
 	}
 	var all sync.WaitGroup
 	for what, call := range map[string]func(r *etcd.Registry, i int) error{
-		"first look-up": func(r *etcd.Registry, i int) error { return one(r.GetService(names[i])) },
-		"Linearizable":  func(r *etcd.Registry, i int) error { return one(r.GetService(names[i], etcd.Linearizable())) },
-		"ListServices":  func(r *etcd.Registry, _ int) error { return one(r.ListServices()) },
+		"first lookup": func(r *etcd.Registry, i int) error { return one(r.GetService(names[i])) },
+		"Linearizable": func(r *etcd.Registry, i int) error { return one(r.GetService(names[i], etcd.Linearizable())) },
+		"ListServices": func(r *etcd.Registry, _ int) error { return one(r.ListServices()) },
 		"Deregister of what isn't ours": func(r *etcd.Registry, i int) error {
 			return r.Deregister(service("nobodys", "1", fmt.Sprint(i)))
 		},
@@ -139,7 +139,7 @@ func TestP6ASlowNetworkIsNotTakenForADeadOne(t *testing.T) {
 			r := open(t, endpoints, registry.Timeout(c.timeout))
 			name := "slow-" + c.trip.String()
 			s := service(name, "1", "a")
-			soon(t, c.timeout, "first look-up, with which it connects", func() error { _, err := r.ListServices(); return err })
+			soon(t, c.timeout, "first lookup, with which it connects", func() error { _, err := r.ListServices(); return err })
 			soon(t, c.timeout, "Register", func() error { return r.Register(s, ttl) })
 			soon(t, c.timeout, "GetService", func() error {
 				_, err := r.GetService(name)

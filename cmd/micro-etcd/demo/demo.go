@@ -96,7 +96,7 @@ func (d *Demo) leave() error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = client.Close() }() // it reports no more than its own cancelled context
+	defer func() { _ = client.Close() }() // it reports no more than its own canceled context
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for id, value := range map[string]string{

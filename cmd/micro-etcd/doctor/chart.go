@@ -27,7 +27,7 @@ type chart struct {
 	avoided []string     // members' URLs that weren't visited, because they are plain
 
 	connection error // why there is no client for what follows
-	lookUp     error // what a look-up returned
+	lookUp     error // what a lookup returned
 	mayRead    error
 	mayWrite   error
 

@@ -14,7 +14,7 @@ func unreachableAddresses(c *chart) []Finding {
 		switch {
 		case v.err == nil:
 		case alone:
-			found = append(found, critical("Check the address, the network, TLS and the user; look-ups go on from the last view meanwhile, but nothing new is found.",
+			found = append(found, critical("Check the address, the network, TLS and the user; lookups go on from the last view meanwhile, but nothing new is found.",
 				"A registry can't use %s: %v.", v.address, Meaning(v.address, v.err)).about(v.address))
 		default:
 			found = append(found, warning("Start the member, or take the address out of the registry's list.",
@@ -32,7 +32,7 @@ func failedLookUp(c *chart) []Finding {
 	if c.lookUp == nil || c.mayRead != nil && isDenied(c.lookUp) {
 		return nil
 	}
-	return []Finding{critical("See what errors mean, in docs/operations.md.", "A look-up fails: %v.", c.lookUp)}
+	return []Finding{critical("See what errors mean, in docs/operations.md.", "A lookup fails: %v.", c.lookUp)}
 }
 
 func unreachableMembers(c *chart) []Finding {

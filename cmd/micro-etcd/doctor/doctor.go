@@ -117,7 +117,7 @@ type examination struct {
 // examinations in the order of their findings, within a severity.
 var examinations = []examination{
 	{"connection", unreachableAddresses},
-	{"look-up", failedLookUp},
+	{"lookup", failedLookUp},
 	{"members", unreachableMembers},
 	{"plain-member", plainMembers},
 	{"cluster", strangers},

@@ -138,7 +138,7 @@ func TestAStoppedMemberIsNamedAndAMajorityIsMissed(t *testing.T) {
 	report.only(t, "leader", Critical, "member-1", "no leader")
 	require.Equal(t, Critical, report.found("members")[0].Severity)
 	require.Contains(t, report.found("members")[0].What, "1 of 3 voting members")
-	require.NotEmpty(t, report.found("look-up"))
+	require.NotEmpty(t, report.found("lookup"))
 }
 
 func TestAnEtcdOutOfReachIsReportedInTheRegistrysWords(t *testing.T) {
@@ -201,7 +201,7 @@ func TestAFullEtcdIsTold(t *testing.T) {
 	report.only(t, "alarm", Critical, "NOSPACE")
 	report.only(t, "space", Critical, "of its quota")
 	report.only(t, "permission", Critical, "space exceeded")
-	require.Empty(t, report.found("look-up"))
+	require.Empty(t, report.found("lookup"))
 }
 
 // withRoles switches authentication on: "provider" may read and write greeter, "consumer" read it,
@@ -252,7 +252,7 @@ func TestMissingPermissionsAreToldAndNothingIsWritten(t *testing.T) {
 	as("consumer", "").only(t, "permission", Warning, "can't list or watch all")
 	as("consumer", "other").only(t, "permission", Critical, "may neither")
 	for _, user := range []string{"consumer", "lister", "nobody", "writer"} {
-		require.Empty(t, as(user, "greeter").found("look-up"), "the permission says it")
+		require.Empty(t, as(user, "greeter").found("lookup"), "the permission says it")
 	}
 	report := examine(t, Patient{Addresses: srv.Endpoints()})
 	require.Equal(t, Critical, report.Worst())

@@ -10,7 +10,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 )
 
-func TestTLSThatOneSideOnlySpeaksIsRecognised(t *testing.T) {
+func TestTLSThatOneSideOnlySpeaksIsRecognized(t *testing.T) {
 	plain := etcdtest.Start(t)
 	tls, _ := secured(t, 1, "")
 	for address, want := range map[string]string{

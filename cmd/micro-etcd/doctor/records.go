@@ -53,7 +53,7 @@ func collisions(c *chart) []Finding {
 	var found []Finding
 	for _, dir := range slices.Sorted(maps.Keys(names)) {
 		if len(names[dir]) > 1 {
-			found = append(found, warning("Rename one of them: they overwrite each other where node ids are equal, and the official plugin mixes their look-ups.",
+			found = append(found, warning("Rename one of them: they overwrite each other where node ids are equal, and the official plugin mixes their lookups.",
 				"The services %s share the directory %s.", list(names[dir]), short(c.dir(names[dir][0]))).about(names[dir]...))
 		}
 	}
@@ -140,7 +140,7 @@ func giants(c *chart) []Finding {
 		if r.Size <= bigValue || len(found) == maxEach {
 			continue
 		}
-		f := warning("Take metadata out: each look-up and each change of the service carries all of it.",
+		f := warning("Take metadata out: each lookup and each change of the service carries all of it.",
 			"%s has %d KiB.", short(r.Key), r.Size>>10).about(r.Key)
 		if r.Size > giantValue {
 			f.Severity = Critical

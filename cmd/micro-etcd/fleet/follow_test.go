@@ -113,7 +113,7 @@ func TestADifferenceTellsWhatWentCameAndWasMadeAgain(t *testing.T) {
 	require.Equal(t, []string{"gone removed", "gone again", "appeared again", "appeared new", "changed written"}, kinds)
 }
 
-func TestFollowOfOneServiceLeavesOutItsNeighbour(t *testing.T) {
+func TestFollowOfOneServiceLeavesOutItsNeighbor(t *testing.T) {
 	c := etcdtest.Start(t).Client(t)
 	put(t, c, "/micro/registry/a-b/1", node("a-b", "1"))
 	put(t, c, "/micro/registry/a-b/2", node("a/b", "2"))

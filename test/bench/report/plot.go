@@ -14,10 +14,10 @@ const (
 	left, right, top, bottom = 80, 270, 40, 50
 )
 
-// Colours that can be told apart on white and on black, also by most colour-blind readers.
-var colours = []string{"#0a7cff", "#8a8f98", "#d9822b", "#c2185b", "#2e9e5b", "#8e5bd0", "#b08900"}
+// Colors that can be told apart on white and on black, also by most color-blind readers.
+var colors = []string{"#0a7cff", "#8a8f98", "#d9822b", "#c2185b", "#2e9e5b", "#8e5bd0", "#b08900"}
 
-// SVG draws a curve with both axes logarithmic. Text takes the colour that fits the reader's scheme.
+// SVG draws a curve with both axes logarithmic. Text takes the color that fits the reader's scheme.
 func (c *Curve) SVG() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img">`+"\n", width, height, width, height)
@@ -47,27 +47,27 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
 // lines draws the curves, each with its name at its end, moved apart where they would overlap.
 func (c *Curve) lines(b *strings.Builder, x, y axis) {
 	type name struct {
-		at     float64
-		colour string
-		who    string
+		at    float64
+		color string
+		who   string
 	}
 	var names []name
 	for i, l := range c.Lines {
-		colour := colours[i%len(colours)]
+		color := colors[i%len(colors)]
 		points := make([]string, len(l.Points))
 		for j, p := range l.Points {
 			points[j] = fmt.Sprintf("%.1f,%.1f", x.at(p.X), y.at(p.Y))
 			cx, cy, _ := strings.Cut(points[j], ",")
-			fmt.Fprintf(b, `<circle cx="%s" cy="%s" r="3.5" fill="%s"/>`, cx, cy, colour)
+			fmt.Fprintf(b, `<circle cx="%s" cy="%s" r="3.5" fill="%s"/>`, cx, cy, color)
 		}
-		fmt.Fprintf(b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n", strings.Join(points, " "), colour)
-		names = append(names, name{y.at(l.Points[len(l.Points)-1].Y), colour, l.Who})
+		fmt.Fprintf(b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n", strings.Join(points, " "), color)
+		names = append(names, name{y.at(l.Points[len(l.Points)-1].Y), color, l.Who})
 	}
 	slices.SortFunc(names, func(a, b name) int { return int(a.at - b.at) })
 	last := float64(top) - 18
 	for _, n := range names {
 		last = max(n.at, last+18)
-		fmt.Fprintf(b, `<text x="%d" y="%.1f" style="fill: %s">%s</text>`+"\n", width-right+10, last+4, n.colour, html.EscapeString(n.who))
+		fmt.Fprintf(b, `<text x="%d" y="%.1f" style="fill: %s">%s</text>`+"\n", width-right+10, last+4, n.color, html.EscapeString(n.who))
 	}
 }
 

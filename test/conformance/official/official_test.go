@@ -29,8 +29,8 @@ var officialFailures = map[string]string{
 
 	"register/ttl-zero":       "P:270: logs the id of a lease that there is not",
 	"register/ttl-fraction":   "P:264: cuts the TTL to whole seconds, so a node may expire before its TTL",
-	"name/alike":              "P:143: a/b and a-b share keys and look-ups",
-	"name/same-ids":           "P:143: a/b and a-b share keys and look-ups",
+	"name/alike":              "P:143: a/b and a-b share keys and lookups",
+	"name/same-ids":           "P:143: a/b and a-b share keys and lookups",
 	"name/list-alike":         "P:397: merges by name and version joined, so x1 at 2 is x at 12",
 	"name/node-id-slash":      "P:143: ids x/y and x-y share a key",
 	"name/odd-node-ids":       "P:143: path.Join cleans the id away",
@@ -82,7 +82,7 @@ var officialFailures = map[string]string{
 	"outage/register-many":      "P:327: one Timeout for each node",
 	"outage/heartbeat":          "P:217: renews the lease under no deadline",
 	"outage/watch":              "W:40: Watch waits for etcd under no deadline",
-	"outage/last-view":          "by design: every look-up asks etcd",
+	"outage/last-view":          "by design: every lookup asks etcd",
 	"outage/register-completes": "waits for the next Register",
 }
 

@@ -18,7 +18,7 @@ const events = new Events(byId('events'), store);
 const total = new Plot();
 byId('plot-nodes').append(total.element);
 
-const summarise = perFrame(() => {
+const summarize = perFrame(() => {
   let nodes = 0;
   let odd = 0;
   for (const s of store.services.values()) {
@@ -39,7 +39,7 @@ store.addEventListener('change', (e) => {
   say(byId('prefix'), visible(store.prefix));
   if (e.all) events.reload();
   else events.add(e.events);
-  summarise();
+  summarize();
 });
 
 new Stream(store, (state) => health.connection(state));
@@ -48,7 +48,7 @@ setInterval(() => {
   list.draw();
   detail.tick();
   health.tick();
-  if (store.health) summarise();
+  if (store.health) summarize();
 }, 1000);
 
 // The address says which service is open, so that it can be shared and the browser's buttons work.

@@ -1,7 +1,7 @@
 // The table of an opened service's nodes.
 
 import { bytes, duration, el, number, say, visible } from './text.js';
-import { colour, versionName } from './versions.js';
+import { color, versionName } from './versions.js';
 
 export class Nodes {
   #body = document.getElementById('nodes');
@@ -59,7 +59,7 @@ class Row {
     this.element.title = visible(`${node.key}\nrevision ${node.revision}, written ${node.writes} times, ${bytes(node.size)}${node.lease ? `, lease ${node.lease}` : ''}`);
     this.element.classList.toggle('broken', Boolean(node.error || node.outdated));
     this.#what.replaceChildren(...describe(node));
-    this.#version.replaceChildren(node.error ? '' : el('span', { class: `chip ${colour(index)}` }, el('bdi', {}, versionName(node.version))));
+    this.#version.replaceChildren(node.error ? '' : el('span', { class: `chip ${color(index)}` }, el('bdi', {}, versionName(node.version))));
   }
 
   tick(now) {

@@ -1,8 +1,8 @@
-// The versions of a service and how its nodes spread over them. Newest first; the position gives the colour.
+// The versions of a service and how its nodes spread over them. Newest first; the position gives the color.
 
 import { el, number, visible } from './text.js';
 
-export const colour = (i) => `v${Math.min(i, 5)}`;
+export const color = (i) => `v${Math.min(i, 5)}`;
 
 export const versionName = (version) => (version === '' ? 'no version' : visible(version));
 
@@ -10,7 +10,7 @@ export const versionName = (version) => (version === '' ? 'no version' : visible
 export function bar(service) {
   const element = el('span', { class: 'bar', 'aria-hidden': 'true' });
   service.versions.forEach((v, i) => {
-    const part = el('span', { class: colour(i) });
+    const part = el('span', { class: color(i) });
     part.style.flexGrow = v.nodes;
     element.append(part);
   });
@@ -20,7 +20,7 @@ export function bar(service) {
 // chips returns the first versions with their numbers of nodes, and how many more there are.
 export function chips(service, most) {
   const all = service.versions.slice(0, most).map((v, i) =>
-    el('span', { class: `chip ${colour(i)}` },
+    el('span', { class: `chip ${color(i)}` },
       el('bdi', {}, versionName(v.version)),
       el('span', { class: 'times' }, `×${number(v.nodes)}`)));
   const more = service.versions.length - all.length + (service.more ?? 0);

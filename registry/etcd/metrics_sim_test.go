@@ -63,7 +63,7 @@ func TestAListBecauseOfACompactionAfterTheOneBefore(t *testing.T) {
 
 func TestCausesOfReregistrations(t *testing.T) {
 	for cause, harm := range map[metrics.RestoreCause]func(*testing.T, *fakeEtcd, *Registry){
-		metrics.RestoreWatchEnded: func(_ *testing.T, e *fakeEtcd, _ *Registry) { harms["watch cancelled"](e) },
+		metrics.RestoreWatchEnded: func(_ *testing.T, e *fakeEtcd, _ *Registry) { harms["watch canceled"](e) },
 		metrics.RestoreLeaseRefused: func(t *testing.T, e *fakeEtcd, r *Registry) {
 			permit := e.forbid(greeterDir)
 			await(t, testTTL, "a refusal", func() bool { return r.metrics.Leases.Get(metrics.LeaseRefused) > 0 })

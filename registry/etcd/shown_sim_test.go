@@ -11,7 +11,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 )
 
-// What a look-up has shown and is gone is told as deleted to whoever watches afterwards, wherever it was shown from. The
+// What a lookup has shown and is gone is told as deleted to whoever watches afterwards, wherever it was shown from. The
 // random test of the same has found none that these don't show.
 
 // listsOf hits the lists of a prefix.
@@ -147,7 +147,7 @@ func TestWhatALinearizableLookUpShowedDuringAListIsToldAsGone(t *testing.T) {
 	})
 }
 
-// A look-up in the view is never behind one that asked etcd, and a watcher doesn't hear that what exists has gone.
+// A lookup in the view is never behind one that asked etcd, and a watcher doesn't hear that what exists has gone.
 func TestTheViewIsNotBehindALinearizableLookUp(t *testing.T) {
 	for name, opts := range map[string][]registry.WatchOption{"own view": {registry.WatchService("greeter")}, "view of everything": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -206,7 +206,7 @@ func TestAWatchWithoutALookUpBeginsWithNothing(t *testing.T) {
 	}
 }
 
-// etcd goes away between the look-up and the watch, and comes back long after.
+// etcd goes away between the lookup and the watch, and comes back long after.
 func TestAWatchThatWaitsForEtcdStillKnowsWhatWasShownBefore(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		e.putNode("n1")
@@ -244,7 +244,7 @@ func TestShownIsForgotten(t *testing.T) {
 		}
 		require.Equal(t, 4, size())
 		time.Sleep(2*sweepTime + time.Second)
-		require.Equal(t, 1, size(), "a look-up may be answered from what is kept without saying so")
+		require.Equal(t, 1, size(), "a lookup may be answered from what is kept without saying so")
 		for i := range 100 {
 			e.putNode(fmt.Sprint("x", i))
 			time.Sleep(time.Millisecond)

@@ -31,15 +31,15 @@ func mustRegister(t *testing.T, r *Registry, s *registry.Service, ttl time.Durat
 
 // What happens to a record or its lease while its process lives, which needs nothing to be mended.
 var harms = map[string]func(*fakeEtcd){
-	"lease revoked":             func(e *fakeEtcd) { e.revokeAll() },
-	"key deleted":               func(e *fakeEtcd) { e.remove(greeterKey) },
-	"whole prefix deleted":      func(e *fakeEtcd) { e.remove(DefaultPrefix) },
-	"key overwritten by junk":   func(e *fakeEtcd) { e.put(greeterKey, "junk", 0) },
-	"deleted while cut off":     func(e *fakeEtcd) { e.cut(); e.remove(greeterKey); e.mend() },
-	"deleted and compacted":     func(e *fakeEtcd) { e.cut(); e.remove(greeterKey); e.compactNow(); e.mend() },
-	"watch cancelled":           func(e *fakeEtcd) { e.cancelWatches(""); e.remove(greeterKey) },
-	"watch cancelled by reason": func(e *fakeEtcd) { e.cancelWatches("etcdserver: mvcc: whatever"); e.remove(greeterKey) },
-	"streams ended":             func(e *fakeEtcd) { e.endStreams(errUnavailable); e.remove(greeterKey) },
+	"lease revoked":            func(e *fakeEtcd) { e.revokeAll() },
+	"key deleted":              func(e *fakeEtcd) { e.remove(greeterKey) },
+	"whole prefix deleted":     func(e *fakeEtcd) { e.remove(DefaultPrefix) },
+	"key overwritten by junk":  func(e *fakeEtcd) { e.put(greeterKey, "junk", 0) },
+	"deleted while cut off":    func(e *fakeEtcd) { e.cut(); e.remove(greeterKey); e.mend() },
+	"deleted and compacted":    func(e *fakeEtcd) { e.cut(); e.remove(greeterKey); e.compactNow(); e.mend() },
+	"watch canceled":           func(e *fakeEtcd) { e.cancelWatches(""); e.remove(greeterKey) },
+	"watch canceled by reason": func(e *fakeEtcd) { e.cancelWatches("etcdserver: mvcc: whatever"); e.remove(greeterKey) },
+	"streams ended":            func(e *fakeEtcd) { e.endStreams(errUnavailable); e.remove(greeterKey) },
 	"leader lost": func(e *fakeEtcd) {
 		elect := e.loseLeader()
 		time.Sleep(2 * time.Second)
@@ -159,7 +159,7 @@ func TestALateFirstRenewalDoesNotCostTheLease(t *testing.T) {
 		r, _ := e.newRegistry(t)
 		mend := e.ignore(renewals, always)
 		mustRegister(t, r, greeter(1), time.Minute)
-		time.Sleep(dialTimeout + 5*time.Second)
+		time.Sleep(10 * time.Second)
 		mend()
 		e.endStreams(errUnavailable)
 		time.Sleep(10 * time.Minute)
