@@ -42,7 +42,7 @@ func (p *Profile) Equal(q *Profile) bool {
 // Equal reports whether r and q describe the same node of the same version with
 // the same fields, whatever their revisions, leases and keys.
 func (r *Record) Equal(q *Record) bool {
-	return r == q || r.Name == q.Name && r.Version == q.Version && equalNode(r.Node, q.Node) && r.Profile.Equal(q.Profile)
+	return r == q || r.Name == q.Name && r.Version == q.Version && r.Node.Equal(q.Node) && r.Profile.Equal(q.Profile)
 }
 
 // newer orders records by revision, and those of one transaction by key. Every record is

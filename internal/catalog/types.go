@@ -39,8 +39,17 @@ type Value struct {
 	Values []*Value `json:"values"`
 }
 
-func equalNode(a, b *Node) bool {
-	return a == b || a.Id == b.Id && a.Address == b.Address && maps.Equal(a.Metadata, b.Metadata)
+// Record returns the record of one of the service's nodes, which shares everything with it.
+func (s *Service) Record(key string, node int) *Record {
+	return &Record{
+		Key: key, Name: s.Name, Version: s.Version,
+		Profile: &Profile{Metadata: s.Metadata, Endpoints: s.Endpoints}, Node: s.Nodes[node],
+	}
+}
+
+// Equal reports whether n and o say the same. A nil map equals an empty one.
+func (n *Node) Equal(o *Node) bool {
+	return n == o || n.Id == o.Id && n.Address == o.Address && maps.Equal(n.Metadata, o.Metadata)
 }
 
 func equalEndpoint(a, b *Endpoint) bool {

@@ -178,6 +178,9 @@ func (m *mirror) ownPut(r *catalog.Record) {
 	if known != nil && lastWriting(known) == lastWriting(r) {
 		return
 	}
+	if lead, ok := m.catalog.Lead(r.Name, r.Version); ok && lead.Profile.Equal(r.Profile) {
+		r.Profile = lead.Profile // as a decoder shares it
+	}
 	odd := m.isOddLocked(known, r.Key, r.Revision)
 	delete(m.deleted, r.Key)
 	m.publishOwnLocked(odd, m.catalog.Put(r))

@@ -35,9 +35,6 @@ func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption
 	if err := checkSizes(s); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
-	if err := checkValues(s); err != nil {
-		return fmt.Errorf("register %q: %w", s.Name, err)
-	}
 	if o.TTL < 0 || roundUp(o.TTL) > maxTTL {
 		return fmt.Errorf("register %q: %w: %s", s.Name, ErrTTL, o.TTL)
 	}
@@ -45,7 +42,8 @@ func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption
 	if err != nil {
 		return fmt.Errorf("register %q: %w", s.Name, err)
 	}
-	return p.registrar.register(func() (context.Context, context.CancelFunc) { return r.bound(o.Context) }, fromService(s), o.TTL)
+	bound := func() (context.Context, context.CancelFunc) { return r.bound(o.Context) }
+	return p.registrar.register(bound, s.Name, nodeIDs(s), &offered{service: s}, o.TTL)
 }
 
 // Deregister removes the service's nodes; only their ids count. What this registry

@@ -3,6 +3,7 @@ package etcd
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"unicode/utf8"
 
 	"go-micro.dev/v4/registry"
@@ -11,6 +12,41 @@ import (
 )
 
 // This file turns go-micro's types into the catalog's and back. A pointer to a node can be converted as it is.
+
+// offered is a service that a caller wants to register.
+type offered struct {
+	service *registry.Service
+	copied  *catalog.Service // nil before it is needed
+}
+
+func (o *offered) same(r *catalog.Record, i int) bool {
+	s := o.service
+	return r.Name == s.Name && r.Version == s.Version && r.Node.Equal((*catalog.Node)(s.Nodes[i])) &&
+		maps.Equal(r.Profile.Metadata, s.Metadata) && slices.EqualFunc(r.Profile.Endpoints, s.Endpoints, sameEndpoint)
+}
+
+func sameEndpoint(a *catalog.Endpoint, b *registry.Endpoint) bool {
+	return b != nil && a.Name == b.Name && maps.Equal(a.Metadata, b.Metadata) &&
+		sameValue(a.Request, b.Request) && sameValue(a.Response, b.Response)
+}
+
+// sameValue goes no further into b than a goes, so it ends also where b holds itself.
+func sameValue(a *catalog.Value, b *registry.Value) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return a.Name == b.Name && a.Type == b.Type && slices.EqualFunc(a.Values, b.Values, sameValue)
+}
+
+func (o *offered) record(key string, i int) (*catalog.Record, error) {
+	if o.copied == nil {
+		if err := checkValues(o.service); err != nil {
+			return nil, err
+		}
+		o.copied = fromService(o.service)
+	}
+	return o.copied.Record(key, i), nil
+}
 
 // fromService copies a service of a caller's. It leaves out nil endpoints and values, which go-micro's own copying
 // panics on. The service must have passed checkValues: values that hold themselves have no copy.

@@ -30,11 +30,7 @@ func fullService() *registry.Service {
 
 // recordOf returns the record of a service's only node.
 func recordOf(s *registry.Service) *catalog.Record {
-	c := fromService(s)
-	return &catalog.Record{
-		Key: testKey, Name: c.Name, Version: c.Version,
-		Profile: &catalog.Profile{Metadata: c.Metadata, Endpoints: c.Endpoints}, Node: c.Nodes[0],
-	}
+	return fromService(s).Record(testKey, 0)
 }
 
 // handedOut returns what callers get of a record, by every way.
@@ -190,4 +186,31 @@ func TestDecodeReadsAsTheRegistryDoes(t *testing.T) {
 	require.ErrorIs(t, err, ErrMalformed)
 	_, err = Decode("", testKey, value)
 	require.ErrorIs(t, err, ErrOption)
+}
+
+func TestAServiceIsComparedBeforeItIsCopied(t *testing.T) {
+	r := recordOf(fullService())
+	require.True(t, (&offered{service: fullService()}).same(r, 0))
+	for name, change := range map[string]func(*registry.Service){
+		"version":           func(s *registry.Service) { s.Version = "x" },
+		"address":           func(s *registry.Service) { s.Nodes[0].Address = "x" },
+		"node metadata":     func(s *registry.Service) { s.Nodes[0].Metadata["x"] = "x" },
+		"metadata":          func(s *registry.Service) { s.Metadata = nil },
+		"no endpoints":      func(s *registry.Service) { s.Endpoints = nil },
+		"a nil endpoint":    func(s *registry.Service) { s.Endpoints[1] = nil },
+		"endpoint name":     func(s *registry.Service) { s.Endpoints[0].Name = "x" },
+		"endpoint metadata": func(s *registry.Service) { s.Endpoints[0].Metadata["x"] = "x" },
+		"no request":        func(s *registry.Service) { s.Endpoints[0].Request = nil },
+		"a request more":    func(s *registry.Service) { s.Endpoints[1].Request = &registry.Value{} },
+		"response type":     func(s *registry.Service) { s.Endpoints[0].Response.Type = "x" },
+		"a field":           func(s *registry.Service) { s.Endpoints[0].Request.Values[0].Type = "x" },
+		"a field more":      func(s *registry.Service) { s.Endpoints[0].Response.Values = []*registry.Value{{}} },
+		"a circle": func(s *registry.Service) {
+			s.Endpoints[0].Request.Values = []*registry.Value{s.Endpoints[0].Request}
+		},
+	} {
+		s := fullService()
+		change(s)
+		require.False(t, (&offered{service: s}).same(r, 0), name)
+	}
 }

@@ -322,7 +322,8 @@ func (ms *mirrors) having(name string) map[*mirror]int64 {
 // ownPut shows a record of this process that etcd has taken to every view that it belongs to.
 func (ms *mirrors) ownPut(r *catalog.Record) {
 	for _, m := range ms.of(r.Key) {
-		m.ownPut(r)
+		own := *r
+		m.ownPut(&own)
 	}
 }
 

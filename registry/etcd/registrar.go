@@ -36,17 +36,23 @@ type registrar struct {
 	closed        bool                     // nothing more is registered
 }
 
-// register sets what every node of the service should be, and waits until etcd has them all. The
-// context is only made when there is something to wait for.
-func (r *registrar) register(bound func() (context.Context, context.CancelFunc), s *catalog.Service, ttl time.Duration) error {
+// offer is a service that a caller wants to register. It is compared before it is copied, because every service is
+// registered again and again.
+type offer interface {
+	// same reports whether the record of one of the nodes says what the service says now.
+	same(r *catalog.Record, node int) bool
+	// record returns the record of one of the nodes, or why there can be none.
+	record(key string, node int) (*catalog.Record, error)
+}
+
+// register sets what some nodes of a service should be, and waits until etcd has them all. The context is only made when
+// there is something to wait for.
+func (r *registrar) register(bound func() (context.Context, context.CancelFunc), name string, ids []string, o offer, ttl time.Duration) error {
 	seconds := roundUp(ttl)
 	var waits []pending
 	var errs []error
-	profile := &catalog.Profile{Metadata: s.Metadata, Endpoints: s.Endpoints}
-	for _, node := range s.Nodes {
-		key := r.keys.Node(s.Name, node.Id)
-		record := &catalog.Record{Key: key, Name: s.Name, Version: s.Version, Profile: profile, Node: node}
-		p := r.wish(&wish{name: s.Name, record: record, seconds: seconds})
+	for node, id := range ids {
+		p := r.wish(name, r.keys.Node(name, id), node, o, seconds)
 		if p.settled {
 			errs = append(errs, registerError(p.key, p.err))
 		} else {
@@ -104,18 +110,28 @@ func isRetriable(err error) bool {
 	return true
 }
 
-// wish sets what should be at a key.
-func (r *registrar) wish(w *wish) pending {
+// wish sets what should be at a key: the record of one of the nodes that are offered.
+func (r *registrar) wish(name, key string, node int, o offer, seconds int64) pending {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := w.record.Key
 	if r.closed {
 		return pending{key: key, settled: true, err: ErrClosed}
 	}
-	if g := r.registrations[key]; g != nil {
+	g := r.registrations[key]
+	if g != nil {
+		if w := g.repeated(node, o, seconds); w != nil {
+			return g.set(w)
+		}
+	}
+	record, err := o.record(key, node)
+	if err != nil {
+		return pending{key: key, settled: true, err: err}
+	}
+	w := &wish{name: name, record: record, seconds: seconds}
+	if g != nil {
 		return g.set(w)
 	}
-	g := r.beginLocked(key)
+	g = r.beginLocked(key)
 	r.tried.add(key)
 	p := g.set(w)
 	r.start(g)

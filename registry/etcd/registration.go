@@ -86,6 +86,16 @@ func newRegistration(r *registrar, key string) *registration {
 	}
 }
 
+// repeated returns the present wish if that is what is offered, else nil.
+func (g *registration) repeated(node int, o offer, seconds int64) *wish {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if w := g.wish; w.record != nil && w.seconds == seconds && o.same(w.record, node) {
+		return w
+	}
+	return nil
+}
+
 // pending is a wish that was set, or the one it repeats, and what became of it if nobody need wait for that.
 type pending struct {
 	key     string

@@ -39,7 +39,7 @@ var ErrSelectorClosed = errors.New("selector is closed")
 //     shared.
 //   - selector.RoundRobin is a rotation over all calls of a service; go-micro's begins anew at
 //     each Select. Only the function itself is recognized, not one that calls it.
-//   - Mark sets a node aside when it can't be reached, or doesn't answer two calls in a row:
+//   - Mark ejects a node when it can't be reached, or doesn't answer two calls in a row:
 //     for up to a second, then for twice as long each time, up to 30 s. When the time is over, one call tries it.
 //     A handler's own error counts as an answer. Its time ends when its record changes. If less than
 //     a quarter of the nodes would be left, all of them are used.
@@ -99,7 +99,7 @@ func newSetup(options selector.Options) *setup {
 		u.standard = selector.NewSelector(func(o *selector.Options) { *o = options })
 	}
 	u.policy = newPolicy(options)
-	u.grace, _ = value[time.Duration](options.Context, graceKey{})
+	u.grace, _ = value[time.Duration](options.Context, graceOption{})
 	if ours && u.grace > 0 {
 		u.registry.preserving.setups.Store(u, nil)
 	}

@@ -13,16 +13,15 @@ import (
 
 // policy is how to pick among nodes that are all right.
 type policy struct {
+	pickPolicy
 	strategy selector.Strategy // the user's own; nil for go-micro's two, which are built in
 	rotates  bool
-	weighted bool
-	zone     string
 }
 
 func newPolicy(o selector.Options) policy {
 	var t policy
-	t.weighted, _ = value[bool](o.Context, weightedKey{})
-	t.zone, _ = value[string](o.Context, zoneKey{})
+	t.weighted, _ = value[bool](o.Context, weightedOption{})
+	t.zone, _ = value[string](o.Context, zoneOption{})
 	return t.with(o.Strategy)
 }
 
@@ -47,13 +46,13 @@ func (t policy) with(s selector.Strategy) policy {
 }
 
 // choice is what there is of a service at one moment, and what may be picked of that. It doesn't change, but for due and
-// the times of its suspects.
+// the times of its outliers.
 type choice struct {
-	ballot
+	*picker[*registry.Node]
 
 	view  *catalog.Snapshot // what etcd has
 	shown *catalog.Snapshot // the same, and the nodes that have grace
-	nodes []*catalog.Node   // of shown
+	nodes []*registry.Node  // of shown
 	ends  int64             // when it is over for one of them, on the setup's clock; 0 for never
 
 	convert  sync.Once // for the first one who filters
@@ -80,13 +79,18 @@ func (c *choice) copied() []*registry.Service {
 	return services
 }
 
-func nodesOf(services []*registry.Service) []*catalog.Node {
-	var nodes []*catalog.Node
+func nodesOf(services []*registry.Service) []*registry.Node {
+	if len(services) == 1 {
+		return services[0].Nodes
+	}
+	var nodes []*registry.Node
 	for _, s := range services {
-		nodes = slices.Grow(nodes, len(s.Nodes))
-		for _, n := range s.Nodes {
-			nodes = append(nodes, (*catalog.Node)(n))
-		}
+		nodes = append(nodes, s.Nodes...)
 	}
 	return nodes
+}
+
+// pickFrom returns a picker of go-micro's nodes.
+func pickFrom(t pickPolicy, nodes []*registry.Node, outliers map[string]*outlier) *picker[*registry.Node] {
+	return newPicker(t, nodes, outliers, func(n *registry.Node) *catalog.Node { return (*catalog.Node)(n) })
 }

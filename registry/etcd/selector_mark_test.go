@@ -377,7 +377,7 @@ func TestRandomMarks(t *testing.T) {
 					since, aside := asideSince[picked.Id]
 					enough := 4*(len(nodes)-len(asideSince)) >= len(nodes)
 					if aside && enough {
-						require.GreaterOrEqual(t, time.Since(since), minAside/2, "%s is aside", picked.Id)
+						require.GreaterOrEqual(t, time.Since(since), minEjection/2, "%s is aside", picked.Id)
 						asideSince[picked.Id] = time.Now() // which was its trial
 					}
 				}

@@ -7,29 +7,29 @@ import (
 )
 
 type (
-	weightedKey struct{}
-	zoneKey     struct{}
-	graceKey    struct{}
+	weightedOption struct{}
+	zoneOption     struct{}
+	graceOption    struct{}
 )
 
 // The keys in a node's metadata that [Weighted] and [PreferZone] read.
 const (
-	WeightKey = "weight"
-	ZoneKey   = "zone"
+	WeightKey = weightKey
+	ZoneKey   = zoneKey
 )
 
 // Weighted makes a selector's Random and RoundRobin pick nodes in proportion to the decimal number
 // in their metadata under [WeightKey]. It is 1 for a node without one, or with one that isn't a number from 0 to 1,000,000.
 // A node of weight 0 isn't picked, unless all are.
 func Weighted() selector.Option {
-	return inContext(weightedKey{}, true)
+	return inContext(weightedOption{}, true)
 }
 
 // PreferZone makes a selector's Random and RoundRobin pick nodes whose metadata has the zone under
 // [ZoneKey], as long as at least a quarter of those can be used; else they pick from all. The empty zone, which is the
 // default, prefers none.
 func PreferZone(zone string) selector.Option {
-	return inContext(zoneKey{}, zone)
+	return inContext(zoneOption{}, zone)
 }
 
 // Grace lets a selector choose for up to d among nodes that are gone from etcd, beside those that
@@ -44,7 +44,7 @@ func PreferZone(zone string) selector.Option {
 // Each such selector watches the services that it selects, from the first Select of one until none
 // has come for ten minutes. What went before, it doesn't know.
 func Grace(d time.Duration) selector.Option {
-	return inContext(graceKey{}, d)
+	return inContext(graceOption{}, d)
 }
 
 func inContext(key, value any) selector.Option {

@@ -29,7 +29,7 @@ type pool struct {
 	choice atomic.Pointer[choice]
 
 	mu       sync.Mutex          // for replacing choice, and for what follows
-	suspects map[string]*suspect // by node id
+	outliers map[string]*outlier // by node id
 	removals removals            // for a selector with Grace
 
 	_    [64]byte // turn is written by everybody, choice is read
@@ -37,14 +37,19 @@ type pool struct {
 }
 
 func newPool(u *setup, m *mirror, service string) *pool {
-	p := &pool{setup: u, service: service, mirror: m, suspects: make(map[string]*suspect), removals: make(removals)}
+	p := &pool{setup: u, service: service, mirror: m, outliers: make(map[string]*outlier), removals: make(removals)}
 	p.turn.Store(rand.Uint64())
-	p.random = func() (*registry.Node, error) { return asPicked(p.choice.Load().pick(u.clock, nil)) }
-	p.inTurn = func() (*registry.Node, error) { return asPicked(p.choice.Load().pick(u.clock, &p.turn)) }
+	p.random = func() (*registry.Node, error) { return p.pick(p.choice.Load().picker, nil) }
+	p.inTurn = func() (*registry.Node, error) { return p.pick(p.choice.Load().picker, &p.turn) }
 	return p
 }
 
-func asPicked(n *catalog.Node, err error) (*registry.Node, error) { return (*registry.Node)(n), err }
+func (p *pool) pick(from *picker[*registry.Node], turn *atomic.Uint64) (*registry.Node, error) {
+	if n, ok := from.pick(p.setup.clock, turn); ok {
+		return n, nil
+	}
+	return nil, selector.ErrNoneAvailable
+}
 
 // known returns what is known of a service that is being selected, or nil.
 func (u *setup) known(service string) *pool {
@@ -116,64 +121,64 @@ func (p *pool) holds(c *choice) bool {
 	return c != nil && c.view == p.mirror.view(p.service) && (c.ends == 0 || p.setup.clock() < c.ends)
 }
 
-// renew makes a choice of what etcd has, of the nodes that have grace, and of the suspects. It needs mu.
+// renew makes a choice of what etcd has, of the nodes that have grace, and of the outliers. It needs mu.
 func (p *pool) renew() *choice {
 	view := p.mirror.view(p.service)
 	c := &choice{view: view, shown: view}
 	if p.setup.grace > 0 {
 		p.preserveLocked(c)
 	}
-	c.nodes = c.shown.Nodes()
-	if len(p.suspects) > 0 {
-		p.forgetSuspects(c.nodes)
-		c.suspects = maps.Clone(p.suspects)
+	c.nodes = shareNodes(c.shown.Nodes())
+	var outliers map[string]*outlier
+	if len(p.outliers) > 0 {
+		p.forgetOutliers(c.nodes)
+		outliers = maps.Clone(p.outliers)
 	}
-	c.weigh(p.setup.policy, c.nodes)
+	c.picker = pickFrom(p.setup.policy.pickPolicy, c.nodes, outliers)
 	p.choice.Store(c)
 	return c
 }
 
-// forgetSuspects keeps the suspects that are among the nodes. One whose record has changed isn't: its node is
+// forgetOutliers keeps the outliers that are among the nodes. One whose record has changed isn't: its node is
 // another value, even if it says the same.
-func (p *pool) forgetSuspects(nodes []*catalog.Node) {
-	kept := make(map[string]*suspect, len(p.suspects))
+func (p *pool) forgetOutliers(nodes []*registry.Node) {
+	kept := make(map[string]*outlier, len(p.outliers))
 	for _, n := range nodes {
-		if s := p.suspects[n.Id]; s != nil && s.node == n {
+		if s := p.outliers[n.Id]; s != nil && s.node == (*catalog.Node)(n) {
 			kept[n.Id] = s
 		}
 	}
-	p.suspects = kept
+	p.outliers = kept
 }
 
 // among returns a Next for the nodes that filters have left.
-func (p *pool) among(t policy, nodes []*catalog.Node) selector.Next {
+func (p *pool) among(t policy, nodes []*registry.Node) selector.Next {
 	var turn *atomic.Uint64
 	if t.rotates {
 		turn = &p.turn
 	}
-	type sifted struct {
+	type filtered struct {
 		by *choice
-		ballot
+		*picker[*registry.Node]
 	}
-	var last atomic.Pointer[sifted]
+	var last atomic.Pointer[filtered]
 	return func() (*registry.Node, error) {
-		s, now := last.Load(), p.choice.Load()
-		if s == nil || s.by != now {
-			s = &sifted{by: now, ballot: ballot{suspects: now.suspects}}
-			s.weigh(t, nodes)
-			last.Store(s)
+		f, now := last.Load(), p.choice.Load()
+		if f == nil || f.by != now {
+			f = &filtered{now, pickFrom(t.pickPolicy, nodes, now.outliers)}
+			last.Store(f)
 		}
-		return asPicked(s.pick(p.setup.clock, turn))
+		return p.pick(f.picker, turn)
 	}
 }
 
-// maxAsks is how often a user's strategy is asked for another node than one that is aside.
+// maxAsks is how often a user's strategy is asked for another node than one that is ejected.
 const maxAsks = 16
 
-// supervise returns the Next of a user's strategy, which isn't shown the nodes that are aside, unless
+// supervise returns the Next of a user's strategy, which isn't shown the nodes that are ejected, unless
 // that would leave too few.
 func (p *pool) supervise(strategy selector.Strategy, services []*registry.Service) selector.Next {
-	next := strategy(p.withoutAside(services))
+	next := strategy(p.withoutEjected(services))
 	return func() (*registry.Node, error) {
 		for range maxAsks - 1 {
 			node, err := next()
@@ -185,41 +190,38 @@ func (p *pool) supervise(strategy selector.Strategy, services []*registry.Servic
 	}
 }
 
-// withoutAside leaves those whose time aside is over, to be tried.
-func (p *pool) withoutAside(services []*registry.Service) []*registry.Service {
-	b := &ballot{suspects: p.choice.Load().suspects}
-	if len(b.suspects) == 0 || !b.sift(nodesOf(services)) {
+// withoutEjected leaves those whose ejection is over, to be probed.
+func (p *pool) withoutEjected(services []*registry.Service) []*registry.Service {
+	outliers := p.choice.Load().outliers
+	if len(outliers) == 0 {
 		return services
 	}
-	now := p.setup.clock()
-	aside := make(map[*suspect]bool, len(b.aside)) // asked once: more may be set aside at any moment
-	for _, s := range b.aside {
-		aside[s] = now < s.until.Load()
-	}
+	over := pickFrom(pickPolicy{}, nodesOf(services), outliers).ejectedAt(p.setup.clock())
 	left := make([]*registry.Service, len(services))
 	for i, service := range services {
 		s := *service
 		s.Nodes = slices.DeleteFunc(slices.Clone(s.Nodes), func(n *registry.Node) bool {
-			s := b.suspects[n.Id]
-			return aside[s] && s.is((*catalog.Node)(n))
+			o := outliers[n.Id]
+			isOver, isEjected := over[o]
+			return isEjected && !isOver && o.is((*catalog.Node)(n))
 		})
 		left[i] = &s
 	}
 	return left
 }
 
-// admits reports whether a node isn't aside, or may be tried.
+// admits reports whether a node isn't ejected, or may be probed.
 func (p *pool) admits(n *catalog.Node) bool {
 	c := p.choice.Load()
-	s := c.suspects[n.Id]
-	return c.sparse || !s.isAside() || !s.is(n) || s.try(p.setup.clock())
+	o := c.outliers[n.Id]
+	return c.panics || !o.isEjected() || !o.is(n) || o.probe(p.setup.clock())
 }
 
 // mark notes how a call of a node went.
 func (p *pool) mark(node *catalog.Node, err error) {
 	switch v := judge(node, err); v {
 	case heard:
-		if p.choice.Load().suspects[node.Id].is(node) {
+		if p.choice.Load().outliers[node.Id].is(node) {
 			p.acquit(node)
 		}
 	case unanswered, unreachable:
@@ -233,30 +235,30 @@ func (p *pool) mark(node *catalog.Node, err error) {
 func (p *pool) acquit(node *catalog.Node) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.suspects[node.Id].is(node) {
-		delete(p.suspects, node.Id)
+	if p.outliers[node.Id].is(node) {
+		delete(p.outliers, node.Id)
 		p.renew()
 	}
 }
 
-// blame reports whether it set aside a node that only grace had kept.
+// blame reports whether it ejected a node that only grace had kept.
 func (p *pool) blame(node *catalog.Node, v verdict) (gone bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.latest()
-	s := p.suspects[node.Id]
-	isNew := !s.is(node)
+	o := p.outliers[node.Id]
+	isNew := !o.is(node)
 	if isNew {
-		i := slices.IndexFunc(c.nodes, func(n *catalog.Node) bool { return n.Id == node.Id && n.Address == node.Address })
+		i := slices.IndexFunc(c.nodes, func(n *registry.Node) bool { return n.Id == node.Id && n.Address == node.Address })
 		if i < 0 {
 			return false
 		}
-		s = &suspect{node: c.nodes[i]}
-		p.suspects[node.Id] = s
+		o = &outlier{node: (*catalog.Node)(c.nodes[i])}
+		p.outliers[node.Id] = o
 	}
-	isAside := s.fail(v, p.setup.clock())
-	if isNew || isAside {
+	isEjected := o.fail(v == unreachable, p.setup.clock())
+	if isNew || isEjected {
 		p.renew()
 	}
-	return isAside && p.removals[node.Id] != nil
+	return isEjected && p.removals[node.Id] != nil
 }

@@ -1,0 +1,163 @@
+package etcd
+
+import (
+	"math"
+	"math/bits"
+	"math/rand/v2"
+	"sort"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
+)
+
+// The keys in a node's metadata that a [policy] reads.
+const (
+	weightKey = "weight"
+	zoneKey   = "zone"
+)
+
+// pickPolicy is how to pick.
+type pickPolicy struct {
+	weighted bool   // in proportion to the nodes' weights
+	zone     string // that is preferred; "" for none
+}
+
+// picker picks among some nodes. Those that are ejected aren't picked, unless they are more than three quarters: then it
+// is better to try all of them (Envoy calls that a panic).
+type picker[N any] struct {
+	node     func(N) *catalog.Node
+	outliers map[string]*outlier // by node id
+
+	usable  []N
+	panics  bool         // too many are ejected, so all are usable
+	ejected []ejected[N] // not usable, but each of them once when its ejection is over
+	due     atomic.Int64 // no ejection is over before this
+	scale   []uint64     // sums of the usable nodes' weights; nil if all are alike
+}
+
+type ejected[N any] struct {
+	*outlier
+	node N
+}
+
+// newPicker returns a picker of nodes, some of which may be outliers. node says what the caller's type of them stands for.
+func newPicker[N any](t pickPolicy, nodes []N, outliers map[string]*outlier, node func(N) *catalog.Node) *picker[N] {
+	p := &picker[N]{node: node, outliers: outliers, usable: nodes}
+	if t.zone == "" || !p.exclude(p.inZone(nodes, t.zone)) {
+		p.panics = !p.exclude(nodes)
+	}
+	if t.weighted {
+		p.weigh()
+	}
+	return p
+}
+
+// exclude makes those of the nodes usable that aren't ejected. It reports false and changes nothing if they are less than
+// a quarter.
+func (p *picker[N]) exclude(nodes []N) bool {
+	usable, out := nodes, []ejected[N](nil)
+	if len(p.outliers) > 0 {
+		usable = make([]N, 0, len(nodes))
+		for _, n := range nodes {
+			own := p.node(n)
+			if o := p.outliers[own.Id]; o.isEjected() && o.is(own) {
+				out = append(out, ejected[N]{o, n})
+			} else {
+				usable = append(usable, n)
+			}
+		}
+	}
+	if 4*len(usable) < len(nodes) || len(usable) == 0 {
+		return false
+	}
+	p.usable, p.ejected = usable, out
+	return true
+}
+
+func (p *picker[N]) inZone(nodes []N, zone string) []N {
+	var local []N
+	for _, n := range nodes {
+		if p.node(n).Metadata[zoneKey] == zone {
+			local = append(local, n)
+		}
+	}
+	return local
+}
+
+// pick returns a node, or false if there is none. turn counts up from pick to pick; nil means at random.
+func (p *picker[N]) pick(now func() int64, turn *atomic.Uint64) (picked N, ok bool) {
+	if len(p.ejected) > 0 {
+		if node, ok := p.probe(now()); ok {
+			return node, true
+		}
+	}
+	n := len(p.usable)
+	switch {
+	case n == 0:
+		return picked, false
+	case p.scale != nil && turn == nil:
+		return p.at(rand.Uint64N(p.scale[n-1])), true
+	case p.scale != nil:
+		return p.at(scatter(turn.Add(1), p.scale[n-1])), true
+	case turn == nil:
+		return p.usable[rand.IntN(n)], true
+	}
+	return p.usable[turn.Add(1)%uint64(n)], true
+}
+
+// probe returns a node whose ejection is over, to one caller only.
+func (p *picker[N]) probe(now int64) (node N, ok bool) {
+	if now < p.due.Load() {
+		return node, false
+	}
+	due := int64(math.MaxInt64)
+	for _, e := range p.ejected {
+		if !ok && e.probe(now) {
+			node, ok = e.node, true
+		}
+		due = min(due, e.until.Load())
+	}
+	p.due.Store(due) // times only rise, so this is never too late
+	return node, ok
+}
+
+// at returns the node at x on the scale of weights.
+func (p *picker[N]) at(x uint64) N {
+	return p.usable[sort.Search(len(p.scale), func(i int) bool { return p.scale[i] > x })]
+}
+
+// scatter maps a counter to numbers below limit so that any part of the counting hits each part of
+// the numbers in proportion to its size: multiples of the golden ratio, modulo one.
+func scatter(turn, limit uint64) uint64 {
+	x, _ := bits.Mul64(turn*0x9E3779B97F4A7C15, limit)
+	return x
+}
+
+const maxWeight = 1_000_000
+
+// weigh sums up the usable nodes' weights, in thousandths, unless all weigh nothing.
+func (p *picker[N]) weigh() {
+	sums := make([]uint64, len(p.usable))
+	var sum uint64
+	for i, n := range p.usable {
+		weight, err := strconv.ParseFloat(p.node(n).Metadata[weightKey], 64)
+		if err != nil || !(weight >= 0 && weight <= maxWeight) {
+			weight = 1
+		}
+		sum += uint64(math.Ceil(1000 * weight))
+		sums[i] = sum
+	}
+	if sum > 0 {
+		p.scale = sums
+	}
+}
+
+// ejectedAt returns the outliers that are ejected, and whether their ejection is over.
+func (p *picker[N]) ejectedAt(now int64) (over map[*outlier]bool) {
+	over = make(map[*outlier]bool, len(p.ejected))
+	for _, e := range p.ejected {
+		over[e.outlier] = e.isOver(now)
+	}
+	return over
+}
