@@ -187,9 +187,9 @@ func (d *Dialer) setErr(err error) {
 	d.err = err
 }
 
-// explain says what gRPC's error of a connection to an address means. gRPC tells the steps of connecting apart in the
+// reason says what gRPC's error of a connection to an address means. gRPC tells the steps of connecting apart in the
 // text alone (internal/transport http2_client.go, NewHTTP2Client).
-func explain(address string, err error) error {
+func reason(address string, err error) error {
 	cause := errors.Unwrap(err)
 	switch {
 	case cause == nil:

@@ -95,7 +95,7 @@ func (cs *memberConns) NewSubConn(to []resolver.Address, opts balancer.NewSubCon
 		case connectivity.Ready:
 			cs.dialer.setErr(nil)
 		case connectivity.TransientFailure:
-			cs.dialer.setErr(explain(to[0].Addr, s.ConnectionError))
+			cs.dialer.setErr(reason(to[0].Addr, s.ConnectionError))
 		case connectivity.Shutdown:
 			cs.addresses.Delete(made)
 		}
@@ -126,7 +126,8 @@ type picker struct {
 	conns *memberConns
 }
 
-// maxPicks is how often: more than a cluster has members (etcd recommends seven at most).
+// maxPicks is how often, and how many of its picks a request remembers: more than a cluster has members (etcd recommends
+// seven at most).
 const maxPicks = 9
 
 func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {

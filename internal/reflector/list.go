@@ -11,6 +11,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 // List is all that was below a prefix at one revision, sorted by key.
@@ -60,7 +62,7 @@ func (l *Lister) List(ctx context.Context) (*List, error) {
 	}
 	for attempt := 1; ; attempt++ {
 		all, err := l.once(ctx)
-		again := errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, ErrReplaced)
+		again := errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, etcdconn.ErrReplaced)
 		if !again || attempt == maxLists {
 			return all, err
 		}
@@ -83,7 +85,7 @@ func (l *Lister) once(ctx context.Context) (*List, error) {
 			all.Header = page.Header
 		}
 		if page.Header.ClusterId != all.Header.ClusterId {
-			return nil, ErrReplaced
+			return nil, etcdconn.ErrReplaced
 		}
 		if l.Progress != nil {
 			l.Progress(len(all.Kvs)+len(page.Kvs), len(all.Kvs)+int(page.Count)) // Count is of all from this page on

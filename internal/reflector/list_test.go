@@ -16,6 +16,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 const prefix = "/p/"
@@ -203,7 +205,7 @@ func TestWhatASmallerPageDoesNotMendIsAnError(t *testing.T) {
 		{context.DeadlineExceeded, true, 3},
 		{context.DeadlineExceeded, false, 1},
 		{rpctypes.ErrCompacted, true, maxLists},
-		{ErrReplaced, true, maxLists},
+		{etcdconn.ErrReplaced, true, maxLists},
 	} {
 		asked = 0
 		s := newScript()

@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
@@ -45,9 +46,6 @@ type Handler interface {
 	// Broken says why events may be missing until the next Following. It may come several times in a row.
 	Broken(error)
 }
-
-// ErrReplaced is an error of an Etcd that now reads from another etcd than before, so that a list may be had at once.
-var ErrReplaced = errors.New("etcd client was replaced")
 
 // Bounds of the time after which a Reflector lists again even if all seems well.
 const (
@@ -91,7 +89,7 @@ func (r *Reflector) Run(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; {
 		err := r.follow(ctx)
 		switch {
-		case err == nil, errors.Is(err, ErrReplaced), errors.Is(err, rpctypes.ErrCompacted) && r.wentWell(retry.Max):
+		case err == nil, errors.Is(err, etcdconn.ErrReplaced), errors.Is(err, rpctypes.ErrCompacted) && r.wentWell(retry.Max):
 			failures = 0
 			continue
 		case r.wentWell(steadyTime):

@@ -11,6 +11,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 // scribe is a Handler that writes down what it is told, with the time.
@@ -110,7 +112,7 @@ func TestAWatchThatEndsIsToldAndBegunAnew(t *testing.T) {
 		want  []string
 	}{
 		"an error":              {0, func(w *watch) { w.send(nil, errAny) }, []string{"broken: whatever", "listing", "replace 7", "following"}},
-		"another client":        {0, func(w *watch) { w.send(nil, ErrReplaced) }, []string{"listing", "replace 7", "following"}},
+		"another client":        {0, func(w *watch) { w.send(nil, etcdconn.ErrReplaced) }, []string{"listing", "replace 7", "following"}},
 		"compacted after hours": {time.Minute, func(w *watch) { w.send(nil, rpctypes.ErrCompacted) }, []string{"listing", "replace 7", "following"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -245,7 +245,7 @@ func (r *Registry) Client(ctx context.Context) (*clientv3.Client, error) {
 	}
 	ctx, cancel := r.bound(ctx)
 	defer cancel()
-	l, err := r.connector.await(ctx)
+	l, err := r.connector.Await(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}

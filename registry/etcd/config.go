@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 const defaultTimeout = 5 * time.Second
@@ -29,7 +30,7 @@ type config struct {
 
 // settings are the part of a config that the connection depends on.
 type settings struct {
-	clientConfig
+	etcdconn.Config
 	tlsOption *tls.Config // the caller's, before it was cloned
 	tlsFiles  tlsFiles
 	logConfig *zap.Config
@@ -133,13 +134,13 @@ func newSettings(o registry.Options, env environment) (settings, error) {
 		if err := checkClient(client, o); err != nil {
 			return settings{}, err
 		}
-		return settings{clientConfig: clientConfig{Client: client, Endpoints: client.Endpoints()}}, nil
+		return settings{Config: etcdconn.Config{Client: client, Endpoints: client.Endpoints()}}, nil
 	}
 	c, ok := option[credentials](o, authKey{})
 	if !ok {
 		c = env.credentials
 	}
-	s := settings{tlsOption: o.TLSConfig, clientConfig: clientConfig{Username: c.username, Password: c.password}}
+	s := settings{tlsOption: o.TLSConfig, Config: etcdconn.Config{Username: c.username, Password: c.password}}
 	if (c.username == "") != (c.password == "") {
 		return s, fmt.Errorf("%w: Auth needs a user name and a password", ErrOption)
 	}

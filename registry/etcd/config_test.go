@@ -12,6 +12,8 @@ import (
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 // clearEnvironment takes away what the machine's environment may say.
@@ -49,7 +51,7 @@ func TestDefaults(t *testing.T) {
 	require.NotNil(t, r.Options().Context)
 	c := r.parts.Load().config
 	require.Equal(t, "/micro/registry/", c.keys.Prefix)
-	require.Equal(t, settings{clientConfig: clientConfig{Endpoints: []string{"http://127.0.0.1:2379"}}}, c.settings)
+	require.Equal(t, settings{Config: etcdconn.Config{Endpoints: []string{"http://127.0.0.1:2379"}}}, c.settings)
 }
 
 func TestTheEnvironmentStandsInForMissingOptions(t *testing.T) {
@@ -127,7 +129,7 @@ func TestAnExplicitOptionBeatsTheEnvironment(t *testing.T) {
 	require.Nil(t, s.TLS.RootCAs)
 
 	client := newClient(t)
-	require.Equal(t, settings{clientConfig: clientConfig{Client: client, Endpoints: client.Endpoints()}}, settingsOf(t, Client(client)))
+	require.Equal(t, settings{Config: etcdconn.Config{Client: client, Endpoints: client.Endpoints()}}, settingsOf(t, Client(client)))
 }
 
 func TestAPlainAddressIsNotOverruledByTheEnvironmentsCertificates(t *testing.T) {
@@ -135,9 +137,9 @@ func TestAPlainAddressIsNotOverruledByTheEnvironmentsCertificates(t *testing.T) 
 	ca, _ := makeCertificate(t)
 	for _, file := range []string{ca, "/no/such/ca"} {
 		t.Setenv("ETCD_CACERT", file)
-		require.Equal(t, settings{clientConfig: clientConfig{Endpoints: []string{"http://h:2379"}}}, settingsOf(t, registry.Addrs("http://h")))
-		require.Equal(t, settings{clientConfig: clientConfig{Endpoints: []string{"unix:///s"}}}, settingsOf(t, registry.Addrs("unix:///s")))
-		require.Equal(t, settings{clientConfig: clientConfig{Endpoints: []string{"unix:///s", "http://h:2379"}}}, settingsOf(t, registry.Addrs("unix:///s,h")))
+		require.Equal(t, settings{Config: etcdconn.Config{Endpoints: []string{"http://h:2379"}}}, settingsOf(t, registry.Addrs("http://h")))
+		require.Equal(t, settings{Config: etcdconn.Config{Endpoints: []string{"unix:///s"}}}, settingsOf(t, registry.Addrs("unix:///s")))
+		require.Equal(t, settings{Config: etcdconn.Config{Endpoints: []string{"unix:///s", "http://h:2379"}}}, settingsOf(t, registry.Addrs("unix:///s,h")))
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 // Errors that calls return, wrapped with the operation and what it was about. Test for them
@@ -13,7 +14,7 @@ import (
 // call that etcd didn't answer in time wraps context.DeadlineExceeded.
 var (
 	// ErrClosed is returned by every call after Close.
-	ErrClosed = errClosed
+	ErrClosed = etcdconn.ErrClosed
 	// ErrAddress is returned when an etcd address is malformed, or when the addresses
 	// don't fit together or with the TLS options.
 	ErrAddress = errors.New("invalid address")

@@ -15,6 +15,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 // fakeEtcd is a scripted etcd of one member, which real clients talk to over gRPC. It answers
@@ -74,7 +76,7 @@ func newFakeEtcd(t *testing.T) *fakeEtcd {
 
 // newClient returns a client with the settings that the registry gives its own.
 func (e *fakeEtcd) newClient(t *testing.T) *clientv3.Client {
-	config := clientConfig{Endpoints: []string{"http://fake:2379"}}.etcd()
+	config := etcdconn.Config{Endpoints: []string{"http://fake:2379"}}.Etcd()
 	config.DialOptions = append(config.DialOptions, grpc.WithContextDialer(e.dial), grpc.WithChainStreamInterceptor(commit))
 	client, err := clientv3.New(config)
 	require.NoError(t, err)

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
@@ -25,7 +26,7 @@ import (
 // The ids are ours, so that one whose grant wasn't answered can be revoked, and so that a lease is known for ours by its id,
 // however old: a restored snapshot may bring it back.
 type leases struct {
-	connector *connector
+	connector *etcdconn.Connector
 	prefix    int64               // of the ids, in their upper 40 bits
 	ids       atomic.Int64        // so far
 	renewing  *semaphore.Weighted // for the leases that etcd is asked to renew
@@ -36,7 +37,7 @@ const leaseBits = 23 // of an id that count the leases of a registry
 // maxRenewing bounds the renewals at one time. With a round trip of 200 ms, a thousand take less than a second.
 const maxRenewing = 256
 
-func newLeases(c *connector) *leases {
+func newLeases(c *etcdconn.Connector) *leases {
 	return &leases{
 		connector: c, prefix: (1<<39 + rand.Int64N(1<<39)) << leaseBits, renewing: semaphore.NewWeighted(maxRenewing),
 	}
@@ -71,7 +72,7 @@ func (ls *leases) isOurs(id int64) bool { return id>>leaseBits == ls.prefix>>lea
 func (ls *leases) grant(ctx context.Context, seconds int64) (l *lease, left []int64, err error) {
 	var mu sync.Mutex
 	asked := time.Now()
-	answer, err := call(ctx, ls.connector, func(ctx context.Context, current *link) (*pb.LeaseGrantResponse, error) {
+	answer, err := etcdconn.Do(ctx, ls.connector, func(ctx context.Context, current *etcdconn.Client) (*pb.LeaseGrantResponse, error) {
 		id := ls.prefix + ls.ids.Add(1)%(1<<leaseBits)
 		mu.Lock()
 		left = append(left, id)
@@ -86,14 +87,14 @@ func (ls *leases) grant(ctx context.Context, seconds int64) (l *lease, left []in
 	if err != nil {
 		return nil, left, err
 	}
-	ls.connector.metrics.Leases.Add(metrics.LeaseGranted)
+	ls.connector.Metrics.Leases.Add(metrics.LeaseGranted)
 	l = &lease{
 		id: answer.ID, seconds: seconds, ttl: time.Duration(answer.TTL) * time.Second,
 		lost: make(chan struct{}), refused: make(chan struct{}), checks: make(chan struct{}, 1),
 	}
 	l.renewed.Store(&asked)
-	ctx, l.stop = context.WithCancel(ls.connector.ctx)
-	ls.connector.goes(func() { ls.renewLoop(ctx, l) })
+	ctx, l.stop = context.WithCancel(ls.connector.Context)
+	ls.connector.Go(func() { ls.renewLoop(ctx, l) })
 	return l, slices.DeleteFunc(left, func(id int64) bool { return id == l.id }), nil
 }
 
@@ -105,7 +106,7 @@ func (ls *leases) revoke(ctx context.Context, id int64) error {
 
 // end is revoke, which says whether the lease was there.
 func (ls *leases) end(ctx context.Context, id int64) (found bool, err error) {
-	answer, err := call(ctx, ls.connector, func(ctx context.Context, l *link) (*clientv3.LeaseRevokeResponse, error) {
+	answer, err := etcdconn.Do(ctx, ls.connector, func(ctx context.Context, l *etcdconn.Client) (*clientv3.LeaseRevokeResponse, error) {
 		answer, err := l.Revoke(ctx, clientv3.LeaseID(id))
 		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			return &clientv3.LeaseRevokeResponse{}, nil
@@ -115,7 +116,7 @@ func (ls *leases) end(ctx context.Context, id int64) (found bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	ls.connector.metrics.Leases.Add(metrics.LeaseRevoked)
+	ls.connector.Metrics.Leases.Add(metrics.LeaseRevoked)
 	return answer.Header != nil, nil
 }
 
@@ -134,7 +135,7 @@ func (ls *leases) renewLoop(ctx context.Context, l *lease) {
 		left, err := ls.renew(ctx, l)
 		switch {
 		case errors.Is(err, rpctypes.ErrPermissionDenied):
-			ls.connector.metrics.Leases.Add(metrics.LeaseRefused)
+			ls.connector.Metrics.Leases.Add(metrics.LeaseRefused)
 			close(l.refused)
 			return
 		case err != nil:
@@ -148,7 +149,7 @@ func (ls *leases) renewLoop(ctx context.Context, l *lease) {
 		case !denied:
 			denied, wait = true, 0
 		default:
-			ls.connector.metrics.Leases.Add(metrics.LeaseLost)
+			ls.connector.Metrics.Leases.Add(metrics.LeaseLost)
 			close(l.lost)
 			return
 		}
@@ -171,7 +172,7 @@ func (ls *leases) renew(ctx context.Context, l *lease) (left time.Duration, err 
 	defer ls.renewing.Release(1)
 	ctx, cancel := context.WithTimeout(ctx, renewTime)
 	defer cancel()
-	answer, err := ls.connector.renew(ctx, l.id)
+	answer, err := ls.connector.Renew(ctx, l.id)
 	if err != nil {
 		return 0, err
 	}

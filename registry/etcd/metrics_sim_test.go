@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
@@ -171,7 +172,7 @@ func TestGRPCCode(t *testing.T) {
 		{status.Error(codes.Code(99), "from the future"), codes.Unknown},
 		{errors.New("whatever"), codes.Unknown},
 	} {
-		require.Equal(t, c.want, grpcCode(c.err), c.err)
+		require.Equal(t, c.want, etcdconn.Code(c.err), c.err)
 	}
 	require.Len(t, metrics.CodeNames, 17, "gRPC has codes 0 to 16")
 	require.Equal(t, "UNAUTHENTICATED", metrics.CodeNames[codes.Unauthenticated])

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
@@ -27,8 +28,8 @@ type mirror struct {
 	views sync.Map     // service name → *catalog.Snapshot that was shown, until it changes
 	used  atomic.Int64 // the epoch of the mirrors in which it was used last
 
-	link   atomic.Pointer[link] // whose events the view lives on, nil before
-	behind atomic.Bool          // whether broken is set, for lookups
+	link   atomic.Pointer[etcdconn.Client] // whose events the view lives on, nil before
+	behind atomic.Bool                     // whether broken is set, for lookups
 
 	// Under mirrors.mu.
 	idleFrom time.Time // not used since, for all that the last sweep saw
@@ -125,7 +126,7 @@ func (m *mirror) Listing(ended error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.floor, m.replaced = m.newest, false
-	if ended != nil && m.cause == metrics.ListPeriodic && !errors.Is(ended, errReplaced) {
+	if ended != nil && m.cause == metrics.ListPeriodic && !errors.Is(ended, etcdconn.ErrReplaced) {
 		m.cause = causeOf(ended)
 	}
 }
@@ -179,8 +180,8 @@ func (m *mirror) staleLocked() (since time.Time, err error) {
 		return m.since, m.broken
 	}
 	if l := m.link.Load(); l != nil {
-		if down := l.downSince(); !down.IsZero() {
-			return down, errDisconnected
+		if down := l.DownSince(); !down.IsZero() {
+			return down, etcdconn.ErrDisconnected
 		}
 	}
 	return time.Time{}, nil
@@ -188,7 +189,7 @@ func (m *mirror) staleLocked() (since time.Time, err error) {
 
 // origin says what a lookup in a view that there is, is answered from. It takes no lock.
 func (m *mirror) origin() metrics.Source {
-	if l := m.link.Load(); m.behind.Load() || l != nil && l.isDown() {
+	if l := m.link.Load(); m.behind.Load() || l != nil && l.IsDown() {
 		return metrics.SourceStale
 	}
 	return metrics.SourceLocal

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
@@ -20,7 +21,7 @@ import (
 type mirrors struct {
 	closing   context.Context // ends when the registry's Close begins
 	ctx       context.Context // ends when it is through with etcd
-	connector *connector
+	connector *etcdconn.Connector
 	keys      catalog.Keyspace
 	timeout   func() time.Duration
 	metrics   *metrics.Metrics
@@ -48,9 +49,9 @@ const (
 )
 
 // lister reads a prefix.
-func (ms *mirrors) lister(prefix string, link *atomic.Pointer[link]) reflector.Lister {
+func (ms *mirrors) lister(prefix string, link *atomic.Pointer[etcdconn.Client]) reflector.Lister {
 	etcd := viewSource{connector: ms.connector, link: link}
-	return reflector.Lister{Etcd: etcd, Prefix: prefix, Timeout: ms.timeout, Connected: ms.connector.isConnected}
+	return reflector.Lister{Etcd: etcd, Prefix: prefix, Timeout: ms.timeout, Connected: ms.connector.IsConnected}
 }
 
 // known returns the service if it is followed and was looked up before. It takes no lock.
@@ -181,7 +182,7 @@ func (ms *mirrors) startLocked(prefix string) *mirror {
 	}
 	ms.byPrefix[m.prefix] = m
 	ms.unwatched[m] = struct{}{}
-	ms.connector.goes(func() { m.reflector.Run(m.ctx) })
+	ms.connector.Go(func() { m.reflector.Run(m.ctx) })
 	ms.keepSweepingLocked()
 	return m
 }
@@ -224,7 +225,7 @@ func (ms *mirrors) dropLocked(m *mirror) {
 func (ms *mirrors) keepSweepingLocked() {
 	if !ms.sweeping {
 		ms.sweeping = true
-		ms.connector.goes(ms.sweepLoop)
+		ms.connector.Go(ms.sweepLoop)
 	}
 }
 
@@ -268,7 +269,7 @@ func (ms *mirrors) watch(ctx context.Context, w *watcher) error {
 	defer cancel()
 	defer context.AfterFunc(w.ctx, cancel)()
 	err := m.await(ctx)
-	if isAnswer(err) {
+	if etcdconn.IsAnswer(err) {
 		w.Stop()
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
 	"go.uber.org/zap"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 func TestTimeoutBoundsCallsWithoutADeadline(t *testing.T) {
@@ -148,11 +150,11 @@ func TestClientIsUsedAndNeverClosed(t *testing.T) {
 	r, err := New(Client(client))
 	require.NoError(t, err)
 	require.Equal(t, client.Endpoints(), r.Status().Endpoints)
-	l, err := r.connector.connect(t.Context())
+	l, err := r.connector.Connect(t.Context())
 	require.NoError(t, err)
 	require.Same(t, client, l.Client)
 	require.NoError(t, r.Close())
-	require.Error(t, l.ctx.Err())
+	require.False(t, l.IsCurrent())
 	require.NoError(t, client.Ctx().Err())
 }
 
@@ -162,11 +164,11 @@ func TestLaterAddressesReplaceTheClient(t *testing.T) {
 	r, err := New(Client(client))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, r.Close()) }()
-	l, err := r.connector.connect(t.Context())
+	l, err := r.connector.Connect(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, r.Init(registry.Addrs("callers.own:1"), Auth("", "")))
 	require.Equal(t, []string{"http://callers.own:1"}, r.Status().Endpoints)
-	require.Error(t, l.ctx.Err(), "streams on the old client end")
+	require.False(t, l.IsCurrent(), "streams on the old client end")
 	require.NoError(t, client.Ctx().Err())
 }
 
@@ -176,13 +178,13 @@ func TestALaterClientReplacesTheConnectionsOptions(t *testing.T) {
 	r, err := New(registry.Addrs("h"), registry.Secure(true), Auth("root", "hunter2"), registry.Timeout(time.Minute), Prefix("/x"))
 	require.NoError(t, err)
 	require.NoError(t, r.Init(Client(client)))
-	require.Equal(t, settings{clientConfig: clientConfig{Client: client, Endpoints: client.Endpoints()}}, r.parts.Load().config.settings)
+	require.Equal(t, settings{Config: etcdconn.Config{Client: client, Endpoints: client.Endpoints()}}, r.parts.Load().config.settings)
 	require.Equal(t, time.Minute, r.Options().Timeout)
 	require.Equal(t, "/x/", r.parts.Load().config.keys.Prefix)
 
 	require.ErrorIs(t, r.Init(Auth("root", "hunter2")), ErrOption, "it could have no effect")
 	require.NoError(t, r.Init(registry.Addrs("g")))
-	require.Equal(t, settings{clientConfig: clientConfig{Endpoints: []string{"http://g:2379"}}}, r.parts.Load().config.settings)
+	require.Equal(t, settings{Config: etcdconn.Config{Endpoints: []string{"http://g:2379"}}}, r.parts.Load().config.settings)
 }
 
 func TestPrefixSetsTheDirectoryOfAllRecords(t *testing.T) {

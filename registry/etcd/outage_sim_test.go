@@ -13,6 +13,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/status"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
@@ -246,7 +247,7 @@ func TestALoneRepetitionDoesNotGiveWay(t *testing.T) {
 		var others sync.WaitGroup
 		for range 21 {
 			others.Go(func() {
-				_, _ = call(ctx, r.connector, func(ctx context.Context, _ *link) (*clientv3.GetResponse, error) {
+				_, _ = etcdconn.Do(ctx, r.connector, func(ctx context.Context, _ *etcdconn.Client) (*clientv3.GetResponse, error) {
 					<-ctx.Done()
 					return nil, ctx.Err()
 				})

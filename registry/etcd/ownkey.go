@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
@@ -42,7 +43,7 @@ func (g *registration) claim(ctx context.Context, w *wish) error {
 
 // restore writes the record unless it is there, or somebody else has the key.
 func (g *registration) restore(ctx context.Context, w *wish) error {
-	answer, err := get(ctx, g.registrar.connector, g.registrar.timeout(), g.key)
+	answer, err := etcdconn.Get(ctx, g.registrar.connector, g.registrar.timeout(), g.key)
 	if err != nil {
 		return err
 	}
@@ -93,7 +94,7 @@ func (g *registration) write(ctx context.Context, w *wish, guard clientv3.Cmp, c
 // put writes the wish's value if the guard holds, and else returns what is there.
 func (g *registration) put(ctx context.Context, w *wish, guard clientv3.Cmp) (*clientv3.TxnResponse, error) {
 	op := clientv3.OpPut(g.key, string(w.value), clientv3.WithLease(clientv3.LeaseID(g.leaseID())))
-	answer, err := transact(ctx, g.registrar.connector, func(t clientv3.Txn) clientv3.Txn {
+	answer, err := etcdconn.Txn(ctx, g.registrar.connector, func(t clientv3.Txn) clientv3.Txn {
 		return t.If(guard).Then(op).Else(clientv3.OpGet(g.key))
 	})
 	return answer, tooLarge(err, len(w.value))
@@ -101,7 +102,7 @@ func (g *registration) put(ctx context.Context, w *wish, guard clientv3.Cmp) (*c
 
 // tooLarge turns the ways in which etcd and gRPC refuse a big request into ErrTooLarge.
 func tooLarge(err error, size int) error {
-	if !isTooLarge(err) {
+	if !etcdconn.IsTooLarge(err) {
 		return err
 	}
 	return fmt.Errorf("%w: %d bytes: %w", ErrTooLarge, size, err)
@@ -180,7 +181,7 @@ func (g *registration) remove(ctx context.Context) error {
 func (g *registration) erase(ctx context.Context, guard clientv3.Cmp) error {
 	r, former := g.registrar, int64(clientv3.NoLease)
 	for {
-		answer, err := transact(ctx, r.connector, func(t clientv3.Txn) clientv3.Txn {
+		answer, err := etcdconn.Txn(ctx, r.connector, func(t clientv3.Txn) clientv3.Txn {
 			return t.If(guard).Then(clientv3.OpDelete(g.key)).Else(clientv3.OpGet(g.key, clientv3.WithKeysOnly()))
 		})
 		if err != nil {
@@ -222,13 +223,13 @@ func (g *registration) follow() {
 	if g.watch != nil {
 		return
 	}
-	l := g.registrar.connector.current()
+	l := g.registrar.connector.Current()
 	if l == nil { // replaced a moment ago
 		g.invalidate(metrics.RestoreClientReplaced)
 		g.poke()
 		return
 	}
-	g.watch = g.registrar.connector.watch(l, g.key, "", g.from)
+	g.watch = g.registrar.connector.Watch(l, g.key, "", g.from)
 }
 
 func (g *registration) unfollow() {

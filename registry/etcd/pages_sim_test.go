@@ -109,7 +109,7 @@ func TestAnEtcdThatSendsNothingIsNotAskedForEver(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		e.ignore(reads, always)
 		r, _ := e.newRegistry(t)
-		_, err := r.connector.connect(t.Context())
+		_, err := r.connector.Connect(t.Context())
 		require.NoError(t, err)
 		began := time.Now()
 		_, err = listOf(r, DefaultPrefix).List(t.Context())

@@ -7,6 +7,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
@@ -72,7 +73,7 @@ func (p *probe) run(ctx context.Context) {
 // look compares what the views and registrations know with what etcd has. Whatever differs may be
 // an event on its way, so etcd is asked again before that counts.
 func (p *probe) look(ctx context.Context) {
-	l := p.registry.connector.current()
+	l := p.registry.connector.Current()
 	before := p.sample()
 	if l == nil || before.empty() {
 		return
@@ -118,8 +119,8 @@ func (p *probe) quiet(ctx context.Context) bool {
 
 // forget acts on an alarm: what was known of etcd's history is no measure any more.
 func (p *probe) forget() {
-	if l := p.registry.connector.current(); l != nil {
-		l.highWater.reset()
+	if l := p.registry.connector.Current(); l != nil {
+		l.HighWater.Reset()
 	}
 	p.registry.rewritten()
 }
@@ -129,22 +130,22 @@ const eventTime = 2 * time.Second
 
 // contradicts asks etcd about a sample, in one request, and returns the part of it that etcd says
 // otherwise. What the answer tells of etcd's history is acted upon at once.
-func (p *probe) contradicts(ctx context.Context, l *link, s sample) (wrong sample, err error) {
+func (p *probe) contradicts(ctx context.Context, l *etcdconn.Client, s sample) (wrong sample, err error) {
 	if s.empty() {
 		return s, nil
 	}
-	known := l.highWater.now()
+	known := l.HighWater.Now()
 	answer, err := p.ask(ctx, s)
-	if now := p.registry.connector.current(); err == nil && now != l {
-		err = errReplaced
+	if now := p.registry.connector.Current(); err == nil && now != l {
+		err = etcdconn.ErrReplaced
 	}
 	if err != nil {
 		return sample{}, err
 	}
-	if now := positionOf(answer.Header); l.highWater.regressed(known, now) {
+	if now := etcdconn.PositionOf(answer.Header); l.HighWater.Regressed(known, now) {
 		p.registry.reporter.note(func() {
 			p.registry.reporter.warnf("etcd's history has changed: revision %d after %d, term %d after %d; checking everything",
-				now.revision, known.revision, now.term, known.term)
+				now.Revision, known.Revision, now.Term, known.Term)
 		})
 		p.registry.rewritten()
 		return sample{}, nil
@@ -164,7 +165,7 @@ func (p *probe) contradicts(ctx context.Context, l *link, s sample) (wrong sampl
 func (p *probe) ask(ctx context.Context, s sample) (*clientv3.TxnResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.registry.timeout())
 	defer cancel()
-	return call(ctx, p.registry.connector, func(ctx context.Context, l *link) (*clientv3.TxnResponse, error) {
+	return etcdconn.Do(ctx, p.registry.connector, func(ctx context.Context, l *etcdconn.Client) (*clientv3.TxnResponse, error) {
 		return l.Txn(ctx).Then(s.reads()...).Commit()
 	})
 }

@@ -104,7 +104,7 @@ func (g *registration) rest(ctx context.Context) (disturbed bool, err error) {
 func (g *registration) watchFailed(err error, wasOpen bool) error {
 	g.unfollow() // so that the key is read again
 	g.setCause(metrics.RestoreWatchEnded)
-	if !wasOpen && (isAnswer(err) || errors.Is(err, etcdconn.ErrUnconfirmed)) {
+	if !wasOpen && (etcdconn.IsAnswer(err) || errors.Is(err, etcdconn.ErrUnconfirmed)) {
 		g.setWatchError(fmt.Errorf("watch: %w", err))
 	}
 	return err
@@ -114,7 +114,7 @@ func (g *registration) watchFailed(err error, wasOpen bool) error {
 // owner's, and that its key is to be watched from what was found there.
 func (g *registration) round(ctx context.Context, w *wish) (taken bool, err error) {
 	if err := g.registrar.slots.Acquire(ctx, 1); err != nil {
-		return false, g.registrar.connector.failure(ctx, err)
+		return false, g.registrar.connector.Failure(ctx, err)
 	}
 	defer g.registrar.slots.Release(1)
 	defer g.dropOrphans(ctx)
@@ -183,7 +183,7 @@ const maxOrphans = 8
 // dropOrphans gives back leases that may be there, as far as it can. A grant that was aborted a moment ago may still be on
 // its way, so those that aren't there are looked for once more, unless the network is slow anyway.
 func (g *registration) dropOrphans(ctx context.Context) {
-	for began := time.Now(); len(g.orphans) > 0 && g.registrar.connector.isConnected(); {
+	for began := time.Now(); len(g.orphans) > 0 && g.registrar.connector.IsConnected(); {
 		left := make([]int64, 0, len(g.orphans))
 		failed := false
 		var mu sync.Mutex

@@ -9,6 +9,7 @@ import (
 	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
@@ -262,10 +263,10 @@ func TestAClosedClientIsSaidAtOnce(t *testing.T) {
 		require.NoError(t, client.Close())
 		began := time.Now()
 		_, err = r.GetService("greeter")
-		require.ErrorIs(t, err, errClientClosed)
+		require.ErrorIs(t, err, etcdconn.ErrClientClosed)
 		_, err = r.Watch(registry.WatchService("greeter"))
-		require.ErrorIs(t, err, errClientClosed)
-		require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), errClientClosed)
+		require.ErrorIs(t, err, etcdconn.ErrClientClosed)
+		require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), etcdconn.ErrClientClosed)
 		require.Less(t, time.Since(began), 10*time.Second)
 		_ = r.Close()
 	})

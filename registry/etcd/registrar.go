@@ -14,12 +14,13 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
 // registrar holds the desired set: what this process wants to be in etcd.
 type registrar struct {
-	connector *connector
+	connector *etcdconn.Connector
 	keys      catalog.Keyspace
 	timeout   func() time.Duration
 	leases    *leases
@@ -146,7 +147,7 @@ func (r *registrar) beginLocked(key string) *registration {
 }
 
 func (r *registrar) start(g *registration) {
-	r.connector.goes(func() { g.run(r.connector.ctx) })
+	r.connector.Go(func() { g.run(r.connector.Context) })
 }
 
 // deregister removes nodes of a service: of this process's own ones only what is
@@ -193,15 +194,15 @@ func (r *registrar) recoverLocked(key string) *registration {
 // delete removes a key that this process never registered.
 func (r *registrar) delete(ctx context.Context, key string) error {
 	if err := r.slots.Acquire(ctx, 1); err != nil {
-		return r.connector.failure(ctx, err)
+		return r.connector.Failure(ctx, err)
 	}
 	defer r.slots.Release(1)
 	for {
-		there, err := get(ctx, r.connector, r.timeout(), key, clientv3.WithKeysOnly())
+		there, err := etcdconn.Get(ctx, r.connector, r.timeout(), key, clientv3.WithKeysOnly())
 		if err != nil || len(there.Kvs) == 0 {
 			return err
 		}
-		answer, err := transact(ctx, r.connector, func(t clientv3.Txn) clientv3.Txn {
+		answer, err := etcdconn.Txn(ctx, r.connector, func(t clientv3.Txn) clientv3.Txn {
 			return t.If(unchanged(key, there.Kvs[0].ModRevision)).Then(clientv3.OpDelete(key))
 		})
 		if err != nil {

@@ -196,14 +196,14 @@ func (g *registration) await(ctx context.Context, w *wish) error {
 			return ErrWithdrawn
 		case now.number < w.number:
 			return errReplacedWish
-		case isAnswer(err):
+		case etcdconn.IsAnswer(err):
 			return err
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			if err == nil {
-				err = g.missed(w, g.registrar.connector.failure(ctx, context.Cause(ctx)))
+				err = g.missed(w, g.registrar.connector.Failure(ctx, context.Cause(ctx)))
 			}
 			return err
 		}
@@ -335,7 +335,7 @@ func (g *registration) settle(round context.Context, w *wish, err error) (over b
 		return false, nil
 	}
 	stands := err
-	if g.applied == w && g.holder != unknown && isUnanswered(err) {
+	if g.applied == w && g.holder != unknown && etcdconn.IsUnanswered(err) {
 		stands = nil // etcd is away, and nothing is known to be wrong
 	}
 	if (stands == nil) != (g.err == nil) {

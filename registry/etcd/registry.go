@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/sync/semaphore"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
@@ -29,7 +30,7 @@ func init() {
 // may come on top.
 type Registry struct {
 	env       environment
-	connector *connector
+	connector *etcdconn.Connector
 	group     group
 	metrics   *metrics.Metrics
 	reporter  *reporter
@@ -83,7 +84,7 @@ func newRegistry(opts []registry.Option) *Registry {
 	r.closing, r.refuse = context.WithCancelCause(context.Background())
 	r.ctx, r.end = context.WithCancel(context.Background())
 	r.reporter = newReporter(r)
-	r.connector = newConnector(r.ctx, r.group.run, r.metrics, r.reconnected, r.reporter.changed)
+	r.connector = etcdconn.NewConnector(r.ctx, r.group.run, r.metrics, r.reconnected, r.reporter.changed)
 	r.probe = newProbe(r)
 	r.mu.Lock()
 	given, err := apply(*registry.NewOptions(), opts)
@@ -198,7 +199,7 @@ func (r *Registry) assemble(p *parts) {
 // What is at the etcd before, if it is another one, goes with its TTL. It needs mu.
 func (r *Registry) connect(s settings) {
 	p := r.parts.Load()
-	r.connector.replace(s.clientConfig)
+	r.connector.Replace(s.Config)
 	for _, m := range p.mirrors.all() {
 		m.replace()
 	}
@@ -310,7 +311,7 @@ func (r *Registry) Close() error {
 
 func (r *Registry) shut() error {
 	r.refuse(ErrClosed)
-	r.connector.resetBreaker()
+	r.connector.ResetBreaker()
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout())
 	defer cancel()
 	var errs []error
@@ -319,7 +320,7 @@ func (r *Registry) shut() error {
 		errs = append(errs, p.registrar.close(ctx))
 	}
 	r.end()
-	errs = append(errs, r.connector.close())
+	errs = append(errs, r.connector.Close())
 	r.group.close()
 	r.metrics.Close()
 	r.reporter.wait(ctx)

@@ -13,6 +13,8 @@ import (
 	"go-micro.dev/v4/util/cmd"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 func newService() *registry.Service {
@@ -132,8 +134,8 @@ func TestAnInitReplacesTheClientExactlyIfTheConnectionChanges(t *testing.T) {
 	r, err := New(registry.Addrs("unix:///nobody.sock"))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, r.Close()) }()
-	link := func() *link {
-		l, err := r.connector.connect(t.Context())
+	link := func() *etcdconn.Client {
+		l, err := r.connector.Connect(t.Context())
 		require.NoError(t, err)
 		return l
 	}
@@ -160,7 +162,7 @@ func TestAnInitReplacesTheClientExactlyIfTheConnectionChanges(t *testing.T) {
 		require.NoError(t, r.Init(c.options...), c.name)
 		after := link()
 		require.Equal(t, c.replaces, before != after, c.name)
-		require.NotEqual(t, c.replaces, before.isCurrent(), c.name)
+		require.NotEqual(t, c.replaces, before.IsCurrent(), c.name)
 	}
 	s := r.parts.Load().config.settings
 	other := s
@@ -198,7 +200,7 @@ func TestNothingConnectsOrRunsBeforeTheFirstUse(t *testing.T) {
 		require.NoError(t, r.Init(registry.Addrs(fmt.Sprintf("h%d", i))))
 	}
 	_, _, _ = r.Options(), r.Status(), r.String()
-	l := r.connector.current()
+	l := r.connector.Current()
 	require.Nil(t, l)
 	require.False(t, r.Status().Connected)
 	goleak.VerifyNone(t, before)
@@ -257,7 +259,7 @@ func TestBadInputIsRefusedBeforeEtcdIsAsked(t *testing.T) {
 	require.ErrorIs(t, r.Register(newService(), registry.RegisterTTL(-1)), ErrTTL)
 	_, err = r.Watch(registry.WatchService(".."))
 	require.ErrorIs(t, err, ErrServiceName)
-	l := r.connector.current()
+	l := r.connector.Current()
 	require.Nil(t, l)
 	require.NoError(t, r.Close())
 }

@@ -9,6 +9,7 @@ import (
 
 	"go-micro.dev/v4/logger"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
@@ -117,11 +118,11 @@ func (p *reporter) report() {
 }
 
 func (p *reporter) reportConnection(s Status) {
-	l := p.registry.connector.current()
+	l := p.registry.connector.Current()
 	if l == nil {
 		return
 	}
-	was, down := p.connection, l.isDown()
+	was, down := p.connection, l.IsDown()
 	switch {
 	case !down && s.Connected:
 		if p.connection = saidConnected; was == saidLost || was == saidCantConnect {
@@ -161,7 +162,7 @@ func (p *reporter) reportRegistration(g *RegistrationStatus, said map[string]str
 func (p *reporter) reportView(f *FollowedStatus, broken map[string]bool) {
 	was := p.views[f.Prefix]
 	switch {
-	case f.Ready && f.Err != nil && !errors.Is(f.Err, errDisconnected):
+	case f.Ready && f.Err != nil && !errors.Is(f.Err, etcdconn.ErrDisconnected):
 		if broken[f.Prefix] = true; !was {
 			p.warnf("can't follow %.300q, serving the last view: %v", f.Prefix, f.Err)
 		}

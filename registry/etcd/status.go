@@ -77,9 +77,9 @@ type FollowedStatus struct {
 func (r *Registry) Status() Status {
 	p := r.parts.Load()
 	s := Status{Err: p.err, Closed: r.closing.Err() != nil}
-	if l := r.connector.current(); l != nil {
-		s.Connected = l.isConnected()
-		s.Cluster = l.highWater.now().cluster
+	if l := r.connector.Current(); l != nil {
+		s.Connected = l.IsConnected()
+		s.Cluster = l.HighWater.Now().Cluster
 	}
 	if p.err != nil {
 		return s

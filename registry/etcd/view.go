@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 // This file is what others get of a mirror: lookups its view, and watchers what changes in it.
@@ -15,7 +16,7 @@ func (m *mirror) await(ctx context.Context) error {
 		m.mu.Lock()
 		broken, failed := m.broken, m.failed
 		m.mu.Unlock()
-		if !m.isReady() && isAnswer(broken) {
+		if !m.isReady() && etcdconn.IsAnswer(broken) {
 			return broken
 		}
 		select {
@@ -23,7 +24,7 @@ func (m *mirror) await(ctx context.Context) error {
 			return nil
 		case <-failed:
 		case <-ctx.Done():
-			return m.mirrors.connector.failure(ctx, context.Cause(ctx))
+			return m.mirrors.connector.Failure(ctx, context.Cause(ctx))
 		}
 	}
 }

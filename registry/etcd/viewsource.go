@@ -12,12 +12,12 @@ import (
 
 // viewSource is how views read and watch etcd: through the client of the present settings.
 type viewSource struct {
-	connector *connector
-	link      *atomic.Pointer[link] // that was asked last; nil if nobody wants to know
+	connector *etcdconn.Connector
+	link      *atomic.Pointer[etcdconn.Client] // that was asked last; nil if nobody wants to know
 }
 
 func (s viewSource) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
-	return call(ctx, s.connector, func(ctx context.Context, l *link) (*clientv3.GetResponse, error) {
+	return etcdconn.Do(ctx, s.connector, func(ctx context.Context, l *etcdconn.Client) (*clientv3.GetResponse, error) {
 		if s.link != nil {
 			s.link.Store(l)
 		}
@@ -28,22 +28,22 @@ func (s viewSource) Get(ctx context.Context, key string, opts ...clientv3.OpOpti
 // Watch watches at the client that was asked last, unless another one took over: that may be of another cluster.
 func (s viewSource) Watch(prefix string, from int64) (reflector.Watch, error) {
 	l := s.link.Load()
-	if s.connector.current() != l {
-		return nil, errReplaced
+	if s.connector.Current() != l {
+		return nil, etcdconn.ErrReplaced
 	}
-	return viewWatch{s.connector.watch(l, prefix, clientv3.GetPrefixRangeEnd(prefix), from), l}, nil
+	return viewWatch{s.connector.Watch(l, prefix, clientv3.GetPrefixRangeEnd(prefix), from), l}, nil
 }
 
 // viewWatch is a watch that ends with its client.
 type viewWatch struct {
 	*etcdconn.Watch
-	link *link
+	link *etcdconn.Client
 }
 
 func (w viewWatch) Take() ([]*clientv3.Event, bool, error) {
 	events, open, err := w.Watch.Take()
-	if err != nil && !w.link.isCurrent() {
-		err = errReplaced
+	if err != nil && !w.link.IsCurrent() {
+		err = etcdconn.ErrReplaced
 	}
 	return events, open, err
 }

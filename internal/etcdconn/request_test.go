@@ -1,18 +1,20 @@
-package etcd
+package etcdconn
 
 import (
 	"context"
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go-micro.dev/v4/registry"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
+
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
 // member is one that answers reads by a function.
@@ -28,7 +30,7 @@ func (m *member) Range(ctx context.Context, _ *pb.RangeRequest) (*pb.RangeRespon
 	return &pb.RangeResponse{Header: &pb.ResponseHeader{ClusterId: 1, Revision: 1}}, nil
 }
 
-// startMember returns its address.
+// startMember returns its URL.
 func startMember(t *testing.T, read func(context.Context) error) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -41,7 +43,26 @@ func startMember(t *testing.T, read func(context.Context) error) string {
 		server.Stop()
 		require.NoError(t, <-serving)
 	})
-	return l.Addr().String()
+	return "http://" + l.Addr().String()
+}
+
+// newTestConnector returns a connector to some members.
+func newTestConnector(t *testing.T, endpoints ...string) *Connector {
+	t.Helper()
+	var running sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	run := func(f func()) bool {
+		running.Go(f)
+		return true
+	}
+	c := NewConnector(ctx, run, metrics.New(), func() {}, func() {})
+	c.Replace(Config{Endpoints: endpoints})
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, c.Close())
+		running.Wait()
+	})
+	return c
 }
 
 // Two members elect a leader, and the third one, which was it, is cut off from them. The two have lost what they were
@@ -58,9 +79,7 @@ func TestAMemberWithoutALeaderIsNotTheOnlyOneAsked(t *testing.T) {
 			return status.FromContextError(ctx.Err()).Err()
 		})
 	}
-	r, err := New(registry.Addrs(cutOff, electing(), electing()), registry.Timeout(10*time.Second), registry.Logger(&recorder{}))
+	c := newTestConnector(t, cutOff, electing(), electing())
+	_, err := Get(t.Context(), c, 10*time.Second, "key")
 	require.NoError(t, err)
-	_, err = r.ListServices()
-	require.NoError(t, err)
-	require.NoError(t, r.Close())
 }

@@ -1,4 +1,4 @@
-package etcd
+package etcdconn
 
 import (
 	"context"
@@ -11,7 +11,6 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
@@ -27,8 +26,6 @@ const (
 	// get several times the work. It is what a process with a few dozen leases needs while the members elect a leader:
 	// what they were asked before is lost.
 	maxRepeats = 64
-	// maxPicks bounds the members that a request remembers to have met: more than there are in a cluster.
-	maxPicks = 9
 )
 
 // maxTokens is how often a request is sent again that etcd has refused for its token: each member keeps tokens, and
@@ -41,19 +38,19 @@ type try[T answer] struct {
 	sent    time.Time
 	repeats bool // another one that is under way, and counts among the repetitions
 	gaveWay bool // to a newer one
-	link    *link
-	pick    etcdconn.Pick // of the member that it is sent to
+	client  *Client
+	pick    Pick // of the member that it is sent to
 	answer  T
 	err     error
 }
 
 // tries are the requests for the same that are under way, the oldest first.
 type tries[T answer] struct {
-	connector *connector
-	request   func(context.Context, *link) (T, error)
+	connector *Connector
+	request   func(context.Context, *Client) (T, error)
 	running   []*try[T]
 	ended     chan *try[T]
-	picks     []*etcdconn.Pick // of the last tries, the oldest first, also of those that have ended
+	picks     []*Pick // of the last tries, the oldest first, also of those that have ended
 }
 
 // answer is what etcd gives to a request. Its type says which one that was.
@@ -79,11 +76,11 @@ func methodOf[T answer](a T) (metrics.Method, *pb.ResponseHeader) {
 	panic("not an answer")
 }
 
-// call does a request on the current client. As long as etcd doesn't answer, it is sent again and again; the tries
+// Do does a request on the current client. As long as etcd doesn't answer, it is sent again and again; the tries
 // before go on, because a slow network isn't a dead one, and the first answer counts. A member that was asked before
 // another one and hasn't answered is silent: its connection is closed, so that streams leave it as well.
 // ctx must have a deadline.
-func call[T answer](ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) (T, error) {
+func Do[T answer](ctx context.Context, c *Connector, request func(context.Context, *Client) (T, error)) (T, error) {
 	ts := &tries[T]{connector: c, request: request, ended: make(chan *try[T])}
 	var none T
 	ts.again(ctx)
@@ -100,20 +97,20 @@ func call[T answer](ctx context.Context, c *connector, request func(context.Cont
 			case t.err == nil:
 				ts.closeOvertaken(t, ts.stop())
 				return t.answer, nil
-			case errors.Is(t.err, errReplaced):
+			case errors.Is(t.err, ErrReplaced):
 				ts.again(ctx)
 				next.Reset(tryTime)
 			case t.gaveWay:
-			case !isUnanswered(t.err) && (!isTokenInvalid(t.err) || failures == maxTokens) || ctx.Err() != nil:
+			case !IsUnanswered(t.err) && (!isTokenInvalid(t.err) || failures == maxTokens) || ctx.Err() != nil:
 				ts.stop()
-				return none, c.failure(ctx, t.err)
+				return none, c.Failure(ctx, t.err)
 			default:
 				failures++
 				next.Reset(retry.Backoff(failures, t.err))
 			}
 		case <-ctx.Done():
 			ts.stop()
-			return none, c.failure(ctx, context.Cause(ctx))
+			return none, c.Failure(ctx, context.Cause(ctx))
 		}
 	}
 }
@@ -124,7 +121,7 @@ func (ts *tries[T]) again(ctx context.Context) {
 	switch {
 	case len(ts.running) == 0:
 		ts.send(ctx, false)
-	case ts.connector.isConnected():
+	case ts.connector.IsConnected():
 		ts.repeat(ctx)
 	}
 }
@@ -195,81 +192,81 @@ func (ts *tries[T]) stop() (stopped []*try[T]) {
 func (ts *tries[T]) closeOvertaken(answered *try[T], others []*try[T]) {
 	for _, t := range others {
 		member, asked := t.pick.Last()
-		if t.link == answered.link && member != answered.pick.Member() && answered.sent.Sub(asked) > tryTime/2 {
-			t.link.dialer.Close(member, asked)
+		if t.client == answered.client && member != answered.pick.Member() && answered.sent.Sub(asked) > tryTime/2 {
+			t.client.dialer.Close(member, asked)
 		}
 	}
 }
 
-func (t *try[T]) do(ctx context.Context, c *connector, request func(context.Context, *link) (T, error)) {
-	if t.link, t.err = c.link(ctx); t.err != nil {
+func (t *try[T]) do(ctx context.Context, c *Connector, request func(context.Context, *Client) (T, error)) {
+	if t.client, t.err = c.allowed(ctx); t.err != nil {
 		return
 	}
-	stop := context.AfterFunc(t.link.ctx, t.cancel)
+	stop := context.AfterFunc(t.client.life, t.cancel)
 	defer stop()
 	// A member without a leader would keep the request until its deadline.
-	ctx = clientv3.WithRequireLeader(etcdconn.WithPick(ctx, &t.pick))
+	ctx = clientv3.WithRequireLeader(WithPick(ctx, &t.pick))
 	began := time.Now()
-	t.answer, t.err = request(ctx, t.link)
+	t.answer, t.err = request(ctx, t.client)
 	method, header := methodOf(t.answer)
-	c.metrics.Requested(ctx, method, time.Since(began), grpcCode(t.err))
-	t.link.breaker.report(t.err)
-	t.link.highWater.observe(header)
-	if t.err != nil && t.link.ctx.Err() != nil && c.ctx.Err() == nil {
-		t.err = errReplaced
+	c.Metrics.Requested(ctx, method, time.Since(began), Code(t.err))
+	t.client.breaker.report(t.err)
+	t.client.HighWater.observe(header)
+	if t.err != nil && t.client.life.Err() != nil && c.Context.Err() == nil {
+		t.err = ErrReplaced
 	}
 }
 
-// failure is the error of a call that ends with err.
-func (c *connector) failure(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); errors.Is(cause, errClosed) {
+// Failure is the error of a call that ends with err.
+func (c *Connector) Failure(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); errors.Is(cause, ErrClosed) {
 		return cause
 	}
 	return c.explain(err)
 }
 
-// await returns the current client once it has a connection.
-func (c *connector) await(ctx context.Context) (*link, error) {
+// Await returns the current client once it has a connection.
+func (c *Connector) Await(ctx context.Context) (*Client, error) {
 	for {
-		l, err := c.connect(ctx)
+		l, err := c.Connect(ctx)
 		if err == nil {
 			err = l.breaker.open()
 		}
 		if err == nil {
-			waitCtx, cancel := l.during(ctx)
+			waitCtx, cancel := l.whileCurrent(ctx)
 			err = l.await(waitCtx)
 			cancel()
 		}
 		if err == nil {
 			return l, nil
 		}
-		replaced := errors.Is(err, errReplaced) || l != nil && l.ctx.Err() != nil && c.ctx.Err() == nil
+		replaced := errors.Is(err, ErrReplaced) || l != nil && l.life.Err() != nil && c.Context.Err() == nil
 		if !replaced || ctx.Err() != nil {
-			return nil, c.failure(ctx, err)
+			return nil, c.Failure(ctx, err)
 		}
 	}
 }
 
-// get reads within a time.
-func get(ctx context.Context, c *connector, timeout time.Duration, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+// Get reads within a time.
+func Get(ctx context.Context, c *Connector, timeout time.Duration, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return call(ctx, c, func(ctx context.Context, l *link) (*clientv3.GetResponse, error) {
+	return Do(ctx, c, func(ctx context.Context, l *Client) (*clientv3.GetResponse, error) {
 		return l.Get(ctx, key, opts...)
 	})
 }
 
-// transact does a transaction within ctx.
-func transact(ctx context.Context, c *connector, build func(clientv3.Txn) clientv3.Txn) (*clientv3.TxnResponse, error) {
-	return call(ctx, c, func(ctx context.Context, l *link) (*clientv3.TxnResponse, error) {
+// Txn does a transaction within ctx.
+func Txn(ctx context.Context, c *Connector, build func(clientv3.Txn) clientv3.Txn) (*clientv3.TxnResponse, error) {
+	return Do(ctx, c, func(ctx context.Context, l *Client) (*clientv3.TxnResponse, error) {
 		return build(l.Txn(ctx)).Commit()
 	})
 }
 
-// renew renews a lease within ctx. A repeat goes to another member, on a stream of its own.
-func (c *connector) renew(ctx context.Context, id int64) (*pb.LeaseKeepAliveResponse, error) {
+// Renew renews a lease within ctx. A repeat goes to another member, on a stream of its own.
+func (c *Connector) Renew(ctx context.Context, id int64) (*pb.LeaseKeepAliveResponse, error) {
 	var repeated atomic.Bool
-	return call(ctx, c, func(ctx context.Context, l *link) (*pb.LeaseKeepAliveResponse, error) {
+	return Do(ctx, c, func(ctx context.Context, l *Client) (*pb.LeaseKeepAliveResponse, error) {
 		answer, err := l.renewals.Renew(ctx, id, repeated.Swap(true))
 		if err != nil {
 			err = rpctypes.Error(err)

@@ -1,4 +1,4 @@
-package etcd
+package etcdconn
 
 import (
 	"context"
@@ -9,16 +9,27 @@ import (
 	"google.golang.org/grpc/status"
 )
 
+var (
+	// ErrClosed says that the registry is closed.
+	ErrClosed = errors.New("registry is closed")
+	// ErrDisconnected says that there is no connection.
+	ErrDisconnected = errors.New("not connected to etcd")
+	// ErrClientClosed says that the caller has closed the client that we were lent.
+	ErrClientClosed = errors.New("the etcd client given with the option Client is closed")
+	// ErrReplaced says that a call was cut off because another client took over, maybe of another etcd.
+	ErrReplaced = errors.New("etcd client was replaced")
+)
+
 // The classes of errors overlap.
 
 // errLearner is etcd's answer from a member that doesn't serve yet.
 var errLearner = rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner)
 
-// isUnanswered reports whether a request should be sent again at once, as far as it is known not to have been answered.
-func isUnanswered(err error) bool {
-	switch grpcCode(err) {
+// IsUnanswered reports whether a request should be sent again at once, as far as it is known not to have been answered.
+func IsUnanswered(err error) bool {
+	switch Code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled:
-		return !isAnswer(err)
+		return !IsAnswer(err)
 	}
 	return errors.Is(err, errLearner) // another member may serve it
 }
@@ -28,9 +39,9 @@ func isTokenInvalid(err error) bool {
 	return errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision)
 }
 
-// isAnswer reports whether etcd itself has answered, so that there is nothing to wait for.
-func isAnswer(err error) bool {
-	if errors.Is(err, errClientClosed) {
+// IsAnswer reports whether etcd itself has answered, so that there is nothing to wait for.
+func IsAnswer(err error) bool {
+	if errors.Is(err, ErrClientClosed) {
 		return true
 	}
 	if errors.Is(err, errLearner) {
@@ -40,14 +51,14 @@ func isAnswer(err error) bool {
 	return errors.As(err, &said) && said.Code() != codes.Unavailable && !errors.Is(err, context.DeadlineExceeded)
 }
 
-// isTooLarge reports whether etcd or gRPC refuses a request for its size.
-func isTooLarge(err error) bool {
+// IsTooLarge reports whether etcd or gRPC refuses a request for its size.
+func IsTooLarge(err error) bool {
 	return errors.Is(err, rpctypes.ErrRequestTooLarge) ||
 		status.Code(err) == codes.ResourceExhausted && !errors.Is(err, rpctypes.ErrNoSpace) && !errors.Is(err, rpctypes.ErrTooManyRequests)
 }
 
-// grpcCode returns the gRPC code that an error of the etcd client stands for.
-func grpcCode(err error) codes.Code {
+// Code returns the gRPC code that an error of the etcd client stands for.
+func Code(err error) codes.Code {
 	if err == nil {
 		return codes.OK
 	}

@@ -1,4 +1,4 @@
-package etcd
+package etcdconn
 
 import (
 	"errors"
@@ -49,7 +49,7 @@ func (b *authBreaker) report(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case err == nil, isAnswer(err) && !isIdentityError(err):
+	case err == nil, IsAnswer(err) && !isIdentityError(err):
 		b.failures, b.err = 0, nil
 	case b.err == nil && errors.Is(err, rpctypes.ErrAuthFailed):
 		b.tripLocked(err)
@@ -59,7 +59,7 @@ func (b *authBreaker) report(err error) {
 // isIdentityError reports whether etcd doesn't know who asks.
 func isIdentityError(err error) bool {
 	for _, who := range []error{
-		errClientClosed, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty, rpctypes.ErrUserNotFound,
+		ErrClientClosed, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty, rpctypes.ErrUserNotFound,
 		rpctypes.ErrInvalidAuthMgmt, rpctypes.ErrInvalidAuthToken, rpctypes.ErrAuthOldRevision,
 	} {
 		if errors.Is(err, who) {

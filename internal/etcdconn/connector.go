@@ -1,0 +1,238 @@
+package etcdconn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
+	"github.com/micro-etcd/micro-etcd/internal/retry"
+)
+
+// Connector hands out the client that belongs to the current settings, and makes it when it
+// is first asked for.
+type Connector struct {
+	Context context.Context   // the registry's
+	Go      func(func()) bool // runs a function in a goroutine that somebody waits for, unless it is too late for that
+	Metrics *metrics.Metrics
+	repeats *semaphore.Weighted // for requests that are sent again although the ones before are under way
+
+	reconnected func() // called when a lost connection is back; does not block
+	changed     func() // called when a connection is lost or back; does not block
+
+	mu      sync.Mutex
+	config  Config
+	breaker *authBreaker // of the config
+	client  *Client
+	dialing *dialing
+}
+
+// NewConnector returns a connector without a client, until Replace gives it a config and somebody asks for one. It ends
+// with ctx, and runs goroutines by goes, which returns false when it is too late for that. It calls reconnected when a lost
+// connection is back, and changed when one is lost or back; both mustn't block.
+func NewConnector(ctx context.Context, goes func(func()) bool, m *metrics.Metrics, reconnected, changed func()) *Connector {
+	return &Connector{
+		Context: ctx, Go: goes, Metrics: m, repeats: semaphore.NewWeighted(maxRepeats),
+		reconnected: reconnected, changed: changed, breaker: &authBreaker{},
+	}
+}
+
+// dialing is an attempt to make a client, which several callers may await. With a password it
+// is a round trip, because the etcd client authenticates before it is usable.
+type dialing struct {
+	dialer  *Dialer
+	breaker *authBreaker
+	done    chan struct{}
+	client  *Client
+	err     error
+}
+
+// allowed returns the current client for a request whose end is reported to the breaker.
+func (c *Connector) allowed(ctx context.Context) (*Client, error) {
+	l, err := c.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return l, l.breaker.allow()
+}
+
+// Connect returns the current client, at once unless it has yet to be made.
+func (c *Connector) Connect(ctx context.Context) (*Client, error) {
+	c.mu.Lock()
+	if l := c.client; l != nil {
+		c.mu.Unlock()
+		if l.Ctx().Err() != nil && l.dialer == nil {
+			return nil, ErrClientClosed
+		}
+		return l, nil
+	}
+	d := c.dialing
+	if d == nil {
+		if err := c.breaker.allow(); err != nil {
+			c.mu.Unlock()
+			return nil, err
+		}
+		d = &dialing{dialer: &Dialer{}, breaker: c.breaker, done: make(chan struct{})}
+		config := c.config
+		if c.Context.Err() != nil || !c.Go(func() { c.dial(d, config) }) {
+			c.mu.Unlock()
+			return nil, ErrClosed
+		}
+		c.dialing = d
+	}
+	c.mu.Unlock()
+	select {
+	case <-d.done:
+		return d.client, d.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (c *Connector) dial(d *dialing, config Config) {
+	defer close(d.done)
+	client, err := config.dial(c.Context, d.dialer)
+	switch {
+	case err != nil:
+		d.err = err
+	case config.Client != nil:
+		d.client = c.newClient(client, nil, d.breaker)
+	default:
+		d.client = c.newClient(client, d.dialer, d.breaker)
+	}
+	if c.setCurrent(d) {
+		return
+	}
+	if d.client != nil {
+		_ = d.client.close()
+	}
+	d.client, d.err = nil, ErrReplaced // and so is the reason why there is none
+}
+
+// Watch watches a key, or all up to end.
+func (c *Connector) Watch(l *Client, key, end string, from int64) *Watch {
+	c.Metrics.Streamed(metrics.MethodWatch, codes.OK)
+	return l.watches.Watch(key, end, from)
+}
+
+// setCurrent makes the outcome of an attempt the current one, unless the settings have changed meanwhile.
+func (c *Connector) setCurrent(d *dialing) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dialing != d {
+		return false
+	}
+	c.dialing, c.client = nil, d.client
+	switch {
+	case retry.Refused(d.err):
+		d.breaker.trip(d.err)
+	case d.err == nil:
+		d.breaker.reset()
+		c.Go(func() { c.observe(d.client) })
+	}
+	return true
+}
+
+// observe notes when the connection is lost and when it is back. A connection that is made anew
+// within a moment counts too: etcd's data may have been replaced behind it.
+func (c *Connector) observe(l *Client) {
+	conn := l.ActiveConnection()
+	wasReady := false
+	for {
+		state := conn.GetState()
+		switch state {
+		case connectivity.Ready:
+			wasDown := l.down.Swap(0) != 0
+			if wasDown || wasReady {
+				c.reconnected()
+			}
+			wasReady = true
+			c.changed()
+		case connectivity.TransientFailure:
+			if l.down.CompareAndSwap(0, time.Now().UnixNano()) {
+				c.changed()
+			}
+		}
+		if !conn.WaitForStateChange(l.life, state) {
+			return
+		}
+	}
+}
+
+// Replace makes a config current. The streams of the client before end at once, and it is closed.
+func (c *Connector) Replace(config Config) {
+	c.mu.Lock()
+	old := c.client
+	c.config, c.breaker, c.client, c.dialing = config, &authBreaker{}, nil, nil
+	c.mu.Unlock()
+	if old != nil {
+		old.end()
+		c.Go(func() { _ = old.close() })
+	}
+}
+
+// Close closes the client, and no other one is made.
+func (c *Connector) Close() error {
+	c.mu.Lock()
+	last := c.client
+	c.client, c.dialing = nil, nil
+	c.mu.Unlock()
+	if last == nil {
+		return nil
+	}
+	return last.close()
+}
+
+// ResetBreaker lets a request pass although the credentials were rejected.
+func (c *Connector) ResetBreaker() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.breaker.reset()
+}
+
+// Current returns the client, if there is one, without making one.
+func (c *Connector) Current() *Client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.client
+}
+
+// IsConnected reports whether there is a client with a connection.
+func (c *Connector) IsConnected() bool {
+	l := c.Current()
+	return l != nil && l.IsConnected()
+}
+
+// explain adds to a missed deadline what is wrong with the connection.
+func (c *Connector) explain(err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if cause := c.connectError(); cause != nil {
+		return fmt.Errorf("%w: %w", err, cause)
+	}
+	return err
+}
+
+// connectError returns why there is no connection, or nil if there is one, or nothing is known.
+func (c *Connector) connectError() error {
+	c.mu.Lock()
+	l, d := c.client, c.dialing
+	c.mu.Unlock()
+	switch {
+	case l != nil && l.IsConnected():
+	case l != nil && l.dialer != nil:
+		return l.dialer.Err()
+	case l != nil:
+		return ErrDisconnected
+	case d != nil:
+		return d.dialer.Err()
+	}
+	return nil
+}
