@@ -175,7 +175,7 @@ func (m *mirror) ownPut(r *catalog.Record) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known := m.catalog.Record(r.Key)
-	if known != nil && lastWriting(known) == lastWriting(r) {
+	if known != nil && known.Revision == r.Revision && known.Lease == r.Lease {
 		return
 	}
 	if lead, ok := m.catalog.Lead(r.Name, r.Version); ok && lead.Profile.Equal(r.Profile) {

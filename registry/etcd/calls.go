@@ -9,6 +9,7 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
+	"github.com/micro-etcd/micro-etcd/internal/registration"
 )
 
 // Register puts every node of the service into etcd and keeps it there until Deregister or
@@ -35,15 +36,15 @@ func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption
 	if err := checkSizes(s); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
-	if o.TTL < 0 || roundUp(o.TTL) > maxTTL {
-		return fmt.Errorf("register %q: %w: %s", s.Name, ErrTTL, o.TTL)
+	if err := registration.CheckTTL(o.TTL); err != nil {
+		return fmt.Errorf("register %q: %w", s.Name, err)
 	}
 	p, err := r.serving(o.Context)
 	if err != nil {
 		return fmt.Errorf("register %q: %w", s.Name, err)
 	}
 	bound := func() (context.Context, context.CancelFunc) { return r.bound(o.Context) }
-	return p.registrar.register(bound, s.Name, nodeIDs(s), &offered{service: s}, o.TTL)
+	return p.registrar.Register(bound, s.Name, nodeIDs(s), &offered{service: s}, o.TTL)
 }
 
 // Deregister removes the service's nodes; only their ids count. What this registry
@@ -68,7 +69,7 @@ func (r *Registry) Deregister(s *registry.Service, opts ...registry.DeregisterOp
 	}
 	ctx, cancel := r.bound(o.Context)
 	defer cancel()
-	return p.registrar.deregister(ctx, s.Name, nodeIDs(s))
+	return p.registrar.Deregister(ctx, s.Name, nodeIDs(s))
 }
 
 func nodeIDs(s *registry.Service) []string {

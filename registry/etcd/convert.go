@@ -19,7 +19,7 @@ type offered struct {
 	copied  *catalog.Service // nil before it is needed
 }
 
-func (o *offered) same(r *catalog.Record, i int) bool {
+func (o *offered) Same(r *catalog.Record, i int) bool {
 	s := o.service
 	return r.Name == s.Name && r.Version == s.Version && r.Node.Equal((*catalog.Node)(s.Nodes[i])) &&
 		maps.Equal(r.Profile.Metadata, s.Metadata) && slices.EqualFunc(r.Profile.Endpoints, s.Endpoints, sameEndpoint)
@@ -38,7 +38,7 @@ func sameValue(a *catalog.Value, b *registry.Value) bool {
 	return a.Name == b.Name && a.Type == b.Type && slices.EqualFunc(a.Values, b.Values, sameValue)
 }
 
-func (o *offered) record(key string, i int) (*catalog.Record, error) {
+func (o *offered) Record(key string, i int) (*catalog.Record, error) {
 	if o.copied == nil {
 		if err := checkValues(o.service); err != nil {
 			return nil, err

@@ -190,7 +190,7 @@ func TestDecodeReadsAsTheRegistryDoes(t *testing.T) {
 
 func TestAServiceIsComparedBeforeItIsCopied(t *testing.T) {
 	r := recordOf(fullService())
-	require.True(t, (&offered{service: fullService()}).same(r, 0))
+	require.True(t, (&offered{service: fullService()}).Same(r, 0))
 	for name, change := range map[string]func(*registry.Service){
 		"version":           func(s *registry.Service) { s.Version = "x" },
 		"address":           func(s *registry.Service) { s.Nodes[0].Address = "x" },
@@ -211,6 +211,6 @@ func TestAServiceIsComparedBeforeItIsCopied(t *testing.T) {
 	} {
 		s := fullService()
 		change(s)
-		require.False(t, (&offered{service: s}).same(r, 0), name)
+		require.False(t, (&offered{service: s}).Same(r, 0), name)
 	}
 }

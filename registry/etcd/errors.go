@@ -5,6 +5,7 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/registration"
 )
 
 // Errors that calls return, wrapped with the operation and what it was about. Test for them
@@ -32,17 +33,17 @@ var (
 	// ErrNodeID is returned when a node id is empty, not UTF-8, used twice in one service, or
 	// used by this registry for another service whose name differs only in "/" and "-", and by
 	// Register when it has more than 16 KiB.
-	ErrNodeID = errors.New("invalid node id")
+	ErrNodeID = registration.ErrNodeID
 	// ErrTTL is returned when a TTL is negative or longer than etcd takes (285 years).
-	ErrTTL = errors.New("invalid TTL")
+	ErrTTL = registration.ErrTTL
 	// ErrTooLarge is returned when etcd refuses a record for its size, which is 1.5 MiB
 	// unless the server says otherwise (--max-request-bytes).
-	ErrTooLarge = errors.New("record exceeds etcd's request limit")
+	ErrTooLarge = registration.ErrTooLarge
 	// ErrWithdrawn is returned by a Register that was waiting for etcd when Deregister was called.
-	ErrWithdrawn = errors.New("deregistered meanwhile")
+	ErrWithdrawn = registration.ErrWithdrawn
 	// ErrPending is returned by Register when etcd has not taken the record yet. The
 	// registry goes on trying; the wrapped cause says why it had to.
-	ErrPending = errors.New("registration is pending")
+	ErrPending = registration.ErrPending
 	// ErrMalformed is returned by Decode when a stored value is no record of the key it was
 	// found at. Lookups and watchers skip such a value. Register returns it for what would become one:
 	// endpoints whose values are nested in a circle, or deeper than can be read again

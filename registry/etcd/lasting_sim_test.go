@@ -9,6 +9,7 @@ import (
 	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/micro-etcd/micro-etcd/internal/registration"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
@@ -107,7 +108,7 @@ func TestAnOwnKeyThatCannotBeWatchedSaysSo(t *testing.T) {
 				require.Len(t, logs.logged(), keys)
 				allow()
 				time.Sleep(2 * retry.MaxRefused)
-				require.Equal(t, stateRegistered, r.Status().Registrations[0].State)
+				require.Equal(t, registration.StateRegistered, r.Status().Registrations[0].State)
 			})
 		})
 	}

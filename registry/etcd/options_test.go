@@ -197,7 +197,7 @@ func TestPrefixSetsTheDirectoryOfAllRecords(t *testing.T) {
 		p := r.parts.Load()
 		require.Equal(t, prefix, p.config.keys.Prefix)
 		require.Equal(t, prefix, p.mirrors.keys.Prefix)
-		require.Equal(t, prefix, p.registrar.keys.Prefix)
+		require.Equal(t, prefix, p.registrar.Keys.Prefix)
 	}
 }
 

@@ -181,9 +181,7 @@ func (p *probe) sample() sample {
 			m.offer(&drawn)
 		}
 	}
-	for _, g := range parts.registrar.all() {
-		g.offer(&drawn)
-	}
+	ownKeys{parts.registrar}.offer(&drawn)
 	s := sample{spots: drawn.spots()}
 	if len(following) > 0 {
 		c := following[rand.N(len(following))].counted()

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/registration"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
@@ -67,15 +68,7 @@ func TestARefusalIsGotOverWhenItIsTakenBack(t *testing.T) {
 func TestWhatWasRefusedBeforeAnInitSaysNothingAfterIt(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
-		p := r.parts.Load()
-		g := newRegistration(p.registrar, greeterKey)
-		round, w := g.begin(t.Context())
-		g.retry()
-		_, left := g.settle(round, w, rpctypes.ErrAuthFailed)
-		require.NoError(t, left)
-		require.NoError(t, g.err)
-
-		m := newMirror(p.mirrors, greeterDir)
+		m := newMirror(r.parts.Load().mirrors, greeterDir)
 		m.waiters = 1
 		m.Broken(rpctypes.ErrAuthFailed)
 		require.Error(t, m.broken)
@@ -245,7 +238,7 @@ func TestARecordThatCannotBePutBackStaysPending(t *testing.T) {
 		time.Sleep(time.Minute)
 		require.Less(t, e.requests("Txn")-before, 200)
 		status := r.Status().Registrations[0]
-		require.Equal(t, statePending, status.State)
+		require.Equal(t, registration.StatePending, status.State)
 		require.ErrorIs(t, status.Err, ErrTooLarge)
 		require.Len(t, logs.logged(), 1)
 		require.NoError(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), "a repeat of what etcd has taken")

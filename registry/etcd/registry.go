@@ -12,10 +12,10 @@ import (
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/util/cmd"
 	"go.opentelemetry.io/otel/metric"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
+	"github.com/micro-etcd/micro-etcd/internal/registration"
 )
 
 func init() {
@@ -57,7 +57,7 @@ type Registry struct {
 type parts struct {
 	err       error // the configuration's; the rest is nil then
 	config    *config
-	registrar *registrar
+	registrar *registration.Registrar
 	mirrors   *mirrors
 }
 
@@ -180,19 +180,15 @@ func (r *Registry) assemble(p *parts) {
 		byPrefix:  make(map[string]*mirror),
 		unwatched: make(map[*mirror]struct{}),
 	}
-	p.registrar = &registrar{
-		connector:     r.connector,
-		keys:          p.config.keys,
-		timeout:       r.timeout,
-		leases:        newLeases(r.connector),
-		metrics:       r.metrics,
-		put:           p.mirrors.ownPut,
-		deleted:       func(key string, revision int64) { r.deleted(p, key, revision) },
-		rolled:        r.probe.alarm,
-		changed:       r.reporter.changed,
-		slots:         semaphore.NewWeighted(maxSlots),
-		registrations: make(map[string]*registration),
-	}
+	p.registrar = registration.New(registration.Config{
+		Connector:  r.connector,
+		Keys:       p.config.keys,
+		Timeout:    r.timeout,
+		Put:        p.mirrors.ownPut,
+		Deleted:    func(key string, revision int64) { r.deleted(p, key, revision) },
+		RolledBack: r.probe.alarm,
+		Changed:    r.reporter.changed,
+	})
 }
 
 // connect makes settings current. The streams of the client before end at once, and every loop goes on with the new one.
@@ -203,7 +199,7 @@ func (r *Registry) connect(s settings) {
 	for _, m := range p.mirrors.all() {
 		m.replace()
 	}
-	p.registrar.retry()
+	p.registrar.Reset()
 }
 
 // deleted shows a delete of ours that etcd has acknowledged to the views, and to selectors, for which it isn't a loss.
@@ -288,13 +284,13 @@ func (r *Registry) rewritten() {
 	for _, m := range p.mirrors.all() {
 		m.doubt(metrics.ListHistoryChanged)
 	}
-	p.registrar.rolledBack()
+	p.registrar.Invalidate()
 }
 
 // reconnected sees to what etcd has missed, and to whether it is still the same one.
 func (r *Registry) reconnected() {
 	if p := r.parts.Load(); p.err == nil {
-		p.registrar.hurry()
+		p.registrar.RetryNow()
 	}
 	r.probe.hurry()
 }
@@ -317,7 +313,7 @@ func (r *Registry) shut() error {
 	var errs []error
 	if p := r.parts.Load(); p.err == nil {
 		p.mirrors.close()
-		errs = append(errs, p.registrar.close(ctx))
+		errs = append(errs, p.registrar.Close(ctx))
 	}
 	r.end()
 	errs = append(errs, r.connector.Close())

@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
+	"github.com/micro-etcd/micro-etcd/internal/registration"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
@@ -53,10 +54,10 @@ func TestARefusedLeaseCostsNoOtherRecord(t *testing.T) {
 					require.True(t, e.has(greeter(30)))
 					for _, g := range r.Status().Registrations {
 						if g.Service == "greeter" {
-							require.Equal(t, stateRegistered, g.State)
+							require.Equal(t, registration.StateRegistered, g.State)
 							continue
 						}
-						require.Equal(t, statePending, g.State)
+						require.Equal(t, registration.StatePending, g.State)
 						require.ErrorIs(t, g.Err, rpctypes.ErrPermissionDenied)
 					}
 					lines := logs.logged()
@@ -93,7 +94,7 @@ func TestPermissionThatReturnsInTimeCostsNoRecord(t *testing.T) {
 			time.Sleep(30 * time.Second)
 			permit()
 			await(t, retry.MaxRefused+time.Second, "all is well", func() bool {
-				return !slices.ContainsFunc(r.Status().Registrations, func(g RegistrationStatus) bool { return g.State != stateRegistered })
+				return !slices.ContainsFunc(r.Status().Registrations, func(g RegistrationStatus) bool { return g.State != registration.StateRegistered })
 			})
 		}
 		require.Zero(t, e.lost(greeter(3))+e.lost(other(3)))

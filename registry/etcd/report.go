@@ -10,6 +10,7 @@ import (
 	"go-micro.dev/v4/logger"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/registration"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
@@ -141,16 +142,16 @@ func (p *reporter) reportConnection(s Status) {
 func (p *reporter) reportRegistration(g *RegistrationStatus, said map[string]string) {
 	was := p.registrations[g.Key]
 	switch {
-	case g.State == statePending && g.Err != nil:
-		if said[g.Key] = statePending; was != statePending {
+	case g.State == registration.StatePending && g.Err != nil:
+		if said[g.Key] = registration.StatePending; was != registration.StatePending {
 			p.warnf("registration %s is pending: %v", g.Key, g.Err)
 		}
-	case g.State == stateSuperseded:
-		if said[g.Key] = stateSuperseded; was != stateSuperseded {
+	case g.State == registration.StateSuperseded:
+		if said[g.Key] = registration.StateSuperseded; was != registration.StateSuperseded {
 			p.warnf("registration %s is superseded: another process took its id; standing by", g.Key)
 		}
-	case g.State == stateRegistered:
-		if was == statePending {
+	case g.State == registration.StateRegistered:
+		if was == registration.StatePending {
 			p.infof("registration %s is in etcd again", g.Key)
 		}
 	case was != "":

@@ -8,6 +8,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/registration"
 )
 
 // sample is a part of what this registry knows of etcd, small enough to be compared in one request.
@@ -142,18 +143,20 @@ func (m *mirror) isFollowing() bool {
 	return m.isReady() && m.broken == nil
 }
 
-// offer adds the registration's key to a draw, if it is known who has it.
-func (g *registration) offer(d *draw) {
-	if w := g.writingOf(g.key); w.revision > 0 {
-		d.add(spot{g.key, w, g})
-	}
+// ownKeys are the keys of a registrar, as a source.
+type ownKeys struct{ *registration.Registrar }
+
+// offer adds the keys of which is known who has them to a draw.
+func (k ownKeys) offer(d *draw) {
+	k.Written(func(key string, revision int64) bool {
+		d.add(spot{key, writing{revision, anyLease}, k})
+		return true
+	})
 }
 
-func (g *registration) writingOf(string) writing {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.holder == unknown || g.wish.record == nil {
-		return writing{}
+func (k ownKeys) writingOf(key string) writing {
+	if revision, ok := k.RevisionOf(key); ok {
+		return writing{revision, anyLease}
 	}
-	return writing{g.revision, anyLease}
+	return writing{}
 }

@@ -149,7 +149,7 @@ func TestNoGraceForWhatThisRegistryDeregisters(t *testing.T) {
 				if echoFirst {
 					f.del(n)
 				}
-				f.registry.parts.Load().registrar.deleted(f.key(n), revision)
+				f.registry.parts.Load().registrar.Deleted(f.key(n), revision)
 				if !echoFirst {
 					f.del(n)
 				}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
+	"github.com/micro-etcd/micro-etcd/internal/registration"
 )
 
 // Status is a picture of a registry for humans and probes. It holds no secrets. It is a copy:
@@ -85,8 +86,9 @@ func (r *Registry) Status() Status {
 		return s
 	}
 	s.Endpoints = slices.Clone(p.config.settings.Endpoints)
-	for _, g := range p.registrar.all() {
-		s.Registrations = append(s.Registrations, g.status())
+	own := p.registrar.Status()
+	for i := range own {
+		s.Registrations = append(s.Registrations, RegistrationStatus(own[i]))
 	}
 	lost := r.preserving.lost(p.config.keys)
 	for _, m := range p.mirrors.all() {
@@ -102,7 +104,7 @@ func (r *Registry) Status() Status {
 // state returns what metrics tell of a status.
 func (s *Status) state() metrics.State {
 	m := metrics.State{
-		Registrations: map[string]int64{stateRegistered: 0, statePending: 0, stateSuperseded: 0, stateLeaving: 0},
+		Registrations: map[string]int64{registration.StateRegistered: 0, registration.StatePending: 0, registration.StateSuperseded: 0, registration.StateLeaving: 0},
 		Views:         map[string]int64{"current": 0, "stale": 0, "unready": 0},
 		Malformed:     s.Malformed,
 	}
@@ -124,47 +126,6 @@ func (s *Status) state() metrics.State {
 		m.Watchers, m.Queue = m.Watchers+f.Watchers, max(m.Queue, f.Queued)
 	}
 	return m
-}
-
-// The values of [RegistrationStatus].State.
-const (
-	stateRegistered = "registered"
-	statePending    = "pending"
-	stateSuperseded = "superseded"
-	stateLeaving    = "leaving"
-)
-
-func (g *registration) status() RegistrationStatus {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	s := RegistrationStatus{Key: g.key, State: g.stateLocked(), Revision: g.revision, Err: cmp.Or(g.err, g.watchErr)}
-	w := g.wish
-	if w.record == nil {
-		w = g.applied
-	}
-	if w != nil && w.record != nil {
-		s.Service, s.Version, s.Node = w.record.Name, w.record.Version, w.record.Node.Id
-		s.TTL = time.Duration(w.seconds) * time.Second
-	}
-	if l := g.lease; l != nil {
-		s.Lease = l.id
-		if g.wish.record != nil {
-			s.Renewed = time.Since(*l.renewed.Load())
-		}
-	}
-	return s
-}
-
-func (g *registration) stateLocked() string {
-	switch {
-	case g.wish.record == nil:
-		return stateLeaving
-	case g.applied != g.wish || g.holder == unknown || g.watchErr != nil:
-		return statePending
-	case g.holder == foreign:
-		return stateSuperseded
-	}
-	return stateRegistered
 }
 
 func (m *mirror) status() FollowedStatus {

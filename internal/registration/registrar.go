@@ -1,4 +1,4 @@
-package etcd
+package registration
 
 import (
 	"cmp"
@@ -15,45 +15,58 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/lease"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
-// registrar holds the desired set: what this process wants to be in etcd.
-type registrar struct {
-	connector *etcdconn.Connector
-	keys      catalog.Keyspace
-	timeout   func() time.Duration
-	leases    *leases
-	metrics   *metrics.Metrics
-	put       func(*catalog.Record)            // shows what etcd has taken to the views
-	deleted   func(key string, revision int64) // and what it has deleted
-	rolled    func()                           // etcd's data may be others than they were; doesn't block
-	changed   func()                           // Status says something else; doesn't block
-	slots     *semaphore.Weighted              // for the keys that are talked about with etcd
+// Registrar holds the desired set: what this process wants to be in etcd.
+type Registrar struct {
+	Config
+	leases *lease.Lessor
+	slots  *semaphore.Weighted // for the keys that are talked about with etcd
 
 	mu            sync.Mutex
 	registrations map[string]*registration // by key
-	tried         remembered[string]       // keys that were ever asked for: they stay guarded, whoever has them now
+	tried         boundedSet[string]       // keys that were ever asked for: they stay guarded, whoever has them now
 	closed        bool                     // nothing more is registered
 }
 
-// offer is a service that a caller wants to register. It is compared before it is copied, because every service is
-// registered again and again.
-type offer interface {
-	// same reports whether the record of one of the nodes says what the service says now.
-	same(r *catalog.Record, node int) bool
-	// record returns the record of one of the nodes, or why there can be none.
-	record(key string, node int) (*catalog.Record, error)
+// Config is what a registrar needs. None of the functions blocks.
+type Config struct {
+	Connector  *etcdconn.Connector
+	Keys       catalog.Keyspace
+	Timeout    func() time.Duration
+	Put        func(*catalog.Record)            // told what etcd has taken
+	Deleted    func(key string, revision int64) // and what it has deleted
+	RolledBack func()                           // called when etcd's data may be others than they were
+	Changed    func()                           // called when a status changes
 }
 
-// register sets what some nodes of a service should be, and waits until etcd has them all. The context is only made when
+// New returns a registrar that desires nothing yet.
+func New(c Config) *Registrar {
+	return &Registrar{
+		Config: c, leases: lease.New(c.Connector), slots: semaphore.NewWeighted(maxSlots),
+		registrations: make(map[string]*registration),
+	}
+}
+
+// Offer is a service that a caller wants to register. It is compared before it is copied, because every service is
+// registered again and again.
+type Offer interface {
+	// Same reports whether the record of one of the nodes says what the service says now.
+	Same(r *catalog.Record, node int) bool
+	// Record returns the record of one of the nodes, or why there can be none.
+	Record(key string, node int) (*catalog.Record, error)
+}
+
+// Register sets what some nodes of a service should be, and waits until etcd has them all. The context is only made when
 // there is something to wait for.
-func (r *registrar) register(bound func() (context.Context, context.CancelFunc), name string, ids []string, o offer, ttl time.Duration) error {
+func (r *Registrar) Register(bound func() (context.Context, context.CancelFunc), name string, ids []string, o Offer, ttl time.Duration) error {
 	seconds := roundUp(ttl)
 	var waits []pending
 	var errs []error
 	for node, id := range ids {
-		p := r.wish(name, r.keys.Node(name, id), node, o, seconds)
+		p := r.desire(name, r.Keys.Node(name, id), node, o, seconds)
 		if p.settled {
 			errs = append(errs, registerError(p.key, p.err))
 		} else {
@@ -77,6 +90,14 @@ const (
 	defaultTTL = 90
 )
 
+// CheckTTL says whether etcd takes a TTL.
+func CheckTTL(ttl time.Duration) error {
+	if ttl < 0 || roundUp(ttl) > maxTTL {
+		return fmt.Errorf("%w: %s", ErrTTL, ttl)
+	}
+	return nil
+}
+
 // roundUp returns a TTL in etcd's whole seconds.
 func roundUp(ttl time.Duration) int64 {
 	if ttl == 0 {
@@ -99,10 +120,19 @@ func registerError(key string, err error) error {
 	return fmt.Errorf("register %s: %w: %w", key, ErrPending, err)
 }
 
+// Errors that callers can test for. The registry's documentation says when they are returned.
+var (
+	ErrNodeID    = errors.New("invalid node id")
+	ErrTTL       = errors.New("invalid TTL")
+	ErrTooLarge  = errors.New("record exceeds etcd's request limit")
+	ErrWithdrawn = errors.New("deregistered meanwhile")
+	ErrPending   = errors.New("registration is pending")
+)
+
 // isRetriable reports whether the same request may succeed later.
 func isRetriable(err error) bool {
 	for _, final := range []error{
-		ErrTooLarge, ErrMalformed, ErrClosed, ErrWithdrawn, ErrNodeID, ErrOption, rpctypes.ErrLeaseTTLTooLarge,
+		ErrTooLarge, catalog.ErrMalformed, etcdconn.ErrClosed, ErrWithdrawn, ErrNodeID, rpctypes.ErrLeaseTTLTooLarge,
 	} {
 		if errors.Is(err, final) {
 			return false
@@ -111,12 +141,12 @@ func isRetriable(err error) bool {
 	return true
 }
 
-// wish sets what should be at a key: the record of one of the nodes that are offered.
-func (r *registrar) wish(name, key string, node int, o offer, seconds int64) pending {
+// desire sets what should be at a key: the record of one of the nodes that are offered.
+func (r *Registrar) desire(name, key string, node int, o Offer, seconds int64) pending {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
-		return pending{key: key, settled: true, err: ErrClosed}
+		return pending{key: key, settled: true, err: etcdconn.ErrClosed}
 	}
 	g := r.registrations[key]
 	if g != nil {
@@ -124,11 +154,11 @@ func (r *registrar) wish(name, key string, node int, o offer, seconds int64) pen
 			return g.set(w)
 		}
 	}
-	record, err := o.record(key, node)
+	record, err := o.Record(key, node)
 	if err != nil {
 		return pending{key: key, settled: true, err: err}
 	}
-	w := &wish{name: name, record: record, seconds: seconds}
+	w := &desired{name: name, record: record, seconds: seconds}
 	if g != nil {
 		return g.set(w)
 	}
@@ -140,23 +170,23 @@ func (r *registrar) wish(name, key string, node int, o offer, seconds int64) pen
 }
 
 // beginLocked makes the registration of a key that has none, which is to be started.
-func (r *registrar) beginLocked(key string) *registration {
+func (r *Registrar) beginLocked(key string) *registration {
 	g := newRegistration(r, key)
 	r.registrations[key] = g
 	return g
 }
 
-func (r *registrar) start(g *registration) {
-	r.connector.Go(func() { g.run(r.connector.Context) })
+func (r *Registrar) start(g *registration) {
+	r.Connector.Go(func() { g.run(r.Connector.Context) })
 }
 
-// deregister removes nodes of a service: of this process's own ones only what is
+// Deregister removes nodes of a service: of this process's own ones only what is
 // still ours, of others whatever is there.
-func (r *registrar) deregister(ctx context.Context, name string, ids []string) error {
+func (r *Registrar) Deregister(ctx context.Context, name string, ids []string) error {
 	results := make([]error, len(ids))
 	var wg sync.WaitGroup
 	for i, id := range ids {
-		key := r.keys.Node(name, id)
+		key := r.Keys.Node(name, id)
 		wg.Go(func() {
 			if err := r.release(ctx, name, key); err != nil {
 				results[i] = fmt.Errorf("deregister %s: %w", key, err)
@@ -167,7 +197,7 @@ func (r *registrar) deregister(ctx context.Context, name string, ids []string) e
 	return errors.Join(results...)
 }
 
-func (r *registrar) release(ctx context.Context, name, key string) error {
+func (r *Registrar) release(ctx context.Context, name, key string) error {
 	r.mu.Lock()
 	g := r.registrations[key]
 	switch {
@@ -178,38 +208,38 @@ func (r *registrar) release(ctx context.Context, name, key string) error {
 		r.mu.Unlock()
 		return r.delete(ctx, key)
 	}
-	p := g.set(&wish{name: name})
+	p := g.set(&desired{name: name})
 	r.mu.Unlock()
 	return p.await(ctx)
 }
 
 // recoverLocked takes up a key that was ours once, to remove what may be left there.
-func (r *registrar) recoverLocked(key string) *registration {
+func (r *Registrar) recoverLocked(key string) *registration {
 	g := r.beginLocked(key)
-	g.former = true
+	g.cleanupOnly = true
 	r.start(g)
 	return g
 }
 
 // delete removes a key that this process never registered.
-func (r *registrar) delete(ctx context.Context, key string) error {
+func (r *Registrar) delete(ctx context.Context, key string) error {
 	if err := r.slots.Acquire(ctx, 1); err != nil {
-		return r.connector.Failure(ctx, err)
+		return r.Connector.Failure(ctx, err)
 	}
 	defer r.slots.Release(1)
 	for {
-		there, err := etcdconn.Get(ctx, r.connector, r.timeout(), key, clientv3.WithKeysOnly())
+		there, err := etcdconn.Get(ctx, r.Connector, r.Timeout(), key, clientv3.WithKeysOnly())
 		if err != nil || len(there.Kvs) == 0 {
 			return err
 		}
-		answer, err := etcdconn.Txn(ctx, r.connector, func(t clientv3.Txn) clientv3.Txn {
+		answer, err := etcdconn.Txn(ctx, r.Connector, func(t clientv3.Txn) clientv3.Txn {
 			return t.If(unchanged(key, there.Kvs[0].ModRevision)).Then(clientv3.OpDelete(key))
 		})
 		if err != nil {
 			return err
 		}
 		if answer.Succeeded {
-			r.deleted(key, answer.Header.Revision)
+			r.Deleted(key, answer.Header.Revision)
 			return nil
 		}
 	}
@@ -220,7 +250,7 @@ func (r *registrar) delete(ctx context.Context, key string) error {
 const maxSlots = 64
 
 // all returns the registrations, sorted by key.
-func (r *registrar) all() []*registration {
+func (r *Registrar) all() []*registration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := make([]*registration, 0, len(r.registrations))
@@ -231,11 +261,11 @@ func (r *registrar) all() []*registration {
 	return all
 }
 
-// rolledBack makes every registration check its key and lease, and takes up what was once registered and isn't
+// Invalidate makes every registration check its key and lease, and takes up what was once registered and isn't
 // any more: a snapshot brings it back.
-func (r *registrar) rolledBack() {
+func (r *Registrar) Invalidate() {
 	for _, g := range r.all() {
-		g.doubt(metrics.RestoreHistoryChanged)
+		g.suspectRollback(metrics.RestoreHistoryChanged)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -246,34 +276,34 @@ func (r *registrar) rolledBack() {
 	}
 }
 
-// hurry makes every registration do at once what is left to do.
-func (r *registrar) hurry() {
+// RetryNow makes every registration do at once what is left to do.
+func (r *Registrar) RetryNow() {
 	for _, g := range r.all() {
-		g.poke()
+		g.kick()
 	}
 }
 
-// retry makes every registration try again, as if nothing had been tried before.
-func (r *registrar) retry() {
+// Reset makes every registration try again, as if nothing had been tried before.
+func (r *Registrar) Reset() {
 	for _, g := range r.all() {
-		g.retry()
+		g.reset()
 	}
 }
 
-func (r *registrar) isClosed() bool {
+func (r *Registrar) isClosed() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.closed
 }
 
-// close deregisters what is ours.
-func (r *registrar) close(ctx context.Context) error {
+// Close deregisters what is ours.
+func (r *Registrar) Close(ctx context.Context) error {
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
 	var waits []pending
 	for _, g := range r.all() {
-		waits = append(waits, g.leave())
+		waits = append(waits, g.deregister())
 	}
 	var errs []error
 	for _, p := range waits {

@@ -1,4 +1,5 @@
-package etcd
+// Package lease keeps leases of etcd alive.
+package lease
 
 import (
 	"context"
@@ -20,12 +21,12 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
-// leases grants and revokes the leases of a registry: one for each key, because whatever etcd does to a lease it does in
+// Lessor grants and revokes the leases of a registry: one for each key, because whatever etcd does to a lease it does in
 // one revision, and the official plugin's watcher sees only the first event of a revision.
 //
 // The ids are ours, so that one whose grant wasn't answered can be revoked, and so that a lease is known for ours by its id,
 // however old: a restored snapshot may bring it back.
-type leases struct {
+type Lessor struct {
 	connector *etcdconn.Connector
 	prefix    int64               // of the ids, in their upper 40 bits
 	ids       atomic.Int64        // so far
@@ -37,39 +38,40 @@ const leaseBits = 23 // of an id that count the leases of a registry
 // maxRenewing bounds the renewals at one time. With a round trip of 200 ms, a thousand take less than a second.
 const maxRenewing = 256
 
-func newLeases(c *etcdconn.Connector) *leases {
-	return &leases{
+// New returns a lessor with ids of its own. Its leases end with the connector's context.
+func New(c *etcdconn.Connector) *Lessor {
+	return &Lessor{
 		connector: c, prefix: (1<<39 + rand.Int64N(1<<39)) << leaseBits, renewing: semaphore.NewWeighted(maxRenewing),
 	}
 }
 
-// lease is one that is kept alive until it is stopped, or etcd says that it is gone, or that it won't renew it. Silence is
+// Lease is one that is kept alive until it is stopped, or etcd says that it is gone, or that it won't renew it. Silence is
 // no loss: only etcd's word is. A refused lease lives for what is left of its TTL.
-type lease struct {
-	seconds int64 // the TTL that is asked for
-	id      int64
+type Lease struct {
+	Seconds int64 // the TTL that is asked for
+	ID      int64
 	ttl     time.Duration
-	lost    chan struct{}             // closed when etcd says that it is gone
-	refused chan struct{}             // closed when etcd says that it won't renew it
+	Lost    chan struct{}             // closed when etcd says that it is gone
+	Refused chan struct{}             // closed when etcd says that it won't renew it
 	checks  chan struct{}             // has a token when etcd is to be asked at once
-	renewed atomic.Pointer[time.Time] // when what etcd has answered last was asked
-	stop    context.CancelFunc
+	Renewed atomic.Pointer[time.Time] // when what etcd has answered last was asked
+	Stop    context.CancelFunc
 }
 
-// check asks etcd at once whether the lease is still there.
-func (l *lease) check() {
+// Check asks etcd at once whether the lease is still there.
+func (l *Lease) Check() {
 	select {
 	case l.checks <- struct{}{}:
 	default:
 	}
 }
 
-// isOurs reports whether a lease is one of this registry.
-func (ls *leases) isOurs(id int64) bool { return id>>leaseBits == ls.prefix>>leaseBits }
+// Owns reports whether a lease is one of this registry.
+func (ls *Lessor) Owns(id int64) bool { return id>>leaseBits == ls.prefix>>leaseBits }
 
-// grant asks for a lease, and keeps it alive from then on. Each try has an id of its own: one that arrives late mustn't
+// Grant asks for a lease, and keeps it alive from then on. Each try has an id of its own: one that arrives late mustn't
 // bring back a lease that was revoked. left are the ids of those that may have been granted besides.
-func (ls *leases) grant(ctx context.Context, seconds int64) (l *lease, left []int64, err error) {
+func (ls *Lessor) Grant(ctx context.Context, seconds int64) (l *Lease, left []int64, err error) {
 	var mu sync.Mutex
 	asked := time.Now()
 	answer, err := etcdconn.Do(ctx, ls.connector, func(ctx context.Context, current *etcdconn.Client) (*pb.LeaseGrantResponse, error) {
@@ -88,24 +90,24 @@ func (ls *leases) grant(ctx context.Context, seconds int64) (l *lease, left []in
 		return nil, left, err
 	}
 	ls.connector.Metrics.Leases.Add(metrics.LeaseGranted)
-	l = &lease{
-		id: answer.ID, seconds: seconds, ttl: time.Duration(answer.TTL) * time.Second,
-		lost: make(chan struct{}), refused: make(chan struct{}), checks: make(chan struct{}, 1),
+	l = &Lease{
+		ID: answer.ID, Seconds: seconds, ttl: time.Duration(answer.TTL) * time.Second,
+		Lost: make(chan struct{}), Refused: make(chan struct{}), checks: make(chan struct{}, 1),
 	}
-	l.renewed.Store(&asked)
-	ctx, l.stop = context.WithCancel(ls.connector.Context)
+	l.Renewed.Store(&asked)
+	ctx, l.Stop = context.WithCancel(ls.connector.Context)
 	ls.connector.Go(func() { ls.renewLoop(ctx, l) })
-	return l, slices.DeleteFunc(left, func(id int64) bool { return id == l.id }), nil
+	return l, slices.DeleteFunc(left, func(id int64) bool { return id == l.ID }), nil
 }
 
-// revoke ends a lease, and with it whatever hangs on it. One that isn't there is a success: a try before may have ended it.
-func (ls *leases) revoke(ctx context.Context, id int64) error {
-	_, err := ls.end(ctx, id)
+// Revoke ends a lease, and with it whatever hangs on it. One that isn't there is a success: a try before may have ended it.
+func (ls *Lessor) Revoke(ctx context.Context, id int64) error {
+	_, err := ls.Drop(ctx, id)
 	return err
 }
 
-// end is revoke, which says whether the lease was there.
-func (ls *leases) end(ctx context.Context, id int64) (found bool, err error) {
+// Drop is revoke, which says whether the lease was there.
+func (ls *Lessor) Drop(ctx context.Context, id int64) (found bool, err error) {
 	answer, err := etcdconn.Do(ctx, ls.connector, func(ctx context.Context, l *etcdconn.Client) (*clientv3.LeaseRevokeResponse, error) {
 		answer, err := l.Revoke(ctx, clientv3.LeaseID(id))
 		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
@@ -122,10 +124,10 @@ func (ls *leases) end(ctx context.Context, id int64) (found bool, err error) {
 
 // renewLoop renews a lease at a third of its TTL, a little earlier at random, so that those of one time come apart. That
 // leaves two thirds of it for whatever becomes of a member. A loss has to be said twice.
-func (ls *leases) renewLoop(ctx context.Context, l *lease) {
-	defer l.stop()
+func (ls *Lessor) renewLoop(ctx context.Context, l *Lease) {
+	defer l.Stop()
 	denied, failures := false, 0
-	wait := time.Until(*l.renewed.Load()) + l.interval()
+	wait := time.Until(*l.Renewed.Load()) + l.interval()
 	for {
 		retry.Pause(ctx, wait, l.checks)
 		if ctx.Err() != nil {
@@ -136,13 +138,13 @@ func (ls *leases) renewLoop(ctx context.Context, l *lease) {
 		switch {
 		case errors.Is(err, rpctypes.ErrPermissionDenied):
 			ls.connector.Metrics.Leases.Add(metrics.LeaseRefused)
-			close(l.refused)
+			close(l.Refused)
 			return
 		case err != nil:
 			failures++
 			wait = retry.Backoff(failures, err)
 		case left >= l.ttl:
-			l.renewed.Store(&asked)
+			l.Renewed.Store(&asked)
 			denied, failures, wait = false, 0, time.Until(asked)+l.interval()
 		case left > 0: // etcd's gRPC proxy says what it knows (server/v3 proxy/grpcproxy/lease.go)
 			denied, wait = false, min(l.ttl/6, maxProxied)
@@ -150,13 +152,13 @@ func (ls *leases) renewLoop(ctx context.Context, l *lease) {
 			denied, wait = true, 0
 		default:
 			ls.connector.Metrics.Leases.Add(metrics.LeaseLost)
-			close(l.lost)
+			close(l.Lost)
 			return
 		}
 	}
 }
 
-func (l *lease) interval() time.Duration { return l.ttl/3 - rand.N(l.ttl/30) }
+func (l *Lease) interval() time.Duration { return l.ttl/3 - rand.N(l.ttl/30) }
 
 // renewTime is how long a renewal may take. It is sent again and again within that.
 const renewTime = 10 * time.Second
@@ -165,14 +167,14 @@ const renewTime = 10 * time.Second
 const maxProxied = 5 * time.Second
 
 // renew returns how long a lease lives from now on, as etcd says.
-func (ls *leases) renew(ctx context.Context, l *lease) (left time.Duration, err error) {
+func (ls *Lessor) renew(ctx context.Context, l *Lease) (left time.Duration, err error) {
 	if err := ls.renewing.Acquire(ctx, 1); err != nil {
 		return 0, err
 	}
 	defer ls.renewing.Release(1)
 	ctx, cancel := context.WithTimeout(ctx, renewTime)
 	defer cancel()
-	answer, err := ls.connector.Renew(ctx, l.id)
+	answer, err := ls.connector.Renew(ctx, l.ID)
 	if err != nil {
 		return 0, err
 	}

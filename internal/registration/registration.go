@@ -1,0 +1,384 @@
+package registration
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/lease"
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
+)
+
+// desired is what the owner of a key wants to be there. It doesn't change once it was set.
+type desired struct {
+	generation int             // counts up for each key
+	name       string          // of the service
+	record     *catalog.Record // nil: nothing of ours
+	value      []byte          // the record encoded
+	seconds    int64           // TTL
+
+	refused error // why etcd will never take it; under the registration's mu
+}
+
+func (w *desired) equal(o *desired) bool {
+	return w.record != nil && o.record != nil && w.seconds == o.seconds && w.record.Equal(o.record)
+}
+
+// owner says who has a key, as far as etcd told.
+type owner int
+
+const (
+	ownerUnknown owner = iota // nobody told, or what was told is out of date
+	ownerSelf                 // our value, on our lease
+	ownerOther                // somebody else's record: we stand by
+)
+
+// registration makes etcd agree with what is desired at one key, until that is nothing, and nothing is there.
+//
+//	            put, or the key is ours already
+//	unknown ───────────────────────────────────► self ──┐
+//	  ▲  │                                        │     │ event: deleted, overwritten by junk;
+//	  │  └── somebody else has it ──► other       │     │ lease lost; watch ended; rollback
+//	  └──────────────────────────────────┴────────┴─────┘
+//
+// One goroutine does all requests of a key one after the other, so that a Deregister never
+// overtakes a put in flight. This file is what callers see of it; reconcile.go is what it does.
+type registration struct {
+	registrar *Registrar
+	key       string
+	wake      chan struct{}
+
+	// Only for the goroutine.
+	cleanupOnly bool // made only to remove what an earlier registration may have left at the key
+	decoder     *catalog.Decoder
+	retired     []*lease.Lease  // that the key hung on before
+	from        int64           // the revision to watch the key from
+	watch       *etcdconn.Watch // nil for none
+
+	orphans []int64 // ids of leases that may have been granted without our knowing, the newest ones
+
+	mu                sync.Mutex
+	desired           *desired
+	generation        int                  // so far
+	applied           *desired             // the last one that etcd took; nil before
+	err               error                // why etcd doesn't have what is desired; nil while that may change any moment
+	watchErr          error                // why the key can't be watched; nil once it is
+	owner             owner                // of the key
+	cause             metrics.RestoreCause // why the owner isn't known, or wasn't the last time
+	revision          int64                // at which the key was last written, as far as is known
+	rollbackSuspected bool                 // etcd's data may be others than they were
+	lease             *lease.Lease         // what the key hangs on; only the goroutine changes it
+	abort             context.CancelFunc   // of the round under way
+	changed           chan struct{}        // closed and renewed when something of the above changes
+}
+
+func newRegistration(r *Registrar, key string) *registration {
+	return &registration{
+		registrar: r,
+		key:       key,
+		wake:      make(chan struct{}, 1),
+		decoder:   catalog.NewDecoder(r.Keys),
+		desired:   &desired{},
+		abort:     func() {},
+		changed:   make(chan struct{}),
+	}
+}
+
+// repeated returns what is desired if that is what is offered, else nil.
+func (g *registration) repeated(node int, o Offer, seconds int64) *desired {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if w := g.desired; w.record != nil && w.seconds == seconds && o.Same(w.record, node) {
+		return w
+	}
+	return nil
+}
+
+// pending is what a call waits for, or what became of it if there is nothing to wait for.
+type pending struct {
+	key     string
+	settled bool
+	err     error
+
+	registration *registration
+	desired      *desired
+}
+
+// await waits for what becomes of it.
+func (p pending) await(ctx context.Context) error {
+	if p.settled {
+		return p.err
+	}
+	return p.registration.await(ctx, p.desired)
+}
+
+// set records what is desired. A repeat is settled with nil if etcd has taken that, connected or not:
+// from an error go-micro's server would learn nothing that Status doesn't tell, and wait where it can't be stopped
+// (server/rpc_server.go, Start). Else it is settled with the error that stands, if any.
+func (g *registration) set(w *desired) pending {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if own := g.desired.record; own != nil && own.Name != w.name {
+		return pending{key: g.key, settled: true, err: fmt.Errorf("%w: in use by service %q, which shares a directory with %q", ErrNodeID, own.Name, w.name)}
+	}
+	if !w.equal(g.desired) && (w.record != nil || g.desired.record != nil) {
+		return g.replaceLocked(w)
+	}
+	switch {
+	case g.desired.record != nil && g.applied == g.desired:
+		return pending{key: g.key, settled: true}
+	case g.err != nil:
+		return pending{key: g.key, settled: true, err: g.err}
+	}
+	g.kick()
+	return pending{key: g.key, registration: g, desired: g.desired}
+}
+
+func (g *registration) replaceLocked(w *desired) pending {
+	if w.record != nil {
+		var err error
+		if w.value, err = catalog.Encode(w.record); err != nil {
+			return pending{key: g.key, settled: true, err: err}
+		}
+	}
+	g.generation++
+	w.generation = g.generation
+	g.desired, g.err = w, nil
+	g.broadcastLocked()
+	g.abort()
+	g.kick()
+	return pending{key: g.key, registration: g, desired: w}
+}
+
+// deregister desires nothing, and asks etcd once more if that has failed before: it may be back.
+func (g *registration) deregister() pending {
+	g.mu.Lock()
+	g.err = nil
+	name := g.desired.name
+	g.mu.Unlock()
+	return g.set(&desired{name: name})
+}
+
+func (g *registration) kick() {
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+// broadcastLocked wakes everybody who waits for a change.
+func (g *registration) broadcastLocked() {
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// errReplacedWish says that a record was replaced by one that etcd never took.
+var errReplacedWish = errors.New("replaced meanwhile by a record that was refused")
+
+// await waits until etcd has taken w, or what replaced it in this process, or will not.
+func (g *registration) await(ctx context.Context, w *desired) error {
+	for {
+		g.mu.Lock()
+		now, err, changed, refused := g.desired, g.err, g.changed, w.refused
+		taken := g.applied != nil && g.applied.generation >= w.generation
+		g.mu.Unlock()
+		withdrawn := w.record != nil && now.generation > w.generation && now.record == nil
+		switch {
+		case refused != nil:
+			return refused
+		case taken || w.record == nil && now.generation > w.generation:
+			return nil
+		case withdrawn && g.registrar.isClosed():
+			return etcdconn.ErrClosed
+		case withdrawn:
+			return ErrWithdrawn
+		case now.generation < w.generation:
+			return errReplacedWish
+		case etcdconn.IsAnswer(err):
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			if err == nil {
+				err = g.recordTimeout(w, g.registrar.Connector.Failure(ctx, context.Cause(ctx)))
+			}
+			return err
+		}
+	}
+}
+
+// recordTimeout notes that a caller was told that etcd hasn't taken w: whoever repeats it needn't wait as long again.
+func (g *registration) recordTimeout(w *desired, err error) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.desired == w && g.applied != w && g.err == nil {
+		g.err = err
+		g.registrar.Changed()
+	}
+	return err
+}
+
+// suspectRollback makes the goroutine look at etcd again because its data may be others: then
+// the watch may wait for a revision that is far away, and the lease be gone without a word.
+func (g *registration) suspectRollback(cause metrics.RestoreCause) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.invalidateLocked(cause)
+	g.rollbackSuspected = true
+	g.kick()
+}
+
+// reset is suspectRollback, after which earlier errors count no more: etcd is another one, or we are to it.
+func (g *registration) reset() {
+	g.suspectRollback(metrics.RestoreClientReplaced)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.err = nil
+	g.abort()
+}
+
+// invalidate makes the next round look at etcd.
+func (g *registration) invalidate(cause metrics.RestoreCause) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.invalidateLocked(cause)
+}
+
+func (g *registration) invalidateLocked(cause metrics.RestoreCause) {
+	if g.owner != ownerUnknown {
+		g.cause = cause
+	}
+	g.owner, g.cause = ownerUnknown, max(g.cause, cause)
+}
+
+// setCause notes why the key has to be looked at, although nothing is known to be wrong with it.
+func (g *registration) setCause(cause metrics.RestoreCause) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.owner != ownerUnknown {
+		g.cause = cause
+	}
+}
+
+// restored notes that the record had to be put back.
+func (g *registration) restored() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.registrar.Connector.Metrics.Reregistrations.Add(g.cause)
+}
+
+// found records who has the key, written at a revision, as etcd answered.
+func (g *registration) found(h owner, revision int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.foundLocked(h, revision)
+}
+
+// acknowledged is found for a write of ours, which within a history has a revision of its own.
+func (g *registration) acknowledged(revision int64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if revision == g.revision {
+		g.registrar.RolledBack()
+	}
+	g.foundLocked(ownerSelf, revision)
+}
+
+// foundLocked: a revision before what was known comes from another history: a wiped data
+// directory, a restored snapshot, another cluster.
+func (g *registration) foundLocked(h owner, revision int64) {
+	if revision < g.revision {
+		g.registrar.RolledBack()
+	}
+	if h != g.owner {
+		g.registrar.Changed()
+	}
+	g.revision, g.owner = revision, h
+}
+
+// begin returns what is desired, and a context for a round of reconciling, which ends when that is replaced.
+func (g *registration) begin(ctx context.Context) (context.Context, *desired) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	ctx, g.abort = context.WithTimeout(ctx, g.registrar.Timeout())
+	return ctx, g.desired
+}
+
+// fulfilled records that etcd has what is desired, or that another owner's record stands for it.
+func (g *registration) fulfilled(w *desired) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.applied = w
+	g.broadcastLocked()
+}
+
+// settle records how a round of reconciling went, and reports whether the registration is over. The error that is
+// left is a reason to try again.
+func (g *registration) settle(round context.Context, w *desired, err error) (over bool, left error) {
+	r := g.registrar
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	defer g.broadcastLocked()
+	defer g.abort()
+	switch {
+	case err == nil:
+		g.applied = w
+	case !isRetriable(err) && g.applied != w:
+		g.rejectLocked(w, err)
+		return false, nil
+	case g.desired != w, errors.Is(round.Err(), context.Canceled): // aborted, maybe because etcd is another one
+		return false, nil
+	}
+	stands := err
+	if g.applied == w && g.owner != ownerUnknown && etcdconn.IsUnanswered(err) {
+		stands = nil // etcd is away, and nothing is known to be wrong
+	}
+	if (stands == nil) != (g.err == nil) {
+		defer r.Changed()
+	}
+	g.err = stands
+	over = err == nil && g.desired == w && w.record == nil
+	if over {
+		delete(r.registrations, g.key)
+	}
+	return over, err
+}
+
+// rejectLocked gives up what etcd will never take, in favor of what it took before. (One that it took before is
+// kept: etcd's limits have changed, and may change again.)
+func (g *registration) rejectLocked(w *desired, err error) {
+	w.refused = err
+	if g.desired != w {
+		return
+	}
+	g.err = nil
+	if g.applied != nil && g.applied.record != nil {
+		g.desired = g.applied
+	} else {
+		g.desired = &desired{name: w.name, generation: w.generation}
+	}
+	g.kick()
+}
+
+// setLease changes what the key hangs on.
+func (g *registration) setLease(l *lease.Lease) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.lease = l
+}
+
+// setWatchError notes whether the key can be watched.
+func (g *registration) setWatchError(err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if (err == nil) != (g.watchErr == nil) {
+		g.registrar.Changed()
+	}
+	g.watchErr = err
+}

@@ -1,0 +1,95 @@
+package registration
+
+import (
+	"cmp"
+	"time"
+)
+
+// Status is what RegistrationStatus of the registry's package says.
+type Status struct {
+	Service, Version, Node, Key string
+	State                       string
+	TTL                         time.Duration
+	Lease                       int64
+	Renewed                     time.Duration
+	Revision                    int64
+	Err                         error
+}
+
+// The values of registrationStatus.State.
+const (
+	StateRegistered = "registered"
+	StatePending    = "pending"
+	StateSuperseded = "superseded"
+	StateLeaving    = "leaving"
+)
+
+// Status returns that of all registrations, sorted by key.
+func (r *Registrar) Status() []Status {
+	all := r.all()
+	status := make([]Status, len(all))
+	for i, g := range all {
+		status[i] = g.status()
+	}
+	return status
+}
+
+func (g *registration) status() Status {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s := Status{Key: g.key, State: g.stateLocked(), Revision: g.revision, Err: cmp.Or(g.err, g.watchErr)}
+	w := g.desired
+	if w.record == nil {
+		w = g.applied
+	}
+	if w != nil && w.record != nil {
+		s.Service, s.Version, s.Node = w.record.Name, w.record.Version, w.record.Node.Id
+		s.TTL = time.Duration(w.seconds) * time.Second
+	}
+	if l := g.lease; l != nil {
+		s.Lease = l.ID
+		if g.desired.record != nil {
+			s.Renewed = time.Since(*l.Renewed.Load())
+		}
+	}
+	return s
+}
+
+func (g *registration) stateLocked() string {
+	switch {
+	case g.desired.record == nil:
+		return StateLeaving
+	case g.applied != g.desired || g.owner == ownerUnknown || g.watchErr != nil:
+		return StatePending
+	case g.owner == ownerOther:
+		return StateSuperseded
+	}
+	return StateRegistered
+}
+
+// Written calls yield for each key of which is known who has it, with the revision at which it was last written, until it
+// returns false.
+func (r *Registrar) Written(yield func(key string, revision int64) bool) {
+	for _, g := range r.all() {
+		if revision, ok := g.known(); ok && !yield(g.key, revision) {
+			return
+		}
+	}
+}
+
+// RevisionOf returns what written says of a key.
+func (r *Registrar) RevisionOf(key string) (revision int64, ok bool) {
+	r.mu.Lock()
+	g := r.registrations[key]
+	r.mu.Unlock()
+	if g == nil {
+		return 0, false
+	}
+	return g.known()
+}
+
+func (g *registration) known() (revision int64, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.revision, g.owner != ownerUnknown && g.desired.record != nil
+}
