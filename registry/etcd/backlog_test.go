@@ -86,8 +86,8 @@ func (f *feed) pending() []string {
 		if !ok {
 			return lines
 		}
-		s := toResult(c).Service
-		lines = append(lines, fmt.Sprintf("%s %s@%s/%s %s/%s", c.Action, s.Name, s.Version, s.Nodes[0].Id, s.Metadata["color"], s.Nodes[0].Address))
+		r := c.Record
+		lines = append(lines, fmt.Sprintf("%s %s@%s/%s %s/%s", c.Action, r.Name, r.Version, r.Node.Id, c.Profile.Metadata["color"], r.Node.Address))
 	}
 }
 

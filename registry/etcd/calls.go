@@ -8,7 +8,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
-	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/registration"
 )
 
@@ -120,44 +119,10 @@ func (r *Registry) look(ctx context.Context, name string, linearizable bool) (*c
 	ctx, cancel := r.bound(ctx)
 	defer cancel()
 	if linearizable {
-		r.metrics.Lookups.Add(metrics.SourceRemote)
-		return r.ask(ctx, p, name)
+		return p.mirrors.ask(ctx, name)
 	}
 	snapshot, _, err := p.mirrors.lookup(ctx, name)
 	return snapshot, err
-}
-
-// ask reads a service from etcd's leader. The views that have it take that in, so that they aren't behind of what was
-// shown.
-func (r *Registry) ask(ctx context.Context, p *parts, name string) (*catalog.Snapshot, error) {
-	dir := p.config.keys.Dir(name)
-	views := p.mirrors.having(name)
-	found, revision, err := r.read(ctx, p, dir)
-	if err != nil {
-		return nil, err
-	}
-	for m, floor := range views {
-		m.takeIn(name, found, revision, floor)
-	}
-	p.mirrors.shown.look(name, dir, found, nil, false)
-	return found.Snapshot(name), nil
-}
-
-// read returns what etcd has below a prefix, and at which revision.
-func (r *Registry) read(ctx context.Context, p *parts, prefix string) (*catalog.Catalog, int64, error) {
-	lister := p.mirrors.lister(prefix, nil)
-	all, err := lister.List(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	found := catalog.New()
-	d := catalog.NewDecoder(p.config.keys)
-	for _, kv := range all.Kvs {
-		if record := p.mirrors.malformed.decode(d, kv); record != nil {
-			found.Put(record)
-		}
-	}
-	return found, all.Header.Revision, nil
 }
 
 // ListServices returns every version of every service with its nodes, sorted by name and
@@ -179,12 +144,9 @@ func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Servic
 	if !ok {
 		ctx, cancel := r.bound(o.Context)
 		defer cancel()
-		found, _, err := r.read(ctx, p, p.config.keys.Prefix)
-		if err != nil {
+		if snapshots, err = p.mirrors.askAll(ctx); err != nil {
 			return nil, fmt.Errorf("list services: %w", err)
 		}
-		p.mirrors.shown.lookWhole(p.config.keys, found, nil)
-		snapshots = found.Snapshots()
 	}
 	services := make([]*registry.Service, 0, len(snapshots))
 	for _, s := range snapshots {
@@ -226,11 +188,11 @@ func (r *Registry) Watch(opts ...registry.WatchOption) (registry.Watcher, error)
 	}
 	ctx, cancel := r.bound(context.Background())
 	defer cancel()
-	w := newWatcher(life, o.Service)
-	if err := p.mirrors.watch(ctx, w); err != nil {
+	w, err := p.mirrors.watch(ctx, life, o.Service)
+	if err != nil {
 		return nil, fmt.Errorf("watch %q: %w", o.Service, err)
 	}
-	return w, nil
+	return registryWatcher{w}, nil
 }
 
 // Client returns the etcd client in use once it has a connection, for tools that look into etcd

@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -19,15 +20,10 @@ import (
 //
 // Lock order: mirrors.mu, mirror.mu, watcher.mu, shown.mu. malformed.mu is taken last.
 type mirrors struct {
-	closing   context.Context // ends when the registry's Close begins
-	ctx       context.Context // ends when it is through with etcd
-	connector *etcdconn.Connector
-	keys      catalog.Keyspace
-	timeout   func() time.Duration
+	mirrorsConfig
 	metrics   *metrics.Metrics
 	malformed *malformed
 	shown     *shown
-	changed   func() // called without a lock when a view breaks off or follows again; doesn't block
 
 	byName sync.Map     // service name → *mirror: for lookups without a lock
 	epoch  atomic.Int64 // goes on with each new view and each sweep; views note in which one they were used
@@ -37,6 +33,22 @@ type mirrors struct {
 	unwatched map[*mirror]struct{}
 	sweeping  bool
 	swept     int64 // the last epoch that a sweep has seen the end of
+}
+
+// mirrorsConfig is what mirrors need.
+type mirrorsConfig struct {
+	closing   context.Context // ends when the registry's Close begins
+	connector *etcdconn.Connector
+	keys      catalog.Keyspace
+	timeout   func() time.Duration
+	changed   func() // called when a view breaks off or follows again, or finds what is no record; doesn't block
+}
+
+func newMirrors(c mirrorsConfig) *mirrors {
+	return &mirrors{
+		mirrorsConfig: c, metrics: c.connector.Metrics, malformed: &malformed{changed: c.changed}, shown: newShown(),
+		byPrefix: make(map[string]*mirror), unwatched: make(map[*mirror]struct{}),
+	}
 }
 
 const (
@@ -171,10 +183,24 @@ func (ms *mirrors) readyWholeLocked() *mirror {
 
 // startLocked makes a mirror and lets it follow.
 func (ms *mirrors) startLocked(prefix string) *mirror {
+	m := ms.addLocked(prefix)
+	ms.connector.Go(func() { m.reflector.Run(m.ctx) })
+	ms.keepSweepingLocked()
+	return m
+}
+
+// detached returns a mirror that nobody keeps up to date but the caller, for tests of what reads it.
+func (ms *mirrors) detached(prefix string) *mirror {
+	ms.mu.Lock()
+	defer ms.mu.Unlock()
+	return ms.addLocked(prefix)
+}
+
+func (ms *mirrors) addLocked(prefix string) *mirror {
 	ms.makeRoomLocked()
 	ms.epoch.Add(1)
 	m := newMirror(ms, prefix)
-	m.ctx, m.end = context.WithCancel(ms.ctx)
+	m.ctx, m.end = context.WithCancel(ms.connector.Context)
 	if whole := ms.byPrefix[ms.keys.Prefix]; whole != nil {
 		whole.names = slices.DeleteFunc(whole.names, func(name string) bool {
 			return ms.keys.Dir(name) == prefix && ms.byName.CompareAndDelete(name, whole)
@@ -182,8 +208,6 @@ func (ms *mirrors) startLocked(prefix string) *mirror {
 	}
 	ms.byPrefix[m.prefix] = m
 	ms.unwatched[m] = struct{}{}
-	ms.connector.Go(func() { m.reflector.Run(m.ctx) })
-	ms.keepSweepingLocked()
 	return m
 }
 
@@ -230,8 +254,8 @@ func (ms *mirrors) keepSweepingLocked() {
 }
 
 func (ms *mirrors) sweepLoop() {
-	for ms.ctx.Err() == nil {
-		retry.Pause[struct{}](ms.ctx, sweepTime, nil)
+	for ms.connector.Context.Err() == nil {
+		retry.Pause[struct{}](ms.connector.Context, sweepTime, nil)
 		ms.sweep()
 	}
 }
@@ -255,12 +279,12 @@ func (ms *mirrors) sweep() {
 	ms.shown.sweep(func(dir string) bool { return unready[ms.keys.Prefix] || unready[dir] })
 }
 
-// watch attaches a watcher to the mirror of its service, or of everything, and waits until
-// that has its first list. If etcd doesn't give one in time, the watcher works all the same;
-// if etcd refuses it, that is an error.
-func (ms *mirrors) watch(ctx context.Context, w *watcher) error {
+// watch returns a watcher of a service, or of everything, which ends with life or stop. It waits until the view has its
+// first list. If etcd doesn't give one in time, the watcher works all the same; if etcd refuses it, that is an error.
+func (ms *mirrors) watch(ctx, life context.Context, service string) (*watcher, error) {
+	w := newWatcher(life, service)
 	m := ms.attach(w)
-	stop := context.AfterFunc(ms.closing, func() { w.end(ErrClosed) })
+	stop := context.AfterFunc(ms.closing, func() { w.end(etcdconn.ErrClosed) })
 	context.AfterFunc(w.ctx, func() {
 		stop()
 		ms.unwatch(w)
@@ -270,13 +294,56 @@ func (ms *mirrors) watch(ctx context.Context, w *watcher) error {
 	defer context.AfterFunc(w.ctx, cancel)()
 	err := m.await(ctx)
 	if etcdconn.IsAnswer(err) {
-		w.Stop()
-		return err
+		w.stop()
+		return nil, err
 	}
 	if err != nil {
 		m.late(w)
 	}
-	return nil
+	return w, nil
+}
+
+// ask reads a service from etcd's leader. The views that have it take that in, so that they aren't behind what was shown.
+func (ms *mirrors) ask(ctx context.Context, name string) (*catalog.Snapshot, error) {
+	ms.metrics.Lookups.Add(metrics.SourceRemote)
+	dir := ms.keys.Dir(name)
+	views := ms.having(name)
+	found, revision, err := ms.read(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	for m, floor := range views {
+		m.takeIn(name, found, revision, floor)
+	}
+	ms.shown.look(name, dir, found, nil, false)
+	return found.Snapshot(name), nil
+}
+
+// askAll reads all services from etcd's leader.
+func (ms *mirrors) askAll(ctx context.Context) ([]*catalog.Snapshot, error) {
+	found, _, err := ms.read(ctx, ms.keys.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	ms.shown.lookWhole(ms.keys, found, nil)
+	return found.Snapshots(), nil
+}
+
+// read returns what etcd has below a prefix, and at which revision.
+func (ms *mirrors) read(ctx context.Context, prefix string) (*catalog.Catalog, int64, error) {
+	lister := ms.lister(prefix, nil)
+	all, err := lister.List(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	found := catalog.New()
+	d := catalog.NewDecoder(ms.keys)
+	for _, kv := range all.Kvs {
+		if record := ms.malformed.decode(d, kv); record != nil {
+			found.Put(record)
+		}
+	}
+	return found, all.Header.Revision, nil
 }
 
 func (ms *mirrors) attach(w *watcher) *mirror {
@@ -348,12 +415,37 @@ func (ms *mirrors) of(key string) []*mirror {
 	return found
 }
 
+// replace makes every view list again from another client.
+func (ms *mirrors) replace() {
+	for _, m := range ms.all() {
+		m.replace()
+	}
+}
+
+// relist makes every view list again, because etcd's data may be others than they were.
+func (ms *mirrors) relist() {
+	for _, m := range ms.all() {
+		m.doubt(metrics.ListHistoryChanged)
+	}
+}
+
+// status returns that of every view, sorted by prefix.
+func (ms *mirrors) status() []viewStatus {
+	all := ms.all()
+	status := make([]viewStatus, len(all))
+	for i, m := range all {
+		status[i] = m.status()
+	}
+	slices.SortFunc(status, func(a, b viewStatus) int { return cmp.Compare(a.Prefix, b.Prefix) })
+	return status
+}
+
 // close ends every watcher.
 func (ms *mirrors) close() {
 	for _, m := range ms.all() {
 		m.mu.Lock()
 		for w := range m.watchers {
-			w.end(ErrClosed)
+			w.end(etcdconn.ErrClosed)
 		}
 		m.mu.Unlock()
 	}

@@ -178,13 +178,13 @@ func (p *probe) sample() sample {
 	for _, m := range parts.mirrors.all() {
 		if m.isFollowing() {
 			following = append(following, m)
-			m.offer(&drawn)
+			viewKeys{m}.offer(&drawn)
 		}
 	}
 	ownKeys{parts.registrar}.offer(&drawn)
 	s := sample{spots: drawn.spots()}
 	if len(following) > 0 {
-		c := following[rand.N(len(following))].counted()
+		c := countOf(following[rand.N(len(following))])
 		s.count = &c
 	}
 	return s

@@ -167,19 +167,13 @@ func (r *Registry) configure(given registry.Options) error {
 
 // assemble makes the parts that depend on the prefix.
 func (r *Registry) assemble(p *parts) {
-	p.mirrors = &mirrors{
+	p.mirrors = newMirrors(mirrorsConfig{
 		closing:   r.closing,
-		ctx:       r.ctx,
 		connector: r.connector,
 		keys:      p.config.keys,
 		timeout:   r.timeout,
 		changed:   r.reporter.changed,
-		metrics:   r.metrics,
-		malformed: &malformed{changed: r.reporter.changed},
-		shown:     newShown(),
-		byPrefix:  make(map[string]*mirror),
-		unwatched: make(map[*mirror]struct{}),
-	}
+	})
 	p.registrar = registration.New(registration.Config{
 		Connector:  r.connector,
 		Keys:       p.config.keys,
@@ -196,9 +190,7 @@ func (r *Registry) assemble(p *parts) {
 func (r *Registry) connect(s settings) {
 	p := r.parts.Load()
 	r.connector.Replace(s.Config)
-	for _, m := range p.mirrors.all() {
-		m.replace()
-	}
+	p.mirrors.replace()
 	p.registrar.Reset()
 }
 
@@ -281,9 +273,7 @@ func (r *Registry) rewritten() {
 	if p.err != nil {
 		return
 	}
-	for _, m := range p.mirrors.all() {
-		m.doubt(metrics.ListHistoryChanged)
-	}
+	p.mirrors.relist()
 	p.registrar.Invalidate()
 }
 

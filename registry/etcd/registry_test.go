@@ -228,10 +228,10 @@ func TestCloseEndsCallsUnderWayAndWatchers(t *testing.T) {
 	defer cancel()
 	ended := make(chan error, 2)
 	go func() { _, err := r.GetService("greeter"); ended <- err }()
-	w := newWatcher(t.Context(), "greeter")
 	r.started.Do(r.start)
-	require.NoError(t, r.parts.Load().mirrors.watch(short, w))
-	go func() { _, err := w.Next(); ended <- err }()
+	w, err := r.parts.Load().mirrors.watch(short, t.Context(), "greeter")
+	require.NoError(t, err)
+	go func() { _, err := registryWatcher{w}.Next(); ended <- err }()
 	require.NoError(t, r.Close())
 	for range 2 {
 		require.ErrorIs(t, <-ended, ErrClosed)

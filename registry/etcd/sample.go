@@ -106,41 +106,32 @@ func (s sample) reads() []clientv3.Op {
 // unmoved returns the part of the sample that still is as it was: of the rest, news has come.
 func (s sample) unmoved() sample {
 	s.spots = slices.DeleteFunc(s.spots, func(spot spot) bool { return spot.writingOf(spot.key) != spot.writing })
-	if s.count != nil && *s.count != s.count.mirror.counted() {
+	if s.count != nil && *s.count != countOf(s.count.mirror) {
 		s.count = nil
 	}
 	return s
 }
 
-// offer adds the mirror's keys to a draw.
-func (m *mirror) offer(d *draw) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for r := range m.catalog.Records {
-		d.add(spot{r.Key, lastWriting(r), m})
+// viewKeys are the keys of a view, as a source.
+type viewKeys struct{ *mirror }
+
+// offer adds them to a draw.
+func (k viewKeys) offer(d *draw) {
+	for r := range k.records {
+		d.add(spot{r.Key, lastWriting(r), k})
 	}
 }
 
-func (m *mirror) writingOf(key string) writing {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if r := m.catalog.Record(key); r != nil {
+func (k viewKeys) writingOf(key string) writing {
+	if r := k.record(key); r != nil {
 		return lastWriting(r)
 	}
 	return writing{}
 }
 
-func (m *mirror) counted() count {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return count{m, m.catalog.Len() + m.junk, m.applied}
-}
-
-// isFollowing reports whether the view is kept up to date, for all that is known.
-func (m *mirror) isFollowing() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.isReady() && m.broken == nil
+func countOf(m *mirror) count {
+	keys, applied := m.size()
+	return count{m, keys, applied}
 }
 
 // ownKeys are the keys of a registrar, as a source.

@@ -1,7 +1,6 @@
 package etcd
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -40,12 +39,7 @@ func stageIn(t testing.TB, service string, prefix func(catalog.Keyspace) string)
 	r.started.Do(func() {}) // no probe
 	ms := r.parts.Load().mirrors
 	f := &staged{t: t, registry: r, service: service, revision: 10}
-	f.mirror = newMirror(ms, prefix(ms.keys))
-	f.mirror.ctx, f.mirror.end = context.WithCancel(ms.ctx)
-	ms.mu.Lock()
-	ms.byPrefix[f.mirror.prefix] = f.mirror
-	ms.unwatched[f.mirror] = struct{}{}
-	ms.mu.Unlock()
+	f.mirror = ms.detached(prefix(ms.keys))
 	f.list()
 	t.Cleanup(func() { require.NoError(t, r.Close()) })
 	return f

@@ -470,7 +470,7 @@ func TestSelectReadsTheMirrorOfEverything(t *testing.T) {
 	f.put("1", nodes...)
 	w := newWatcher(t.Context(), "")
 	f.mirror.attach(w)
-	defer w.Stop()
+	defer w.stop()
 	s := f.selector()
 	require.Equal(t, ids(nodes), chosen(t, s, "greeter"))
 	require.Zero(t, testing.AllocsPerRun(1000, func() { pick(t, s, "greeter") }))

@@ -9,6 +9,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
@@ -17,8 +19,8 @@ import (
 // Whoever sees it then must hear of its delete, although 15 is no news after 100.
 func TestWhatWasShownAfterARestoreGetsItsDelete(t *testing.T) {
 	keys := testKeys(t)
-	ms := &mirrors{keys: keys, changed: func() {}, metrics: metrics.New(), malformed: &malformed{changed: func() {}}, shown: newShown()}
-	m := newMirror(ms, keys.Dir("greeter"))
+	connector := etcdconn.NewConnector(t.Context(), func(func()) bool { return false }, metrics.New(), func() {}, func() {})
+	m := newMirrors(mirrorsConfig{connector: connector, keys: keys, changed: func() {}}).detached(keys.Dir("greeter"))
 	kv := func(id string, revision int64) *mvccpb.KeyValue {
 		return &mvccpb.KeyValue{
 			Key: []byte(keys.Node("greeter", id)), CreateRevision: revision, ModRevision: revision,
@@ -38,8 +40,8 @@ func TestWhatWasShownAfterARestoreGetsItsDelete(t *testing.T) {
 
 	w := newWatcher(t.Context(), "greeter")
 	m.attach(w)
-	result, err := w.Next()
+	change, err := w.next()
 	require.NoError(t, err)
-	require.Equal(t, "delete", result.Action)
-	require.Equal(t, "n2", result.Service.Nodes[0].Id)
+	require.Equal(t, catalog.Delete, change.Action)
+	require.Equal(t, "n2", change.Record.Node.Id)
 }

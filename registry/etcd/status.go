@@ -1,7 +1,6 @@
 package etcd
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -91,12 +90,12 @@ func (r *Registry) Status() Status {
 		s.Registrations = append(s.Registrations, RegistrationStatus(own[i]))
 	}
 	lost := r.preserving.lost(p.config.keys)
-	for _, m := range p.mirrors.all() {
-		f := m.status()
-		f.Lost = lost[f.Prefix]
-		s.Followed = append(s.Followed, f)
+	for _, f := range p.mirrors.status() {
+		s.Followed = append(s.Followed, FollowedStatus{
+			Prefix: f.Prefix, Ready: f.Ready, Nodes: f.Nodes, Watchers: f.Watchers, Queued: f.Queued, Lost: lost[f.Prefix],
+			Revision: f.Revision, Stale: f.Stale, Err: f.Err,
+		})
 	}
-	slices.SortFunc(s.Followed, func(a, b FollowedStatus) int { return cmp.Compare(a.Prefix, b.Prefix) })
 	s.Malformed = p.mirrors.malformed.total()
 	return s
 }
@@ -126,23 +125,4 @@ func (s *Status) state() metrics.State {
 		m.Watchers, m.Queue = m.Watchers+f.Watchers, max(m.Queue, f.Queued)
 	}
 	return m
-}
-
-func (m *mirror) status() FollowedStatus {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s := FollowedStatus{
-		Prefix:   m.prefix,
-		Ready:    m.isReady(),
-		Nodes:    m.catalog.Len(),
-		Watchers: len(m.watchers),
-		Revision: m.newest,
-	}
-	if since, err := m.staleLocked(); err != nil {
-		s.Stale, s.Err = time.Since(since), err
-	}
-	for w := range m.watchers {
-		s.Queued = max(s.Queued, w.queued())
-	}
-	return s
 }

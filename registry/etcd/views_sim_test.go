@@ -1,7 +1,6 @@
 package etcd
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -159,14 +158,7 @@ func TestOfTooManyGoodViewsTheOneUsedLongestAgoGoes(t *testing.T) {
 	ms := f.mirror.mirrors
 	name := func(i int) string { return fmt.Sprint("s", i) }
 	add := func(i int) {
-		ms.mu.Lock()
-		ms.makeRoomLocked()
-		ms.epoch.Add(1)
-		m := newMirror(ms, ms.keys.Dir(name(i)))
-		m.ctx, m.end = context.WithCancel(ms.ctx)
-		ms.byPrefix[m.prefix], ms.unwatched[m] = m, struct{}{}
-		ms.mu.Unlock()
-		g := &staged{t: t, registry: f.registry, mirror: m, service: name(i), revision: 10}
+		g := &staged{t: t, registry: f.registry, mirror: ms.detached(ms.keys.Dir(name(i))), service: name(i), revision: 10}
 		g.list()
 		g.put("1", some(1)...)
 		_, _, err := ms.lookup(t.Context(), name(i))
@@ -257,9 +249,8 @@ func BenchmarkLookUpOfAMissingService(b *testing.B) {
 			f := stage(b, "missing")
 			ms := f.mirror.mirrors
 			for i := range n {
-				m := newMirror(ms, ms.keys.Dir(fmt.Sprint("s", i)))
-				m.ctx, m.end = context.WithCancel(ms.ctx)
-				ms.byPrefix[m.prefix] = m
+				m := ms.detached(ms.keys.Dir(fmt.Sprint("s", i)))
+				delete(ms.unwatched, m) // as if it were watched
 				g := &staged{t: b, registry: f.registry, mirror: m, service: fmt.Sprint("s", i), revision: 10}
 				g.list()
 				g.put("1", some(1)...)

@@ -3,17 +3,13 @@ package etcd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
-
-	"go-micro.dev/v4/registry"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// watcher is a [registry.Watcher] over a mirror. Next may be called by several goroutines,
-// each result going to one of them.
+// watcher hands out the changes of a mirror. Several goroutines may call Next, each change going to one of them.
 type watcher struct {
 	mirror  *mirror
 	service string // "" for all
@@ -53,13 +49,12 @@ func (w *watcher) ring() {
 	}
 }
 
-// Next returns the next change. The result belongs to the caller. It blocks until there is
-// one; after Stop, or when WatchContext or the registry ended, it returns an error that is
-// registry.ErrWatcherStopped or wraps it with the cause. It never fails for another reason.
-func (w *watcher) Next() (*registry.Result, error) {
+// next returns the next change. It blocks until there is one. After stop, or when its context or the registry ended, it
+// returns why.
+func (w *watcher) next() (catalog.Change, error) {
 	for {
 		if w.ctx.Err() != nil {
-			return nil, w.stopped()
+			return catalog.Change{}, context.Cause(w.ctx)
 		}
 		w.mu.Lock()
 		change, ok := w.backlog.pop()
@@ -69,7 +64,7 @@ func (w *watcher) Next() (*registry.Result, error) {
 			w.ring()
 		}
 		if ok {
-			return toResult(change), nil
+			return change, nil
 		}
 		select {
 		case <-w.wake:
@@ -84,14 +79,8 @@ func (w *watcher) queued() int {
 	return len(w.backlog.items)
 }
 
-func (w *watcher) stopped() error {
-	if cause := context.Cause(w.ctx); !errors.Is(cause, registry.ErrWatcherStopped) {
-		return fmt.Errorf("%w: %w", registry.ErrWatcherStopped, cause)
-	}
-	return registry.ErrWatcherStopped
-}
+// errStopped says that stop was called.
+var errStopped = errors.New("watcher stopped")
 
-// Stop ends the watcher and unblocks Next. It may be called any number of times.
-func (w *watcher) Stop() {
-	w.end(registry.ErrWatcherStopped)
-}
+// stop ends the watcher and unblocks next. It may be called any number of times.
+func (w *watcher) stop() { w.end(errStopped) }

@@ -11,12 +11,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go-micro.dev/v4/registry"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
-
-var _ registry.Watcher = (*watcher)(nil)
 
 func TestNextReturnsChangesInOrder(t *testing.T) {
 	w := newWatcher(t.Context(), "")
@@ -25,26 +23,25 @@ func TestNextReturnsChangesInOrder(t *testing.T) {
 	w.push(c.Put(rec("a@1/x", 1, "red")), c, nil)
 	w.push(append(c.Put(rec("a@2/x", 2, "blue")), c.Delete("a/x")...), c, nil)
 	for _, want := range []string{"create 1", "delete 1", "update 2", "delete 2"} {
-		r, err := w.Next()
+		c, err := w.next()
 		require.NoError(t, err)
-		require.Equal(t, want, r.Action+" "+r.Service.Version)
-		require.Equal(t, "a", r.Service.Name)
-		require.Len(t, r.Service.Nodes, 1)
+		require.Equal(t, want, string(c.Action)+" "+c.Record.Version)
+		require.Equal(t, "a", c.Record.Name)
 	}
-	w.Stop()
+	w.stop()
 }
 
 func TestNextWaitsForAChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatcher(t.Context(), "")
-		defer w.Stop()
+		defer w.stop()
 		began := time.Now()
 		go func() {
 			time.Sleep(time.Hour)
 			c := catalog.New()
 			w.push(c.Put(rec("a@1/x", 1, "red")), c, nil)
 		}()
-		_, err := w.Next()
+		_, err := w.next()
 		require.NoError(t, err)
 		require.Equal(t, time.Hour, time.Since(began))
 	})
@@ -56,20 +53,20 @@ func TestStopUnblocksEveryNextForEver(t *testing.T) {
 		errs := make(chan error, 5)
 		for range cap(errs) {
 			go func() {
-				_, err := w.Next()
+				_, err := w.next()
 				errs <- err
 			}()
 		}
 		synctest.Wait()
-		w.Stop()
-		w.Stop()
+		w.stop()
+		w.stop()
 		for range cap(errs) {
-			require.Equal(t, registry.ErrWatcherStopped, <-errs, "go-micro compares it")
+			require.Equal(t, errStopped, <-errs)
 		}
 		c := catalog.New()
 		w.push(c.Put(rec("a@1/x", 1, "red")), c, nil)
-		_, err := w.Next()
-		require.Equal(t, registry.ErrWatcherStopped, err)
+		_, err := w.next()
+		require.Equal(t, errStopped, err)
 	})
 }
 
@@ -82,8 +79,8 @@ func TestTheErrorSaysWhyAWatcherEnded(t *testing.T) {
 	}{
 		"its context was canceled": {func(cancel context.CancelCauseFunc, _ *watcher) { cancel(nil) }, context.Canceled},
 		"its context had a cause":  {func(cancel context.CancelCauseFunc, _ *watcher) { cancel(cause) }, cause},
-		"the registry was closed":  {func(_ context.CancelCauseFunc, w *watcher) { w.end(ErrClosed) }, ErrClosed},
-		"closed, then stopped":     {func(_ context.CancelCauseFunc, w *watcher) { w.end(ErrClosed); w.Stop() }, ErrClosed},
+		"the registry was closed":  {func(_ context.CancelCauseFunc, w *watcher) { w.end(etcdconn.ErrClosed) }, etcdconn.ErrClosed},
+		"closed, then stopped":     {func(_ context.CancelCauseFunc, w *watcher) { w.end(etcdconn.ErrClosed); w.stop() }, etcdconn.ErrClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
@@ -92,8 +89,7 @@ func TestTheErrorSaysWhyAWatcherEnded(t *testing.T) {
 			w.push(c.Put(rec("a@1/x", 1, "red")), c, nil)
 			end.end(cancel, w)
 			for range 2 {
-				_, err := w.Next()
-				require.ErrorIs(t, err, registry.ErrWatcherStopped)
+				_, err := w.next()
 				require.ErrorIs(t, err, end.want)
 			}
 		})
@@ -104,8 +100,7 @@ func TestTheDeadlineOfItsContextEndsAWatcher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		_, err := newWatcher(ctx, "").Next()
-		require.ErrorIs(t, err, registry.ErrWatcherStopped)
+		_, err := newWatcher(ctx, "").next()
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	})
 }
@@ -113,11 +108,11 @@ func TestTheDeadlineOfItsContextEndsAWatcher(t *testing.T) {
 func TestABatchWakesSeveralReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatcher(t.Context(), "")
-		defer w.Stop()
-		got := make(chan *registry.Result, 3)
+		defer w.stop()
+		got := make(chan catalog.Change, 3)
 		for range cap(got) {
 			go func() {
-				r, _ := w.Next()
+				r, _ := w.next()
 				got <- r
 			}()
 		}
@@ -139,12 +134,12 @@ func TestSeveralReadersGetEachChangeOnce(t *testing.T) {
 	for range readers {
 		wg.Go(func() {
 			for {
-				r, err := w.Next()
+				r, err := w.next()
 				if err != nil {
 					return
 				}
 				mu.Lock()
-				got[r.Service.Nodes[0].Id]++
+				got[r.Record.Node.Id]++
 				if len(got) == changes {
 					close(all)
 				}
@@ -157,28 +152,9 @@ func TestSeveralReadersGetEachChangeOnce(t *testing.T) {
 		w.push(c.Put(rec(fmt.Sprint("a@1/", i), int64(i+1), "red")), c, nil)
 	}
 	<-all
-	w.Stop()
+	w.stop()
 	wg.Wait()
 	for id, times := range got {
 		require.Equal(t, 1, times, id)
-	}
-}
-
-func TestResultsBelongToTheCaller(t *testing.T) {
-	c := catalog.New()
-	r := rec("a@1/x", 1, "red")
-	r.Node.Metadata = map[string]string{"k": "v"}
-	changes := c.Put(r)
-	for range 2 {
-		w := newWatcher(t.Context(), "")
-		w.push(changes, c, nil)
-		result, err := w.Next()
-		require.NoError(t, err)
-		s := result.Service
-		require.Equal(t, "v", s.Nodes[0].Metadata["k"])
-		require.Equal(t, "red", s.Metadata["color"])
-		require.Equal(t, "red", s.Endpoints[0].Name)
-		s.Nodes[0].Metadata["k"], s.Metadata["color"], s.Endpoints[0].Name, s.Nodes[0].Address = "", "", "", ""
-		w.Stop()
 	}
 }

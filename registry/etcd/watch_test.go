@@ -1,0 +1,34 @@
+package etcd
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
+)
+
+func TestAWatcherEndsAsGoMicroExpects(t *testing.T) {
+	f := stage(t, "greeter")
+	because := errors.New("because")
+	for name, c := range map[string]struct {
+		end  func(*watcher)
+		want func(error)
+	}{
+		"stopped": {(*watcher).stop, func(err error) { require.Equal(t, registry.ErrWatcherStopped, err, "go-micro compares it") }},
+		"ended": {func(w *watcher) { w.end(because) }, func(err error) {
+			require.ErrorIs(t, err, registry.ErrWatcherStopped)
+			require.ErrorIs(t, err, because)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, err := f.registry.Watch(registry.WatchService("greeter"))
+			require.NoError(t, err)
+			c.end(w.(registryWatcher).watcher)
+			for range 2 {
+				_, err = w.Next()
+				c.want(err)
+			}
+		})
+	}
+}
