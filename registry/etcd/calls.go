@@ -109,7 +109,7 @@ func (r *Registry) look(ctx context.Context, name string, linearizable bool) (*c
 		return nil, err
 	}
 	if !linearizable {
-		if snapshot, ok := p.mirrors.known(name); ok {
+		if snapshot, ok := p.views.Known(name); ok {
 			return snapshot, nil
 		}
 	}
@@ -119,9 +119,9 @@ func (r *Registry) look(ctx context.Context, name string, linearizable bool) (*c
 	ctx, cancel := r.bound(ctx)
 	defer cancel()
 	if linearizable {
-		return p.mirrors.ask(ctx, name)
+		return p.views.LookupLinearizable(ctx, name)
 	}
-	snapshot, _, err := p.mirrors.lookup(ctx, name)
+	snapshot, _, err := p.views.Lookup(ctx, name)
 	return snapshot, err
 }
 
@@ -140,11 +140,11 @@ func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Servic
 	if err != nil {
 		return nil, fmt.Errorf("list services: %w", err)
 	}
-	snapshots, ok := p.mirrors.listed()
+	snapshots, ok := p.views.List()
 	if !ok {
 		ctx, cancel := r.bound(o.Context)
 		defer cancel()
-		if snapshots, err = p.mirrors.askAll(ctx); err != nil {
+		if snapshots, err = p.views.ListLinearizable(ctx); err != nil {
 			return nil, fmt.Errorf("list services: %w", err)
 		}
 	}
@@ -188,7 +188,7 @@ func (r *Registry) Watch(opts ...registry.WatchOption) (registry.Watcher, error)
 	}
 	ctx, cancel := r.bound(context.Background())
 	defer cancel()
-	w, err := p.mirrors.watch(ctx, life, o.Service)
+	w, err := p.views.Watch(ctx, life, o.Service)
 	if err != nil {
 		return nil, fmt.Errorf("watch %q: %w", o.Service, err)
 	}

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"encoding/json"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -106,8 +107,11 @@ func TestWhatIsHandedOutBelongsToTheCaller(t *testing.T) {
 // Consumers append to what they got; that must not show in a neighbor's nodes.
 func TestAppendedNodesStayWithTheCaller(t *testing.T) {
 	c := catalog.New()
-	c.Put(rec("s@1/a", 1, "red"))
-	c.Put(rec("s@2/b", 2, "red"))
+	for i, s := range []*registry.Service{
+		{Name: "s", Version: "1", Nodes: []*registry.Node{{Id: "a"}}}, {Name: "s", Version: "2", Nodes: []*registry.Node{{Id: "b"}}},
+	} {
+		c.Put(fromService(s).Record(strconv.Itoa(i), 0))
+	}
 	services := toServices(c.Snapshot("s"))
 	services[0].Nodes = append(services[0].Nodes, &registry.Node{Id: "x"})
 	require.Len(t, services[1].Nodes, 1)

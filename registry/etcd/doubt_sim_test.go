@@ -44,8 +44,8 @@ func TestOwnWritesDuringAListThatWasDoubtedAreKept(t *testing.T) {
 			<-release
 			return a, err
 		})
-		mirror := r.parts.Load().mirrors.all()[0]
-		mirror.doubt(metrics.ListHistoryChanged)
+		mirror := r.parts.Load().views.All()[0]
+		mirror.Relist(metrics.ListHistoryChanged)
 		<-served
 		came := greeter(3)
 		came.Nodes = came.Nodes[2:]

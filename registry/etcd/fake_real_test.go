@@ -285,7 +285,7 @@ func TestTheFakeAnswersAsEtcdDoes(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = client.Close() }()
 	fake := newFakeEtcd(t).newClient(t)
-	seed := *fixedSeed
+	seed := *randomSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}

@@ -1,7 +1,9 @@
 package etcd
 
 import (
+	"flag"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -18,3 +20,13 @@ var ofImports = []goleak.Option{
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, ofImports...)
 }
+
+var randomSeed = flag.Uint64("seed", 0, "the seed of random tests; 0 takes another one each time")
+
+// What the documentation says of views.
+const (
+	viewIdleTime  = 10 * time.Minute // that a view is kept which nobody watches
+	viewSweepTime = time.Minute      // at the end of which idle ones go
+	viewShownTime = time.Minute      // that what lookups have shown is told a watcher
+	maxViews      = 1000             // that nobody watches
+)

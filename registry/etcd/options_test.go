@@ -10,8 +10,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.uber.org/zap"
 
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
@@ -50,12 +52,12 @@ func TestLoggerGetsWhatTheRegistryReports(t *testing.T) {
 	require.NoError(t, err)
 	p, err := r.serving(t.Context())
 	require.NoError(t, err)
-	p.mirrors.malformed.note("key", ErrMalformed)
+	p.views.Malformed.Decode(catalog.NewDecoder(p.config.keys), &mvccpb.KeyValue{Key: []byte("key")})
 	require.Eventually(t, func() bool { return len(first.logged()) > 0 }, 10*time.Second, time.Millisecond)
 	require.NoError(t, r.Init(registry.Logger(second)))
-	p.mirrors.malformed.note("another", ErrMalformed)
+	p.views.Malformed.Decode(catalog.NewDecoder(p.config.keys), &mvccpb.KeyValue{Key: []byte("another")})
 	require.NoError(t, r.Close())
-	require.Equal(t, []string{`warn etcd registry: skipping "key": malformed record`}, first.logged())
+	require.Equal(t, []string{`warn etcd registry: skipping "key": malformed record: unexpected end of JSON input`}, first.logged())
 	require.Len(t, second.logged(), 1)
 }
 
@@ -196,8 +198,6 @@ func TestPrefixSetsTheDirectoryOfAllRecords(t *testing.T) {
 		require.NoError(t, err)
 		p := r.parts.Load()
 		require.Equal(t, prefix, p.config.keys.Prefix)
-		require.Equal(t, prefix, p.mirrors.keys.Prefix)
-		require.Equal(t, prefix, p.registrar.Keys.Prefix)
 	}
 }
 

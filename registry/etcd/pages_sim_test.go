@@ -33,7 +33,7 @@ func (e *fakeEtcd) send(bytesPerSecond int) {
 
 // listOf returns a lister with a second for each page.
 func listOf(r *Registry, prefix string) *reflector.Lister {
-	l := r.parts.Load().mirrors.lister(prefix, nil)
+	l := r.parts.Load().views.Lister(prefix, nil)
 	l.Timeout = func() time.Duration { return time.Second }
 	return &l
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
+	"github.com/micro-etcd/micro-etcd/internal/view"
 )
 
 // probe asks etcd now and then whether the history that the views and registrations rest on is
@@ -97,9 +98,9 @@ func (p *probe) look(ctx context.Context) {
 	case wrong.count != nil:
 		count := *wrong.count
 		p.registry.reporter.note(func() {
-			p.registry.reporter.infof("%.300q hasn't the %d keys that were seen; listing it again", count.mirror.prefix, count.keys)
+			p.registry.reporter.infof("%.300q hasn't the %d keys that were seen; listing it again", count.view.Prefix, count.keys)
 		})
-		wrong.count.mirror.doubt(metrics.ListCountDiffers)
+		wrong.count.view.Relist(metrics.ListCountDiffers)
 	}
 }
 
@@ -173,10 +174,10 @@ func (p *probe) ask(ctx context.Context, s sample) (*clientv3.TxnResponse, error
 // sample returns some of all the keys that are known, and the count of one of the views.
 func (p *probe) sample() sample {
 	var drawn draw
-	var following []*mirror
+	var following []*view.View
 	parts := p.registry.parts.Load()
-	for _, m := range parts.mirrors.all() {
-		if m.isFollowing() {
+	for _, m := range parts.views.All() {
+		if m.IsFollowing() {
 			following = append(following, m)
 			viewKeys{m}.offer(&drawn)
 		}

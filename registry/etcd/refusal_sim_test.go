@@ -64,24 +64,6 @@ func TestARefusalIsGotOverWhenItIsTakenBack(t *testing.T) {
 	}
 }
 
-// What the old client said may arrive late.
-func TestWhatWasRefusedBeforeAnInitSaysNothingAfterIt(t *testing.T) {
-	withFake(t, func(t *testing.T, e *fakeEtcd) {
-		r, _ := e.newRegistry(t)
-		m := newMirror(r.parts.Load().mirrors, greeterDir)
-		m.waiters = 1
-		m.Broken(rpctypes.ErrAuthFailed)
-		require.Error(t, m.broken)
-		m.replace()
-		require.NoError(t, m.broken)
-		m.Broken(rpctypes.ErrAuthFailed)
-		require.NoError(t, m.broken)
-		m.Listing(nil)
-		m.Broken(rpctypes.ErrAuthFailed)
-		require.Error(t, m.broken)
-	})
-}
-
 // One at a time: of two that are refused on one stream, the etcd client may forget one for ever.
 func TestARefusedWatchIsGotOver(t *testing.T) {
 	for _, no := range []error{rpctypes.ErrGRPCPermissionDenied, rpctypes.ErrGRPCInvalidAuthToken} {

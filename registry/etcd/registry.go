@@ -16,6 +16,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/registration"
+	"github.com/micro-etcd/micro-etcd/internal/view"
 )
 
 func init() {
@@ -58,7 +59,7 @@ type parts struct {
 	err       error // the configuration's; the rest is nil then
 	config    *config
 	registrar *registration.Registrar
-	mirrors   *mirrors
+	views     *view.Cache
 }
 
 // New returns a registry, or the error in its configuration. It doesn't connect: the first
@@ -151,7 +152,7 @@ func (r *Registry) configure(given registry.Options) error {
 	case before == nil || before.err != nil:
 		r.assemble(now)
 	case c.keys == before.config.keys:
-		now.registrar, now.mirrors = before.registrar, before.mirrors
+		now.registrar, now.views = before.registrar, before.views
 	case r.inUse:
 		return fmt.Errorf("%w: prefix %q can't become %q, the registry is in use", ErrOption, before.config.keys.Prefix, c.keys.Prefix)
 	default:
@@ -167,18 +168,18 @@ func (r *Registry) configure(given registry.Options) error {
 
 // assemble makes the parts that depend on the prefix.
 func (r *Registry) assemble(p *parts) {
-	p.mirrors = newMirrors(mirrorsConfig{
-		closing:   r.closing,
-		connector: r.connector,
-		keys:      p.config.keys,
-		timeout:   r.timeout,
-		changed:   r.reporter.changed,
+	p.views = view.New(view.Config{
+		Closing:   r.closing,
+		Connector: r.connector,
+		Keys:      p.config.keys,
+		Timeout:   r.timeout,
+		Changed:   r.reporter.changed,
 	})
 	p.registrar = registration.New(registration.Config{
 		Connector:  r.connector,
 		Keys:       p.config.keys,
 		Timeout:    r.timeout,
-		Put:        p.mirrors.ownPut,
+		Put:        p.views.OwnPut,
 		Deleted:    func(key string, revision int64) { r.deleted(p, key, revision) },
 		RolledBack: r.probe.alarm,
 		Changed:    r.reporter.changed,
@@ -190,13 +191,13 @@ func (r *Registry) assemble(p *parts) {
 func (r *Registry) connect(s settings) {
 	p := r.parts.Load()
 	r.connector.Replace(s.Config)
-	p.mirrors.replace()
+	p.views.ClientChanged()
 	p.registrar.Reset()
 }
 
 // deleted shows a delete of ours that etcd has acknowledged to the views, and to selectors, for which it isn't a loss.
 func (r *Registry) deleted(p *parts, key string, revision int64) {
-	p.mirrors.ownDelete(key, revision)
+	p.views.OwnDelete(key, revision)
 	r.preserving.forget(p.config.keys, key)
 }
 
@@ -273,7 +274,7 @@ func (r *Registry) rewritten() {
 	if p.err != nil {
 		return
 	}
-	p.mirrors.relist()
+	p.views.Invalidate()
 	p.registrar.Invalidate()
 }
 
@@ -302,7 +303,7 @@ func (r *Registry) shut() error {
 	defer cancel()
 	var errs []error
 	if p := r.parts.Load(); p.err == nil {
-		p.mirrors.close()
+		p.views.Close()
 		errs = append(errs, p.registrar.Close(ctx))
 	}
 	r.end()

@@ -229,7 +229,7 @@ func TestCloseEndsCallsUnderWayAndWatchers(t *testing.T) {
 	ended := make(chan error, 2)
 	go func() { _, err := r.GetService("greeter"); ended <- err }()
 	r.started.Do(r.start)
-	w, err := r.parts.Load().mirrors.watch(short, t.Context(), "greeter")
+	w, err := r.parts.Load().views.Watch(short, t.Context(), "greeter")
 	require.NoError(t, err)
 	go func() { _, err := registryWatcher{w}.Next(); ended <- err }()
 	require.NoError(t, r.Close())

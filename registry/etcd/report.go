@@ -12,6 +12,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/registration"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
+	"github.com/micro-etcd/micro-etcd/internal/view"
 )
 
 // reporter logs what changes in a registry's Status. It is a goroutine of its own that compares the present with what it
@@ -175,14 +176,14 @@ func (p *reporter) reportView(f *FollowedStatus, broken map[string]bool) {
 }
 
 func (p *reporter) reportMalformed() {
-	ms := p.registry.parts.Load().mirrors
+	ms := p.registry.parts.Load().views
 	if ms == nil {
 		return
 	}
-	for _, one := range ms.malformed.take() {
-		p.warnf("skipping %q: %s", one.key, one.reason)
-		if one.last {
-			p.warnf("that was malformed record number %d; Status goes on counting them", maxMalformed)
+	for _, one := range ms.Malformed.Take() {
+		p.warnf("skipping %q: %s", one.Key, one.Reason)
+		if one.Last {
+			p.warnf("that was malformed record number %d; Status goes on counting them", view.MaxMalformed)
 		}
 	}
 }

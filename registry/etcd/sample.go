@@ -9,6 +9,7 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/registration"
+	"github.com/micro-etcd/micro-etcd/internal/view"
 )
 
 // sample is a part of what this registry knows of etcd, small enough to be compared in one request.
@@ -43,7 +44,7 @@ type source interface{ writingOf(key string) writing }
 
 // count is the number of keys in a view. Watches have lost events that etcd had (etcd-io/etcd#18089).
 type count struct {
-	mirror  *mirror
+	view    *view.View
 	keys    int
 	applied int64 // the last event that this is after
 }
@@ -98,7 +99,7 @@ func (s sample) reads() []clientv3.Op {
 		reads = append(reads, clientv3.OpGet(spot.key, clientv3.WithKeysOnly()))
 	}
 	if s.count != nil {
-		reads = append(reads, clientv3.OpGet(s.count.mirror.prefix, clientv3.WithPrefix(), clientv3.WithCountOnly()))
+		reads = append(reads, clientv3.OpGet(s.count.view.Prefix, clientv3.WithPrefix(), clientv3.WithCountOnly()))
 	}
 	return reads
 }
@@ -106,31 +107,31 @@ func (s sample) reads() []clientv3.Op {
 // unmoved returns the part of the sample that still is as it was: of the rest, news has come.
 func (s sample) unmoved() sample {
 	s.spots = slices.DeleteFunc(s.spots, func(spot spot) bool { return spot.writingOf(spot.key) != spot.writing })
-	if s.count != nil && *s.count != countOf(s.count.mirror) {
+	if s.count != nil && *s.count != countOf(s.count.view) {
 		s.count = nil
 	}
 	return s
 }
 
 // viewKeys are the keys of a view, as a source.
-type viewKeys struct{ *mirror }
+type viewKeys struct{ *view.View }
 
 // offer adds them to a draw.
 func (k viewKeys) offer(d *draw) {
-	for r := range k.records {
+	for r := range k.Records {
 		d.add(spot{r.Key, lastWriting(r), k})
 	}
 }
 
 func (k viewKeys) writingOf(key string) writing {
-	if r := k.record(key); r != nil {
+	if r := k.Record(key); r != nil {
 		return lastWriting(r)
 	}
 	return writing{}
 }
 
-func countOf(m *mirror) count {
-	keys, applied := m.size()
+func countOf(m *view.View) count {
+	keys, applied := m.Size()
 	return count{m, keys, applied}
 }
 

@@ -14,6 +14,7 @@ import (
 	"go-micro.dev/v4/util/cmd"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/view"
 )
 
 func init() {
@@ -224,14 +225,14 @@ func (u *setup) pool(ctx context.Context, service string) (*pool, error) {
 	return u.keep(p), nil
 }
 
-// follow returns the mirror that has a service.
-func (u *setup) follow(ctx context.Context, p *parts, service string) (*mirror, error) {
+// follow returns the view that has a service.
+func (u *setup) follow(ctx context.Context, p *parts, service string) (*view.View, error) {
 	if err := checkServiceName(service); err != nil {
 		return nil, err
 	}
 	ctx, cancel := u.registry.bound(ctx)
 	defer cancel()
-	_, m, err := p.mirrors.lookup(ctx, service)
+	_, m, err := p.views.Lookup(ctx, service)
 	return m, err
 }
 

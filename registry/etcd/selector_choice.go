@@ -50,10 +50,10 @@ func (t policy) with(s selector.Strategy) policy {
 type choice struct {
 	*picker[*registry.Node]
 
-	view  *catalog.Snapshot // what etcd has
-	shown *catalog.Snapshot // the same, and the nodes that have grace
-	nodes []*registry.Node  // of shown
-	ends  int64             // when it is over for one of them, on the setup's clock; 0 for never
+	snapshot *catalog.Snapshot // what etcd has
+	shown    *catalog.Snapshot // the same, and the nodes that have grace
+	nodes    []*registry.Node  // of shown
+	ends     int64             // when it is over for one of them, on the setup's clock; 0 for never
 
 	convert  sync.Once // for the first one who filters
 	services []registry.Service

@@ -101,10 +101,10 @@ func findMass(all []*removal) {
 // preserveLocked adds the nodes that have grace to those of a new choice.
 func (p *pool) preserveLocked(c *choice) {
 	now, grace := p.setup.clock(), p.setup.grace
-	if last := p.choice.Load(); last != nil && last.view != c.view {
-		p.removals.note(last.view, c.view, now)
+	if last := p.choice.Load(); last != nil && last.snapshot != c.snapshot {
+		p.removals.note(last.snapshot, c.snapshot, now)
 	}
-	preserved := p.removals.preserved(len(c.view.Nodes()), now, grace)
+	preserved := p.removals.preserved(len(c.snapshot.Nodes()), now, grace)
 	if len(preserved) == 0 {
 		return
 	}
@@ -112,7 +112,7 @@ func (p *pool) preserveLocked(c *choice) {
 	for i, r := range preserved {
 		records[i] = r.record
 	}
-	c.shown, c.ends = c.view.With(records), preserved[0].at+int64(grace)
+	c.shown, c.ends = c.snapshot.With(records), preserved[0].at+int64(grace)
 }
 
 // run starts a goroutine that Close waits for, the selector's and the registry's. It needs mu.
@@ -184,7 +184,7 @@ func (s *preserving) lost(keys catalog.Keyspace) map[string]int {
 	lost := make(map[string]int)
 	s.pools(func(p *pool) {
 		c, dir := p.present(), keys.Dir(p.service)
-		lost[dir] = max(lost[dir], len(c.nodes)-len(c.view.Nodes()))
+		lost[dir] = max(lost[dir], len(c.nodes)-len(c.snapshot.Nodes()))
 	})
 	return lost
 }

@@ -15,13 +15,14 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
+	"github.com/micro-etcd/micro-etcd/internal/view"
 )
 
 // staged is a registry with a mirror of one service that the test plays etcd for.
 type staged struct {
 	t        testing.TB
 	registry *Registry
-	mirror   *mirror
+	mirror   *view.View
 	service  string
 	revision int64
 }
@@ -37,9 +38,9 @@ func stageIn(t testing.TB, service string, prefix func(catalog.Keyspace) string)
 	r, err := New(registry.Addrs("unix:///nobody.sock"), registry.Logger(&recorder{}))
 	require.NoError(t, err)
 	r.started.Do(func() {}) // no probe
-	ms := r.parts.Load().mirrors
+	ms := r.parts.Load().views
 	f := &staged{t: t, registry: r, service: service, revision: 10}
-	f.mirror = ms.detached(prefix(ms.keys))
+	f.mirror = ms.Detached(prefix(f.keys()))
 	f.list()
 	t.Cleanup(func() { require.NoError(t, r.Close()) })
 	return f
@@ -80,7 +81,9 @@ func (f *staged) apply(kind mvccpb.Event_EventType, version string, nodes ...*re
 	f.mirror.Apply(events)
 }
 
-func (f *staged) key(n *registry.Node) string { return f.mirror.mirrors.keys.Dir(f.service) + n.Id }
+func (f *staged) keys() catalog.Keyspace { return f.registry.parts.Load().config.keys }
+
+func (f *staged) key(n *registry.Node) string { return f.keys().Dir(f.service) + n.Id }
 
 // selector returns a selector on the registry.
 func (f *staged) selector(opts ...selector.Option) *nodeSelector {

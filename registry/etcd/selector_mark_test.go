@@ -348,7 +348,7 @@ func TestFiltersAreShownWhatIsAside(t *testing.T) {
 // Whatever fails when: a node that is aside is picked only when its time is over, unless less than
 // a quarter would be left, and there is always a node.
 func TestRandomMarks(t *testing.T) {
-	seed := *fixedSeed
+	seed := *randomSeed
 	if seed == 0 {
 		seed = rand.Uint64()
 	}

@@ -12,13 +12,14 @@ import (
 	"go-micro.dev/v4/selector"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/view"
 )
 
 // pool is what a selector knows of one service.
 type pool struct {
 	setup   *setup
 	service string
-	mirror  *mirror
+	view    *view.View
 	random  selector.Next // these two are made once, so that Select needn't make one
 	inTurn  selector.Next
 	ctx     context.Context // ends when the pool is dropped
@@ -36,8 +37,8 @@ type pool struct {
 	turn atomic.Uint64
 }
 
-func newPool(u *setup, m *mirror, service string) *pool {
-	p := &pool{setup: u, service: service, mirror: m, outliers: make(map[string]*outlier), removals: make(removals)}
+func newPool(u *setup, v *view.View, service string) *pool {
+	p := &pool{setup: u, service: service, view: v, outliers: make(map[string]*outlier), removals: make(removals)}
 	p.turn.Store(rand.Uint64())
 	p.random = func() (*registry.Node, error) { return p.pick(p.choice.Load().picker, nil) }
 	p.inTurn = func() (*registry.Node, error) { return p.pick(p.choice.Load().picker, &p.turn) }
@@ -64,7 +65,7 @@ func (u *setup) known(service string) *pool {
 	return p
 }
 
-// keep puts a pool where Select finds it, until its mirror ends, and returns it, or the one that
+// keep puts a pool where Select finds it, until its view ends, and returns it, or the one that
 // is there already.
 func (u *setup) keep(p *pool) *pool {
 	u.mu.Lock()
@@ -72,7 +73,7 @@ func (u *setup) keep(p *pool) *pool {
 	if u.closed.Load() {
 		return p
 	}
-	p.ctx, p.end = context.WithCancel(p.mirror.ctx)
+	p.ctx, p.end = context.WithCancel(p.view.Context)
 	if other, ok := u.pools.LoadOrStore(p.service, p); ok {
 		p.end()
 		return other.(*pool)
@@ -118,13 +119,13 @@ func (p *pool) latest() *choice {
 }
 
 func (p *pool) holds(c *choice) bool {
-	return c != nil && c.view == p.mirror.view(p.service) && (c.ends == 0 || p.setup.clock() < c.ends)
+	return c != nil && c.snapshot == p.view.Snapshot(p.service) && (c.ends == 0 || p.setup.clock() < c.ends)
 }
 
 // renew makes a choice of what etcd has, of the nodes that have grace, and of the outliers. It needs mu.
 func (p *pool) renew() *choice {
-	view := p.mirror.view(p.service)
-	c := &choice{view: view, shown: view}
+	now := p.view.Snapshot(p.service)
+	c := &choice{snapshot: now, shown: now}
 	if p.setup.grace > 0 {
 		p.preserveLocked(c)
 	}

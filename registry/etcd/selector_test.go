@@ -378,9 +378,7 @@ func TestWhatIsKnownOfAServiceGoesWithIt(t *testing.T) {
 	f.put("1", nodes...)
 	pick(t, s, "greeter")
 	require.Equal(t, 1, pools())
-	f.mirror.mirrors.mu.Lock()
-	f.mirror.mirrors.dropLocked(f.mirror)
-	f.mirror.mirrors.mu.Unlock()
+	f.registry.parts.Load().views.Drop(f.mirror)
 	require.Eventually(t, func() bool { return pools() == 0 }, waitTime, pollTime, "nobody follows it")
 }
 
@@ -468,13 +466,13 @@ func TestSelectingWhileEverythingChanges(t *testing.T) {
 func TestSelectReadsTheMirrorOfEverything(t *testing.T) {
 	f, nodes := stageIn(t, "greeter", func(k catalog.Keyspace) string { return k.Prefix }), some(10)
 	f.put("1", nodes...)
-	w := newWatcher(t.Context(), "")
-	f.mirror.attach(w)
-	defer w.stop()
+	w, err := f.registry.Watch()
+	require.NoError(t, err)
+	defer w.Stop()
 	s := f.selector()
 	require.Equal(t, ids(nodes), chosen(t, s, "greeter"))
 	require.Zero(t, testing.AllocsPerRun(1000, func() { pick(t, s, "greeter") }))
-	_, err := s.Select("unknown")
+	_, err = s.Select("unknown")
 	require.Equal(t, selector.ErrNotFound, err)
 	f.del(nodes[0])
 	require.Equal(t, ids(nodes[1:]), chosen(t, s, "greeter"))

@@ -110,7 +110,7 @@ var shownSteps = map[string]func(*shownModel, step){
 	"moment":        func(*shownModel, step) { time.Sleep(time.Millisecond) },
 	"second":        func(*shownModel, step) { time.Sleep(time.Second) },
 	"half a minute": func(*shownModel, step) { time.Sleep(35 * time.Second) },
-	"until idle":    func(*shownModel, step) { time.Sleep(idleTime + 2*sweepTime) },
+	"until idle":    func(*shownModel, step) { time.Sleep(viewIdleTime + 2*viewSweepTime) },
 }
 
 // slow makes the next list of some part take a while, before or after etcd has read it.
@@ -131,8 +131,8 @@ func (m *shownModel) slow(s step, before bool) {
 }
 
 func (m *shownModel) relist() {
-	for _, v := range m.registry.parts.Load().mirrors.all() {
-		v.doubt(metrics.ListPeriodic)
+	for _, v := range m.registry.parts.Load().views.All() {
+		v.Relist(metrics.ListPeriodic)
 	}
 }
 
@@ -299,7 +299,7 @@ var likelyShown = func() []string {
 }()
 
 func TestNoEventIsLostWhateverWasShownFromWhere(t *testing.T) {
-	seed := *fixedSeed
+	seed := *randomSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}

@@ -225,25 +225,16 @@ func TestShownIsForgotten(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		e.putNode("n1")
 		r, _ := e.newRegistry(t)
-		shown := r.parts.Load().mirrors.shown
-		size := func() int {
-			shown.mu.Lock()
-			defer shown.mu.Unlock()
-			return len(shown.services)
-		}
+		size := func() int { services, _ := r.parts.Load().views.Remembered("greeter"); return services }
 		for _, name := range []string{"a", "b", "c"} {
 			looked(t, r, name)
 		}
 		looked(t, r, "greeter")
 		_, err := r.ListServices()
 		require.NoError(t, err)
-		nodes := func() int {
-			shown.mu.Lock()
-			defer shown.mu.Unlock()
-			return len(shown.services["greeter"].versions["1"].nodes)
-		}
+		nodes := func() int { _, nodes := r.parts.Load().views.Remembered("greeter"); return nodes }
 		require.Equal(t, 4, size())
-		time.Sleep(2*sweepTime + time.Second)
+		time.Sleep(2*viewSweepTime + time.Second)
 		require.Equal(t, 1, size(), "a lookup may be answered from what is kept without saying so")
 		for i := range 100 {
 			e.putNode(fmt.Sprint("x", i))
@@ -254,9 +245,9 @@ func TestShownIsForgotten(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		require.Greater(t, nodes(), 90)
 		looked(t, r, "greeter")
-		time.Sleep(2*sweepTime + time.Second)
+		time.Sleep(2*viewSweepTime + time.Second)
 		require.Equal(t, 1, nodes())
-		time.Sleep(idleTime + 3*sweepTime)
+		time.Sleep(viewIdleTime + 3*viewSweepTime)
 		require.Zero(t, size())
 	})
 }
@@ -270,11 +261,38 @@ func TestAServiceWithAViewOfItsOwnIsNotLookedUpInALaggingOneOfEverything(t *test
 		time.Sleep(time.Second)
 		require.Len(t, looked(t, r, "greeter"), 1, "from the view of everything")
 		e.remove(greeterDir)
-		time.Sleep(2 * shownTime)
+		time.Sleep(2 * viewShownTime)
 		e.mute(true)
 		e.putNode("n2")
 		watch(t, r, registry.WatchService("greeter"))
 		require.Len(t, looked(t, r, "greeter"), 1)
 		e.mute(false)
+	})
+}
+
+// A lookup has shown n1 when lists fail. What was new since is told with all there is when they succeed again.
+func TestWhatIsToldLastOfAVersionGivesItsProfile(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		put := func(id, of string) {
+			e.put(greeterDir+id, stored(&registry.Service{
+				Name: "greeter", Metadata: map[string]string{"of": of}, Nodes: []*registry.Node{{Id: id}},
+			}), 0)
+		}
+		put("n1", "before")
+		r, _ := e.newRegistry(t)
+		before, err := r.GetService("greeter", Linearizable())
+		require.NoError(t, err)
+		c := consumer{"greeter@": before[0]}
+		allow := e.refuse(reads, errUnavailable)
+		w, err := r.Watch(registry.WatchService("greeter"))
+		require.NoError(t, err)
+		put("n2", "after")
+		allow()
+		for range 2 {
+			result, err := w.Next()
+			require.NoError(t, err)
+			c.fold(result)
+		}
+		require.Equal(t, []string{"greeter@map[of:after]: n1=map[], n2=map[]"}, c.lines())
 	})
 }

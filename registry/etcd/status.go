@@ -90,13 +90,13 @@ func (r *Registry) Status() Status {
 		s.Registrations = append(s.Registrations, RegistrationStatus(own[i]))
 	}
 	lost := r.preserving.lost(p.config.keys)
-	for _, f := range p.mirrors.status() {
+	for _, f := range p.views.Status() {
 		s.Followed = append(s.Followed, FollowedStatus{
 			Prefix: f.Prefix, Ready: f.Ready, Nodes: f.Nodes, Watchers: f.Watchers, Queued: f.Queued, Lost: lost[f.Prefix],
 			Revision: f.Revision, Stale: f.Stale, Err: f.Err,
 		})
 	}
-	s.Malformed = p.mirrors.malformed.total()
+	s.Malformed = p.views.Malformed.Total()
 	return s
 }
 

@@ -41,7 +41,7 @@ func TestWhatWasLookedUpStaysAnswerableWithoutEtcd(t *testing.T) {
 					require.Len(t, looked(t, r, "greeter"), 1)
 				}
 				e.cut()
-				time.Sleep(idleTime - time.Second)
+				time.Sleep(viewIdleTime - time.Second)
 				require.Len(t, looked(t, r, "greeter"), 1)
 			})
 		})
@@ -80,25 +80,21 @@ func TestAViewGoesTenMinutesAfterItsLastUse(t *testing.T) {
 			}
 			use()
 			for range 3 {
-				time.Sleep(idleTime - time.Second)
+				time.Sleep(viewIdleTime - time.Second)
 				require.Contains(t, followed(r), prefix)
 				use()
 			}
-			time.Sleep(idleTime + 2*sweepTime)
+			time.Sleep(viewIdleTime + 2*viewSweepTime)
 			require.Empty(t, followed(r), prefix)
 		}
 		w := watch(t, r, registry.WatchService("greeter"))
-		time.Sleep(3 * idleTime)
+		time.Sleep(3 * viewIdleTime)
 		require.Len(t, followed(r), 1, "it is watched")
 		w.Stop()
-		time.Sleep(idleTime - time.Second)
+		time.Sleep(viewIdleTime - time.Second)
 		require.Len(t, followed(r), 1)
-		time.Sleep(2 * sweepTime)
+		time.Sleep(2 * viewSweepTime)
 		require.Empty(t, followed(r))
-		ms := r.parts.Load().mirrors
-		ms.mu.Lock()
-		defer ms.mu.Unlock()
-		require.Empty(t, ms.unwatched)
 	})
 }
 
@@ -139,10 +135,10 @@ func TestUnknownNamesEvictNoGoodView(t *testing.T) {
 				if away {
 					e.cut()
 				}
-				for i := range maxUnwatched + 200 {
+				for i := range maxViews + 200 {
 					_, _ = r.GetService(fmt.Sprint("junk", i))
 				}
-				require.LessOrEqual(t, len(followed(r)), maxUnwatched+1)
+				require.LessOrEqual(t, len(followed(r)), maxViews+1)
 				require.Contains(t, followed(r), DefaultPrefix+"awaited/")
 				for _, name := range good {
 					require.Contains(t, followed(r), DefaultPrefix+name+"/")
@@ -155,26 +151,26 @@ func TestUnknownNamesEvictNoGoodView(t *testing.T) {
 
 func TestOfTooManyGoodViewsTheOneUsedLongestAgoGoes(t *testing.T) {
 	f := stage(t, "greeter")
-	ms := f.mirror.mirrors
+	ms := f.registry.parts.Load().views
 	name := func(i int) string { return fmt.Sprint("s", i) }
 	add := func(i int) {
-		g := &staged{t: t, registry: f.registry, mirror: ms.detached(ms.keys.Dir(name(i))), service: name(i), revision: 10}
+		g := &staged{t: t, registry: f.registry, mirror: ms.Detached(f.keys().Dir(name(i))), service: name(i), revision: 10}
 		g.list()
 		g.put("1", some(1)...)
-		_, _, err := ms.lookup(t.Context(), name(i))
+		_, _, err := ms.Lookup(t.Context(), name(i))
 		require.NoError(t, err)
 	}
 	f.put("1", some(1)...)
-	for i := range maxUnwatched - 1 {
+	for i := range maxViews - 1 {
 		add(i)
 	}
 	looked(t, f.registry, "greeter") // the oldest, and just used
 	looked(t, f.registry, name(0))
-	add(maxUnwatched)
-	require.Len(t, ms.all(), maxUnwatched)
-	for there, of := range map[bool][]string{true: {"greeter", name(0), name(2), name(maxUnwatched)}, false: {name(1)}} {
+	add(maxViews)
+	require.Len(t, ms.All(), maxViews)
+	for there, of := range map[bool][]string{true: {"greeter", name(0), name(2), name(maxViews)}, false: {name(1)}} {
 		for _, name := range of {
-			require.Equal(t, there, slices.Contains(followed(f.registry), ms.keys.Dir(name)), name)
+			require.Equal(t, there, slices.Contains(followed(f.registry), ms.Keys.Dir(name)), name)
 		}
 	}
 }
@@ -247,12 +243,13 @@ func BenchmarkLookUpOfAMissingService(b *testing.B) {
 	for _, n := range []int{10, 5000} {
 		b.Run(fmt.Sprint("beside ", n), func(b *testing.B) {
 			f := stage(b, "missing")
-			ms := f.mirror.mirrors
+			ms := f.registry.parts.Load().views
 			for i := range n {
-				m := ms.detached(ms.keys.Dir(fmt.Sprint("s", i)))
-				delete(ms.unwatched, m) // as if it were watched
-				g := &staged{t: b, registry: f.registry, mirror: m, service: fmt.Sprint("s", i), revision: 10}
+				service := fmt.Sprint("s", i)
+				g := &staged{t: b, registry: f.registry, mirror: ms.Detached(f.keys().Dir(service)), service: service, revision: 10}
 				g.list()
+				_, err := ms.Watch(b.Context(), b.Context(), service) // else the least recently used would go
+				require.NoError(b, err)
 				g.put("1", some(1)...)
 			}
 			b.ReportAllocs()

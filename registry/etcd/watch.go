@@ -5,24 +5,23 @@ import (
 	"fmt"
 
 	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/internal/view"
 )
 
 // registryWatcher is a watcher as go-micro knows it.
-type registryWatcher struct{ *watcher }
+type registryWatcher struct{ *view.Watcher }
 
 // Next returns the next change. The result belongs to the caller. It blocks until there is
 // one; after Stop, or when WatchContext or the registry ended, it returns an error that is
 // registry.ErrWatcherStopped or wraps it with the cause. It never fails for another reason.
 func (w registryWatcher) Next() (*registry.Result, error) {
-	change, err := w.next()
+	change, err := w.Watcher.Next()
 	switch {
-	case errors.Is(err, errStopped):
+	case errors.Is(err, view.ErrStopped):
 		return nil, registry.ErrWatcherStopped
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", registry.ErrWatcherStopped, err)
 	}
 	return toResult(change), nil
 }
-
-// Stop ends the watcher and unblocks Next. It may be called any number of times.
-func (w registryWatcher) Stop() { w.stop() }

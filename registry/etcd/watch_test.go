@@ -6,17 +6,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/internal/view"
 )
 
 func TestAWatcherEndsAsGoMicroExpects(t *testing.T) {
 	f := stage(t, "greeter")
 	because := errors.New("because")
 	for name, c := range map[string]struct {
-		end  func(*watcher)
+		end  func(*view.Watcher)
 		want func(error)
 	}{
-		"stopped": {(*watcher).stop, func(err error) { require.Equal(t, registry.ErrWatcherStopped, err, "go-micro compares it") }},
-		"ended": {func(w *watcher) { w.end(because) }, func(err error) {
+		"stopped": {(*view.Watcher).Stop, func(err error) { require.Equal(t, registry.ErrWatcherStopped, err, "go-micro compares it") }},
+		"ended": {func(w *view.Watcher) { w.End(because) }, func(err error) {
 			require.ErrorIs(t, err, registry.ErrWatcherStopped)
 			require.ErrorIs(t, err, because)
 		}},
@@ -24,7 +26,7 @@ func TestAWatcherEndsAsGoMicroExpects(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w, err := f.registry.Watch(registry.WatchService("greeter"))
 			require.NoError(t, err)
-			c.end(w.(registryWatcher).watcher)
+			c.end(w.(registryWatcher).Watcher)
 			for range 2 {
 				_, err = w.Next()
 				c.want(err)

@@ -1,4 +1,4 @@
-package etcd
+package view
 
 import (
 	"fmt"
@@ -76,7 +76,7 @@ func (f *feed) do(steps ...string) {
 	}
 }
 
-func (f *feed) merge() { f.backlog.merge(f.catalog, f.seen) }
+func (f *feed) compact() { f.backlog.compact(f.catalog, f.seen) }
 
 // pending pops everything, as "action name@version/id profile/node".
 func (f *feed) pending() []string {
@@ -197,11 +197,11 @@ func TestMergeTellsTheSumOfEachNode(t *testing.T) {
 			f.pending()
 			f.look()
 			f.do(c.after...)
-			f.merge()
+			f.compact()
 			once := slices.Clone(f.backlog.items)
 			require.Equal(t, c.want, f.pending())
 			f.backlog.items = once
-			f.merge()
+			f.compact()
 			require.Equal(t, c.want, f.pending(), "merging what is merged changes nothing")
 		})
 	}
@@ -213,16 +213,16 @@ func TestMergeCountsFromWhatWasReadAlready(t *testing.T) {
 	_, ok := f.backlog.pop() // x is known to the reader
 	require.True(t, ok)
 	f.do("-a/x", "-a/y")
-	f.merge()
+	f.compact()
 	require.Equal(t, []string{"delete a@1/x red/red"}, f.pending())
 }
 
 func TestAMergedNodeThatWasShownBeforeKeepsItsDelete(t *testing.T) {
 	f := newFeed()
 	f.do("+a@1/x red", "look", "+a@1/x blue")
-	f.merge()
+	f.compact()
 	f.do("-a/x")
-	f.merge()
+	f.compact()
 	require.Equal(t, []string{"delete a@1/x blue/blue"}, f.pending())
 }
 
@@ -255,7 +255,7 @@ func TestChurnWithoutReadingIsBoundedByTheNodes(t *testing.T) {
 				if !ok {
 					break
 				}
-				start.fold(toResult(c))
+				start.fold(c)
 			}
 			require.Equal(t, f.look().lines(), start.lines())
 		})

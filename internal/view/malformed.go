@@ -1,4 +1,4 @@
-package etcd
+package view
 
 import (
 	"hash/maphash"
@@ -23,18 +23,18 @@ type malformed struct {
 
 // malformedValue is one that hasn't been logged yet.
 type malformedValue struct {
-	key, reason string // clipped
-	last        bool   // no more are logged
+	Key, Reason string // clipped
+	Last        bool   // no more are logged
 }
 
 // maxClip bounds what is kept of a key or a reason, in bytes.
 const maxClip = 300
 
-// maxMalformed bounds the keys that are logged one by one.
-const maxMalformed = 1000
+// MaxMalformed bounds the keys that are logged one by one.
+const MaxMalformed = 1000
 
-// decode returns the record that is stored, or takes note that it is none and returns nil.
-func (m *malformed) decode(d *catalog.Decoder, kv *mvccpb.KeyValue) *catalog.Record {
+// Decode returns the record that is stored, or takes note that it is none and returns nil.
+func (m *malformed) Decode(d *catalog.Decoder, kv *mvccpb.KeyValue) *catalog.Record {
 	key := string(kv.Key)
 	record, err := d.Decode(key, kv.ModRevision, kv.Value)
 	if err != nil {
@@ -53,18 +53,18 @@ func (m *malformed) note(key string, err error) {
 		m.seed, m.keys = maphash.MakeSeed(), make(map[uint64]bool)
 	}
 	hash := maphash.String(m.seed, key)
-	if m.keys[hash] || len(m.keys) >= maxMalformed {
+	if m.keys[hash] || len(m.keys) >= MaxMalformed {
 		return
 	}
 	m.keys[hash] = true
-	m.fresh = append(m.fresh, malformedValue{clip(key), clip(err.Error()), len(m.keys) == maxMalformed})
+	m.fresh = append(m.fresh, malformedValue{clip(key), clip(err.Error()), len(m.keys) == MaxMalformed})
 	m.changed()
 }
 
 func clip(s string) string { return strings.Clone(s[:min(len(s), maxClip)]) }
 
-// take returns those that haven't been logged yet.
-func (m *malformed) take() []malformedValue {
+// Take returns those that haven't been logged yet.
+func (m *malformed) Take() []malformedValue {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	fresh := m.fresh
@@ -72,7 +72,7 @@ func (m *malformed) take() []malformedValue {
 	return fresh
 }
 
-func (m *malformed) total() uint64 {
+func (m *malformed) Total() uint64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.count

@@ -1,4 +1,4 @@
-package etcd
+package view
 
 import (
 	"flag"
@@ -43,9 +43,9 @@ func (f *randomFeed) step() {
 		f.consumers = append(f.consumers, f.look())
 	case n < 17:
 		f.pop(1 + f.random.IntN(3))
-	case n < 18 && f.merges: // as a mirror's history goes to a watcher
+	case n < 18 && f.merges: // as a view's history goes to a watcher
 		f.note("hand over")
-		f.merge()
+		f.compact()
 		items := f.backlog.items
 		f.backlog = backlog{}
 		for _, e := range items {
@@ -53,7 +53,7 @@ func (f *randomFeed) step() {
 		}
 	case f.merges:
 		f.note("merge")
-		f.merge()
+		f.compact()
 	}
 }
 
@@ -68,7 +68,7 @@ func (f *randomFeed) pop(n int) {
 			return
 		}
 		for _, consumer := range f.consumers {
-			consumer.fold(toResult(c))
+			consumer.fold(c)
 		}
 	}
 }

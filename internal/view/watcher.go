@@ -1,4 +1,4 @@
-package etcd
+package view
 
 import (
 	"context"
@@ -9,14 +9,14 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// watcher hands out the changes of a mirror. Several goroutines may call Next, each change going to one of them.
-type watcher struct {
-	mirror  *mirror
+// Watcher hands out the changes of a view. Several goroutines may call Next, each change going to one of them.
+type Watcher struct {
+	view    *View
 	service string // "" for all
 	ctx     context.Context
-	end     context.CancelCauseFunc
+	End     context.CancelCauseFunc
 
-	// Under the mirror's mutex.
+	// Under the view's mutex.
 	fromStart bool // Watch returned before the first list, so all of that is news
 
 	mu      sync.Mutex
@@ -25,14 +25,14 @@ type watcher struct {
 }
 
 // newWatcher returns a watcher that ends with ctx or Stop.
-func newWatcher(ctx context.Context, service string) *watcher {
-	w := &watcher{service: service, wake: make(chan struct{}, 1)}
-	w.ctx, w.end = context.WithCancelCause(ctx)
+func newWatcher(ctx context.Context, service string) *Watcher {
+	w := &Watcher{service: service, wake: make(chan struct{}, 1)}
+	w.ctx, w.End = context.WithCancelCause(ctx)
 	return w
 }
 
 // push adds changes that led to now to what Next returns.
-func (w *watcher) push(changes []catalog.Change, now *catalog.Catalog, seen seenFunc) {
+func (w *Watcher) push(changes []catalog.Change, now *catalog.Catalog, seen seenFunc) {
 	if len(changes) == 0 {
 		return
 	}
@@ -42,16 +42,16 @@ func (w *watcher) push(changes []catalog.Change, now *catalog.Catalog, seen seen
 	w.ring()
 }
 
-func (w *watcher) ring() {
+func (w *Watcher) ring() {
 	select {
 	case w.wake <- struct{}{}:
 	default:
 	}
 }
 
-// next returns the next change. It blocks until there is one. After stop, or when its context or the registry ended, it
+// Next returns the next change. It blocks until there is one. After stop, or when its context or the registry ended, it
 // returns why.
-func (w *watcher) next() (catalog.Change, error) {
+func (w *Watcher) Next() (catalog.Change, error) {
 	for {
 		if w.ctx.Err() != nil {
 			return catalog.Change{}, context.Cause(w.ctx)
@@ -73,14 +73,14 @@ func (w *watcher) next() (catalog.Change, error) {
 	}
 }
 
-func (w *watcher) queued() int {
+func (w *Watcher) queued() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.backlog.items)
 }
 
-// errStopped says that stop was called.
-var errStopped = errors.New("watcher stopped")
+// ErrStopped says that stop was called.
+var ErrStopped = errors.New("watcher stopped")
 
-// stop ends the watcher and unblocks next. It may be called any number of times.
-func (w *watcher) stop() { w.end(errStopped) }
+// Stop ends the watcher and unblocks next. It may be called any number of times.
+func (w *Watcher) Stop() { w.End(ErrStopped) }

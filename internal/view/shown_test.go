@@ -1,4 +1,4 @@
-package etcd
+package view
 
 import (
 	"fmt"
@@ -10,17 +10,13 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
-	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
-	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
 
-// A mirror knows n2 at revision 100 when etcd is restored from a backup where it has revision 15.
+// A view knows n2 at revision 100 when etcd is restored from a backup where it has revision 15.
 // Whoever sees it then must hear of its delete, although 15 is no news after 100.
 func TestWhatWasShownAfterARestoreGetsItsDelete(t *testing.T) {
-	keys := testKeys(t)
-	connector := etcdconn.NewConnector(t.Context(), func(func()) bool { return false }, metrics.New(), func() {}, func() {})
-	m := newMirrors(mirrorsConfig{connector: connector, keys: keys, changed: func() {}}).detached(keys.Dir("greeter"))
+	v, keys := newDetached(t)
 	kv := func(id string, revision int64) *mvccpb.KeyValue {
 		return &mvccpb.KeyValue{
 			Key: []byte(keys.Node("greeter", id)), CreateRevision: revision, ModRevision: revision,
@@ -28,19 +24,19 @@ func TestWhatWasShownAfterARestoreGetsItsDelete(t *testing.T) {
 		}
 	}
 	list := func(revision int64, kvs ...*mvccpb.KeyValue) {
-		m.Listing(nil)
-		m.Replace(&reflector.List{Header: &pb.ResponseHeader{ClusterId: 1, Revision: revision}, Kvs: kvs})
+		v.Listing(nil)
+		v.Replace(&reflector.List{Header: &pb.ResponseHeader{ClusterId: 1, Revision: revision}, Kvs: kvs})
 	}
 	list(50, kv("n1", 5))
-	require.Len(t, m.view("greeter").Versions[0].Nodes, 1)
-	m.Apply([]*clientv3.Event{{Type: clientv3.EventTypePut, Kv: kv("n2", 100)}})
+	require.Len(t, v.Snapshot("greeter").Versions[0].Nodes, 1)
+	v.Apply([]*clientv3.Event{{Type: clientv3.EventTypePut, Kv: kv("n2", 100)}})
 	list(20, kv("n1", 5), kv("n2", 15))
-	require.Len(t, m.view("greeter").Versions[0].Nodes, 2)
-	m.Apply([]*clientv3.Event{{Type: clientv3.EventTypeDelete, Kv: &mvccpb.KeyValue{Key: kv("n2", 0).Key, ModRevision: 21}}})
+	require.Len(t, v.Snapshot("greeter").Versions[0].Nodes, 2)
+	v.Apply([]*clientv3.Event{{Type: clientv3.EventTypeDelete, Kv: &mvccpb.KeyValue{Key: kv("n2", 0).Key, ModRevision: 21}}})
 
 	w := newWatcher(t.Context(), "greeter")
-	m.attach(w)
-	change, err := w.next()
+	v.attach(w)
+	change, err := w.Next()
 	require.NoError(t, err)
 	require.Equal(t, catalog.Delete, change.Action)
 	require.Equal(t, "n2", change.Record.Node.Id)

@@ -1,4 +1,4 @@
-package etcd
+package view
 
 import (
 	"slices"
@@ -31,7 +31,7 @@ func (b *backlog) push(changes []catalog.Change, at time.Time, now *catalog.Cata
 		b.items = append(b.items, entry{c, at})
 	}
 	if len(b.items) > max(b.limit, minBacklog) {
-		b.merge(now, seen)
+		b.compact(now, seen)
 		b.limit = 2 * len(b.items)
 	}
 }
@@ -53,11 +53,11 @@ func keyOf(c catalog.Change) nodeKey {
 	return nodeKey{c.Record.Name, c.Record.Version, c.Record.Node.Id}
 }
 
-// merge leaves what takes a consumer who has folded everything before the backlog to now: the
+// compact leaves what takes a consumer who has folded everything before the backlog to now: the
 // nodes that went, those that came or changed, and for each version that lost a node the one
 // that speaks for it. A node that came and went is left out, unless a lookup may have
 // shown it in between: then its delete has to be told.
-func (b *backlog) merge(now *catalog.Catalog, seen seenFunc) {
+func (b *backlog) compact(now *catalog.Catalog, seen seenFunc) {
 	var deletes, others []entry
 	first := make(map[nodeKey]entry)
 	done := make(map[nodeKey]bool)

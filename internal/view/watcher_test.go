@@ -1,4 +1,4 @@
-package etcd
+package view
 
 import (
 	"context"
@@ -23,25 +23,25 @@ func TestNextReturnsChangesInOrder(t *testing.T) {
 	w.push(c.Put(rec("a@1/x", 1, "red")), c, nil)
 	w.push(append(c.Put(rec("a@2/x", 2, "blue")), c.Delete("a/x")...), c, nil)
 	for _, want := range []string{"create 1", "delete 1", "update 2", "delete 2"} {
-		c, err := w.next()
+		c, err := w.Next()
 		require.NoError(t, err)
 		require.Equal(t, want, string(c.Action)+" "+c.Record.Version)
 		require.Equal(t, "a", c.Record.Name)
 	}
-	w.stop()
+	w.Stop()
 }
 
 func TestNextWaitsForAChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatcher(t.Context(), "")
-		defer w.stop()
+		defer w.Stop()
 		began := time.Now()
 		go func() {
 			time.Sleep(time.Hour)
 			c := catalog.New()
 			w.push(c.Put(rec("a@1/x", 1, "red")), c, nil)
 		}()
-		_, err := w.next()
+		_, err := w.Next()
 		require.NoError(t, err)
 		require.Equal(t, time.Hour, time.Since(began))
 	})
@@ -53,20 +53,20 @@ func TestStopUnblocksEveryNextForEver(t *testing.T) {
 		errs := make(chan error, 5)
 		for range cap(errs) {
 			go func() {
-				_, err := w.next()
+				_, err := w.Next()
 				errs <- err
 			}()
 		}
 		synctest.Wait()
-		w.stop()
-		w.stop()
+		w.Stop()
+		w.Stop()
 		for range cap(errs) {
-			require.Equal(t, errStopped, <-errs)
+			require.Equal(t, ErrStopped, <-errs)
 		}
 		c := catalog.New()
 		w.push(c.Put(rec("a@1/x", 1, "red")), c, nil)
-		_, err := w.next()
-		require.Equal(t, errStopped, err)
+		_, err := w.Next()
+		require.Equal(t, ErrStopped, err)
 	})
 }
 
@@ -74,13 +74,13 @@ func TestTheErrorSaysWhyAWatcherEnded(t *testing.T) {
 	c := catalog.New()
 	cause := errors.New("because")
 	for name, end := range map[string]struct {
-		end  func(context.CancelCauseFunc, *watcher)
+		end  func(context.CancelCauseFunc, *Watcher)
 		want error
 	}{
-		"its context was canceled": {func(cancel context.CancelCauseFunc, _ *watcher) { cancel(nil) }, context.Canceled},
-		"its context had a cause":  {func(cancel context.CancelCauseFunc, _ *watcher) { cancel(cause) }, cause},
-		"the registry was closed":  {func(_ context.CancelCauseFunc, w *watcher) { w.end(etcdconn.ErrClosed) }, etcdconn.ErrClosed},
-		"closed, then stopped":     {func(_ context.CancelCauseFunc, w *watcher) { w.end(etcdconn.ErrClosed); w.stop() }, etcdconn.ErrClosed},
+		"its context was canceled": {func(cancel context.CancelCauseFunc, _ *Watcher) { cancel(nil) }, context.Canceled},
+		"its context had a cause":  {func(cancel context.CancelCauseFunc, _ *Watcher) { cancel(cause) }, cause},
+		"the registry was closed":  {func(_ context.CancelCauseFunc, w *Watcher) { w.End(etcdconn.ErrClosed) }, etcdconn.ErrClosed},
+		"closed, then stopped":     {func(_ context.CancelCauseFunc, w *Watcher) { w.End(etcdconn.ErrClosed); w.Stop() }, etcdconn.ErrClosed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
@@ -89,7 +89,7 @@ func TestTheErrorSaysWhyAWatcherEnded(t *testing.T) {
 			w.push(c.Put(rec("a@1/x", 1, "red")), c, nil)
 			end.end(cancel, w)
 			for range 2 {
-				_, err := w.next()
+				_, err := w.Next()
 				require.ErrorIs(t, err, end.want)
 			}
 		})
@@ -100,7 +100,7 @@ func TestTheDeadlineOfItsContextEndsAWatcher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		_, err := newWatcher(ctx, "").next()
+		_, err := newWatcher(ctx, "").Next()
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	})
 }
@@ -108,11 +108,11 @@ func TestTheDeadlineOfItsContextEndsAWatcher(t *testing.T) {
 func TestABatchWakesSeveralReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWatcher(t.Context(), "")
-		defer w.stop()
+		defer w.Stop()
 		got := make(chan catalog.Change, 3)
 		for range cap(got) {
 			go func() {
-				r, _ := w.next()
+				r, _ := w.Next()
 				got <- r
 			}()
 		}
@@ -134,7 +134,7 @@ func TestSeveralReadersGetEachChangeOnce(t *testing.T) {
 	for range readers {
 		wg.Go(func() {
 			for {
-				r, err := w.next()
+				r, err := w.Next()
 				if err != nil {
 					return
 				}
@@ -152,7 +152,7 @@ func TestSeveralReadersGetEachChangeOnce(t *testing.T) {
 		w.push(c.Put(rec(fmt.Sprint("a@1/", i), int64(i+1), "red")), c, nil)
 	}
 	<-all
-	w.stop()
+	w.Stop()
 	wg.Wait()
 	for id, times := range got {
 		require.Equal(t, 1, times, id)

@@ -1,0 +1,257 @@
+package view
+
+import (
+	"slices"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
+	"github.com/micro-etcd/micro-etcd/internal/reflector"
+)
+
+// This file is how a view's catalog changes: by etcd's events, by lists, and by this
+// process's own writes, which are there before etcd echoes them. Revisions sort it out:
+// for each key, nothing older than what is known counts.
+
+// Apply takes in events, in the order of their revisions.
+func (v *View) Apply(events []*clientv3.Event) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var changes []catalog.Change
+	for _, e := range events {
+		changes = append(changes, v.eventLocked(e)...)
+		v.cache.metrics.Events.Add(metrics.EventType(e.Type))
+		v.applied = e.Kv.ModRevision
+	}
+	v.newest = max(v.newest, v.applied)
+	v.publishLocked(changes)
+}
+
+// eventLocked takes in one event, unless our own write is newer. It keeps count of junk, so that
+// the number of keys can be compared with etcd's.
+func (v *View) eventLocked(e *clientv3.Event) []catalog.Change {
+	key := string(e.Kv.Key)
+	known := v.catalog.Record(key)
+	if at, ok := v.deleted[key]; ok {
+		if e.Kv.ModRevision <= at {
+			if e.Kv.ModRevision == at {
+				delete(v.deleted, key)
+			}
+			return nil
+		}
+		delete(v.deleted, key)
+	}
+	if known != nil && known.Revision >= e.Kv.ModRevision {
+		return nil
+	}
+	if e.Type == clientv3.EventTypeDelete {
+		if known == nil {
+			v.malformedKeys = max(v.malformedKeys-1, 0)
+		}
+		return v.catalog.Delete(key)
+	}
+	record := v.decodeLocked(e.Kv)
+	switch {
+	case record != nil:
+		if known == nil && !e.IsCreate() {
+			v.malformedKeys = max(v.malformedKeys-1, 0)
+		}
+		return v.catalog.Put(record)
+	case known != nil || e.IsCreate():
+		v.malformedKeys++
+	}
+	return v.catalog.Delete(key)
+}
+
+func (v *View) decodeLocked(kv *mvccpb.KeyValue) *catalog.Record {
+	return v.cache.Malformed.Decode(v.decoder, kv)
+}
+
+// Replace takes in a list. What differs from it goes, comes or changes, but for our own writes that are newer. A list
+// from before the newest revision that was known when it began, or of another cluster, is of another history, where our
+// revisions mean nothing. Whether a record has changed is told by its value: in another history it may have the same
+// revision.
+func (v *View) Replace(all *reflector.List) {
+	records, d := v.decodeList(all)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.decoder = d
+	at := all.Header.Revision
+	other := at < v.floor || v.cluster != 0 && v.cluster != all.Header.ClusterId
+	if other {
+		clear(v.deleted)
+		v.newest = 0
+	}
+	listed := make(map[string]bool, len(all.Kvs))
+	v.malformedKeys = 0
+	var changes []catalog.Change
+	for i, kv := range all.Kvs {
+		key := string(kv.Key)
+		known := v.catalog.Record(key)
+		switch {
+		case known != nil && !other && known.Revision > at:
+			listed[key] = true
+		case v.deleted[key] > at:
+		case records[i] == nil:
+			v.malformedKeys++
+		default:
+			listed[key] = true
+			changes = append(changes, v.catalog.Restate(records[i])...)
+		}
+	}
+	changes = append(changes, v.sweepLocked(listed, at, other)...)
+	for key, revision := range v.deleted {
+		if revision <= at {
+			delete(v.deleted, key)
+		}
+	}
+	v.cluster, v.applied, v.newest = all.Header.ClusterId, at, max(v.newest, at)
+	v.finishListLocked(changes)
+}
+
+// decodeList decodes a list, nil for what is no record, and returns the decoder to go on with. It doesn't lock the view,
+// because that may take seconds.
+func (v *View) decodeList(all *reflector.List) ([]*catalog.Record, *catalog.Decoder) {
+	v.mu.Lock()
+	d := v.decoder.Clone()
+	v.mu.Unlock()
+	records := make([]*catalog.Record, len(all.Kvs))
+	for i, kv := range all.Kvs {
+		records[i] = v.cache.Malformed.Decode(d, kv)
+	}
+	return records, d
+}
+
+// sweepLocked deletes the records that a list didn't have.
+func (v *View) sweepLocked(listed map[string]bool, at int64, other bool) []catalog.Change {
+	var gone []string
+	for r := range v.catalog.Records {
+		if !listed[r.Key] && (other || r.Revision <= at) {
+			gone = append(gone, r.Key)
+		}
+	}
+	var changes []catalog.Change
+	for _, key := range gone {
+		changes = append(changes, v.catalog.Delete(key)...)
+	}
+	return changes
+}
+
+// finishListLocked publishes what a list changed. Of a first one watchers hear only how it differs from what lookups have
+// shown, unless they couldn't wait for it.
+func (v *View) finishListLocked(changes []catalog.Change) {
+	v.cache.metrics.Lists.Add(v.cause)
+	v.cause = metrics.ListPeriodic
+	if v.isReady() {
+		v.publishLocked(changes)
+		return
+	}
+	v.invalidateLocked(changes)
+	if len(v.watchers) > 0 {
+		shown := v.cache.shown.differences(v.Prefix, v.catalog)
+		for w := range v.watchers {
+			if w.fromStart {
+				v.deliverLocked(w, notIn(changes, shown)) // first: what is told last of a version gives its profile
+			}
+			v.deliverLocked(w, shown)
+		}
+	}
+	close(v.ready)
+}
+
+// notIn returns the changes of nodes that others don't tell of.
+func notIn(changes, others []catalog.Change) []catalog.Change {
+	told := make(map[nodeKey]bool, len(others))
+	for _, c := range others {
+		told[keyOf(c)] = true
+	}
+	return slices.DeleteFunc(slices.Clone(changes), func(c catalog.Change) bool { return told[keyOf(c)] })
+}
+
+// ownPut takes in a record of this process that etcd has taken.
+func (v *View) ownPut(r *catalog.Record) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	known := v.catalog.Record(r.Key)
+	if known != nil && known.Revision == r.Revision && known.Lease == r.Lease {
+		return
+	}
+	if lead, ok := v.catalog.Lead(r.Name, r.Version); ok && lead.Profile.Equal(r.Profile) {
+		r.Profile = lead.Profile // as a decoder shares it
+	}
+	odd := v.isOutOfOrderLocked(known, r.Key, r.Revision)
+	delete(v.deleted, r.Key)
+	v.publishOwnLocked(odd, v.catalog.Put(r))
+}
+
+// ownDelete takes in that etcd has deleted a key for this process.
+func (v *View) ownDelete(key string, revision int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	known := v.catalog.Record(key)
+	odd := v.isOutOfOrderLocked(known, key, revision)
+	switch {
+	case known == nil && revision <= v.applied:
+		return
+	case !odd:
+		v.deleted[key] = revision
+	}
+	v.newest = max(v.newest, revision)
+	v.publishOwnLocked(odd, v.catalog.Delete(key))
+}
+
+// isOutOfOrderLocked reports whether a write of ours is older than what the view knows, and isn't in it. Usually etcd's echo
+// comes later, and sometimes just before.
+func (v *View) isOutOfOrderLocked(known *catalog.Record, key string, revision int64) bool {
+	return revision <= v.applied || known != nil && known.Revision >= revision || v.deleted[key] > revision
+}
+
+// publishOwnLocked publishes what a write of ours changes. An odd one is a sign that etcd's data were replaced, so that
+// its revisions are small again. It is taken in all the same, and the view lists again, which also repairs it if somebody
+// else wrote right after us.
+func (v *View) publishOwnLocked(odd bool, changes []catalog.Change) {
+	v.publishLocked(changes)
+	if odd {
+		v.relistLocked(metrics.ListHistoryChanged)
+	}
+}
+
+func (v *View) newestRevision() int64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.newest
+}
+
+// merge takes in what a linearizable read has found of a service at a revision: what etcd's events will say, if they
+// haven't yet. The read began when floor was the newest revision here; an earlier one is of another history.
+func (v *View) merge(name string, found *catalog.Catalog, at, floor int64) {
+	if at < floor {
+		v.Relist(metrics.ListHistoryChanged)
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var changes []catalog.Change
+	found.Nodes(name, func(node catalog.Change) bool {
+		r := node.Record
+		known := v.catalog.Record(r.Key)
+		if (known == nil || known.Revision < r.Revision) && v.deleted[r.Key] < r.Revision {
+			changes = append(changes, v.catalog.Put(r)...)
+		}
+		return true
+	})
+	var gone []string
+	v.catalog.Nodes(name, func(node catalog.Change) bool {
+		if r := node.Record; r.Revision <= at && found.Record(r.Key) == nil {
+			gone = append(gone, r.Key)
+		}
+		return true
+	})
+	for _, key := range gone {
+		changes = append(changes, v.catalog.Delete(key)...)
+		v.deleted[key] = at
+	}
+	v.publishLocked(changes)
+}

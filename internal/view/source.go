@@ -1,0 +1,49 @@
+package view
+
+import (
+	"context"
+	"sync/atomic"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/reflector"
+)
+
+// source is how views read and watch etcd: through the client of the present settings.
+type source struct {
+	connector *etcdconn.Connector
+	client    *atomic.Pointer[etcdconn.Client] // that was asked last; nil if nobody wants to know
+}
+
+func (s source) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	return etcdconn.Do(ctx, s.connector, func(ctx context.Context, l *etcdconn.Client) (*clientv3.GetResponse, error) {
+		if s.client != nil {
+			s.client.Store(l)
+		}
+		return l.Get(ctx, key, opts...)
+	})
+}
+
+// Watch watches at the client that was asked last, unless another one took over: that may be of another cluster.
+func (s source) Watch(prefix string, from int64) (reflector.Watch, error) {
+	l := s.client.Load()
+	if s.connector.Current() != l {
+		return nil, etcdconn.ErrReplaced
+	}
+	return clientWatch{s.connector.Watch(l, prefix, clientv3.GetPrefixRangeEnd(prefix), from), l}, nil
+}
+
+// clientWatch is a watch that ends with its client.
+type clientWatch struct {
+	*etcdconn.Watch
+	client *etcdconn.Client
+}
+
+func (w clientWatch) Take() ([]*clientv3.Event, bool, error) {
+	events, open, err := w.Watch.Take()
+	if err != nil && !w.client.IsCurrent() {
+		err = etcdconn.ErrReplaced
+	}
+	return events, open, err
+}

@@ -1,0 +1,204 @@
+package view
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
+	"github.com/micro-etcd/micro-etcd/internal/reflector"
+)
+
+// View is the view of a directory of etcd, or of the whole prefix. Its reflector keeps it up to date. Readers and
+// watchers never wait for etcd once it is ready.
+type View struct {
+	cache     *Cache
+	Prefix    string
+	reflector *reflector.Reflector
+	Context   context.Context // ends when the cache drops it
+	end       context.CancelFunc
+	ready     chan struct{} // closed after the first list
+
+	snapshots sync.Map     // service name → *catalog.Snapshot that was shown, until it changes
+	used      atomic.Int64 // the epoch of the cache in which it was used last
+
+	client atomic.Pointer[etcdconn.Client] // whose events the view lives on, nil before
+	stale  atomic.Bool                     // whether broken is set, for lookups
+
+	// Under Cache.mu.
+	idleFrom time.Time // not used since, for all that the last sweep saw
+	waiters  int       // calls that wait for ready
+	watching int       // watchers
+	names    []string  // under which Cache.byName knows it
+
+	mu             sync.Mutex
+	catalog        *catalog.Catalog
+	decoder        *catalog.Decoder
+	watchers       map[*Watcher]struct{}
+	dropped        bool // the cache has ended it
+	cluster        uint64
+	applied        int64             // all that etcd did up to here is in the catalog
+	newest         int64             // the newest revision in it, our own writes included
+	deleted        map[string]int64  // our own deletes that etcd hasn't echoed yet, by key
+	malformedKeys  int               // keys that are no records
+	floor          int64             // newest when the list under way began
+	cause          metrics.ListCause // of the next list
+	broken         error             // why it doesn't follow at the moment
+	since          time.Time         // of broken
+	reported       bool              // that it is broken
+	brokenChanged  chan struct{}     // closed and renewed when broken changes
+	clientReplaced bool              // the client was, after the list under way or the last one began
+}
+
+func newView(c *Cache, prefix string) *View {
+	v := &View{
+		cache:         c,
+		Prefix:        prefix,
+		ready:         make(chan struct{}),
+		idleFrom:      time.Now(),
+		catalog:       catalog.New(),
+		decoder:       catalog.NewDecoder(c.Keys),
+		watchers:      make(map[*Watcher]struct{}),
+		deleted:       make(map[string]int64),
+		brokenChanged: make(chan struct{}),
+	}
+	v.use()
+	v.reflector = reflector.New(c.Lister(prefix, &v.client), v)
+	return v
+}
+
+// use notes that the view is of use. It takes no lock.
+func (v *View) use() {
+	if now := v.cache.epoch.Load(); v.used.Load() != now {
+		v.used.Store(now)
+	}
+}
+
+func (v *View) isReady() bool {
+	select {
+	case <-v.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+// isEmpty reports whether nothing would be lost with the view: it has no list, or no nodes.
+func (v *View) isEmpty() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return !v.isReady() || v.catalog.Len() == 0
+}
+
+// Relist makes the view list again.
+func (v *View) Relist(cause metrics.ListCause) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.relistLocked(cause)
+}
+
+func (v *View) relistLocked(cause metrics.ListCause) {
+	if v.isReady() { // the first list needs no other reason
+		v.cause = cause
+	}
+	v.reflector.Relist()
+}
+
+// clientChanged makes the view list again from another client. What the one before had against it counts no more.
+func (v *View) clientChanged() {
+	v.mu.Lock()
+	v.clientReplaced = true
+	if !v.isReady() {
+		v.broken = nil
+	}
+	v.mu.Unlock()
+	v.Relist(metrics.ListClientReplaced)
+}
+
+// Listing notes what is known now, and why there is another list.
+func (v *View) Listing(ended error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.floor, v.clientReplaced = v.newest, false
+	if ended != nil && v.cause == metrics.ListPeriodic && !errors.Is(ended, etcdconn.ErrReplaced) {
+		v.cause = causeOf(ended)
+	}
+}
+
+// causeOf says why a view is listed whose watch has ended.
+func causeOf(err error) metrics.ListCause {
+	if errors.Is(err, rpctypes.ErrCompacted) {
+		return metrics.ListCompacted
+	}
+	return metrics.ListWatchEnded
+}
+
+// Following notes that the view is kept up to date. A list alone doesn't do that: etcd may refuse the watch after it.
+func (v *View) Following() {
+	v.mu.Lock()
+	again := v.broken != nil && v.reported
+	v.broken, v.reported = nil, false
+	v.stale.Store(false)
+	v.mu.Unlock()
+	if again {
+		v.cache.Changed()
+	}
+}
+
+// Broken notes that the view can't be kept up to date at the moment.
+func (v *View) Broken(err error) {
+	v.mu.Lock()
+	if v.clientReplaced {
+		v.mu.Unlock()
+		return
+	}
+	if v.broken == nil {
+		v.since = time.Now()
+	}
+	v.broken = err
+	v.stale.Store(true)
+	first := v.isReady() && !v.reported
+	v.reported = v.reported || first
+	close(v.brokenChanged)
+	v.brokenChanged = make(chan struct{})
+	v.mu.Unlock()
+	if first {
+		v.cache.Changed()
+	}
+	v.cache.dropIfFailed(v)
+}
+
+// staleLocked says since when and why the view isn't kept up to date, if so.
+func (v *View) staleLocked() (since time.Time, err error) {
+	if v.broken != nil {
+		return v.since, v.broken
+	}
+	if l := v.client.Load(); l != nil {
+		if down := l.DownSince(); !down.IsZero() {
+			return down, etcdconn.ErrDisconnected
+		}
+	}
+	return time.Time{}, nil
+}
+
+// source says what a lookup in a view that there is, is answered from. It takes no lock.
+func (v *View) source() metrics.Source {
+	if l := v.client.Load(); v.stale.Load() || l != nil && l.IsDown() {
+		return metrics.SourceStale
+	}
+	return metrics.SourceLocal
+}
+
+// firstSource is origin where there may be no view yet.
+func (v *View) firstSource() metrics.Source {
+	if !v.isReady() {
+		return metrics.SourceRemote
+	}
+	return v.source()
+}
