@@ -6,24 +6,12 @@ import (
 	"strings"
 
 	"go-micro.dev/v4/registry"
-
-	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 // consumer folds results over a lookup as go-micro's registry cache does (registry/cache/cache.go,
 // update): nodes are known by version and id, what comes replaces its version's fields, and a
 // delete concerns exactly its version.
 type consumer map[string]*registry.Service // by name@version
-
-func newConsumer(shown []*catalog.Snapshot) consumer {
-	c := make(consumer)
-	for _, snapshot := range shown {
-		for _, s := range toServices(snapshot) {
-			c[s.Name+"@"+s.Version] = s
-		}
-	}
-	return c
-}
 
 func (c consumer) fold(r *registry.Result) {
 	key, node := r.Service.Name+"@"+r.Service.Version, r.Service.Nodes[0]

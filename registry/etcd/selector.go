@@ -183,9 +183,9 @@ func (u *setup) choose(service string, opts []selector.SelectOption) (selector.N
 	case len(services) == 0:
 		return nil, selector.ErrNoneAvailable
 	case t.strategy != nil:
-		return p.supervise(t.strategy, services), nil
+		return p.wrapStrategy(t.strategy, services), nil
 	}
-	return p.among(t, nodesOf(services)), nil
+	return p.nextOf(t, nodesOf(services)), nil
 }
 
 // gather returns what the options of a Select come to, unless there is a reason not to select.

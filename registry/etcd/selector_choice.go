@@ -9,19 +9,20 @@ import (
 	"go-micro.dev/v4/selector"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/picker"
 )
 
 // policy is how to pick among nodes that are all right.
 type policy struct {
-	pickPolicy
+	picker.Policy
 	strategy selector.Strategy // the user's own; nil for go-micro's two, which are built in
 	rotates  bool
 }
 
 func newPolicy(o selector.Options) policy {
 	var t policy
-	t.weighted, _ = value[bool](o.Context, weightedOption{})
-	t.zone, _ = value[string](o.Context, zoneOption{})
+	t.Weighted, _ = value[bool](o.Context, weightedOption{})
+	t.Zone, _ = value[string](o.Context, zoneOption{})
 	return t.with(o.Strategy)
 }
 
@@ -48,7 +49,7 @@ func (t policy) with(s selector.Strategy) policy {
 // choice is what there is of a service at one moment, and what may be picked of that. It doesn't change, but for due and
 // the times of its outliers.
 type choice struct {
-	*picker[*registry.Node]
+	*picker.Picker[*registry.Node]
 
 	snapshot *catalog.Snapshot // what etcd has
 	shown    *catalog.Snapshot // the same, and the nodes that have grace
@@ -91,6 +92,6 @@ func nodesOf(services []*registry.Service) []*registry.Node {
 }
 
 // pickFrom returns a picker of go-micro's nodes.
-func pickFrom(t pickPolicy, nodes []*registry.Node, outliers map[string]*outlier) *picker[*registry.Node] {
-	return newPicker(t, nodes, outliers, func(n *registry.Node) *catalog.Node { return (*catalog.Node)(n) })
+func pickFrom(t picker.Policy, nodes []*registry.Node, outliers map[string]*picker.Outlier) *picker.Picker[*registry.Node] {
+	return picker.New(t, nodes, outliers, func(n *registry.Node) *catalog.Node { return (*catalog.Node)(n) })
 }

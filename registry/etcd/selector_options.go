@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"go-micro.dev/v4/selector"
+
+	"github.com/micro-etcd/micro-etcd/internal/picker"
 )
 
 type (
@@ -14,8 +16,8 @@ type (
 
 // The keys in a node's metadata that [Weighted] and [PreferZone] read.
 const (
-	WeightKey = weightKey
-	ZoneKey   = zoneKey
+	WeightKey = picker.WeightKey
+	ZoneKey   = picker.ZoneKey
 )
 
 // Weighted makes a selector's Random and RoundRobin pick nodes in proportion to the decimal number

@@ -131,6 +131,6 @@ func TestOptionsAreKeptByInitAndTheLastOneCounts(t *testing.T) {
 	require.NoError(t, s.Init(PreferZone("3")))
 	require.Equal(t, []string{nodes[3].Id}, chosen(t, s, "greeter"))
 	u := s.setup.Load()
-	require.True(t, u.policy.weighted)
+	require.True(t, u.policy.Weighted)
 	require.Equal(t, grace, u.grace)
 }

@@ -12,6 +12,7 @@ import (
 	"go-micro.dev/v4/selector"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/picker"
 	"github.com/micro-etcd/micro-etcd/internal/view"
 )
 
@@ -29,24 +30,24 @@ type pool struct {
 
 	choice atomic.Pointer[choice]
 
-	mu       sync.Mutex          // for replacing choice, and for what follows
-	outliers map[string]*outlier // by node id
-	removals removals            // for a selector with Grace
+	mu       sync.Mutex                 // for replacing choice, and for what follows
+	outliers map[string]*picker.Outlier // by node id
+	removals removals                   // for a selector with Grace
 
 	_    [64]byte // turn is written by everybody, choice is read
 	turn atomic.Uint64
 }
 
 func newPool(u *setup, v *view.View, service string) *pool {
-	p := &pool{setup: u, service: service, view: v, outliers: make(map[string]*outlier), removals: make(removals)}
+	p := &pool{setup: u, service: service, view: v, outliers: make(map[string]*picker.Outlier), removals: make(removals)}
 	p.turn.Store(rand.Uint64())
-	p.random = func() (*registry.Node, error) { return p.pick(p.choice.Load().picker, nil) }
-	p.inTurn = func() (*registry.Node, error) { return p.pick(p.choice.Load().picker, &p.turn) }
+	p.random = func() (*registry.Node, error) { return p.pick(p.choice.Load().Picker, nil) }
+	p.inTurn = func() (*registry.Node, error) { return p.pick(p.choice.Load().Picker, &p.turn) }
 	return p
 }
 
-func (p *pool) pick(from *picker[*registry.Node], turn *atomic.Uint64) (*registry.Node, error) {
-	if n, ok := from.pick(p.setup.clock, turn); ok {
+func (p *pool) pick(from *picker.Picker[*registry.Node], turn *atomic.Uint64) (*registry.Node, error) {
+	if n, ok := from.Pick(p.setup.clock, turn); ok {
 		return n, nil
 	}
 	return nil, selector.ErrNoneAvailable
@@ -130,12 +131,12 @@ func (p *pool) renew() *choice {
 		p.preserveLocked(c)
 	}
 	c.nodes = shareNodes(c.shown.Nodes())
-	var outliers map[string]*outlier
+	var outliers map[string]*picker.Outlier
 	if len(p.outliers) > 0 {
 		p.forgetOutliers(c.nodes)
 		outliers = maps.Clone(p.outliers)
 	}
-	c.picker = pickFrom(p.setup.policy.pickPolicy, c.nodes, outliers)
+	c.Picker = pickFrom(p.setup.policy.Policy, c.nodes, outliers)
 	p.choice.Store(c)
 	return c
 }
@@ -143,42 +144,42 @@ func (p *pool) renew() *choice {
 // forgetOutliers keeps the outliers that are among the nodes. One whose record has changed isn't: its node is
 // another value, even if it says the same.
 func (p *pool) forgetOutliers(nodes []*registry.Node) {
-	kept := make(map[string]*outlier, len(p.outliers))
+	kept := make(map[string]*picker.Outlier, len(p.outliers))
 	for _, n := range nodes {
-		if s := p.outliers[n.Id]; s != nil && s.node == (*catalog.Node)(n) {
+		if s := p.outliers[n.Id]; s != nil && s.Node == (*catalog.Node)(n) {
 			kept[n.Id] = s
 		}
 	}
 	p.outliers = kept
 }
 
-// among returns a Next for the nodes that filters have left.
-func (p *pool) among(t policy, nodes []*registry.Node) selector.Next {
+// nextOf returns a Next for the nodes that filters have left.
+func (p *pool) nextOf(t policy, nodes []*registry.Node) selector.Next {
 	var turn *atomic.Uint64
 	if t.rotates {
 		turn = &p.turn
 	}
 	type filtered struct {
 		by *choice
-		*picker[*registry.Node]
+		*picker.Picker[*registry.Node]
 	}
 	var last atomic.Pointer[filtered]
 	return func() (*registry.Node, error) {
 		f, now := last.Load(), p.choice.Load()
 		if f == nil || f.by != now {
-			f = &filtered{now, pickFrom(t.pickPolicy, nodes, now.outliers)}
+			f = &filtered{now, pickFrom(t.Policy, nodes, now.Outliers)}
 			last.Store(f)
 		}
-		return p.pick(f.picker, turn)
+		return p.pick(f.Picker, turn)
 	}
 }
 
 // maxAsks is how often a user's strategy is asked for another node than one that is ejected.
 const maxAsks = 16
 
-// supervise returns the Next of a user's strategy, which isn't shown the nodes that are ejected, unless
+// wrapStrategy returns the Next of a user's strategy, which isn't shown the nodes that are ejected, unless
 // that would leave too few.
-func (p *pool) supervise(strategy selector.Strategy, services []*registry.Service) selector.Next {
+func (p *pool) wrapStrategy(strategy selector.Strategy, services []*registry.Service) selector.Next {
 	next := strategy(p.withoutEjected(services))
 	return func() (*registry.Node, error) {
 		for range maxAsks - 1 {
@@ -193,18 +194,18 @@ func (p *pool) supervise(strategy selector.Strategy, services []*registry.Servic
 
 // withoutEjected leaves those whose ejection is over, to be probed.
 func (p *pool) withoutEjected(services []*registry.Service) []*registry.Service {
-	outliers := p.choice.Load().outliers
+	outliers := p.choice.Load().Outliers
 	if len(outliers) == 0 {
 		return services
 	}
-	over := pickFrom(pickPolicy{}, nodesOf(services), outliers).ejectedAt(p.setup.clock())
+	over := pickFrom(picker.Policy{}, nodesOf(services), outliers).EjectedAt(p.setup.clock())
 	left := make([]*registry.Service, len(services))
 	for i, service := range services {
 		s := *service
 		s.Nodes = slices.DeleteFunc(slices.Clone(s.Nodes), func(n *registry.Node) bool {
 			o := outliers[n.Id]
 			isOver, isEjected := over[o]
-			return isEjected && !isOver && o.is((*catalog.Node)(n))
+			return isEjected && !isOver && o.Is((*catalog.Node)(n))
 		})
 		left[i] = &s
 	}
@@ -214,50 +215,50 @@ func (p *pool) withoutEjected(services []*registry.Service) []*registry.Service 
 // admits reports whether a node isn't ejected, or may be probed.
 func (p *pool) admits(n *catalog.Node) bool {
 	c := p.choice.Load()
-	o := c.outliers[n.Id]
-	return c.panics || !o.isEjected() || !o.is(n) || o.probe(p.setup.clock())
+	o := c.Outliers[n.Id]
+	return c.Panics || !o.IsEjected() || !o.Is(n) || o.Probe(p.setup.clock())
 }
 
 // mark notes how a call of a node went.
 func (p *pool) mark(node *catalog.Node, err error) {
-	switch v := judge(node, err); v {
-	case heard:
-		if p.choice.Load().outliers[node.Id].is(node) {
-			p.acquit(node)
+	switch v := classifyOutcome(node, err); v {
+	case responded:
+		if p.choice.Load().Outliers[node.Id].Is(node) {
+			p.uneject(node)
 		}
 	case unanswered, unreachable:
-		if p.blame(node, v) {
+		if p.recordFailure(node, v) {
 			keys := p.setup.registry.parts.Load().config.keys
 			p.setup.registry.preserving.forget(keys, keys.Node(p.service, node.Id))
 		}
 	}
 }
 
-func (p *pool) acquit(node *catalog.Node) {
+func (p *pool) uneject(node *catalog.Node) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.outliers[node.Id].is(node) {
+	if p.outliers[node.Id].Is(node) {
 		delete(p.outliers, node.Id)
 		p.renew()
 	}
 }
 
-// blame reports whether it ejected a node that only grace had kept.
-func (p *pool) blame(node *catalog.Node, v verdict) (gone bool) {
+// recordFailure reports whether it ejected a node that only grace had kept.
+func (p *pool) recordFailure(node *catalog.Node, v outcome) (gone bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.latest()
 	o := p.outliers[node.Id]
-	isNew := !o.is(node)
+	isNew := !o.Is(node)
 	if isNew {
 		i := slices.IndexFunc(c.nodes, func(n *registry.Node) bool { return n.Id == node.Id && n.Address == node.Address })
 		if i < 0 {
 			return false
 		}
-		o = &outlier{node: (*catalog.Node)(c.nodes[i])}
+		o = &picker.Outlier{Node: (*catalog.Node)(c.nodes[i])}
 		p.outliers[node.Id] = o
 	}
-	isEjected := o.fail(v == unreachable, p.setup.clock())
+	isEjected := o.Fail(v == unreachable, p.setup.clock())
 	if isNew || isEjected {
 		p.renew()
 	}

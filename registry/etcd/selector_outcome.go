@@ -16,14 +16,14 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// verdict is what the outcome of a call says of the node, not of its handler.
-type verdict int
+// outcome is what the outcome of a call says of the node, not of its handler.
+type outcome int
 
 const (
-	heard       verdict = iota // well or not
-	undecided                  // the caller gave up
-	unanswered                 // no answer in time
-	unreachable                // no connection, or it broke
+	responded    outcome = iota // well or not
+	inconclusive                // the caller gave up
+	unanswered                  // no answer in time
+	unreachable                 // no connection, or it broke
 )
 
 // The ids that go-micro's client gives to its own errors. What comes from the other side has
@@ -33,33 +33,33 @@ const (
 	transportID = "go.micro.client.transport"
 )
 
-// judge reads an error as go-micro's client, its gRPC plugin, or another client passes it to Mark.
-func judge(node *catalog.Node, err error) verdict {
+// classifyOutcome reads an error as go-micro's client, its gRPC plugin, or another client passes it to Mark.
+func classifyOutcome(node *catalog.Node, err error) outcome {
 	if err == nil {
-		return heard
+		return responded
 	}
 	var e *merrors.Error
 	switch {
 	case errors.Is(err, context.Canceled):
-		return undecided
+		return inconclusive
 	case !errors.As(err, &e):
-		return judgeForeign(node, err)
+		return classifyForeign(node, err)
 	}
 	switch {
 	case e.Id == transportID && !isHTTPStatus(e.Detail):
 		return unreachable
 	case e.Id != clientID:
-		return heard
+		return responded
 	case e.Code == 408 && strings.Contains(e.Detail, context.Canceled.Error()):
-		return undecided
+		return inconclusive
 	case e.Code == 408:
 		return unanswered
 	case e.Code == 500 && undialed(e.Detail):
 		return unreachable
 	case e.Code == 503:
-		return judgeGRPC(node, e.Detail)
+		return classifyGRPC(node, e.Detail)
 	}
-	return heard
+	return responded
 }
 
 // undialed recognizes what go-micro's client, and its gRPC plugin, say when there is no connection to send on.
@@ -73,10 +73,10 @@ func isHTTPStatus(detail string) bool {
 	return len(detail) > 3 && detail[3] == ' ' && strings.Trim(detail[:3], "0123456789") == ""
 }
 
-// judgeGRPC tells gRPC's own words from those of a handler that says it is unavailable. They may still be
+// classifyGRPC tells gRPC's own words from those of a handler that says it is unavailable. They may still be
 // of the handler's own client: a refused connection names the address, a broken one doesn't and therefore
 // counts for less.
-func judgeGRPC(node *catalog.Node, detail string) verdict {
+func classifyGRPC(node *catalog.Node, detail string) outcome {
 	switch {
 	case strings.Contains(detail, "Error while dialing"):
 		if strings.Contains(detail, node.Address) {
@@ -85,19 +85,19 @@ func judgeGRPC(node *catalog.Node, detail string) verdict {
 	case strings.Contains(detail, "error reading from server"), strings.Contains(detail, "transport is closing"):
 		return unanswered
 	}
-	return heard
+	return responded
 }
 
-func judgeForeign(node *catalog.Node, err error) verdict {
+func classifyForeign(node *catalog.Node, err error) outcome {
 	var failed *net.OpError
 	var timeout net.Error
 	switch s, ok := status.FromError(err); {
 	case ok && s.Code() == codes.Canceled:
-		return undecided
+		return inconclusive
 	case ok && s.Code() == codes.DeadlineExceeded:
 		return unanswered
 	case ok && s.Code() == codes.Unavailable:
-		return judgeGRPC(node, s.Message())
+		return classifyGRPC(node, s.Message())
 	case errors.As(err, &failed) && failed.Op == "dial":
 		return unreachable
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -106,7 +106,7 @@ func judgeForeign(node *catalog.Node, err error) verdict {
 		errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return unreachable
 	}
-	return heard
+	return responded
 }
 
 // RetryUnsent is a client.RetryFunc for go-micro's client (client.Retry, client.WithRetry): it

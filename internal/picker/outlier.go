@@ -1,4 +1,4 @@
-package etcd
+package picker
 
 import (
 	"math/rand/v2"
@@ -8,13 +8,13 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// outlier is a node whose last call failed.
+// Outlier is a node whose last call failed.
 //
 //	failures ──► ejected ──time over──► probed, by one call ──response──► no outlier any more
 //	              ▲                            │
 //	              └──── up to twice the time ──┘ no response, or no word of the call
-type outlier struct {
-	node     *catalog.Node
+type Outlier struct {
+	Node     *catalog.Node
 	failures int // calls in a row without a response; under the caller's mutex
 
 	ejections atomic.Int32 // in a row
@@ -39,18 +39,19 @@ func ejectionTime(ejections int32) int64 {
 	return int64(d/2 + rand.N(d/2) + 1)
 }
 
-func (o *outlier) isEjected() bool { return o != nil && o.until.Load() != 0 }
+// IsEjected reports whether the node isn't picked. A nil outlier isn't one.
+func (o *Outlier) IsEjected() bool { return o != nil && o.until.Load() != 0 }
 
-// is reports whether n is the node, or a copy of it.
-func (o *outlier) is(n *catalog.Node) bool {
-	return o != nil && (o.node == n || o.node.Id == n.Id && o.node.Address == n.Address)
+// Is reports whether n is the node, or a copy of it.
+func (o *Outlier) Is(n *catalog.Node) bool {
+	return o != nil && (o.Node == n || o.Node.Id == n.Id && o.Node.Address == n.Address)
 }
 
 // isOver reports whether the ejection is over.
-func (o *outlier) isOver(now int64) bool { return now >= o.until.Load() }
+func (o *Outlier) isOver(now int64) bool { return now >= o.until.Load() }
 
-// probe reports true to one caller when the ejection is over, and begins another one.
-func (o *outlier) probe(now int64) bool {
+// Probe reports true to one caller when the ejection is over, and begins another one.
+func (o *Outlier) Probe(now int64) bool {
 	until := o.until.Load()
 	if now < until || !o.until.CompareAndSwap(until, now+ejectionTime(o.ejections.Load())) {
 		return false
@@ -59,9 +60,9 @@ func (o *outlier) probe(now int64) bool {
 	return true
 }
 
-// fail takes note of a failed call, and reports whether that ejected the node: at once if it can't be reached. Calls that
+// Fail takes note of a failed call, and reports whether that ejected the node: at once if it can't be reached. Calls that
 // were under way when it was ejected don't count. The caller has a mutex.
-func (o *outlier) fail(unreachable bool, now int64) bool {
+func (o *Outlier) Fail(unreachable bool, now int64) bool {
 	until := o.until.Load()
 	if until == 0 {
 		o.failures++

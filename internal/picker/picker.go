@@ -1,4 +1,6 @@
-package etcd
+// Package picker picks one of several nodes: by weight and zone, and around outliers, which it ejects for a while. It
+// does no I/O and has no clock.
+package picker
 
 import (
 	"math"
@@ -11,43 +13,43 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// The keys in a node's metadata that a [policy] reads.
+// The keys in a node's metadata that a [Policy] reads.
 const (
-	weightKey = "weight"
-	zoneKey   = "zone"
+	WeightKey = "weight"
+	ZoneKey   = "zone"
 )
 
-// pickPolicy is how to pick.
-type pickPolicy struct {
-	weighted bool   // in proportion to the nodes' weights
-	zone     string // that is preferred; "" for none
+// Policy is how to pick.
+type Policy struct {
+	Weighted bool   // in proportion to the nodes' weights
+	Zone     string // that is preferred; "" for none
 }
 
-// picker picks among some nodes. Those that are ejected aren't picked, unless they are more than three quarters: then it
+// Picker picks among some nodes. Those that are ejected aren't picked, unless they are more than three quarters: then it
 // is better to try all of them (Envoy calls that a panic).
-type picker[N any] struct {
+type Picker[N any] struct {
 	node     func(N) *catalog.Node
-	outliers map[string]*outlier // by node id
+	Outliers map[string]*Outlier // by node id
 
 	usable  []N
-	panics  bool         // too many are ejected, so all are usable
+	Panics  bool         // too many are ejected, so all are usable
 	ejected []ejected[N] // not usable, but each of them once when its ejection is over
 	due     atomic.Int64 // no ejection is over before this
 	scale   []uint64     // sums of the usable nodes' weights; nil if all are alike
 }
 
 type ejected[N any] struct {
-	*outlier
+	*Outlier
 	node N
 }
 
-// newPicker returns a picker of nodes, some of which may be outliers. node says what the caller's type of them stands for.
-func newPicker[N any](t pickPolicy, nodes []N, outliers map[string]*outlier, node func(N) *catalog.Node) *picker[N] {
-	p := &picker[N]{node: node, outliers: outliers, usable: nodes}
-	if t.zone == "" || !p.exclude(p.inZone(nodes, t.zone)) {
-		p.panics = !p.exclude(nodes)
+// New returns a picker of nodes, some of which may be outliers. node says what the caller's type of them stands for.
+func New[N any](t Policy, nodes []N, outliers map[string]*Outlier, node func(N) *catalog.Node) *Picker[N] {
+	p := &Picker[N]{node: node, Outliers: outliers, usable: nodes}
+	if t.Zone == "" || !p.exclude(p.inZone(nodes, t.Zone)) {
+		p.Panics = !p.exclude(nodes)
 	}
-	if t.weighted {
+	if t.Weighted {
 		p.weigh()
 	}
 	return p
@@ -55,13 +57,13 @@ func newPicker[N any](t pickPolicy, nodes []N, outliers map[string]*outlier, nod
 
 // exclude makes those of the nodes usable that aren't ejected. It reports false and changes nothing if they are less than
 // a quarter.
-func (p *picker[N]) exclude(nodes []N) bool {
+func (p *Picker[N]) exclude(nodes []N) bool {
 	usable, out := nodes, []ejected[N](nil)
-	if len(p.outliers) > 0 {
+	if len(p.Outliers) > 0 {
 		usable = make([]N, 0, len(nodes))
 		for _, n := range nodes {
 			own := p.node(n)
-			if o := p.outliers[own.Id]; o.isEjected() && o.is(own) {
+			if o := p.Outliers[own.Id]; o.IsEjected() && o.Is(own) {
 				out = append(out, ejected[N]{o, n})
 			} else {
 				usable = append(usable, n)
@@ -75,18 +77,18 @@ func (p *picker[N]) exclude(nodes []N) bool {
 	return true
 }
 
-func (p *picker[N]) inZone(nodes []N, zone string) []N {
+func (p *Picker[N]) inZone(nodes []N, zone string) []N {
 	var local []N
 	for _, n := range nodes {
-		if p.node(n).Metadata[zoneKey] == zone {
+		if p.node(n).Metadata[ZoneKey] == zone {
 			local = append(local, n)
 		}
 	}
 	return local
 }
 
-// pick returns a node, or false if there is none. turn counts up from pick to pick; nil means at random.
-func (p *picker[N]) pick(now func() int64, turn *atomic.Uint64) (picked N, ok bool) {
+// Pick returns a node, or false if there is none. turn counts up from pick to pick; nil means at random.
+func (p *Picker[N]) Pick(now func() int64, turn *atomic.Uint64) (picked N, ok bool) {
 	if len(p.ejected) > 0 {
 		if node, ok := p.probe(now()); ok {
 			return node, true
@@ -107,13 +109,13 @@ func (p *picker[N]) pick(now func() int64, turn *atomic.Uint64) (picked N, ok bo
 }
 
 // probe returns a node whose ejection is over, to one caller only.
-func (p *picker[N]) probe(now int64) (node N, ok bool) {
+func (p *Picker[N]) probe(now int64) (node N, ok bool) {
 	if now < p.due.Load() {
 		return node, false
 	}
 	due := int64(math.MaxInt64)
 	for _, e := range p.ejected {
-		if !ok && e.probe(now) {
+		if !ok && e.Probe(now) {
 			node, ok = e.node, true
 		}
 		due = min(due, e.until.Load())
@@ -123,7 +125,7 @@ func (p *picker[N]) probe(now int64) (node N, ok bool) {
 }
 
 // at returns the node at x on the scale of weights.
-func (p *picker[N]) at(x uint64) N {
+func (p *Picker[N]) at(x uint64) N {
 	return p.usable[sort.Search(len(p.scale), func(i int) bool { return p.scale[i] > x })]
 }
 
@@ -137,11 +139,11 @@ func scatter(turn, limit uint64) uint64 {
 const maxWeight = 1_000_000
 
 // weigh sums up the usable nodes' weights, in thousandths, unless all weigh nothing.
-func (p *picker[N]) weigh() {
+func (p *Picker[N]) weigh() {
 	sums := make([]uint64, len(p.usable))
 	var sum uint64
 	for i, n := range p.usable {
-		weight, err := strconv.ParseFloat(p.node(n).Metadata[weightKey], 64)
+		weight, err := strconv.ParseFloat(p.node(n).Metadata[WeightKey], 64)
 		if err != nil || !(weight >= 0 && weight <= maxWeight) {
 			weight = 1
 		}
@@ -153,11 +155,11 @@ func (p *picker[N]) weigh() {
 	}
 }
 
-// ejectedAt returns the outliers that are ejected, and whether their ejection is over.
-func (p *picker[N]) ejectedAt(now int64) (over map[*outlier]bool) {
-	over = make(map[*outlier]bool, len(p.ejected))
+// EjectedAt returns the outliers that are ejected, and whether their ejection is over.
+func (p *Picker[N]) EjectedAt(now int64) (over map[*Outlier]bool) {
+	over = make(map[*Outlier]bool, len(p.ejected))
 	for _, e := range p.ejected {
-		over[e.outlier] = e.isOver(now)
+		over[e.Outlier] = e.isOver(now)
 	}
 	return over
 }
