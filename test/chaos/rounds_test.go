@@ -109,7 +109,7 @@ func holdRounds(t *testing.T, seed uint64, numbers <-chan int, results *tally) {
 
 func keepLog(t *testing.T, v verdict) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "round-")
+	dir, err := os.MkdirTemp("", "round-") //nolint:usetesting // the log stays
 	if err != nil {
 		t.Fatal(err)
 	}

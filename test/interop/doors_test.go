@@ -257,7 +257,7 @@ func TestAUnixSocketWithTLS(t *testing.T) {
 // socketPath returns one that is as short as a socket's must be.
 func socketPath(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "etcd")
+	dir, err := os.MkdirTemp("", "etcd") //nolint:usetesting // t.TempDir is too long for a socket
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return filepath.Join(dir, "etcd.sock")
