@@ -4,6 +4,7 @@ WORKDIR /src
 ENV CGO_ENABLED=0
 COPY go.mod go.sum ./
 COPY test/go.mod test/go.sum test/
+COPY etcdtest/go.mod etcdtest/go.sum etcdtest/
 RUN mkdir -p /data && go -C test build -trimpath -o /out/etcd go.etcd.io/etcd/server/v3 \
     && go -C test build -trimpath -o /out/etcdctl go.etcd.io/etcd/etcdctl/v3
 COPY internal internal

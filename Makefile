@@ -1,7 +1,7 @@
 # Needs Go, make and git. Only interop, page-test and compose-test need more, and install it.
 GO  ?= go
 BIN := $(CURDIR)/.bin
-MODULES := . test cmd/micro-etcd tools $(patsubst %/go.mod,%,$(wildcard test/bench/go.mod test/page/go.mod test/interop/go.mod test/interop/*/*/go.mod))
+MODULES := . etcdtest test cmd/micro-etcd tools $(patsubst %/go.mod,%,$(wildcard test/bench/go.mod test/page/go.mod test/interop/go.mod test/interop/*/*/go.mod))
 
 # The race detector needs a C compiler.
 CC_FOUND := $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC))
@@ -31,9 +31,11 @@ command: ## build the command micro-etcd into .bin, as a single static binary
 test: ## vet and test everything that needs only Go
 	@$(if $(RACE),,echo 'No C compiler, so this runs without the race detector.')
 	$(GO) vet -C . ./...
+	$(GO) vet -C etcdtest ./...
 	$(GO) vet -C test ./...
 	$(GO) vet -C cmd/micro-etcd ./...
 	$(GO) test -C . $(RACE) ./...
+	$(GO) test -C etcdtest $(RACE) ./...
 	$(GO) test -C test $(RACE) -p 3 ./...
 	$(GO) test -C cmd/micro-etcd $(RACE) ./...
 
@@ -73,6 +75,7 @@ bench-check: ## what needs no clock: allocations, requests at etcd, and that eve
 .PHONY: lint
 lint: $(BIN)/golangci-lint ## what the compiler doesn't say
 	cd . && $(BIN)/golangci-lint run
+	cd etcdtest && $(BIN)/golangci-lint run
 	cd test && $(BIN)/golangci-lint run
 	cd cmd/micro-etcd && $(BIN)/golangci-lint run
 	cd test/interop && $(BIN)/golangci-lint run
@@ -81,7 +84,7 @@ lint: $(BIN)/golangci-lint ## what the compiler doesn't say
 
 .PHONY: fmt
 fmt: $(BIN)/golangci-lint ## format every Go file
-	$(BIN)/golangci-lint fmt . test cmd
+	$(BIN)/golangci-lint fmt . etcdtest test cmd
 
 .PHONY: tidy
 tidy: ## tidy every module

@@ -2,10 +2,14 @@ module github.com/micro-etcd/micro-etcd/test
 
 go 1.26.0
 
-replace github.com/micro-etcd/micro-etcd => ../
+replace (
+	github.com/micro-etcd/micro-etcd => ../
+	github.com/micro-etcd/micro-etcd/etcdtest => ../etcdtest
+)
 
 require (
 	github.com/go-micro/plugins/v4/registry/etcd v1.2.0
+	github.com/micro-etcd/micro-etcd/etcdtest v0.0.0
 	github.com/stretchr/testify v1.11.1
 	go-micro.dev/v4 v4.11.0
 	go.etcd.io/etcd/client/v3 v3.6.16

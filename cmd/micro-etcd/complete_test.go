@@ -6,8 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 )
 
 func TestCompletionKnowsServicesAndNodesAndOffersEachOnce(t *testing.T) {

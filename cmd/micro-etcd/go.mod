@@ -4,6 +4,7 @@ go 1.26.0
 
 replace (
 	github.com/micro-etcd/micro-etcd => ../../
+	github.com/micro-etcd/micro-etcd/etcdtest => ../../etcdtest
 	github.com/micro-etcd/micro-etcd/test => ../../test
 )
 
@@ -13,6 +14,7 @@ require (
 	github.com/google/uuid v1.6.0
 	github.com/mattn/go-runewidth v0.0.16
 	github.com/micro-etcd/micro-etcd v0.0.0
+	github.com/micro-etcd/micro-etcd/etcdtest v0.0.0
 	github.com/micro-etcd/micro-etcd/test v0.0.0
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.10

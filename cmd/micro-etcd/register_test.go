@@ -9,8 +9,8 @@ import (
 	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/server/v3/embed"
 
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 )
 
 func TestRegisterKeepsARecordAliveUntilItEnds(t *testing.T) {

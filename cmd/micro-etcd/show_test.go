@@ -10,8 +10,8 @@ import (
 	"go-micro.dev/v4/registry"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 )
 
 func TestServicesCountsVersionsAndNodes(t *testing.T) {

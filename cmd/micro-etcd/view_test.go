@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/doctor"
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 )
 
 func TestAKeyThatIsNoUTF8CanBeTakenFromJSON(t *testing.T) {

@@ -4,12 +4,14 @@ go 1.26.0
 
 replace (
 	github.com/micro-etcd/micro-etcd => ../../
+	github.com/micro-etcd/micro-etcd/etcdtest => ../../etcdtest
 	github.com/micro-etcd/micro-etcd/test => ../
 )
 
 require (
 	github.com/go-micro/plugins/v4/registry/etcd v1.2.0
 	github.com/micro-etcd/micro-etcd v0.0.0
+	github.com/micro-etcd/micro-etcd/etcdtest v0.0.0
 	github.com/micro-etcd/micro-etcd/test v0.0.0
 	github.com/stretchr/testify v1.11.1
 	go-micro.dev/v4 v4.11.0

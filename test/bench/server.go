@@ -15,7 +15,7 @@ import (
 
 	"go.etcd.io/etcd/server/v3/embed"
 
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 )
 
 // serveEnv makes this program be the server that it starts.

@@ -13,8 +13,8 @@ import (
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/registrytest"
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 )
 
 // directory is where every etcd registry of Go Micro keeps its records.

@@ -15,7 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 )
 
 const (

@@ -19,8 +19,8 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 	"github.com/micro-etcd/micro-etcd/test/leak"
 )
 

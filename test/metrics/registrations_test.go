@@ -8,7 +8,7 @@ import (
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 )
 
 func TestRegistrationsByState(t *testing.T) {

@@ -8,8 +8,8 @@ import (
 	"go-micro.dev/v4/registry"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 )
 
 func TestRequestsByMethod(t *testing.T) {

@@ -4,6 +4,7 @@ go 1.26.0
 
 replace (
 	github.com/micro-etcd/micro-etcd => ../../
+	github.com/micro-etcd/micro-etcd/etcdtest => ../../etcdtest
 	github.com/micro-etcd/micro-etcd/test => ../
 )
 
@@ -11,7 +12,7 @@ require (
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0
 	github.com/micro-etcd/micro-etcd v0.0.0
-	github.com/micro-etcd/micro-etcd/test v0.0.0
+	github.com/micro-etcd/micro-etcd/etcdtest v0.0.0
 	github.com/stretchr/testify v1.11.1
 	go-micro.dev/v4 v4.11.0
 	go.etcd.io/etcd/client/v3 v3.6.16

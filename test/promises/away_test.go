@@ -11,8 +11,8 @@ import (
 	"go-micro.dev/v4/server"
 	"go-micro.dev/v4/transport"
 
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 )
 
 func TestP6ARepeatedRegisterReturnsNilAtOnceWhileEtcdIsAway(t *testing.T) {

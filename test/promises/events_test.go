@@ -10,7 +10,7 @@ import (
 	"go-micro.dev/v4/registry/cache"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 )
 
 func TestP4EveryEventOfABatchArrives(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 )
 
 // A request that was sent to a silent member, and again to another one, arrives in the end. By then others may have

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
 
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 )
 
 // swallow makes an address that SYNs vanish at: a listener whose backlog is full.

@@ -11,8 +11,8 @@ import (
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 	"github.com/micro-etcd/micro-etcd/test/relay"
 )
 

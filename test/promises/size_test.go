@@ -9,8 +9,8 @@ import (
 	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/server/v3/embed"
 
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 )
 
 // The request that puts a record back has a guard. It mustn't be too large where the first one wasn't.

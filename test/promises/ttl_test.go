@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 )
 
 // defaultTTL is go-micro's, in seconds.

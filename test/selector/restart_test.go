@@ -10,8 +10,8 @@ import (
 	merrors "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/selector"
 
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 )
 
 const fleet = 20

@@ -18,8 +18,8 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 	"github.com/micro-etcd/micro-etcd/test/leak"
 )
 

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 )
 
 // follower is a Follow under way.

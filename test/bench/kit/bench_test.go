@@ -7,9 +7,9 @@ import (
 	"go-micro.dev/v4/logger"
 	"go-micro.dev/v4/registry"
 
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 	"github.com/micro-etcd/micro-etcd/registry/registrytest"
-	"github.com/micro-etcd/micro-etcd/test/etcdtest"
 )
 
 func BenchmarkRegistry(b *testing.B) {
