@@ -11,6 +11,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
@@ -38,7 +39,7 @@ func TestOwnWritesDuringAListThatWasDoubtedAreKept(t *testing.T) {
 		time.Sleep(time.Minute)
 
 		served, release := make(chan struct{}), make(chan struct{})
-		e.on(reads, 1, func(_ context.Context, answer func() (any, error)) (any, error) {
+		e.On(etcdfake.Reads, 1, func(_ context.Context, answer func() (any, error)) (any, error) {
 			a, err := answer()
 			close(served)
 			<-release
@@ -65,7 +66,7 @@ func TestALeaseThatIsNeverKnownIsNotGrantedInATightLoop(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
 		looked(t, r, "greeter")
-		mend := e.refuse(puts, rpctypes.ErrGRPCLeaseNotFound)
+		mend := e.Refuse(etcdfake.Puts, rpctypes.ErrGRPCLeaseNotFound)
 		err := r.Register(greeter(1), registry.RegisterTTL(testTTL))
 		require.ErrorIs(t, err, ErrPending)
 		require.ErrorIs(t, err, rpctypes.ErrLeaseNotFound)
@@ -83,8 +84,8 @@ func TestARemovalThatIsNotPermittedEndsWithTheLease(t *testing.T) {
 			mustRegister(t, r, greeter(2), testTTL)
 			mustRegister(t, r, other(1), testTTL)
 			time.Sleep(time.Minute)
-			e.forbid(otherDir)
-			e.refuse(func(_ string, request any) bool {
+			e.Forbid(otherDir)
+			e.Refuse(func(_ string, request any) bool {
 				r, ok := request.(*pb.RangeRequest)
 				return ok && reading == "unreadable" && strings.HasPrefix(string(r.Key), otherDir)
 			}, rpctypes.ErrGRPCPermissionDenied)

@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 )
 
 // What was ours before, and comes back or never ended.
@@ -17,10 +19,10 @@ func TestASnapshotDoesNotReviveWhatWasDeregistered(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
 		mustRegister(t, r, greeter(5), time.Hour)
-		saved := e.snapshot()
+		saved := e.Snapshot()
 		one := &registry.Service{Name: "greeter", Nodes: greeter(1).Nodes}
 		require.NoError(t, r.Deregister(one))
-		e.restore(saved)
+		e.Restore(saved)
 		await(t, 30*time.Second, "it is removed again", func() bool {
 			_, _, there := e.value(greeterKey)
 			return !there
@@ -38,18 +40,18 @@ func TestRemovingWhatCameBackDoesNotHurtANewRegistration(t *testing.T) {
 		other := &registry.Service{Name: "other", Nodes: []*registry.Node{{Id: "1", Address: "a:1"}}}
 		mustRegister(t, r, other, time.Hour) // so that etcd is looked at
 		mustRegister(t, r, greeter(3), time.Hour)
-		saved := e.snapshot()
+		saved := e.Snapshot()
 		require.NoError(t, r.Deregister(greeter(3)))
 		registered := make(chan int, 1) // how often the key had been deleted by then
-		e.on(deletes, 1, func(_ context.Context, answer func() (any, error)) (any, error) {
+		e.On(etcdfake.Deletes, 1, func(_ context.Context, answer func() (any, error)) (any, error) {
 			go func() {
 				assert.NoError(t, r.Register(greeter(3), registry.RegisterTTL(time.Hour)))
 				registered <- e.losses(greeterKey)
 			}()
-			e.wait(t.Context(), 500*time.Millisecond)
+			e.Wait(t.Context(), 500*time.Millisecond)
 			return answer()
 		})
-		e.restore(saved)
+		e.Restore(saved)
 		var losses int
 		select {
 		case losses = <-registered:
@@ -68,11 +70,11 @@ func TestRemovingWhatCameBackIsTriedAgain(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
 		mustRegister(t, r, greeter(5), time.Hour)
-		saved := e.snapshot()
+		saved := e.Snapshot()
 		one := &registry.Service{Name: "greeter", Nodes: greeter(1).Nodes}
 		require.NoError(t, r.Deregister(one))
-		allow := e.refuse(deletes, rpctypes.ErrGRPCTimeout)
-		e.restore(saved)
+		allow := e.Refuse(etcdfake.Deletes, rpctypes.ErrGRPCTimeout)
+		e.Restore(saved)
 		time.Sleep(time.Minute)
 		_, _, there := e.value(greeterKey)
 		require.True(t, there)
@@ -89,10 +91,10 @@ func TestARecordOnAFormerLeaseOfOursIsOurs(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
 		mustRegister(t, r, greeter(5), time.Hour)
-		saved := e.snapshot()
-		e.revokeAll()
+		saved := e.Snapshot()
+		e.RevokeAll()
 		await(t, time.Second, "all are back", func() bool { return e.has(greeter(5)) })
-		e.restore(saved)
+		e.Restore(saved)
 		await(t, 30*time.Second, "it is registered", func() bool {
 			for _, g := range r.Status().Registrations {
 				if g.State != "registered" {
@@ -115,7 +117,7 @@ func TestAShortDeadlineIsKept(t *testing.T) {
 			withFake(t, func(t *testing.T, e *fakeEtcd) {
 				r, _ := e.newRegistry(t)
 				mustRegister(t, r, greeter(1), testTTL)
-				e.hold(true, false)
+				e.Hold(true, false)
 				time.Sleep(time.Minute)
 				for range 3 {
 					ctx, cancel := context.WithTimeout(t.Context(), bound)
@@ -131,7 +133,7 @@ func TestAShortDeadlineIsKept(t *testing.T) {
 					cancel()
 					time.Sleep(time.Minute)
 				}
-				e.mend()
+				e.Mend()
 			})
 		})
 	}
@@ -140,7 +142,7 @@ func TestAShortDeadlineIsKept(t *testing.T) {
 func TestALatePutOfAnOlderValueIsOurs(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
-		e.delayPast(puts, 1, 2*time.Second)
+		e.DelayPast(etcdfake.Puts, 1, 2*time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
 		require.Error(t, r.Register(greeter(1), registry.RegisterContext(ctx)))
@@ -154,10 +156,10 @@ func TestARestoredOlderValueIsOurs(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
 		require.NoError(t, r.Register(greeter(1)))
-		backup := e.snapshot()
+		backup := e.Snapshot()
 		require.NoError(t, r.Register(rival()))
 		time.Sleep(time.Minute)
-		e.restore(backup)
+		e.Restore(backup)
 		time.Sleep(time.Hour)
 		require.True(t, e.has(rival()), r.Status().Registrations)
 	})

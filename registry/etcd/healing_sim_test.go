@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 )
 
 const (
@@ -31,19 +33,19 @@ func mustRegister(t *testing.T, r *Registry, s *registry.Service, ttl time.Durat
 
 // What happens to a record or its lease while its process lives, which needs nothing to be mended.
 var harms = map[string]func(*fakeEtcd){
-	"lease revoked":            func(e *fakeEtcd) { e.revokeAll() },
-	"key deleted":              func(e *fakeEtcd) { e.remove(greeterKey) },
-	"whole prefix deleted":     func(e *fakeEtcd) { e.remove(DefaultPrefix) },
-	"key overwritten by junk":  func(e *fakeEtcd) { e.put(greeterKey, "junk", 0) },
-	"deleted while cut off":    func(e *fakeEtcd) { e.cut(); e.remove(greeterKey); e.mend() },
-	"deleted and compacted":    func(e *fakeEtcd) { e.cut(); e.remove(greeterKey); e.compactNow(); e.mend() },
-	"watch canceled":           func(e *fakeEtcd) { e.cancelWatches(""); e.remove(greeterKey) },
-	"watch canceled by reason": func(e *fakeEtcd) { e.cancelWatches("etcdserver: mvcc: whatever"); e.remove(greeterKey) },
-	"streams ended":            func(e *fakeEtcd) { e.endStreams(errUnavailable); e.remove(greeterKey) },
+	"lease revoked":            func(e *fakeEtcd) { e.RevokeAll() },
+	"key deleted":              func(e *fakeEtcd) { e.Remove(greeterKey) },
+	"whole prefix deleted":     func(e *fakeEtcd) { e.Remove(DefaultPrefix) },
+	"key overwritten by junk":  func(e *fakeEtcd) { e.PutKey(greeterKey, "junk", 0) },
+	"deleted while cut off":    func(e *fakeEtcd) { e.Cut(); e.Remove(greeterKey); e.Mend() },
+	"deleted and compacted":    func(e *fakeEtcd) { e.Cut(); e.Remove(greeterKey); e.CompactNow(); e.Mend() },
+	"watch canceled":           func(e *fakeEtcd) { e.CancelWatches(""); e.Remove(greeterKey) },
+	"watch canceled by reason": func(e *fakeEtcd) { e.CancelWatches("etcdserver: mvcc: whatever"); e.Remove(greeterKey) },
+	"streams ended":            func(e *fakeEtcd) { e.EndStreams(etcdfake.ErrUnavailable); e.Remove(greeterKey) },
 	"leader lost": func(e *fakeEtcd) {
-		elect := e.loseLeader()
+		elect := e.LoseLeader()
 		time.Sleep(2 * time.Second)
-		e.remove(greeterKey)
+		e.Remove(greeterKey)
 		elect()
 	},
 }
@@ -90,48 +92,48 @@ func TestEveryRecordIsBackWithinASecond(t *testing.T) {
 // What the etcd client and the network do to renewals doesn't cost a living lease.
 func TestALeaseSurvivesWhatOnlySeemsToBeItsLoss(t *testing.T) {
 	for name, harm := range map[string]func(*fakeEtcd){
-		"etcd says once that there is none": func(e *fakeEtcd) { e.denyLease(1) },
-		"streams ended":                     func(e *fakeEtcd) { e.endStreams(errUnavailable) },
+		"etcd says once that there is none": func(e *fakeEtcd) { e.DenyLease(1) },
+		"streams ended":                     func(e *fakeEtcd) { e.EndStreams(etcdfake.ErrUnavailable) },
 		"renewals unanswered for a while": func(e *fakeEtcd) {
-			mend := e.ignore(renewals, always)
+			mend := e.Ignore(etcdfake.Renewals, etcdfake.Always)
 			time.Sleep(testTTL*2/3 - time.Second) // the lease may have been renewed a third before
 			mend()
-			e.endStreams(errUnavailable)
+			e.EndStreams(etcdfake.ErrUnavailable)
 		},
 		"cut off for half a TTL": func(e *fakeEtcd) {
-			e.cut()
+			e.Cut()
 			time.Sleep(testTTL / 2)
-			e.mend()
+			e.Mend()
 		},
 		"black hole for half a TTL": func(e *fakeEtcd) {
-			e.hold(true, false)
+			e.Hold(true, false)
 			time.Sleep(testTTL / 2)
-			e.mend()
+			e.Mend()
 		},
 		"requests vanish for half a TTL": func(e *fakeEtcd) {
-			e.hold(true)
+			e.Hold(true)
 			time.Sleep(testTTL / 2)
-			e.mend()
+			e.Mend()
 		},
 		"answers vanish for half a TTL": func(e *fakeEtcd) {
-			e.hold(false)
+			e.Hold(false)
 			time.Sleep(testTTL / 2)
-			e.mend()
+			e.Mend()
 		},
 		"slow network": func(e *fakeEtcd) {
-			e.slow(900 * time.Millisecond)
+			e.Slow(900 * time.Millisecond)
 			time.Sleep(3 * testTTL)
-			e.mend()
+			e.Mend()
 		},
 		"no leader for two TTLs": func(e *fakeEtcd) {
-			elect := e.loseLeader()
+			elect := e.LoseLeader()
 			time.Sleep(2 * testTTL)
 			elect()
 		},
 		"etcd down for two TTLs, and its clock with it": func(e *fakeEtcd) {
-			e.stop()
+			e.Stop()
 			time.Sleep(2 * testTTL)
-			e.start()
+			e.Start()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -157,11 +159,11 @@ func TestALeaseSurvivesWhatOnlySeemsToBeItsLoss(t *testing.T) {
 func TestALateFirstRenewalDoesNotCostTheLease(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
-		mend := e.ignore(renewals, always)
+		mend := e.Ignore(etcdfake.Renewals, etcdfake.Always)
 		mustRegister(t, r, greeter(1), time.Minute)
 		time.Sleep(10 * time.Second)
 		mend()
-		e.endStreams(errUnavailable)
+		e.EndStreams(etcdfake.ErrUnavailable)
 		time.Sleep(10 * time.Minute)
 		require.Zero(t, e.losses(greeterKey))
 		require.Equal(t, 1, e.requests("LeaseGrant"))

@@ -8,15 +8,17 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 )
 
 // A fleet that comes back with etcd does so over a while, and with few requests each. Streams
 // that are opened again count as requests.
 func TestAFleetDoesNotComeBackInStep(t *testing.T) {
 	for name, outage := range map[string]func(*fakeEtcd){
-		"leases survive": func(e *fakeEtcd) { e.stop(); time.Sleep(20 * time.Second); e.start() },
-		"leases lost":    func(e *fakeEtcd) { e.stop(); time.Sleep(20 * time.Second); e.revokeAll(); e.start() },
-		"all data lost":  func(e *fakeEtcd) { e.stop(); time.Sleep(20 * time.Second); e.wipe(); e.start() },
+		"leases survive": func(e *fakeEtcd) { e.Stop(); time.Sleep(20 * time.Second); e.Start() },
+		"leases lost":    func(e *fakeEtcd) { e.Stop(); time.Sleep(20 * time.Second); e.RevokeAll(); e.Start() },
+		"all data lost":  func(e *fakeEtcd) { e.Stop(); time.Sleep(20 * time.Second); e.Wipe(); e.Start() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			withFake(t, func(t *testing.T, e *fakeEtcd) {
@@ -30,20 +32,20 @@ func TestAFleetDoesNotComeBackInStep(t *testing.T) {
 				time.Sleep(time.Minute)
 				counted := make(map[int]int)
 				var began time.Time
-				e.on(func(method string, _ any) bool {
+				e.On(func(method string, _ any) bool {
 					if !began.IsZero() && method != "LeaseKeepAlive" {
 						counted[int(time.Since(began)/(50*time.Millisecond))]++
 					}
 					return false
-				}, always, nil)
+				}, etcdfake.Always, nil)
 				outage(e)
-				e.mu.Lock()
+				e.Mu.Lock()
 				began = time.Now()
-				e.mu.Unlock()
+				e.Mu.Unlock()
 				took := await(t, 2*time.Second, "all are back", func() bool { return e.has(all) })
 				time.Sleep(5 * time.Second)
-				e.mu.Lock()
-				defer e.mu.Unlock()
+				e.Mu.Lock()
+				defer e.Mu.Unlock()
 				total, most := 0, 0
 				for _, n := range counted {
 					total, most = total+n, max(most, n)
@@ -64,10 +66,10 @@ func TestABurstDoesNotCongestItself(t *testing.T) {
 		r, _ := e.newRegistry(t, registry.Timeout(time.Minute))
 		mustRegister(t, r, greeter(1), testTTL) // connects
 		queue := make(chan struct{}, 1)
-		e.on(either(grants, puts), always, func(ctx context.Context, answer func() (any, error)) (any, error) {
+		e.On(etcdfake.Either(etcdfake.Grants, etcdfake.Puts), etcdfake.Always, func(ctx context.Context, answer func() (any, error)) (any, error) {
 			queue <- struct{}{}
 			defer func() { <-queue }()
-			e.wait(ctx, 5*time.Millisecond)
+			e.Wait(ctx, 5*time.Millisecond)
 			return answer()
 		})
 		const burst = 500

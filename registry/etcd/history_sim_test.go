@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 )
 
 // repairTime is what a change of etcd's history may take until everything is right again.
@@ -15,21 +17,21 @@ const repairTime = 30 * time.Second
 // rewriting is how etcd can come by another history. That may soon be as long as the one before,
 // so that revisions don't tell.
 type rewriting struct {
-	does  func(e *fakeEtcd, backup *fakeStore)
+	does  func(e *fakeEtcd, backup *etcdfake.Store)
 	ahead []int64 // by how many revisions it overtakes the one before at once
 }
 
 var rewritings = map[string]rewriting{
-	"wiped":               {func(e *fakeEtcd, _ *fakeStore) { e.wipe() }, []int64{0, 1, 50}},
-	"wiped, unnoticed":    {func(e *fakeEtcd, _ *fakeStore) { e.swapData(newFakeStore(e.store.cluster)) }, []int64{0, 1, 50}},
-	"another cluster":     {func(e *fakeEtcd, _ *fakeStore) { e.moveCluster() }, []int64{0, 1, 50}},
-	"restored":            {func(e *fakeEtcd, backup *fakeStore) { e.restore(backup) }, []int64{0, 1, 50}},
-	"restored, unnoticed": {func(e *fakeEtcd, backup *fakeStore) { e.swapData(backup.snapshot()) }, []int64{0, 1, 50}},
-	"restored, and bumped": {func(e *fakeEtcd, backup *fakeStore) {
-		bumped := backup.snapshot()
-		bumped.revision += 1000
-		bumped.compacted = bumped.revision
-		e.replaceData(bumped)
+	"wiped":               {func(e *fakeEtcd, _ *etcdfake.Store) { e.Wipe() }, []int64{0, 1, 50}},
+	"wiped, unnoticed":    {func(e *fakeEtcd, _ *etcdfake.Store) { e.SwapData(etcdfake.NewStore(e.Store.Cluster)) }, []int64{0, 1, 50}},
+	"another cluster":     {func(e *fakeEtcd, _ *etcdfake.Store) { e.MoveCluster() }, []int64{0, 1, 50}},
+	"restored":            {func(e *fakeEtcd, backup *etcdfake.Store) { e.Restore(backup) }, []int64{0, 1, 50}},
+	"restored, unnoticed": {func(e *fakeEtcd, backup *etcdfake.Store) { e.SwapData(backup.Snapshot()) }, []int64{0, 1, 50}},
+	"restored, and bumped": {func(e *fakeEtcd, backup *etcdfake.Store) {
+		bumped := backup.Snapshot()
+		bumped.Revision += 1000
+		bumped.Compacted = bumped.Revision
+		e.ReplaceData(bumped)
 	}, []int64{0}},
 }
 
@@ -42,31 +44,31 @@ func TestEverythingIsRightAgainAfterAnotherHistory(t *testing.T) {
 					withFake(t, func(t *testing.T, e *fakeEtcd) {
 						provider, _ := e.newRegistry(t)
 						reader, _ := e.newRegistry(t)
-						e.put(greeterDir+"x1", `{"name":"greeter","version":"1","nodes":[{"id":"x1"}]}`, 0)
+						e.PutKey(greeterDir+"x1", `{"name":"greeter","version":"1","nodes":[{"id":"x1"}]}`, 0)
 						old := greeter(2)
 						if ttl > 0 {
 							old.Nodes[0].Address = "old:1"
 						}
 						mustRegister(t, provider, old, ttl)
-						e.grow(10)
-						backup := e.snapshot()
-						e.put(greeterDir+"x2", `{"name":"greeter","version":"1","nodes":[{"id":"x2"}]}`, 0)
-						e.remove(greeterDir + "x1")
+						e.Grow(10)
+						backup := e.Snapshot()
+						e.PutKey(greeterDir+"x2", `{"name":"greeter","version":"1","nodes":[{"id":"x2"}]}`, 0)
+						e.Remove(greeterDir + "x1")
 						mustRegister(t, provider, greeter(2), ttl)
 						followers := []*follower{newFollower(t, provider, "greeter"), newFollower(t, reader, "greeter")}
 						time.Sleep(testTTL)
-						before := e.revision()
+						before := e.Revision()
 
 						rewriting.does(e, backup)
 						if ahead > 0 {
-							e.grow(before + ahead)
+							e.Grow(before + ahead)
 						}
 						await(t, repairTime, "records and views are right", func() bool {
 							return e.has(greeter(2)) && e.differ("greeter", provider, followers[0]) == "" && e.differ("greeter", reader, followers[1]) == ""
 						})
 
-						e.put(greeterDir+"x3", `{"name":"greeter","version":"1","nodes":[{"id":"x3"}]}`, 0)
-						e.remove(greeterKey)
+						e.PutKey(greeterDir+"x3", `{"name":"greeter","version":"1","nodes":[{"id":"x3"}]}`, 0)
+						e.Remove(greeterKey)
 						await(t, time.Second, "the record is back", func() bool { return e.has(greeter(2)) })
 						await(t, time.Second, "watches go on", func() bool {
 							return e.differ("greeter", provider, followers[0]) == "" && e.differ("greeter", reader, followers[1]) == ""
@@ -90,10 +92,10 @@ func TestAProviderWithoutViewsFindsOutAboutAWipe(t *testing.T) {
 					r, _ := e.newRegistry(t)
 					mustRegister(t, r, greeter(2), ttl)
 					time.Sleep(time.Minute)
-					before := e.revision()
-					e.wipe()
+					before := e.Revision()
+					e.Wipe()
 					if ahead > 0 {
-						e.grow(before + ahead)
+						e.Grow(before + ahead)
 					}
 					await(t, repairTime, "records", func() bool { return e.has(greeter(2)) })
 				})
@@ -111,10 +113,10 @@ func TestASilentWatchIsFoundOut(t *testing.T) {
 				mustRegister(t, r, greeter(1), ttl)
 				f := newFollower(t, r, "greeter")
 				time.Sleep(time.Minute)
-				e.mute(true)
-				e.remove(greeterKey)
-				e.put(greeterDir+"x1", `{"name":"greeter","version":"1","nodes":[{"id":"x1"}]}`, 0)
-				e.mute(false)
+				e.Mute(true)
+				e.Remove(greeterKey)
+				e.PutKey(greeterDir+"x1", `{"name":"greeter","version":"1","nodes":[{"id":"x1"}]}`, 0)
+				e.Mute(false)
 				await(t, 2*repairTime, "record and view", func() bool { return e.has(greeter(1)) && e.differ("greeter", r, f) == "" })
 			})
 		})
@@ -126,14 +128,14 @@ func TestManyViewsAreRightAgainAfterAWipe(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
 		for i := range 20 {
-			e.put(fmt.Sprint(DefaultPrefix, "s", i, "/n"), fmt.Sprintf(`{"name":"s%d","nodes":[{"id":"n"}]}`, i), 0)
+			e.PutKey(fmt.Sprint(DefaultPrefix, "s", i, "/n"), fmt.Sprintf(`{"name":"s%d","nodes":[{"id":"n"}]}`, i), 0)
 			_, err := r.GetService(fmt.Sprint("s", i))
 			require.NoError(t, err)
 		}
 		time.Sleep(time.Minute)
-		before := e.revision()
-		e.wipe()
-		e.grow(before + 1)
+		before := e.Revision()
+		e.Wipe()
+		e.Grow(before + 1)
 		await(t, repairTime, "all views", func() bool {
 			for i := range 20 {
 				if _, err := r.GetService(fmt.Sprint("s", i)); err != registry.ErrNotFound { //nolint:errorlint // go-micro's users compare it
@@ -148,18 +150,18 @@ func TestManyViewsAreRightAgainAfterAWipe(t *testing.T) {
 // Chaos, seed 144480: healing failed at first, and the key was then watched from a revision of the
 // history before, which etcd would not reach for a long time.
 func TestAKeyIsWatchedInTheNewHistoryAfterATryThatFailed(t *testing.T) {
-	for name, hits := range map[string]func(string, any) bool{"reads": reads, "grants": grants, "puts": puts} {
+	for name, hits := range map[string]func(string, any) bool{"reads": etcdfake.Reads, "grants": etcdfake.Grants, "puts": etcdfake.Puts} {
 		t.Run(name, func(t *testing.T) {
 			withFake(t, func(t *testing.T, e *fakeEtcd) {
 				r, _ := e.newRegistry(t)
-				e.grow(100)
+				e.Grow(100)
 				mustRegister(t, r, greeter(1), testTTL)
 				time.Sleep(time.Minute)
-				e.ignore(hits, 1)
-				e.wipe()
+				e.Ignore(hits, 1)
+				e.Wipe()
 				await(t, repairTime, "the record is back", func() bool { return e.has(greeter(1)) })
 				time.Sleep(time.Second)
-				e.remove(greeterKey)
+				e.Remove(greeterKey)
 				await(t, time.Second, "it is back again", func() bool { return e.has(greeter(1)) })
 			})
 		})
@@ -175,10 +177,10 @@ func TestAWipedEtcdThatReachesTheSameRevisionIsNoticed(t *testing.T) {
 		looked(t, reader, "greeter")
 		mustRegister(t, provider, greeter(1), testTTL)
 		time.Sleep(time.Second)
-		before := e.revision()
-		e.wipe()
+		before := e.Revision()
+		e.Wipe()
 		mustRegister(t, provider, rival(), testTTL)
-		require.Equal(t, before, e.revision())
+		require.Equal(t, before, e.Revision())
 		time.Sleep(time.Minute)
 		require.Empty(t, e.differ("greeter", provider))
 		require.Empty(t, e.differ("greeter", reader))

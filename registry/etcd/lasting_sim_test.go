@@ -9,6 +9,7 @@ import (
 	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 	"github.com/micro-etcd/micro-etcd/internal/registration"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
@@ -29,19 +30,19 @@ func (e *fakeEtcd) there(name, id, address string) bool {
 func TestNothingLapses(t *testing.T) {
 	for name, begin := range map[string]func(*testing.T, *fakeEtcd, *Registry){
 		"never repeated after it failed": func(t *testing.T, e *fakeEtcd, r *Registry) {
-			e.cut()
+			e.Cut()
 			require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), ErrPending)
-			e.mend()
+			e.Mend()
 		},
 		"a change of it fails in an outage": func(t *testing.T, e *fakeEtcd, r *Registry) {
 			mustRegister(t, r, rival(), testTTL)
-			e.cut()
+			e.Cut()
 			require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), ErrPending)
-			e.mend()
+			e.Mend()
 		},
 		"a change of it is refused": func(t *testing.T, e *fakeEtcd, r *Registry) {
 			mustRegister(t, r, greeter(1), testTTL)
-			allow := e.refuse(puts, rpctypes.ErrGRPCRequestTooLarge)
+			allow := e.Refuse(etcdfake.Puts, rpctypes.ErrGRPCRequestTooLarge)
 			require.ErrorIs(t, r.Register(rival(), registry.RegisterTTL(testTTL)), ErrTooLarge)
 			allow()
 		},
@@ -60,13 +61,13 @@ func TestNothingLapses(t *testing.T) {
 func TestARegisterThatIsReplacedWaitsForTheNewerOne(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
-		e.cut()
+		e.Cut()
 		replaced := make(chan error, 1)
 		go func() { replaced <- r.Register(greeter(1), registry.RegisterTTL(testTTL)) }()
 		time.Sleep(time.Second)
 		require.ErrorIs(t, r.Register(rival(), registry.RegisterTTL(testTTL)), ErrPending)
 		require.ErrorIs(t, <-replaced, ErrPending, "etcd has neither")
-		e.mend()
+		e.Mend()
 	})
 }
 
@@ -94,7 +95,7 @@ func TestAnOwnKeyThatCannotBeWatchedSaysSo(t *testing.T) {
 	for _, keys := range []int{5, 20} {
 		t.Run(fmt.Sprint(keys), func(t *testing.T) {
 			withFake(t, func(t *testing.T, e *fakeEtcd) {
-				allow := e.refuse(watches, rpctypes.ErrGRPCPermissionDenied)
+				allow := e.Refuse(etcdfake.Watches, rpctypes.ErrGRPCPermissionDenied)
 				r, logs := e.newRegistry(t)
 				mustRegister(t, r, greeter(keys), testTTL)
 				time.Sleep(time.Minute)
@@ -116,7 +117,7 @@ func TestAnOwnKeyThatCannotBeWatchedSaysSo(t *testing.T) {
 
 func TestAWatchThatIsNeverConfirmedHoldsUpNothing(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
-		end := e.ignore(watches, 1)
+		end := e.Ignore(etcdfake.Watches, 1)
 		r, _ := e.newRegistry(t)
 		mustRegister(t, r, greeter(2), testTTL)
 		time.Sleep(time.Second)
@@ -125,7 +126,7 @@ func TestAWatchThatIsNeverConfirmedHoldsUpNothing(t *testing.T) {
 		require.Less(t, time.Since(began), time.Second)
 		end()
 		time.Sleep(30 * time.Second)
-		e.remove(greeterKey)
+		e.Remove(greeterKey)
 		await(t, time.Second, "it is back", func() bool { return e.there("greeter", "n1", "a:1") })
 	})
 }
@@ -140,15 +141,15 @@ func TestRefusedWatchesLeaveNoViewBehind(t *testing.T) {
 			looked(t, r, name(i))
 		}
 		for range 10 {
-			allow := e.refuse(watches, rpctypes.ErrGRPCInvalidAuthToken)
-			e.endStreams(errUnavailable)
+			allow := e.Refuse(etcdfake.Watches, rpctypes.ErrGRPCInvalidAuthToken)
+			e.EndStreams(etcdfake.ErrUnavailable)
 			time.Sleep(2 * time.Second)
 			allow()
 			time.Sleep(2 * time.Second)
 		}
 		time.Sleep(retry.MaxRefused)
 		for i := range views {
-			e.put(fmt.Sprint(DefaultPrefix, name(i), "/n"), fmt.Sprintf(`{"name":%q,"nodes":[{"id":"n"}]}`, name(i)), 0)
+			e.PutKey(fmt.Sprint(DefaultPrefix, name(i), "/n"), fmt.Sprintf(`{"name":%q,"nodes":[{"id":"n"}]}`, name(i)), 0)
 		}
 		time.Sleep(time.Second)
 		for i := range views {

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
@@ -25,8 +26,8 @@ import (
 func TestCausesOfLists(t *testing.T) {
 	for cause, harm := range map[metrics.ListCause]func(*fakeEtcd){
 		metrics.ListPeriodic:     func(*fakeEtcd) { time.Sleep(reflector.MaxRelist) },
-		metrics.ListWatchEnded:   func(e *fakeEtcd) { e.cancelWatches("") },
-		metrics.ListCountDiffers: func(e *fakeEtcd) { e.mute(true); e.put(greeterDir+"n2", "junk", 0); time.Sleep(time.Minute) },
+		metrics.ListWatchEnded:   func(e *fakeEtcd) { e.CancelWatches("") },
+		metrics.ListCountDiffers: func(e *fakeEtcd) { e.Mute(true); e.PutKey(greeterDir+"n2", "junk", 0); time.Sleep(time.Minute) },
 	} {
 		t.Run(metrics.ListCauses[cause], func(t *testing.T) {
 			withFake(t, func(t *testing.T, e *fakeEtcd) {
@@ -51,9 +52,9 @@ func TestCausesOfLists(t *testing.T) {
 func TestAListBecauseOfACompactionAfterTheOneBefore(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
-		e.on(watches, 1, func(_ context.Context, answer func() (any, error)) (any, error) {
-			e.grow(e.revision() + 2)
-			e.compactNow()
+		e.On(etcdfake.Watches, 1, func(_ context.Context, answer func() (any, error)) (any, error) {
+			e.Grow(e.Revision() + 2)
+			e.CompactNow()
 			return answer()
 		})
 		looked(t, r, "greeter")
@@ -66,12 +67,12 @@ func TestCausesOfReregistrations(t *testing.T) {
 	for cause, harm := range map[metrics.RestoreCause]func(*testing.T, *fakeEtcd, *Registry){
 		metrics.RestoreWatchEnded: func(_ *testing.T, e *fakeEtcd, _ *Registry) { harms["watch canceled"](e) },
 		metrics.RestoreLeaseRefused: func(t *testing.T, e *fakeEtcd, r *Registry) {
-			permit := e.forbid(greeterDir)
+			permit := e.Forbid(greeterDir)
 			await(t, testTTL, "a refusal", func() bool { return r.metrics.Leases.Get(metrics.LeaseRefused) > 0 })
 			permit()
 		},
 		// The key is seen to go first, and then the lease turns out to be gone.
-		metrics.RestoreLeaseLost: func(_ *testing.T, e *fakeEtcd, _ *Registry) { e.revokeAll() },
+		metrics.RestoreLeaseLost: func(_ *testing.T, e *fakeEtcd, _ *Registry) { e.RevokeAll() },
 	} {
 		t.Run(metrics.RestoreCauses[cause], func(t *testing.T) {
 			withFake(t, func(t *testing.T, e *fakeEtcd) {
@@ -95,7 +96,7 @@ func TestALostLeaseIsLostOnceAndARevokedOneIsNot(t *testing.T) {
 		r, _ := e.newRegistry(t)
 		mustRegister(t, r, greeter(3), testTTL)
 		leases := r.metrics.Leases.Get(metrics.LeaseGranted)
-		e.revokeAll()
+		e.RevokeAll()
 		time.Sleep(testTTL)
 		require.Equal(t, leases, r.metrics.Leases.Get(metrics.LeaseLost))
 		require.Zero(t, r.metrics.Leases.Get(metrics.LeaseRevoked))

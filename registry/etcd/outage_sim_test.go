@@ -14,17 +14,18 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
 // How etcd can be away, and back.
 var outages = map[string]struct{ begin, end func(*fakeEtcd) }{
-	"connections refused, leases run out": {func(e *fakeEtcd) { e.cut() }, func(e *fakeEtcd) { e.mend() }},
-	"black hole, leases run out":          {func(e *fakeEtcd) { e.hold(true, false) }, func(e *fakeEtcd) { e.mend() }},
-	"requests vanish, leases run out":     {func(e *fakeEtcd) { e.hold(true) }, func(e *fakeEtcd) { e.mend() }},
-	"answers vanish, leases run out":      {func(e *fakeEtcd) { e.hold(false) }, func(e *fakeEtcd) { e.mend() }},
-	"etcd down, leases survive":           {func(e *fakeEtcd) { e.stop() }, func(e *fakeEtcd) { e.start() }},
-	"etcd down, started without its data": {func(e *fakeEtcd) { e.stop() }, func(e *fakeEtcd) { e.wipe() }},
+	"connections refused, leases run out": {func(e *fakeEtcd) { e.Cut() }, func(e *fakeEtcd) { e.Mend() }},
+	"black hole, leases run out":          {func(e *fakeEtcd) { e.Hold(true, false) }, func(e *fakeEtcd) { e.Mend() }},
+	"requests vanish, leases run out":     {func(e *fakeEtcd) { e.Hold(true) }, func(e *fakeEtcd) { e.Mend() }},
+	"answers vanish, leases run out":      {func(e *fakeEtcd) { e.Hold(false) }, func(e *fakeEtcd) { e.Mend() }},
+	"etcd down, leases survive":           {func(e *fakeEtcd) { e.Stop() }, func(e *fakeEtcd) { e.Start() }},
+	"etcd down, started without its data": {func(e *fakeEtcd) { e.Stop() }, func(e *fakeEtcd) { e.Wipe() }},
 }
 
 func TestAllRecordsAreBackTwoSecondsAfterAnOutage(t *testing.T) {
@@ -58,10 +59,10 @@ func TestRenewalsShareStreams(t *testing.T) {
 		r, _ := e.newRegistry(t)
 		mustRegister(t, r, greeter(50), time.Minute)
 		time.Sleep(time.Hour) // in which they come apart
-		before, renewals := e.keepalives.Load(), e.requests("LeaseKeepAlive")
+		before, renewals := e.Keepalives.Load(), e.requests("LeaseKeepAlive")
 		time.Sleep(10 * time.Minute)
 		require.Greater(t, e.requests("LeaseKeepAlive")-renewals, 50*30)
-		require.LessOrEqual(t, e.keepalives.Load()-before, int64(2))
+		require.LessOrEqual(t, e.Keepalives.Load()-before, int64(2))
 		require.Zero(t, e.lost(greeter(50)))
 	})
 }
@@ -162,21 +163,21 @@ func TestWatchersHearOfWhatTheyMissed(t *testing.T) {
 	for _, compacted := range []bool{false, true} {
 		withFake(t, func(t *testing.T, e *fakeEtcd) {
 			provider, _ := e.newRegistry(t)
-			e.cut()
+			e.Cut()
 			reader, _ := e.newRegistry(t)
-			e.mend()
+			e.Mend()
 			mustRegister(t, provider, greeter(3), 0)
 			f := newFollower(t, reader, "greeter")
 			time.Sleep(time.Minute)
-			e.cut()
-			e.remove(greeterDir + "n2")
-			e.put(greeterDir+"n4", `{"name":"greeter","version":"2","nodes":[{"id":"n4"}]}`, 0)
-			e.put(greeterKey, `{"name":"greeter","version":"2","nodes":[{"id":"n1"}]}`, 0)
+			e.Cut()
+			e.Remove(greeterDir + "n2")
+			e.PutKey(greeterDir+"n4", `{"name":"greeter","version":"2","nodes":[{"id":"n4"}]}`, 0)
+			e.PutKey(greeterKey, `{"name":"greeter","version":"2","nodes":[{"id":"n1"}]}`, 0)
 			time.Sleep(time.Minute)
 			if compacted {
-				e.compactNow()
+				e.CompactNow()
 			}
-			e.mend()
+			e.Mend()
 			await(t, 2*time.Second, "everything is told", func() bool { return e.differ("greeter", reader, f) == "" })
 			require.NoError(t, errors.Join(provider.Close(), reader.Close()))
 		})
@@ -187,9 +188,9 @@ func TestCloseDeregistersWhatFailedBeforeIfEtcdIsBack(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
 		mustRegister(t, r, greeter(5), 10*time.Minute)
-		e.stop()
+		e.Stop()
 		require.Error(t, r.Deregister(greeter(5)))
-		e.start()
+		e.Start()
 		require.NoError(t, r.Close())
 		require.Equal(t, 5, e.lost(greeter(5)))
 		require.Zero(t, e.leaseCount())
@@ -203,7 +204,7 @@ func TestATryIsShortAgainAfterASuccess(t *testing.T) {
 		register := func(version string, lost int) time.Duration {
 			s := greeter(1)
 			s.Version = version
-			e.ignore(puts, lost)
+			e.Ignore(etcdfake.Puts, lost)
 			began := time.Now()
 			mustRegister(t, r, s, testTTL)
 			return time.Since(began)
@@ -219,7 +220,7 @@ func TestNothingWaitsForRequestsThatWereLostInAnElection(t *testing.T) {
 		r, _ := e.newRegistry(t)
 		mustRegister(t, r, greeter(40), 5*time.Second)
 		time.Sleep(10 * time.Second)
-		elected := e.ignore(anything, always)
+		elected := e.Ignore(etcdfake.Anything, etcdfake.Always)
 		time.AfterFunc(1700*time.Millisecond, elected)
 		began := time.Now()
 		other := greeter(1)
@@ -254,12 +255,12 @@ func TestALoneRepetitionDoesNotGiveWay(t *testing.T) {
 			})
 		}
 		time.Sleep(5 * time.Second) // each has three
-		e.on(puts, 1, func(ctx context.Context, _ func() (any, error)) (any, error) {
-			e.wait(ctx, 700*time.Millisecond)
-			return nil, errUnavailable
+		e.On(etcdfake.Puts, 1, func(ctx context.Context, _ func() (any, error)) (any, error) {
+			e.Wait(ctx, 700*time.Millisecond)
+			return nil, etcdfake.ErrUnavailable
 		})
-		e.on(puts, always, func(ctx context.Context, answer func() (any, error)) (any, error) {
-			e.wait(ctx, 2*time.Second)
+		e.On(etcdfake.Puts, etcdfake.Always, func(ctx context.Context, answer func() (any, error)) (any, error) {
+			e.Wait(ctx, 2*time.Second)
 			if ctx.Err() != nil {
 				return nil, status.FromContextError(ctx.Err()).Err()
 			}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 )
 
 // stored is what another process would put for a service with one node.
@@ -32,13 +34,13 @@ func TestTwoOwnersOfOneIDDontFight(t *testing.T) {
 				mustRegister(t, first, greeter(1), ttl)
 				time.Sleep(time.Minute)
 				mustRegister(t, second, rival(), ttl)
-				before := e.revision()
+				before := e.Revision()
 				for range 20 { // both tick, as go-micro does
 					time.Sleep(30 * time.Second)
 					mustRegister(t, first, greeter(1), ttl)
 					mustRegister(t, second, rival(), ttl)
 				}
-				require.Equal(t, before, e.revision(), "nobody writes")
+				require.Equal(t, before, e.Revision(), "nobody writes")
 				require.Equal(t, "superseded", first.Status().Registrations[0].State)
 				require.Len(t, logs.logged(), 1, "it is said once")
 
@@ -56,8 +58,8 @@ func TestTheOneStandingByIsBackWhenTheOtherDies(t *testing.T) {
 		mustRegister(t, r, greeter(1), testTTL)
 		for range 3 {
 			time.Sleep(time.Minute)
-			lease := e.lease(10)
-			e.put(greeterKey, stored(rival()), lease)
+			lease := e.GrantLease(10)
+			e.PutKey(greeterKey, stored(rival()), lease)
 			time.Sleep(9 * time.Second)
 			require.True(t, e.has(rival()))
 			time.Sleep(time.Second) // its lease runs out
@@ -72,18 +74,18 @@ func TestAProcessThatWakesUpLeavesTheNewOwnerAlone(t *testing.T) {
 		r, _ := e.newRegistry(t)
 		mustRegister(t, r, greeter(1), testTTL)
 		time.Sleep(time.Minute)
-		e.hold(true, false)
+		e.Hold(true, false)
 		time.Sleep(2 * testTTL)
-		lease := e.lease(3600)
-		e.put(greeterKey, stored(rival()), lease)
-		before := e.revision()
-		e.mend()
+		lease := e.GrantLease(3600)
+		e.PutKey(greeterKey, stored(rival()), lease)
+		before := e.Revision()
+		e.Mend()
 		for range 20 {
 			time.Sleep(30 * time.Second)
 			mustRegister(t, r, greeter(1), testTTL)
 		}
-		require.Equal(t, before, e.revision())
-		e.revoke(lease)
+		require.Equal(t, before, e.Revision())
+		e.Revoke(lease)
 		await(t, time.Second, "ours is back", func() bool { return e.has(greeter(1)) })
 	})
 }
@@ -92,7 +94,7 @@ func TestALateDeregisterLeavesTheNewOwnerAlone(t *testing.T) {
 	for name, meanwhile := range map[string]func(*fakeEtcd){
 		"at once":             func(*fakeEtcd) {},
 		"after a minute":      func(*fakeEtcd) { time.Sleep(time.Minute) },
-		"after the own lease": func(e *fakeEtcd) { e.cut(); time.Sleep(2 * testTTL); e.mend() },
+		"after the own lease": func(e *fakeEtcd) { e.Cut(); time.Sleep(2 * testTTL); e.Mend() },
 	} {
 		for _, ttl := range []time.Duration{testTTL, 0} {
 			t.Run(name+", TTL "+ttl.String(), func(t *testing.T) {
@@ -100,7 +102,7 @@ func TestALateDeregisterLeavesTheNewOwnerAlone(t *testing.T) {
 					r, _ := e.newRegistry(t)
 					mustRegister(t, r, greeter(1), ttl)
 					time.Sleep(time.Minute)
-					e.put(greeterKey, stored(rival()), e.lease(3600))
+					e.PutKey(greeterKey, stored(rival()), e.GrantLease(3600))
 					meanwhile(e)
 					require.NoError(t, r.Deregister(greeter(1)))
 					require.NoError(t, r.Deregister(greeter(1)), "again")
@@ -118,11 +120,11 @@ func TestALateDeregisterLeavesTheNewOwnerAlone(t *testing.T) {
 // is there when Register or its repetition says so, and gone after Deregister.
 func TestAPutOfUnknownOutcome(t *testing.T) {
 	for name, harm := range map[string]func(*fakeEtcd){
-		"done, not answered":     func(e *fakeEtcd) { e.loseAnswers(puts, 1) },
-		"never done":             func(e *fakeEtcd) { e.ignore(puts, 1) },
-		"done a second too late": func(e *fakeEtcd) { e.delayPast(puts, 1, time.Second) },
-		"done 12 s too late":     func(e *fakeEtcd) { e.delayPast(puts, 1, 12*time.Second) },
-		"twice, and too late":    func(e *fakeEtcd) { e.delayPast(puts, 2, 5*time.Second) },
+		"done, not answered":     func(e *fakeEtcd) { e.LoseAnswers(etcdfake.Puts, 1) },
+		"never done":             func(e *fakeEtcd) { e.Ignore(etcdfake.Puts, 1) },
+		"done a second too late": func(e *fakeEtcd) { e.DelayPast(etcdfake.Puts, 1, time.Second) },
+		"done 12 s too late":     func(e *fakeEtcd) { e.DelayPast(etcdfake.Puts, 1, 12*time.Second) },
+		"twice, and too late":    func(e *fakeEtcd) { e.DelayPast(etcdfake.Puts, 2, 5*time.Second) },
 	} {
 		for _, ttl := range []time.Duration{testTTL, 0} {
 			t.Run(name+", TTL "+ttl.String(), func(t *testing.T) {
@@ -173,9 +175,9 @@ func TestNobodysRecordDoesNotTakeTheKey(t *testing.T) {
 					mustRegister(t, r, greeter(1), testTTL)
 					var lease int64
 					if leased {
-						lease = e.lease(3600)
+						lease = e.GrantLease(3600)
 					}
-					e.put(greeterKey, value, lease)
+					e.PutKey(greeterKey, value, lease)
 					await(t, time.Second, "ours is back", func() bool { return e.has(greeter(1)) })
 					require.Empty(t, logs.logged())
 				})
@@ -189,7 +191,7 @@ func TestARecordElsewhereDoesNotHideTheNode(t *testing.T) {
 		r, _ := e.newRegistry(t)
 		mustRegister(t, r, greeter(1), testTTL)
 		before := looked(t, r, "greeter").lines()
-		e.put(greeterDir+"zzz", stored(rival()), 0)
+		e.PutKey(greeterDir+"zzz", stored(rival()), 0)
 		time.Sleep(time.Second)
 		require.Equal(t, before, looked(t, r, "greeter").lines())
 	})

@@ -13,19 +13,20 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
 
 // send lets an etcd send what is read at some bytes a second.
 func (e *fakeEtcd) send(bytesPerSecond int) {
-	e.on(reads, always, func(ctx context.Context, answer func() (any, error)) (any, error) {
+	e.On(etcdfake.Reads, etcdfake.Always, func(ctx context.Context, answer func() (any, error)) (any, error) {
 		a, err := answer()
 		if err == nil {
 			size := 0
 			for _, kv := range a.(*pb.RangeResponse).Kvs {
 				size += len(kv.Key) + len(kv.Value)
 			}
-			e.wait(ctx, time.Duration(size)*time.Second/time.Duration(bytesPerSecond))
+			e.Wait(ctx, time.Duration(size)*time.Second/time.Duration(bytesPerSecond))
 		}
 		return a, err
 	})
@@ -42,14 +43,14 @@ func listOf(r *Registry, prefix string) *reflector.Lister {
 func (e *fakeEtcd) litter(n, size int) {
 	junk := strings.Repeat("j", size)
 	for i := range n {
-		e.put(fmt.Sprintf("/micro/registry/greeter/junk%05d", i), junk, 0)
+		e.PutKey(fmt.Sprintf("/micro/registry/greeter/junk%05d", i), junk, 0)
 	}
 }
 
 func TestTheUsualServiceIsOneRequest(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		e.litter(63, 300)
-		e.put(greeterKey, `{"name":"greeter","nodes":[{"id":"n1"}]}`, 0)
+		e.PutKey(greeterKey, `{"name":"greeter","nodes":[{"id":"n1"}]}`, 0)
 		r, _ := e.newRegistry(t)
 		before := e.requests("Range")
 		require.Len(t, looked(t, r, "greeter"), 1)
@@ -83,7 +84,7 @@ func TestALookUpInADirectoryFullOfBigJunkSucceedsInTheEnd(t *testing.T) {
 func TestAListWhosePagesFailIsWholeAndOfOneRevision(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		e.litter(100, 10)
-		e.on(reads, always, func(_ context.Context, answer func() (any, error)) (any, error) {
+		e.On(etcdfake.Reads, etcdfake.Always, func(_ context.Context, answer func() (any, error)) (any, error) {
 			a, err := answer()
 			if err != nil {
 				return nil, err
@@ -91,7 +92,7 @@ func TestAListWhosePagesFailIsWholeAndOfOneRevision(t *testing.T) {
 			if n := len(a.(*pb.RangeResponse).Kvs); n > 7 {
 				return nil, status.Error(codes.ResourceExhausted, "trying to send message larger than max")
 			}
-			e.put(fmt.Sprint("/micro/registry/greeter/z", e.revision()), "later", 0)
+			e.PutKey(fmt.Sprint("/micro/registry/greeter/z", e.Revision()), "later", 0)
 			return a, nil
 		})
 		r, _ := e.newRegistry(t)
@@ -107,7 +108,7 @@ func TestAListWhosePagesFailIsWholeAndOfOneRevision(t *testing.T) {
 // It takes three failures to know that smaller pages don't help.
 func TestAnEtcdThatSendsNothingIsNotAskedForEver(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
-		e.ignore(reads, always)
+		e.Ignore(etcdfake.Reads, etcdfake.Always)
 		r, _ := e.newRegistry(t)
 		_, err := r.connector.Connect(t.Context())
 		require.NoError(t, err)

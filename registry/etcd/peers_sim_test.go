@@ -11,6 +11,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
@@ -46,10 +47,10 @@ func TestPeers3883TheHeartbeatNeverGivesUp(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
 		mustRegister(t, r, greeter(1), testTTL)
-		e.stop()
+		e.Stop()
 		time.Sleep(time.Hour)
-		e.revokeAll()
-		e.start()
+		e.RevokeAll()
+		e.Start()
 		await(t, 2*time.Second, "the record is back", func() bool { return e.has(greeter(1)) })
 	})
 }
@@ -68,8 +69,8 @@ func TestPeers3364NoLoopWithoutAPause(t *testing.T) {
 				r, _ := e.newRegistry(t)
 				mustRegister(t, provider, greeter(1), testTTL)
 				f := newFollower(t, r, "greeter")
-				allow := e.refuse(either(watches, reads, puts), err)
-				e.endStreams(errUnavailable)
+				allow := e.Refuse(etcdfake.Either(etcdfake.Watches, etcdfake.Reads, etcdfake.Puts), err)
+				e.EndStreams(etcdfake.ErrUnavailable)
 				before := e.requests()
 				time.Sleep(10 * time.Minute)
 				assert.Less(t, (e.requests()-before)/600, 20, "requests in a second")
@@ -88,7 +89,7 @@ func TestPeers4960ADeletedKeyReturns(t *testing.T) {
 		r, _ := e.newRegistry(t)
 		mustRegister(t, r, greeter(1), testTTL)
 		_, lease, _ := e.value(greeterKey)
-		e.remove(greeterKey)
+		e.Remove(greeterKey)
 		await(t, time.Second, "the record is back", func() bool { return e.has(greeter(1)) })
 		_, now, _ := e.value(greeterKey)
 		require.Equal(t, lease, now, "on its lease, which had nothing wrong")
@@ -105,7 +106,7 @@ func TestPeers420ALostLeaseIsReplaced(t *testing.T) {
 			_, lease, _ := e.value(greeterKey)
 			require.False(t, used[lease], "each has its time")
 			used[lease] = true
-			e.revoke(lease)
+			e.Revoke(lease)
 			await(t, time.Second, "the record is back", func() bool { return e.has(greeter(1)) })
 			time.Sleep(time.Minute)
 			require.Equal(t, 1, e.leaseCount())
@@ -121,9 +122,9 @@ func TestPeers3366SubscriptionsSurviveAReconnect(t *testing.T) {
 		mustRegister(t, provider, greeter(3), testTTL)
 		followers := []*follower{newFollower(t, r, "greeter"), newFollower(t, r, "greeter"), newFollower(t, r, "greeter")}
 		for i := range 10 {
-			e.cut()
+			e.Cut()
 			time.Sleep(time.Duration(i) * time.Second)
-			e.mend()
+			e.Mend()
 			mustRegister(t, provider, greeter(4+i), testTTL)
 			await(t, 2*time.Second, "all have heard", func() bool { return e.differ("greeter", r, followers...) == "" })
 		}
@@ -137,10 +138,10 @@ func TestPeers11954AnInvalidTokenEndsNoWatch(t *testing.T) {
 		r, _ := e.newRegistry(t)
 		mustRegister(t, provider, greeter(1), testTTL)
 		f := newFollower(t, r, "greeter")
-		e.cut()
-		e.expireTokens()
-		e.mend()
-		e.cancelWatches(rpctypes.ErrGRPCInvalidAuthToken.Error())
+		e.Cut()
+		e.ExpireTokens()
+		e.Mend()
+		e.CancelWatches(rpctypes.ErrGRPCInvalidAuthToken.Error())
 		mustRegister(t, provider, greeter(2), testTTL)
 		await(t, 2*time.Second, "the watch goes on", func() bool { return e.differ("greeter", r, f) == "" })
 	})
@@ -156,10 +157,10 @@ func TestPeers8980AHalfOpenConnectionIsFoundOut(t *testing.T) {
 				mustRegister(t, provider, greeter(1), testTTL)
 				newFollower(t, r, "greeter")
 				time.Sleep(time.Minute)
-				e.hold(towards...)
+				e.Hold(towards...)
 				await(t, 15*time.Second, "it is found out", func() bool { return !r.Status().Connected })
 				await(t, 20*time.Second, "and said", func() bool { return len(logs.logged()) > 0 })
-				e.mend()
+				e.Mend()
 				await(t, 2*time.Second, "all is well", func() bool { return e.differ("greeter", r) == "" })
 				require.Zero(t, e.losses(greeterKey))
 			})
@@ -173,7 +174,7 @@ func TestPeers17529WatchersShareOneWatch(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
 		asked, prevKV := 0, 0
-		e.on(func(_ string, request any) bool {
+		e.On(func(_ string, request any) bool {
 			if create, ok := request.(*pb.WatchCreateRequest); ok {
 				asked++
 				if create.PrevKv {
@@ -181,15 +182,15 @@ func TestPeers17529WatchersShareOneWatch(t *testing.T) {
 				}
 			}
 			return false
-		}, always, nil)
+		}, etcdfake.Always, nil)
 		for range 300 {
 			w, err := r.Watch(registry.WatchService("greeter"))
 			require.NoError(t, err)
 			t.Cleanup(w.Stop)
 		}
 		time.Sleep(time.Second)
-		e.mu.Lock()
-		defer e.mu.Unlock()
+		e.Mu.Lock()
+		defer e.Mu.Unlock()
 		require.Equal(t, 1, asked)
 		require.Zero(t, prevKV)
 	})
@@ -206,7 +207,7 @@ func TestPeers15247EveryLeaseRevokedAtOnce(t *testing.T) {
 			mustRegister(t, provider, &registry.Service{Name: "greeter", Version: "1", Nodes: []*registry.Node{n}}, testTTL)
 		}
 		time.Sleep(time.Minute)
-		e.revokeAll()
+		e.RevokeAll()
 		await(t, time.Second, "all records are back", func() bool { return e.has(all) })
 		await(t, time.Second, "and seen", func() bool { return e.differ("greeter", r, f) == "" })
 	})
@@ -248,12 +249,12 @@ func TestPeers1481NothingPanics(t *testing.T) {
 	})
 	t.Run("no etcd at the start", func(t *testing.T) {
 		withFake(t, func(t *testing.T, e *fakeEtcd) {
-			e.cut()
+			e.Cut()
 			r, _ := e.newRegistry(t, registry.Timeout(time.Second))
 			require.ErrorIs(t, r.Register(greeter(1)), ErrPending)
 			_, err := r.GetService("greeter")
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			e.mend()
+			e.Mend()
 			await(t, time.Second, "it is registered", func() bool { return e.has(greeter(1)) })
 			require.Len(t, looked(t, r, "greeter"), 1)
 		})

@@ -10,6 +10,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 	"github.com/micro-etcd/micro-etcd/internal/registration"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
@@ -19,7 +20,7 @@ func TestWithoutSpaceOldRecordsLiveOnAndNewOnesFollow(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
 		mustRegister(t, r, greeter(2), testTTL)
-		free := e.fill()
+		free := e.Fill()
 		began := time.Now()
 		require.ErrorIs(t, r.Register(greeter(3), registry.RegisterTTL(testTTL)), ErrPending)
 		require.ErrorIs(t, r.Register(rival(), registry.RegisterTTL(testTTL)), rpctypes.ErrNoSpace, "a change of n1")
@@ -40,7 +41,7 @@ func TestWithoutSpaceOldRecordsLiveOnAndNewOnesFollow(t *testing.T) {
 
 func TestARefusalIsGotOverWhenItIsTakenBack(t *testing.T) {
 	for name, what := range map[string]func(string, any) bool{
-		"all requests": requests, "writes": either(puts, grants, deletes), "reads": reads, "renewals": renewals,
+		"all requests": requests, "writes": etcdfake.Either(etcdfake.Puts, etcdfake.Grants, etcdfake.Deletes), "reads": etcdfake.Reads, "renewals": etcdfake.Renewals,
 	} {
 		for _, no := range []error{rpctypes.ErrGRPCPermissionDenied, rpctypes.ErrGRPCUserEmpty} {
 			t.Run(name+": "+no.Error(), func(t *testing.T) {
@@ -49,9 +50,9 @@ func TestARefusalIsGotOverWhenItIsTakenBack(t *testing.T) {
 					mustRegister(t, r, greeter(1), testTTL)
 					f := newFollower(t, r, "greeter")
 					time.Sleep(time.Minute)
-					allow := e.refuse(what, no)
-					e.endStreams(errUnavailable)
-					e.remove(greeterKey)
+					allow := e.Refuse(what, no)
+					e.EndStreams(etcdfake.ErrUnavailable)
+					e.Remove(greeterKey)
 					before := e.requests()
 					time.Sleep(2 * time.Minute)
 					require.Less(t, e.requests()-before, 2*60*8, "it isn't asked in a tight loop")
@@ -74,12 +75,12 @@ func TestARefusedWatchIsGotOver(t *testing.T) {
 				mustRegister(t, provider, greeter(1), testTTL)
 				f := newFollower(t, reader, "greeter")
 				time.Sleep(time.Minute)
-				allow := e.refuse(watches, no)
-				e.endStreams(errUnavailable)
+				allow := e.Refuse(etcdfake.Watches, no)
+				e.EndStreams(etcdfake.ErrUnavailable)
 				time.Sleep(2 * time.Minute)
 				allow()
 				time.Sleep(retry.MaxRefused)
-				e.remove(greeterKey)
+				e.Remove(greeterKey)
 				await(t, time.Second, "the record is back", func() bool { return e.has(greeter(1)) })
 				await(t, time.Second, "and the view right", func() bool { return e.differ("greeter", reader, f) == "" })
 			})
@@ -98,11 +99,11 @@ func TestAnExpiredTokenEndsOnlyItsStream(t *testing.T) {
 				f := newFollower(t, r, "greeter")
 				for range 5 {
 					time.Sleep(time.Minute)
-					e.expireTokens()
-					e.cancelWatchesOf(watched, rpctypes.ErrGRPCInvalidAuthToken.Error())
+					e.ExpireTokens()
+					e.CancelWatchesOf(watched, rpctypes.ErrGRPCInvalidAuthToken.Error())
 					time.Sleep(time.Second)
-					e.remove(greeterKey)
-					e.put(greeterDir+"x", `{"name":"greeter","version":"1","nodes":[{"id":"x"}]}`, 0)
+					e.Remove(greeterKey)
+					e.PutKey(greeterDir+"x", `{"name":"greeter","version":"1","nodes":[{"id":"x"}]}`, 0)
 					await(t, time.Second, "the record is back", func() bool { return e.has(greeter(1)) })
 					await(t, time.Second, "and the view right", func() bool { return e.differ("greeter", r, f) == "" })
 					before := e.requests("Watch", "Range")
@@ -117,7 +118,7 @@ func TestAnExpiredTokenEndsOnlyItsStream(t *testing.T) {
 // attempts notes when some requests come, all of which are refused.
 func (e *fakeEtcd) attempts(what func(string, any) bool, no error) (at func() []time.Time, allow func()) {
 	var times []time.Time
-	end := e.refuse(func(method string, request any) bool {
+	end := e.Refuse(func(method string, request any) bool {
 		if !what(method, request) {
 			return false
 		}
@@ -125,8 +126,8 @@ func (e *fakeEtcd) attempts(what func(string, any) bool, no error) (at func() []
 		return true
 	}, no)
 	return func() []time.Time {
-		e.mu.Lock()
-		defer e.mu.Unlock()
+		e.Mu.Lock()
+		defer e.Mu.Unlock()
 		return slices.Clone(times)
 	}, end
 }
@@ -151,8 +152,8 @@ func TestBackoffGrowsHasJitterNeverGivesUpAndResetsOnHealth(t *testing.T) {
 				mustRegister(t, r, greeter(1), testTTL)
 				for range 2 {
 					time.Sleep(time.Minute)
-					at, allow := e.attempts(puts, no)
-					e.remove(greeterKey)
+					at, allow := e.attempts(etcdfake.Puts, no)
+					e.Remove(greeterKey)
 					time.Sleep(30 * time.Minute)
 					between := gaps(at())
 					require.Greater(t, len(between), int(30*time.Minute/limit), "it never gives up")
@@ -175,14 +176,14 @@ func TestBackoffGrowsHasJitterNeverGivesUpAndResetsOnHealth(t *testing.T) {
 // An hour without etcd, with go-micro ticking and looking up, is a handful of log lines.
 func TestALongOutageIsLoggedOnce(t *testing.T) {
 	for name, begin := range map[string]func(*fakeEtcd) func(){
-		"cut off":    func(e *fakeEtcd) func() { e.cut(); return e.mend },
-		"black hole": func(e *fakeEtcd) func() { e.hold(true, false); return e.mend },
-		"no leader":  func(e *fakeEtcd) func() { return e.loseLeader() },
-		"no space":   func(e *fakeEtcd) func() { free := e.fill(); e.revokeAll(); return free },
+		"cut off":    func(e *fakeEtcd) func() { e.Cut(); return e.Mend },
+		"black hole": func(e *fakeEtcd) func() { e.Hold(true, false); return e.Mend },
+		"no leader":  func(e *fakeEtcd) func() { return e.LoseLeader() },
+		"no space":   func(e *fakeEtcd) func() { free := e.Fill(); e.RevokeAll(); return free },
 		"not allowed": func(e *fakeEtcd) func() {
-			end := e.refuse(requests, rpctypes.ErrGRPCPermissionDenied)
-			e.endStreams(errUnavailable)
-			e.remove(greeterKey)
+			end := e.Refuse(requests, rpctypes.ErrGRPCPermissionDenied)
+			e.EndStreams(etcdfake.ErrUnavailable)
+			e.Remove(greeterKey)
 			return end
 		},
 	} {
@@ -214,9 +215,9 @@ func TestARecordThatCannotBePutBackStaysPending(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, logs := e.newRegistry(t)
 		mustRegister(t, r, greeter(1), testTTL)
-		allow := e.refuse(puts, rpctypes.ErrGRPCRequestTooLarge)
+		allow := e.Refuse(etcdfake.Puts, rpctypes.ErrGRPCRequestTooLarge)
 		before := e.requests("Txn")
-		e.remove(greeterKey)
+		e.Remove(greeterKey)
 		time.Sleep(time.Minute)
 		require.Less(t, e.requests("Txn")-before, 200)
 		status := r.Status().Registrations[0]
@@ -232,7 +233,7 @@ func TestARecordThatCannotBePutBackStaysPending(t *testing.T) {
 // The caller has closed the client that it had lent.
 func TestAClosedClientIsSaidAtOnce(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
-		client := e.newClient(t)
+		client := e.NewClient(t)
 		r, err := New(Client(client), registry.Logger(&recorder{}), registry.Timeout(time.Minute))
 		require.NoError(t, err)
 		require.NoError(t, client.Close())
@@ -255,8 +256,8 @@ func TestAPasswordThatHasBecomeWrongIsTriedSeldom(t *testing.T) {
 		mustRegister(t, r, greeter(50), testTTL)
 		f := newFollower(t, r, "greeter")
 		time.Sleep(time.Minute)
-		allow := e.refuse(func(method string, _ any) bool { return method != "Watch" }, rpctypes.ErrGRPCAuthFailed)
-		e.endStreams(errUnavailable)
+		allow := e.Refuse(func(method string, _ any) bool { return method != "Watch" }, rpctypes.ErrGRPCAuthFailed)
+		e.EndStreams(etcdfake.ErrUnavailable)
 		time.Sleep(time.Minute)
 		before := e.requests()
 		time.Sleep(5 * time.Minute)
@@ -273,7 +274,7 @@ func TestCloseAsksThoughThePasswordWasWrongAMomentAgo(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
 		mustRegister(t, r, greeter(5), 0)
-		allow := e.refuse(func(method string, _ any) bool { return method != "Watch" }, rpctypes.ErrGRPCAuthFailed)
+		allow := e.Refuse(func(method string, _ any) bool { return method != "Watch" }, rpctypes.ErrGRPCAuthFailed)
 		_, err := r.ListServices()
 		require.ErrorIs(t, err, rpctypes.ErrAuthFailed)
 		allow()

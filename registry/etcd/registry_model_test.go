@@ -13,6 +13,7 @@ import (
 	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
@@ -78,40 +79,44 @@ var whatHappens = map[string]func(*model, step){
 		}
 		m.foreign[id] = true
 		m.leases++
-		m.etcd.put(greeterDir+id, foreignValue(id, s), m.etcd.lease(3600))
+		m.etcd.PutKey(greeterDir+id, foreignValue(id, s), m.etcd.GrantLease(3600))
 	},
 	"other puts": func(m *model, s step) {
 		id := fmt.Sprint("x", s.a%3)
-		m.etcd.put(greeterDir+id, foreignValue(id, s), 0)
+		m.etcd.PutKey(greeterDir+id, foreignValue(id, s), 0)
 	},
-	"other leaves": func(m *model, s step) { m.etcd.remove(fmt.Sprint(greeterDir, "x", s.a%3)) },
-	"key deleted":  func(m *model, s step) { m.etcd.remove(fmt.Sprint(greeterDir, "n", s.a%3)) },
-	"all deleted":  func(m *model, _ step) { m.etcd.remove(DefaultPrefix) },
-	"junk":         func(m *model, s step) { m.etcd.put(fmt.Sprint(greeterDir, "n", s.a%4), "junk", 0) },
-	"revoke all":   func(m *model, _ step) { m.etcd.revokeAll() },
-	"compact":      func(m *model, _ step) { m.etcd.compactNow() },
-	"end streams":  func(m *model, _ step) { m.etcd.endStreams(errUnavailable) },
-	"end watches":  func(m *model, s step) { m.etcd.cancelWatches([]string{"", "whatever"}[s.a%2]) },
-	"deny lease":   func(m *model, _ step) { m.mends = append(m.mends, m.etcd.denyLease(1)) },
-	"lose answers": func(m *model, s step) { m.mends = append(m.mends, m.etcd.loseAnswers(puts, 1+s.a%3)) },
-	"ignore puts":  func(m *model, s step) { m.mends = append(m.mends, m.etcd.ignore(puts, 1+s.a%3)) },
-	"late puts":    func(m *model, s step) { m.mends = append(m.mends, m.etcd.delayPast(puts, 1+s.a%2, time.Second)) },
-	"late deletes": func(m *model, s step) { m.mends = append(m.mends, m.etcd.delayPast(deletes, 1+s.a%2, time.Second)) },
+	"other leaves": func(m *model, s step) { m.etcd.Remove(fmt.Sprint(greeterDir, "x", s.a%3)) },
+	"key deleted":  func(m *model, s step) { m.etcd.Remove(fmt.Sprint(greeterDir, "n", s.a%3)) },
+	"all deleted":  func(m *model, _ step) { m.etcd.Remove(DefaultPrefix) },
+	"junk":         func(m *model, s step) { m.etcd.PutKey(fmt.Sprint(greeterDir, "n", s.a%4), "junk", 0) },
+	"revoke all":   func(m *model, _ step) { m.etcd.RevokeAll() },
+	"compact":      func(m *model, _ step) { m.etcd.CompactNow() },
+	"end streams":  func(m *model, _ step) { m.etcd.EndStreams(etcdfake.ErrUnavailable) },
+	"end watches":  func(m *model, s step) { m.etcd.CancelWatches([]string{"", "whatever"}[s.a%2]) },
+	"deny lease":   func(m *model, _ step) { m.mends = append(m.mends, m.etcd.DenyLease(1)) },
+	"lose answers": func(m *model, s step) { m.mends = append(m.mends, m.etcd.LoseAnswers(etcdfake.Puts, 1+s.a%3)) },
+	"ignore puts":  func(m *model, s step) { m.mends = append(m.mends, m.etcd.Ignore(etcdfake.Puts, 1+s.a%3)) },
+	"late puts": func(m *model, s step) {
+		m.mends = append(m.mends, m.etcd.DelayPast(etcdfake.Puts, 1+s.a%2, time.Second))
+	},
+	"late deletes": func(m *model, s step) {
+		m.mends = append(m.mends, m.etcd.DelayPast(etcdfake.Deletes, 1+s.a%2, time.Second))
+	},
 	"refuse": func(m *model, _ step) {
-		m.mends = append(m.mends, m.etcd.refuse(requests, rpctypes.ErrGRPCPermissionDenied))
+		m.mends = append(m.mends, m.etcd.Refuse(requests, rpctypes.ErrGRPCPermissionDenied))
 	},
-	"fill": func(m *model, _ step) { m.mends = append(m.mends, m.etcd.fill()) },
+	"fill": func(m *model, _ step) { m.mends = append(m.mends, m.etcd.Fill()) },
 	"refuse watches": func(m *model, _ step) {
-		m.mends = append(m.mends, m.etcd.refuse(watches, rpctypes.ErrGRPCInvalidAuthToken))
+		m.mends = append(m.mends, m.etcd.Refuse(etcdfake.Watches, rpctypes.ErrGRPCInvalidAuthToken))
 	},
-	"unconfirmed watches": func(m *model, s step) { m.mends = append(m.mends, m.etcd.ignore(watches, 1+s.a%3)) },
-	"lose requests":       func(m *model, s step) { m.mends = append(m.mends, m.etcd.ignore(anything, 1+s.a%5)) },
-	"lose leader":         func(m *model, _ step) { m.mends = append(m.mends, m.etcd.loseLeader()) },
-	"cut":                 func(m *model, _ step) { m.etcd.cut(); m.mends = append(m.mends, m.etcd.mend) },
-	"hold":                func(m *model, s step) { m.etcd.hold(s.a%2 == 0); m.mends = append(m.mends, m.etcd.mend) },
-	"stop":                func(m *model, _ step) { m.etcd.stop(); m.mends = append(m.mends, m.etcd.start) },
-	"wipe":                func(m *model, _ step) { m.etcd.wipe() },
-	"other cluster":       func(m *model, _ step) { m.etcd.moveCluster() },
+	"unconfirmed watches": func(m *model, s step) { m.mends = append(m.mends, m.etcd.Ignore(etcdfake.Watches, 1+s.a%3)) },
+	"lose requests":       func(m *model, s step) { m.mends = append(m.mends, m.etcd.Ignore(etcdfake.Anything, 1+s.a%5)) },
+	"lose leader":         func(m *model, _ step) { m.mends = append(m.mends, m.etcd.LoseLeader()) },
+	"cut":                 func(m *model, _ step) { m.etcd.Cut(); m.mends = append(m.mends, m.etcd.Mend) },
+	"hold":                func(m *model, s step) { m.etcd.Hold(s.a%2 == 0); m.mends = append(m.mends, m.etcd.Mend) },
+	"stop":                func(m *model, _ step) { m.etcd.Stop(); m.mends = append(m.mends, m.etcd.Start) },
+	"wipe":                func(m *model, _ step) { m.etcd.Wipe() },
+	"other cluster":       func(m *model, _ step) { m.etcd.MoveCluster() },
 	"mend":                func(m *model, _ step) { m.mend() },
 	"relist":              func(m *model, s step) { []*Registry{m.provider, m.reader}[s.a%2].rewritten() },
 	"pass":                func(_ *model, s step) { time.Sleep([]time.Duration{time.Millisecond, time.Second, time.Minute}[s.a%3]) },
@@ -122,7 +127,7 @@ var whatHappens = map[string]func(*model, step){
 }
 
 // requests are what is refused together.
-var requests = either(puts, grants, deletes, reads, renewals)
+var requests = etcdfake.Either(etcdfake.Puts, etcdfake.Grants, etcdfake.Deletes, etcdfake.Reads, etcdfake.Renewals)
 
 // watchAnew replaces a follower by one that looks up, and watches a little later.
 func (m *model) watchAnew(s step) {
@@ -262,7 +267,7 @@ func (m *model) leave() error {
 	}
 	synctest.Wait()
 	for _, id := range []string{"n0", "n1", "n2", "x0"} { // the etcd client cancels some watches only when they have something to say
-		m.etcd.put(greeterDir+id, "", 0)
+		m.etcd.PutKey(greeterDir+id, "", 0)
 	}
 	synctest.Wait()
 	if left := m.etcd.watchCount(); left > 0 {
@@ -281,7 +286,7 @@ func play(t *testing.T, steps []step) (err error) {
 			t: t, etcd: e, wished: make(map[string]*registry.Service), told: make(map[string]error), foreign: make(map[string]bool),
 			registered: make(map[string]string),
 		}
-		e.grow(100) // a new history is shorter then
+		e.Grow(100) // a new history is shorter then
 		m.provider, _ = e.newRegistry(t)
 		m.reader, _ = e.newRegistry(t)
 		for i := range 3 {

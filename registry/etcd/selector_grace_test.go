@@ -328,7 +328,7 @@ func TestStatusTellsOfGrace(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
 		for i := range 5 {
-			e.put(fmt.Sprint(DefaultPrefix, "greeter/n", i), valueOf(t, i), 0)
+			e.PutKey(fmt.Sprint(DefaultPrefix, "greeter/n", i), valueOf(t, i), 0)
 		}
 		s := NewSelector(selector.Registry(r), Grace(grace))
 		defer func() { require.NoError(t, s.Close()) }()
@@ -339,7 +339,7 @@ func TestStatusTellsOfGrace(t *testing.T) {
 		}
 		require.Zero(t, lost())
 		for i := range 4 {
-			e.remove(fmt.Sprint(DefaultPrefix, "greeter/n", i))
+			e.Remove(fmt.Sprint(DefaultPrefix, "greeter/n", i))
 		}
 		require.Equal(t, 4, lost())
 		require.NoError(t, r.Deregister(&registry.Service{Name: "greeter", Nodes: []*registry.Node{{Id: "n4"}}}))

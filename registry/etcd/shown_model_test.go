@@ -15,6 +15,7 @@ import (
 	"go-micro.dev/v4/selector"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
@@ -61,15 +62,15 @@ var shownSteps = map[string]func(*shownModel, step){
 	"put": func(m *shownModel, s step) {
 		name, id := modelName(s), fmt.Sprint("n", s.a/2%3)
 		version := fmt.Sprint(1 + s.b%2)
-		m.etcd.put(DefaultPrefix+name+"/"+id, stored(&registry.Service{
+		m.etcd.PutKey(DefaultPrefix+name+"/"+id, stored(&registry.Service{
 			Name: name, Version: version, Metadata: map[string]string{"of": fmt.Sprint(s.b / 2 % 2)},
 			Nodes: []*registry.Node{{Id: id, Address: fmt.Sprint("a:", s.b%3)}},
 		}), 0)
 	},
 	"delete": func(m *shownModel, s step) {
-		m.etcd.remove(fmt.Sprint(DefaultPrefix, modelName(s), "/n", s.a/2%3))
+		m.etcd.Remove(fmt.Sprint(DefaultPrefix, modelName(s), "/n", s.a/2%3))
 	},
-	"delete all": func(m *shownModel, s step) { m.etcd.remove(DefaultPrefix + modelName(s) + "/") },
+	"delete all": func(m *shownModel, s step) { m.etcd.Remove(DefaultPrefix + modelName(s) + "/") },
 	"get": func(m *shownModel, s step) {
 		m.look("get", modelName(s), func() ([]*registry.Service, error) { return m.registry.GetService(modelName(s)) })
 	},
@@ -99,13 +100,15 @@ var shownSteps = map[string]func(*shownModel, step){
 	"late list": func(m *shownModel, s step) { m.slow(s, false) },
 	"relist":    func(m *shownModel, _ step) { m.relist() },
 	"mute": func(m *shownModel, _ step) {
-		m.etcd.mute(true)
-		m.mends = append(m.mends, func() { m.etcd.mute(false) })
+		m.etcd.Mute(true)
+		m.mends = append(m.mends, func() { m.etcd.Mute(false) })
 	},
-	"end watches":   func(m *shownModel, _ step) { m.etcd.cancelWatches("") },
-	"compact":       func(m *shownModel, _ step) { m.etcd.compactNow() },
-	"cut":           func(m *shownModel, _ step) { m.etcd.cut(); m.mends = append(m.mends, m.etcd.mend) },
-	"refuse lists":  func(m *shownModel, _ step) { m.mends = append(m.mends, m.etcd.refuse(reads, errUnavailable)) },
+	"end watches": func(m *shownModel, _ step) { m.etcd.CancelWatches("") },
+	"compact":     func(m *shownModel, _ step) { m.etcd.CompactNow() },
+	"cut":         func(m *shownModel, _ step) { m.etcd.Cut(); m.mends = append(m.mends, m.etcd.Mend) },
+	"refuse lists": func(m *shownModel, _ step) {
+		m.mends = append(m.mends, m.etcd.Refuse(etcdfake.Reads, etcdfake.ErrUnavailable))
+	},
 	"mend":          func(m *shownModel, _ step) { m.mend() },
 	"moment":        func(*shownModel, step) { time.Sleep(time.Millisecond) },
 	"second":        func(*shownModel, step) { time.Sleep(time.Second) },
@@ -116,16 +119,16 @@ var shownSteps = map[string]func(*shownModel, step){
 // slow makes the next list of some part take a while, before or after etcd has read it.
 func (m *shownModel) slow(s step, before bool) {
 	key := DefaultPrefix + []string{"x/", "y/", ""}[s.a%3]
-	m.etcd.on(func(_ string, request any) bool {
+	m.etcd.On(func(_ string, request any) bool {
 		r, ok := request.(*pb.RangeRequest)
 		return ok && string(r.Key) == key && !r.CountOnly
 	}, 1, func(ctx context.Context, answer func() (any, error)) (any, error) {
 		if before {
-			m.etcd.wait(ctx, time.Duration(1+s.b%3)*time.Second)
+			m.etcd.Wait(ctx, time.Duration(1+s.b%3)*time.Second)
 			return answer()
 		}
 		a, err := answer()
-		m.etcd.wait(ctx, time.Duration(1+s.b%3)*time.Second)
+		m.etcd.Wait(ctx, time.Duration(1+s.b%3)*time.Second)
 		return a, err
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 )
 
 // What a lookup has shown and is gone is told as deleted to whoever watches afterwards, wherever it was shown from. The
@@ -25,7 +27,7 @@ func listsOf(prefix string) func(string, any) bool {
 // holdList makes the next list of a prefix wait before etcd reads it.
 func (e *fakeEtcd) holdList(prefix string) (held chan struct{}, release func()) {
 	held, released := make(chan struct{}), make(chan struct{})
-	e.on(listsOf(prefix), 1, func(ctx context.Context, answer func() (any, error)) (any, error) {
+	e.On(listsOf(prefix), 1, func(ctx context.Context, answer func() (any, error)) (any, error) {
 		close(held)
 		select {
 		case <-released:
@@ -37,7 +39,7 @@ func (e *fakeEtcd) holdList(prefix string) (held chan struct{}, release func()) 
 }
 
 func (e *fakeEtcd) putNode(id string) {
-	e.put(greeterDir+id, stored(&registry.Service{Name: "greeter", Version: "1", Nodes: []*registry.Node{{Id: id}}}), 0)
+	e.PutKey(greeterDir+id, stored(&registry.Service{Name: "greeter", Version: "1", Nodes: []*registry.Node{{Id: id}}}), 0)
 }
 
 // nextOf returns what a watcher says next, as "action id".
@@ -93,7 +95,7 @@ func TestWhatALookUpShowedBeforeTheFirstListOfEverythingIsToldAsGone(t *testing.
 		}()
 		<-held
 		require.Len(t, looked(t, r, "greeter"), 1)
-		e.remove(greeterKey)
+		e.Remove(greeterKey)
 		time.Sleep(time.Second)
 		release()
 		w := <-watching
@@ -110,7 +112,7 @@ func TestWhatALinearizableLookUpShowedBeforeTheFirstListIsToldAsGone(t *testing.
 		go func() { _, _ = r.GetService("greeter") }()
 		<-held
 		require.Equal(t, 1, linearizable(t, r))
-		e.remove(greeterKey)
+		e.Remove(greeterKey)
 		watching := make(chan registry.Watcher)
 		go func() {
 			w, _ := r.Watch(registry.WatchService("greeter"))
@@ -137,7 +139,7 @@ func TestWhatALinearizableLookUpShowedDuringAListIsToldAsGone(t *testing.T) {
 		e.putNode("n2")
 		require.Equal(t, 2, linearizable(t, r))
 		w := watch(t, r, registry.WatchService("greeter"))
-		e.remove(greeterDir + "n2")
+		e.Remove(greeterDir + "n2")
 		release()
 		told := nextOf(t, w)
 		if told == "create n2" {
@@ -155,9 +157,9 @@ func TestTheViewIsNotBehindALinearizableLookUp(t *testing.T) {
 				r, _ := e.newRegistry(t)
 				e.putNode("n1")
 				w := watch(t, r, opts...)
-				e.mute(true) // the events are late
+				e.Mute(true) // the events are late
 				e.putNode("n2")
-				e.remove(greeterKey)
+				e.Remove(greeterKey)
 				require.Equal(t, 1, linearizable(t, r))
 				require.Equal(t, "[greeter@1map[]: n2=map[]]", fmt.Sprint(looked(t, r, "greeter").lines()))
 				require.Equal(t, "create n2", nextOf(t, w))
@@ -176,7 +178,7 @@ func TestAWatchAfterListServicesBeginsThere(t *testing.T) {
 			all, err := r.ListServices()
 			require.NoError(t, err)
 			require.Len(t, all, 1)
-			e.remove(greeterKey)
+			e.Remove(greeterKey)
 			e.putNode("n2")
 			w := watch(t, r, opts...)
 			require.Equal(t, "delete n1", nextOf(t, w))
@@ -212,11 +214,11 @@ func TestAWatchThatWaitsForEtcdStillKnowsWhatWasShownBefore(t *testing.T) {
 		e.putNode("n1")
 		r, _ := e.newRegistry(t)
 		require.Equal(t, 1, linearizable(t, r))
-		e.cut()
+		e.Cut()
 		w := watch(t, r, registry.WatchService("greeter"))
-		e.remove(greeterKey)
+		e.Remove(greeterKey)
 		time.Sleep(20 * time.Minute)
-		e.mend()
+		e.Mend()
 		require.Equal(t, "delete n1", nextOf(t, w))
 	})
 }
@@ -240,7 +242,7 @@ func TestShownIsForgotten(t *testing.T) {
 			e.putNode(fmt.Sprint("x", i))
 			time.Sleep(time.Millisecond)
 			looked(t, r, "greeter")
-			e.remove(fmt.Sprint(greeterDir, "x", i))
+			e.Remove(fmt.Sprint(greeterDir, "x", i))
 		}
 		time.Sleep(time.Millisecond)
 		require.Greater(t, nodes(), 90)
@@ -260,13 +262,13 @@ func TestAServiceWithAViewOfItsOwnIsNotLookedUpInALaggingOneOfEverything(t *test
 		e.putNode("n1")
 		time.Sleep(time.Second)
 		require.Len(t, looked(t, r, "greeter"), 1, "from the view of everything")
-		e.remove(greeterDir)
+		e.Remove(greeterDir)
 		time.Sleep(2 * viewShownTime)
-		e.mute(true)
+		e.Mute(true)
 		e.putNode("n2")
 		watch(t, r, registry.WatchService("greeter"))
 		require.Len(t, looked(t, r, "greeter"), 1)
-		e.mute(false)
+		e.Mute(false)
 	})
 }
 
@@ -274,7 +276,7 @@ func TestAServiceWithAViewOfItsOwnIsNotLookedUpInALaggingOneOfEverything(t *test
 func TestWhatIsToldLastOfAVersionGivesItsProfile(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		put := func(id, of string) {
-			e.put(greeterDir+id, stored(&registry.Service{
+			e.PutKey(greeterDir+id, stored(&registry.Service{
 				Name: "greeter", Metadata: map[string]string{"of": of}, Nodes: []*registry.Node{{Id: id}},
 			}), 0)
 		}
@@ -283,7 +285,7 @@ func TestWhatIsToldLastOfAVersionGivesItsProfile(t *testing.T) {
 		before, err := r.GetService("greeter", Linearizable())
 		require.NoError(t, err)
 		c := consumer{"greeter@": before[0]}
-		allow := e.refuse(reads, errUnavailable)
+		allow := e.Refuse(etcdfake.Reads, etcdfake.ErrUnavailable)
 		w, err := r.Watch(registry.WatchService("greeter"))
 		require.NoError(t, err)
 		put("n2", "after")

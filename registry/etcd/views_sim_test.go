@@ -11,6 +11,7 @@ import (
 	"go-micro.dev/v4/selector"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
@@ -40,7 +41,7 @@ func TestWhatWasLookedUpStaysAnswerableWithoutEtcd(t *testing.T) {
 				} else {
 					require.Len(t, looked(t, r, "greeter"), 1)
 				}
-				e.cut()
+				e.Cut()
 				time.Sleep(viewIdleTime - time.Second)
 				require.Len(t, looked(t, r, "greeter"), 1)
 			})
@@ -56,7 +57,7 @@ func TestASelectorThatIsUsedGoesOnForAWholeOutage(t *testing.T) {
 		w := watch(t, r)
 		pick(t, s, "greeter")
 		w.Stop()
-		e.cut()
+		e.Cut()
 		for range 30 * 60 {
 			time.Sleep(time.Second)
 			pick(t, s, "greeter")
@@ -113,7 +114,7 @@ func TestPollingAMissingServiceCostsNothing(t *testing.T) {
 			}
 		}
 		require.Equal(t, before, e.requests("Range", "Watch"))
-		e.put(DefaultPrefix+"missing7/n1", `{"name":"missing7","nodes":[{"id":"n1"}]}`, 0)
+		e.PutKey(DefaultPrefix+"missing7/n1", `{"name":"missing7","nodes":[{"id":"n1"}]}`, 0)
 		await(t, time.Second, "it is seen", func() bool { return len(looked(t, r, "missing7")) == 1 })
 	})
 }
@@ -127,13 +128,13 @@ func TestUnknownNamesEvictNoGoodView(t *testing.T) {
 				good := make([]string, 50)
 				for i := range good {
 					good[i] = fmt.Sprint("good", i)
-					e.put(DefaultPrefix+good[i]+"/n1", stored(&registry.Service{Name: good[i], Nodes: []*registry.Node{{Id: "n1"}}}), 0)
+					e.PutKey(DefaultPrefix+good[i]+"/n1", stored(&registry.Service{Name: good[i], Nodes: []*registry.Node{{Id: "n1"}}}), 0)
 					require.Len(t, looked(t, r, good[i]), 1)
 				}
 				w := watch(t, r, registry.WatchService("awaited"))
 				defer w.Stop()
 				if away {
-					e.cut()
+					e.Cut()
 				}
 				for i := range maxViews + 200 {
 					_, _ = r.GetService(fmt.Sprint("junk", i))
@@ -179,7 +180,7 @@ func TestOfTooManyGoodViewsTheOneUsedLongestAgoGoes(t *testing.T) {
 func TestAViewThatIsRefusedAtFirstEnds(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
-		permit := e.refuse(reads, rpctypes.ErrGRPCPermissionDenied)
+		permit := e.Refuse(etcdfake.Reads, rpctypes.ErrGRPCPermissionDenied)
 		_, err := r.GetService("greeter")
 		require.ErrorIs(t, err, rpctypes.ErrPermissionDenied)
 		time.Sleep(time.Second)
@@ -197,7 +198,7 @@ func TestAViewWhoseWatchIsRefusedSaysSoOnceAndAllTheTime(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		e.putNode("n1")
 		r, logs := e.newRegistry(t)
-		permit := e.refuse(watches, rpctypes.ErrGRPCPermissionDenied)
+		permit := e.Refuse(etcdfake.Watches, rpctypes.ErrGRPCPermissionDenied)
 		looked(t, r, "greeter")
 		time.Sleep(time.Second)
 		before := e.requests("Range")
@@ -221,11 +222,11 @@ func TestOwnWritesAreSeenAtOnceAfterAnUnnoticedWipe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			withFake(t, func(t *testing.T, e *fakeEtcd) {
 				r, _ := e.newRegistry(t)
-				e.grow(100)
+				e.Grow(100)
 				e.putNode("x")
 				watch(t, r, opts...)
 				time.Sleep(time.Second)
-				e.swapData(newFakeStore(e.store.cluster))
+				e.SwapData(etcdfake.NewStore(e.Store.Cluster))
 				mustRegister(t, r, greeter(1), testTTL)
 				require.Contains(t, fmt.Sprint(looked(t, r, "greeter").lines()), "n1=")
 				await(t, time.Second, "the rest is right, too", func() bool { return e.differ("greeter", r) == "" })

@@ -1,2 +1,2 @@
-// Package fake holds the fake etcd of the tests in registry/etcd against a real one.
+// Package fake compares the scripted etcd of simulations, internal/etcdfake, with a real one.
 package fake

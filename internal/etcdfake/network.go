@@ -1,4 +1,4 @@
-package etcd
+package etcdfake
 
 import (
 	"context"
@@ -9,34 +9,34 @@ import (
 	"time"
 )
 
-// fakeNetwork is what lies between clients and a fake etcd: connections in memory that can be
+// network is what lies between clients and a fake etcd: connections in memory that can be
 // cut, held up and slowed down. Whoever waits on it waits durably in the sense of synctest.
-type fakeNetwork struct {
+type network struct {
 	accepting chan net.Conn
 	closed    chan struct{}
 
 	mu    sync.Mutex
-	down  bool              // nobody listens
-	held  map[bool]bool     // directions in which nothing arrives; true: towards etcd
-	delay time.Duration     // of every packet
-	freed chan struct{}     // closed and renewed when something isn't held any more
-	wires map[*fakeWire]any // those in use
+	down  bool          // nobody listens
+	held  map[bool]bool // directions in which nothing arrives; true: towards etcd
+	delay time.Duration // of every packet
+	freed chan struct{} // closed and renewed when something isn't held any more
+	wires map[*wire]any // those in use
 }
 
-func newFakeNetwork() *fakeNetwork {
-	return &fakeNetwork{
+func newNetwork() *network {
+	return &network{
 		accepting: make(chan net.Conn),
 		closed:    make(chan struct{}),
 		held:      make(map[bool]bool),
 		freed:     make(chan struct{}),
-		wires:     make(map[*fakeWire]any),
+		wires:     make(map[*wire]any),
 	}
 }
 
 var errConnectionRefused = errors.New("connection refused")
 
 // dial connects to the fake etcd. While packets are held up, a connection can't be made.
-func (n *fakeNetwork) dial(ctx context.Context, _ string) (net.Conn, error) {
+func (n *network) dial(ctx context.Context, _ string) (net.Conn, error) {
 	for {
 		n.mu.Lock()
 		down, held, freed := n.down, n.held[true] || n.held[false], n.freed
@@ -55,14 +55,14 @@ func (n *fakeNetwork) dial(ctx context.Context, _ string) (net.Conn, error) {
 	}
 }
 
-func (n *fakeNetwork) connect(ctx context.Context) (net.Conn, error) {
-	there, back := newFakeWire(n, true), newFakeWire(n, false)
+func (n *network) connect(ctx context.Context) (net.Conn, error) {
+	there, back := newWire(n, true), newWire(n, false)
 	select {
-	case n.accepting <- &fakeConn{reads: there, writes: back}:
+	case n.accepting <- &conn{reads: there, writes: back}:
 		n.mu.Lock()
 		n.wires[there], n.wires[back] = nil, nil
 		n.mu.Unlock()
-		return &fakeConn{reads: back, writes: there}, nil
+		return &conn{reads: back, writes: there}, nil
 	case <-n.closed:
 		return nil, errConnectionRefused
 	case <-ctx.Done():
@@ -71,7 +71,7 @@ func (n *fakeNetwork) connect(ctx context.Context) (net.Conn, error) {
 }
 
 // Accept, Close and Addr make it a net.Listener for the server.
-func (n *fakeNetwork) Accept() (net.Conn, error) {
+func (n *network) Accept() (net.Conn, error) {
 	select {
 	case c := <-n.accepting:
 		return c, nil
@@ -80,27 +80,27 @@ func (n *fakeNetwork) Accept() (net.Conn, error) {
 	}
 }
 
-func (n *fakeNetwork) Close() error {
+func (n *network) Close() error {
 	close(n.closed)
 	return nil
 }
 
-func (n *fakeNetwork) Addr() net.Addr { return fakeAddress{} }
+func (n *network) Addr() net.Addr { return address{} }
 
-// cut breaks every connection, and refuses new ones until mend.
-func (n *fakeNetwork) cut() {
+// Cut breaks every connection, and refuses new ones until mend.
+func (n *network) Cut() {
 	n.mu.Lock()
 	n.down = true
 	wires := n.wires
-	n.wires = make(map[*fakeWire]any)
+	n.wires = make(map[*wire]any)
 	n.mu.Unlock()
 	for w := range wires {
 		w.close()
 	}
 }
 
-// hold makes packets disappear in both directions or one, without an error for anybody.
-func (n *fakeNetwork) hold(towardsEtcd ...bool) {
+// Hold makes packets disappear in both directions or one, without an error for anybody.
+func (n *network) Hold(towardsEtcd ...bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, direction := range towardsEtcd {
@@ -108,21 +108,21 @@ func (n *fakeNetwork) hold(towardsEtcd ...bool) {
 	}
 }
 
-// slow delays every packet from now on.
-func (n *fakeNetwork) slow(delay time.Duration) {
+// Slow delays every packet from now on.
+func (n *network) Slow(delay time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.delay = delay
 }
 
-// mend ends what cut, hold and slow began. What was held up arrives, as TCP sends it again.
-func (n *fakeNetwork) mend() {
+// Mend ends what cut, hold and slow began. What was held up arrives, as TCP sends it again.
+func (n *network) Mend() {
 	n.mu.Lock()
 	n.down, n.delay = false, 0
 	clear(n.held)
 	close(n.freed)
 	n.freed = make(chan struct{})
-	wires := make([]*fakeWire, 0, len(n.wires))
+	wires := make([]*wire, 0, len(n.wires))
 	for w := range n.wires {
 		wires = append(wires, w)
 	}
@@ -133,21 +133,21 @@ func (n *fakeNetwork) mend() {
 }
 
 // passing reports whether packets pass in a direction, and how late.
-func (n *fakeNetwork) passing(towardsEtcd bool) (bool, time.Duration) {
+func (n *network) passing(towardsEtcd bool) (bool, time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return !n.held[towardsEtcd], n.delay
 }
 
-func (n *fakeNetwork) forget(w *fakeWire) {
+func (n *network) forget(w *wire) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	delete(n.wires, w)
 }
 
-// fakeWire is one direction of a connection. It buffers without bound, so nobody waits to write.
-type fakeWire struct {
-	network     *fakeNetwork
+// wire is one direction of a connection. It buffers without bound, so nobody waits to write.
+type wire struct {
+	network     *network
 	towardsEtcd bool
 
 	mu       sync.Mutex
@@ -164,13 +164,13 @@ type packet struct {
 	due  time.Time
 }
 
-func newFakeWire(n *fakeNetwork, towardsEtcd bool) *fakeWire {
-	w := &fakeWire{network: n, towardsEtcd: towardsEtcd}
+func newWire(n *network, towardsEtcd bool) *wire {
+	w := &wire{network: n, towardsEtcd: towardsEtcd}
 	w.changed.L = &w.mu
 	return w
 }
 
-func (w *fakeWire) write(data []byte) (int, error) {
+func (w *wire) write(data []byte) (int, error) {
 	passing, delay := w.network.passing(w.towardsEtcd)
 	w.mu.Lock()
 	if w.closed || w.finished {
@@ -189,7 +189,7 @@ func (w *fakeWire) write(data []byte) (int, error) {
 }
 
 // arrive hands over the packets that are due.
-func (w *fakeWire) arrive() {
+func (w *wire) arrive() {
 	passing, delay := w.network.passing(w.towardsEtcd)
 	if !passing {
 		return
@@ -205,14 +205,14 @@ func (w *fakeWire) arrive() {
 }
 
 // finish ends a wire after what was sent on it.
-func (w *fakeWire) finish() {
+func (w *wire) finish() {
 	w.mu.Lock()
 	w.finished = true
 	w.mu.Unlock()
 	w.arrive()
 }
 
-func (w *fakeWire) read(into []byte) (int, error) {
+func (w *wire) read(into []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.arrived) == 0 {
@@ -229,7 +229,7 @@ func (w *fakeWire) read(into []byte) (int, error) {
 	return n, nil
 }
 
-func (w *fakeWire) close() {
+func (w *wire) close() {
 	w.network.forget(w)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -237,7 +237,7 @@ func (w *fakeWire) close() {
 	w.changed.Broadcast()
 }
 
-func (w *fakeWire) setDeadline(t time.Time) {
+func (w *wire) setDeadline(t time.Time) {
 	w.mu.Lock()
 	w.deadline = t
 	w.mu.Unlock()
@@ -250,30 +250,30 @@ func (w *fakeWire) setDeadline(t time.Time) {
 	}
 }
 
-// fakeConn is one end of a connection.
-type fakeConn struct{ reads, writes *fakeWire }
+// conn is one end of a connection.
+type conn struct{ reads, writes *wire }
 
-func (c *fakeConn) Read(b []byte) (int, error)  { return c.reads.read(b) }
-func (c *fakeConn) Write(b []byte) (int, error) { return c.writes.write(b) }
+func (c *conn) Read(b []byte) (int, error)  { return c.reads.read(b) }
+func (c *conn) Write(b []byte) (int, error) { return c.writes.write(b) }
 
-func (c *fakeConn) Close() error {
+func (c *conn) Close() error {
 	c.reads.close()
 	c.writes.finish()
 	return nil
 }
 
-func (c *fakeConn) LocalAddr() net.Addr  { return fakeAddress{} }
-func (c *fakeConn) RemoteAddr() net.Addr { return fakeAddress{} }
+func (c *conn) LocalAddr() net.Addr  { return address{} }
+func (c *conn) RemoteAddr() net.Addr { return address{} }
 
-func (c *fakeConn) SetDeadline(t time.Time) error      { return c.SetReadDeadline(t) }
-func (c *fakeConn) SetWriteDeadline(_ time.Time) error { return nil } // a write never waits
+func (c *conn) SetDeadline(t time.Time) error      { return c.SetReadDeadline(t) }
+func (c *conn) SetWriteDeadline(_ time.Time) error { return nil } // a write never waits
 
-func (c *fakeConn) SetReadDeadline(t time.Time) error {
+func (c *conn) SetReadDeadline(t time.Time) error {
 	c.reads.setDeadline(t)
 	return nil
 }
 
-type fakeAddress struct{}
+type address struct{}
 
-func (fakeAddress) Network() string { return "fake" }
-func (fakeAddress) String() string  { return "fake" }
+func (address) Network() string { return "fake" }
+func (address) String() string  { return "fake" }

@@ -1,4 +1,4 @@
-package etcd
+package etcdfake
 
 import (
 	"context"
@@ -12,9 +12,9 @@ import (
 	"google.golang.org/grpc"
 )
 
-// fakeStream is a stream that a client has opened, of watches or of keepalives.
-type fakeStream struct {
-	etcd *fakeEtcd
+// stream is a stream that a client has opened, of watches or of keepalives.
+type stream struct {
+	etcd *Server
 	ctx  context.Context
 	end  context.CancelCauseFunc
 
@@ -26,20 +26,20 @@ type fakeStream struct {
 }
 
 // serveStream serves a stream until the client or a fault ends it.
-func (e *fakeEtcd) serveStream(s grpc.ServerStream, serve func(*fakeStream) error) error {
-	stream := &fakeStream{etcd: e, wake: make(chan struct{}, 1)}
+func (e *Server) serveStream(s grpc.ServerStream, serve func(*stream) error) error {
+	stream := &stream{etcd: e, wake: make(chan struct{}, 1)}
 	stream.ctx, stream.end = context.WithCancelCause(s.Context())
 	defer stream.end(nil)
-	e.mu.Lock()
+	e.Mu.Lock()
 	e.streams[stream] = struct{}{}
-	e.mu.Unlock()
+	e.Mu.Unlock()
 	defer func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
+		e.Mu.Lock()
+		defer e.Mu.Unlock()
 		delete(e.streams, stream)
-		for w := range e.watches {
+		for w := range e.Watches {
 			if w.stream == stream {
-				delete(e.watches, w)
+				delete(e.Watches, w)
 			}
 		}
 	}()
@@ -64,7 +64,7 @@ type streamError struct{ err error }
 func (*streamError) Error() string { return "stream ended" }
 
 // push sends an answer after those before it. It needs the etcd's mutex.
-func (s *fakeStream) push(r *pb.WatchResponse) {
+func (s *stream) push(r *pb.WatchResponse) {
 	s.queue = append(s.queue, r)
 	select {
 	case s.wake <- struct{}{}:
@@ -72,25 +72,26 @@ func (s *fakeStream) push(r *pb.WatchResponse) {
 	}
 }
 
-func (s *fakeStream) take() []*pb.WatchResponse {
-	s.etcd.mu.Lock()
-	defer s.etcd.mu.Unlock()
+func (s *stream) take() []*pb.WatchResponse {
+	s.etcd.Mu.Lock()
+	defer s.etcd.Mu.Unlock()
 	queue := s.queue
 	s.queue = nil
 	return queue
 }
 
-// fakeWatch is one watch on a stream.
-type fakeWatch struct {
-	stream     *fakeStream
+// watch is one watch on a stream.
+type watch struct {
+	stream     *stream
 	id         int64
 	first, end []byte
 	next       int64 // the revision from which it wants events
 	synced     bool  // it has had all that happened before
 }
 
-func (e *fakeEtcd) Watch(s pb.Watch_WatchServer) error {
-	return e.serveStream(s, func(stream *fakeStream) error {
+// Watch serves the method of that name.
+func (e *Server) Watch(s pb.Watch_WatchServer) error {
+	return e.serveStream(s, func(stream *stream) error {
 		go func() {
 			for {
 				r, err := s.Recv()
@@ -117,19 +118,19 @@ func (e *fakeEtcd) Watch(s pb.Watch_WatchServer) error {
 }
 
 // control opens or cancels a watch.
-func (e *fakeEtcd) control(stream *fakeStream, r *pb.WatchRequest) {
+func (e *Server) control(stream *stream, r *pb.WatchRequest) {
 	if create := r.GetCreateRequest(); create != nil {
 		_, err := e.handle(stream.ctx, "Watch", create, func() (any, error) { return nil, e.openWatch(stream, create) })
 		if err != nil {
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			stream.push(&pb.WatchResponse{Header: e.store.header(), WatchId: -1, Created: true, Canceled: true, CancelReason: err.Error()})
+			e.Mu.Lock()
+			defer e.Mu.Unlock()
+			stream.push(&pb.WatchResponse{Header: e.Store.header(), WatchId: -1, Created: true, Canceled: true, CancelReason: err.Error()})
 		}
 		return
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for w := range e.watches {
+	e.Mu.Lock()
+	defer e.Mu.Unlock()
+	for w := range e.Watches {
 		if w.stream == stream && w.id == r.GetCancelRequest().GetWatchId() {
 			w.cancel("")
 		}
@@ -140,23 +141,23 @@ func (e *fakeEtcd) control(stream *fakeStream, r *pb.WatchRequest) {
 // storage/mvcc/watchable_store.go, syncWatchersLoop).
 const syncTime = 100 * time.Millisecond
 
-func (e *fakeEtcd) openWatch(stream *fakeStream, r *pb.WatchCreateRequest) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+func (e *Server) openWatch(stream *stream, r *pb.WatchCreateRequest) error {
+	e.Mu.Lock()
+	defer e.Mu.Unlock()
 	if _, open := e.streams[stream]; !open {
 		return nil
 	}
 	if stream.expired {
 		return rpctypes.ErrGRPCInvalidAuthToken
 	}
-	w := &fakeWatch{stream: stream, id: stream.opened, first: r.Key, end: r.RangeEnd, next: r.StartRevision}
+	w := &watch{stream: stream, id: stream.opened, first: r.Key, end: r.RangeEnd, next: r.StartRevision}
 	stream.opened++
 	if w.next == 0 {
-		w.next = e.store.revision + 1
+		w.next = e.Store.Revision + 1
 	}
-	w.synced = w.next > e.store.revision
-	e.watches[w] = struct{}{}
-	stream.push(&pb.WatchResponse{Header: e.store.header(), WatchId: w.id, Created: true})
+	w.synced = w.next > e.Store.Revision
+	e.Watches[w] = struct{}{}
+	stream.push(&pb.WatchResponse{Header: e.Store.header(), WatchId: w.id, Created: true})
 	if !w.synced {
 		time.AfterFunc(syncTime, w.sync)
 	}
@@ -164,25 +165,25 @@ func (e *fakeEtcd) openWatch(stream *fakeStream, r *pb.WatchCreateRequest) error
 }
 
 // sync sends what happened before the watch was opened, all at once.
-func (w *fakeWatch) sync() {
+func (w *watch) sync() {
 	e := w.stream.etcd
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if _, ok := e.watches[w]; !ok {
+	e.Mu.Lock()
+	defer e.Mu.Unlock()
+	if _, ok := e.Watches[w]; !ok {
 		return
 	}
-	if w.next < e.store.compacted {
-		w.stream.push(&pb.WatchResponse{Header: e.store.header(), WatchId: w.id, Canceled: true, CompactRevision: e.store.compacted})
-		delete(e.watches, w)
+	if w.next < e.Store.Compacted {
+		w.stream.push(&pb.WatchResponse{Header: e.Store.header(), WatchId: w.id, Canceled: true, CompactRevision: e.Store.Compacted})
+		delete(e.Watches, w)
 		return
 	}
 	w.synced = true
-	w.notify(e.store.eventsFrom(w.next))
-	w.next = max(w.next, e.store.revision+1)
+	w.notify(e.Store.eventsFrom(w.next))
+	w.next = max(w.next, e.Store.Revision+1)
 }
 
 // notify sends the events that the watch wants. It needs the etcd's mutex.
-func (w *fakeWatch) notify(events []*mvccpb.Event) {
+func (w *watch) notify(events []*mvccpb.Event) {
 	e := w.stream.etcd
 	if !w.synced || e.muted {
 		return
@@ -194,12 +195,12 @@ func (w *fakeWatch) notify(events []*mvccpb.Event) {
 		}
 	}
 	if len(wanted) > 0 {
-		w.stream.push(&pb.WatchResponse{Header: e.store.header(), WatchId: w.id, Events: wanted})
+		w.stream.push(&pb.WatchResponse{Header: e.Store.header(), WatchId: w.id, Events: wanted})
 	}
 }
 
 // cancel ends a watch. It needs the etcd's mutex.
-func (w *fakeWatch) cancel(reason string) {
-	delete(w.stream.etcd.watches, w)
-	w.stream.push(&pb.WatchResponse{Header: w.stream.etcd.store.header(), WatchId: w.id, Canceled: true, CancelReason: reason})
+func (w *watch) cancel(reason string) {
+	delete(w.stream.etcd.Watches, w)
+	w.stream.push(&pb.WatchResponse{Header: w.stream.etcd.Store.header(), WatchId: w.id, Canceled: true, CancelReason: reason})
 }

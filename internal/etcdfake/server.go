@@ -1,4 +1,4 @@
-package etcd
+package etcdfake
 
 import (
 	"context"
@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go-micro.dev/v4/registry"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -19,38 +18,39 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
-// fakeEtcd is a scripted etcd of one member, which real clients talk to over gRPC. It answers
+// Server is a scripted etcd of one member, which real clients talk to over gRPC. It answers
 // as etcd does (test/fake compares them), but for what its faults make it do.
-type fakeEtcd struct {
+type Server struct {
 	pb.UnimplementedKVServer
 	pb.UnimplementedLeaseServer
 	pb.UnimplementedWatchServer
-	*fakeNetwork
+	*network
 
 	server *grpc.Server
 	over   chan struct{} // closed at the end of the test
 
-	keepalives atomic.Int64 // streams for them that were ever opened
+	Keepalives atomic.Int64 // streams for them that were ever opened
 
-	mu      sync.Mutex
-	store   *fakeStore
-	streams map[*fakeStream]struct{}
-	watches map[*fakeWatch]struct{}
+	Mu      sync.Mutex
+	Store   *Store
+	streams map[*stream]struct{}
+	Watches map[*watch]struct{}
 	muted   bool // watches are told nothing, and never will be of this time
 	expiry  *time.Timer
 	paused  bool // no lease expires, as long as etcd is down
 	faults  []*fault
-	asked   map[string]int // requests, by method
+	Asked   map[string]int // requests, by method
 }
 
-func newFakeEtcd(t *testing.T) *fakeEtcd {
-	e := &fakeEtcd{
-		fakeNetwork: newFakeNetwork(),
-		over:        make(chan struct{}),
-		store:       newFakeStore(1),
-		streams:     make(map[*fakeStream]struct{}),
-		watches:     make(map[*fakeWatch]struct{}),
-		asked:       make(map[string]int),
+// NewServer starts a server that ends with the test.
+func NewServer(t *testing.T) *Server {
+	e := &Server{
+		network: newNetwork(),
+		over:    make(chan struct{}),
+		Store:   NewStore(1),
+		streams: make(map[*stream]struct{}),
+		Watches: make(map[*watch]struct{}),
+		Asked:   make(map[string]int),
 	}
 	e.server = grpc.NewServer(
 		grpc.UnaryInterceptor(e.unary),
@@ -60,13 +60,13 @@ func newFakeEtcd(t *testing.T) *fakeEtcd {
 	pb.RegisterLeaseServer(e.server, e)
 	pb.RegisterWatchServer(e.server, e)
 	served := make(chan error, 1)
-	go func() { served <- e.server.Serve(e.fakeNetwork) }()
+	go func() { served <- e.server.Serve(e.network) }()
 	t.Cleanup(func() {
 		close(e.over)
 		e.server.Stop()
 		require.NoError(t, <-served)
-		e.mu.Lock()
-		defer e.mu.Unlock()
+		e.Mu.Lock()
+		defer e.Mu.Unlock()
 		if e.expiry != nil {
 			e.expiry.Stop()
 		}
@@ -74,8 +74,8 @@ func newFakeEtcd(t *testing.T) *fakeEtcd {
 	return e
 }
 
-// newClient returns a client with the settings that the registry gives its own.
-func (e *fakeEtcd) newClient(t *testing.T) *clientv3.Client {
+// NewClient returns a client with the settings that the registry gives its own.
+func (e *Server) NewClient(t *testing.T) *clientv3.Client {
 	config := etcdconn.Config{Endpoints: []string{"http://fake:2379"}}.Etcd()
 	config.DialOptions = append(config.DialOptions, grpc.WithContextDialer(e.dial), grpc.WithChainStreamInterceptor(commit))
 	client, err := clientv3.New(config)
@@ -94,48 +94,39 @@ func commit(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, met
 	return stream, err
 }
 
-// newRegistry returns a registry that is closed, if it isn't yet, when the test ends.
-func (e *fakeEtcd) newRegistry(t *testing.T, opts ...registry.Option) (*Registry, *recorder) {
-	logs := &recorder{}
-	r, err := New(append([]registry.Option{Client(e.newClient(t)), registry.Logger(logs)}, opts...)...)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = r.Close() })
-	return r, logs
-}
-
 // handle answers a request, unless a fault does.
-func (e *fakeEtcd) handle(ctx context.Context, method string, request any, answer func() (any, error)) (any, error) {
-	e.mu.Lock()
-	e.asked[method]++
+func (e *Server) handle(ctx context.Context, method string, request any, answer func() (any, error)) (any, error) {
+	e.Mu.Lock()
+	e.Asked[method]++
 	f := e.faultFor(method, request)
-	e.mu.Unlock()
+	e.Mu.Unlock()
 	if f != nil {
 		return f.serve(ctx, answer)
 	}
 	return answer()
 }
 
-func (e *fakeEtcd) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+func (e *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	return e.handle(ctx, path.Base(info.FullMethod), request, func() (any, error) { return handler(ctx, request) })
 }
 
 // change does something to the store and tells the watches. It needs mu.
-func (e *fakeEtcd) change(do func(*fakeStore) error) error {
-	err := do(e.store)
-	events := e.store.commit()
-	for w := range e.watches {
+func (e *Server) change(do func(*Store) error) error {
+	err := do(e.Store)
+	events := e.Store.commit()
+	for w := range e.Watches {
 		w.notify(events)
 	}
 	e.scheduleExpiry()
 	return err
 }
 
-func (e *fakeEtcd) scheduleExpiry() {
+func (e *Server) scheduleExpiry() {
 	if e.expiry != nil {
 		e.expiry.Stop()
 	}
 	var next time.Time
-	for _, l := range e.store.leases {
+	for _, l := range e.Store.Leases {
 		if next.IsZero() || l.expires.Before(next) {
 			next = l.expires
 		}
@@ -146,33 +137,35 @@ func (e *fakeEtcd) scheduleExpiry() {
 }
 
 // expire revokes the leases that have run out, each in a revision of its own.
-func (e *fakeEtcd) expire() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for id, l := range e.store.leases {
+func (e *Server) expire() {
+	e.Mu.Lock()
+	defer e.Mu.Unlock()
+	for id, l := range e.Store.Leases {
 		if !e.paused && !time.Now().Before(l.expires) {
-			_ = e.change(func(s *fakeStore) error { return s.revoke(id) })
+			_ = e.change(func(s *Store) error { return s.revoke(id) })
 		}
 	}
 }
 
 // do makes a change that is a request's, and returns the header of its answer.
-func (e *fakeEtcd) do(do func(*fakeStore) error) (*pb.ResponseHeader, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+func (e *Server) do(do func(*Store) error) (*pb.ResponseHeader, error) {
+	e.Mu.Lock()
+	defer e.Mu.Unlock()
 	err := e.change(do)
-	return e.store.header(), err
+	return e.Store.header(), err
 }
 
-func (e *fakeEtcd) Range(_ context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.store.read(r)
+// Range serves the method of that name, as do the following ones.
+func (e *Server) Range(_ context.Context, r *pb.RangeRequest) (*pb.RangeResponse, error) {
+	e.Mu.Lock()
+	defer e.Mu.Unlock()
+	return e.Store.read(r)
 }
 
-func (e *fakeEtcd) Put(_ context.Context, r *pb.PutRequest) (*pb.PutResponse, error) {
-	header, err := e.do(func(s *fakeStore) error {
-		if s.missing(r.Lease) {
+// Put serves.
+func (e *Server) Put(_ context.Context, r *pb.PutRequest) (*pb.PutResponse, error) {
+	header, err := e.do(func(s *Store) error {
+		if s.Missing(r.Lease) {
 			return rpctypes.ErrGRPCLeaseNotFound
 		}
 		s.put(r)
@@ -181,9 +174,10 @@ func (e *fakeEtcd) Put(_ context.Context, r *pb.PutRequest) (*pb.PutResponse, er
 	return &pb.PutResponse{Header: header}, err
 }
 
-func (e *fakeEtcd) DeleteRange(_ context.Context, r *pb.DeleteRangeRequest) (*pb.DeleteRangeResponse, error) {
+// DeleteRange serves.
+func (e *Server) DeleteRange(_ context.Context, r *pb.DeleteRangeRequest) (*pb.DeleteRangeResponse, error) {
 	var answer *pb.DeleteRangeResponse
-	header, err := e.do(func(s *fakeStore) error {
+	header, err := e.do(func(s *Store) error {
 		answer = s.delete(r)
 		return nil
 	})
@@ -191,9 +185,10 @@ func (e *fakeEtcd) DeleteRange(_ context.Context, r *pb.DeleteRangeRequest) (*pb
 	return answer, err
 }
 
-func (e *fakeEtcd) Txn(_ context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
+// Txn serves.
+func (e *Server) Txn(_ context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
 	var answer *pb.TxnResponse
-	header, err := e.do(func(s *fakeStore) (err error) {
+	header, err := e.do(func(s *Store) (err error) {
 		answer, err = s.txn(r)
 		return err
 	})
@@ -204,14 +199,16 @@ func (e *fakeEtcd) Txn(_ context.Context, r *pb.TxnRequest) (*pb.TxnResponse, er
 	return answer, nil
 }
 
-func (e *fakeEtcd) Compact(_ context.Context, r *pb.CompactionRequest) (*pb.CompactionResponse, error) {
-	header, err := e.do(func(s *fakeStore) error { return s.compact(r.Revision) })
+// Compact serves.
+func (e *Server) Compact(_ context.Context, r *pb.CompactionRequest) (*pb.CompactionResponse, error) {
+	header, err := e.do(func(s *Store) error { return s.compact(r.Revision) })
 	return &pb.CompactionResponse{Header: header}, err
 }
 
-func (e *fakeEtcd) LeaseGrant(_ context.Context, r *pb.LeaseGrantRequest) (*pb.LeaseGrantResponse, error) {
+// LeaseGrant serves.
+func (e *Server) LeaseGrant(_ context.Context, r *pb.LeaseGrantRequest) (*pb.LeaseGrantResponse, error) {
 	var answer *pb.LeaseGrantResponse
-	header, err := e.do(func(s *fakeStore) (err error) {
+	header, err := e.do(func(s *Store) (err error) {
 		answer, err = s.grant(r)
 		return err
 	})
@@ -222,18 +219,20 @@ func (e *fakeEtcd) LeaseGrant(_ context.Context, r *pb.LeaseGrantRequest) (*pb.L
 	return answer, nil
 }
 
-func (e *fakeEtcd) LeaseRevoke(_ context.Context, r *pb.LeaseRevokeRequest) (*pb.LeaseRevokeResponse, error) {
-	header, err := e.do(func(s *fakeStore) error { return s.revoke(r.ID) })
+// LeaseRevoke serves.
+func (e *Server) LeaseRevoke(_ context.Context, r *pb.LeaseRevokeRequest) (*pb.LeaseRevokeResponse, error) {
+	header, err := e.do(func(s *Store) error { return s.revoke(r.ID) })
 	return &pb.LeaseRevokeResponse{Header: header}, err
 }
 
-func (e *fakeEtcd) LeaseTimeToLive(_ context.Context, r *pb.LeaseTimeToLiveRequest) (*pb.LeaseTimeToLiveResponse, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	answer := &pb.LeaseTimeToLiveResponse{Header: e.store.header(), ID: r.ID, TTL: -1}
-	if l := e.store.leases[r.ID]; l != nil {
+// LeaseTimeToLive serves.
+func (e *Server) LeaseTimeToLive(_ context.Context, r *pb.LeaseTimeToLiveRequest) (*pb.LeaseTimeToLiveResponse, error) {
+	e.Mu.Lock()
+	defer e.Mu.Unlock()
+	answer := &pb.LeaseTimeToLiveResponse{Header: e.Store.header(), ID: r.ID, TTL: -1}
+	if l := e.Store.Leases[r.ID]; l != nil {
 		answer.TTL, answer.GrantedTTL = int64(time.Until(l.expires)/time.Second), l.seconds
-		for _, kv := range e.store.keysOf(r.ID) {
+		for _, kv := range e.Store.keysOf(r.ID) {
 			if r.Keys {
 				answer.Keys = append(answer.Keys, kv.Key)
 			}
@@ -242,9 +241,10 @@ func (e *fakeEtcd) LeaseTimeToLive(_ context.Context, r *pb.LeaseTimeToLiveReque
 	return answer, nil
 }
 
-func (e *fakeEtcd) LeaseKeepAlive(s pb.Lease_LeaseKeepAliveServer) error {
-	e.keepalives.Add(1)
-	return e.serveStream(s, func(stream *fakeStream) error {
+// LeaseKeepAlive serves.
+func (e *Server) LeaseKeepAlive(s pb.Lease_LeaseKeepAliveServer) error {
+	e.Keepalives.Add(1)
+	return e.serveStream(s, func(stream *stream) error {
 		for {
 			r, err := s.Recv()
 			if err != nil {
@@ -261,14 +261,21 @@ func (e *fakeEtcd) LeaseKeepAlive(s pb.Lease_LeaseKeepAliveServer) error {
 	})
 }
 
-func (e *fakeEtcd) renew(r *pb.LeaseKeepAliveRequest) *pb.LeaseKeepAliveResponse {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	answer := &pb.LeaseKeepAliveResponse{Header: e.store.header(), ID: r.ID}
-	if l := e.store.leases[r.ID]; l != nil {
+func (e *Server) renew(r *pb.LeaseKeepAliveRequest) *pb.LeaseKeepAliveResponse {
+	e.Mu.Lock()
+	defer e.Mu.Unlock()
+	answer := &pb.LeaseKeepAliveResponse{Header: e.Store.header(), ID: r.ID}
+	if l := e.Store.Leases[r.ID]; l != nil {
 		l.renew()
 		answer.TTL = l.seconds
 		e.scheduleExpiry()
 	}
 	return answer
+}
+
+// Revision is the newest one.
+func (e *Server) Revision() int64 {
+	e.Mu.Lock()
+	defer e.Mu.Unlock()
+	return e.Store.Revision
 }

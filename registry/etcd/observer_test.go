@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/api/v3/mvccpb"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 )
 
 // This file is how tests see whether all is well with a fake etcd and its clients.
@@ -31,9 +33,9 @@ func await(t *testing.T, limit time.Duration, what string, holds func() bool) ti
 
 // value returns what is at a key, and on which lease.
 func (e *fakeEtcd) value(key string) (value string, lease int64, ok bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	kv := e.store.keys[key]
+	e.Mu.Lock()
+	defer e.Mu.Unlock()
+	kv := e.Store.Keys[key]
 	if kv == nil {
 		return "", 0, false
 	}
@@ -42,14 +44,14 @@ func (e *fakeEtcd) value(key string) (value string, lease int64, ok bool) {
 
 // has reports whether a service's nodes are all in etcd, as they are, and on living leases.
 func (e *fakeEtcd) has(s *registry.Service) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.Mu.Lock()
+	defer e.Mu.Unlock()
 	for _, n := range s.Nodes {
 		one := *s
 		one.Nodes = []*registry.Node{n}
 		want, _ := json.Marshal(&one)
-		kv := e.store.keys[DefaultPrefix+s.Name+"/"+n.Id]
-		if kv == nil || string(kv.Value) != string(want) || e.store.missing(kv.Lease) || kv.Lease == 0 {
+		kv := e.Store.Keys[DefaultPrefix+s.Name+"/"+n.Id]
+		if kv == nil || string(kv.Value) != string(want) || e.Store.Missing(kv.Lease) || kv.Lease == 0 {
 			return false
 		}
 	}
@@ -58,10 +60,10 @@ func (e *fakeEtcd) has(s *registry.Service) bool {
 
 // losses counts how often a key was deleted.
 func (e *fakeEtcd) losses(key string) int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.Mu.Lock()
+	defer e.Mu.Unlock()
 	n := 0
-	for _, event := range e.store.events {
+	for _, event := range e.Store.Events {
 		if event.Type == mvccpb.DELETE && string(event.Kv.Key) == key {
 			n++
 		}
@@ -69,30 +71,24 @@ func (e *fakeEtcd) losses(key string) int {
 	return n
 }
 
-func (e *fakeEtcd) revision() int64 {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.store.revision
-}
-
 func (e *fakeEtcd) leaseCount() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return len(e.store.leases)
+	e.Mu.Lock()
+	defer e.Mu.Unlock()
+	return len(e.Store.Leases)
 }
 
 func (e *fakeEtcd) watchCount() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return len(e.watches)
+	e.Mu.Lock()
+	defer e.Mu.Unlock()
+	return len(e.Watches)
 }
 
 // requests returns how many requests there were, of some methods or of all.
 func (e *fakeEtcd) requests(methods ...string) int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.Mu.Lock()
+	defer e.Mu.Unlock()
 	n := 0
-	for method, times := range e.asked {
+	for method, times := range e.Asked {
 		if len(methods) == 0 || slices.Contains(methods, method) {
 			n += times
 		}
@@ -102,9 +98,9 @@ func (e *fakeEtcd) requests(methods ...string) int {
 
 // truth returns what a consumer should have of a service, from etcd's data.
 func (e *fakeEtcd) truth(name string) consumer {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	kvs := find(e.store.keys, []byte(DefaultPrefix), []byte{0})
+	e.Mu.Lock()
+	defer e.Mu.Unlock()
+	kvs := etcdfake.Find(e.Store.Keys, []byte(DefaultPrefix), []byte{0})
 	slices.SortFunc(kvs, func(a, b *mvccpb.KeyValue) int { return cmp.Compare(a.ModRevision, b.ModRevision) })
 	c := make(consumer)
 	for _, kv := range kvs { // the newest last, so that it has the say about its version

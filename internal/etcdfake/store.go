@@ -1,4 +1,4 @@
-package etcd
+package etcdfake
 
 import (
 	"bytes"
@@ -12,43 +12,44 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// fakeStore is what an etcd has in its data directory: keys with their history, and leases.
+// Store is what an etcd has in its data directory: keys with their history, and leases.
 // Key-values and events never change once they are made. It is for one goroutine at a time.
-type fakeStore struct {
-	cluster, term       uint64
-	revision, compacted int64
-	keys                map[string]*mvccpb.KeyValue
-	events              []*mvccpb.Event // of all times, in order
-	leases              map[int64]*fakeLease
+type Store struct {
+	Cluster, term       uint64
+	Revision, Compacted int64
+	Keys                map[string]*mvccpb.KeyValue
+	Events              []*mvccpb.Event // of all times, in order
+	Leases              map[int64]*storedLease
 	granted             int64 // the last lease id; goes on after a wipe, as etcd's ids never repeat
 }
 
-type fakeLease struct {
+type storedLease struct {
 	seconds int64
 	expires time.Time
 }
 
-func (l *fakeLease) renew() { l.expires = time.Now().Add(time.Duration(l.seconds) * time.Second) }
+func (l *storedLease) renew() { l.expires = time.Now().Add(time.Duration(l.seconds) * time.Second) }
 
-func newFakeStore(cluster uint64) *fakeStore {
-	return &fakeStore{
-		cluster: cluster, term: 2, revision: 1,
-		keys: make(map[string]*mvccpb.KeyValue), leases: make(map[int64]*fakeLease),
+// NewStore returns the data of a new cluster.
+func NewStore(cluster uint64) *Store {
+	return &Store{
+		Cluster: cluster, term: 2, Revision: 1,
+		Keys: make(map[string]*mvccpb.KeyValue), Leases: make(map[int64]*storedLease),
 	}
 }
 
-// snapshot returns a copy, as etcdctl snapshot save does.
-func (s *fakeStore) snapshot() *fakeStore {
+// Snapshot returns a copy, as etcdctl snapshot save does.
+func (s *Store) Snapshot() *Store {
 	c := *s
-	c.keys, c.events, c.leases = maps.Clone(s.keys), slices.Clone(s.events), make(map[int64]*fakeLease)
-	for id, l := range s.leases {
-		c.leases[id] = &fakeLease{seconds: l.seconds}
+	c.Keys, c.Events, c.Leases = maps.Clone(s.Keys), slices.Clone(s.Events), make(map[int64]*storedLease)
+	for id, l := range s.Leases {
+		c.Leases[id] = &storedLease{seconds: l.seconds}
 	}
 	return &c
 }
 
-func (s *fakeStore) header() *pb.ResponseHeader {
-	return &pb.ResponseHeader{ClusterId: s.cluster, MemberId: 1, RaftTerm: s.term, Revision: s.revision}
+func (s *Store) header() *pb.ResponseHeader {
+	return &pb.ResponseHeader{ClusterId: s.Cluster, MemberId: 1, RaftTerm: s.term, Revision: s.Revision}
 }
 
 // within reports whether a key is in a range as etcd's requests give it.
@@ -62,8 +63,8 @@ func within(key, first, end []byte) bool {
 	return bytes.Compare(key, first) >= 0 && bytes.Compare(key, end) < 0
 }
 
-// find returns what there is in a range, sorted by key.
-func find(keys map[string]*mvccpb.KeyValue, first, end []byte) []*mvccpb.KeyValue {
+// Find returns what there is in a range, sorted by key.
+func Find(keys map[string]*mvccpb.KeyValue, first, end []byte) []*mvccpb.KeyValue {
 	var found []*mvccpb.KeyValue
 	for _, kv := range keys {
 		if within(kv.Key, first, end) {
@@ -75,12 +76,12 @@ func find(keys map[string]*mvccpb.KeyValue, first, end []byte) []*mvccpb.KeyValu
 }
 
 // at returns the keys as they were at a revision.
-func (s *fakeStore) at(revision int64) map[string]*mvccpb.KeyValue {
-	if revision == s.revision {
-		return s.keys
+func (s *Store) at(revision int64) map[string]*mvccpb.KeyValue {
+	if revision == s.Revision {
+		return s.Keys
 	}
 	keys := make(map[string]*mvccpb.KeyValue)
-	for _, e := range s.events {
+	for _, e := range s.Events {
 		switch {
 		case e.Kv.ModRevision > revision:
 			return keys
@@ -93,17 +94,17 @@ func (s *fakeStore) at(revision int64) map[string]*mvccpb.KeyValue {
 	return keys
 }
 
-func (s *fakeStore) read(r *pb.RangeRequest) (*pb.RangeResponse, error) {
-	revision := cmp.Or(r.Revision, s.revision)
+func (s *Store) read(r *pb.RangeRequest) (*pb.RangeResponse, error) {
+	revision := cmp.Or(r.Revision, s.Revision)
 	switch {
 	case len(r.Key) == 0:
 		return nil, rpctypes.ErrGRPCEmptyKey
-	case revision > s.revision:
+	case revision > s.Revision:
 		return nil, rpctypes.ErrGRPCFutureRev
-	case revision < s.compacted:
+	case revision < s.Compacted:
 		return nil, rpctypes.ErrGRPCCompacted
 	}
-	found := find(s.at(revision), r.Key, r.RangeEnd)
+	found := Find(s.at(revision), r.Key, r.RangeEnd)
 	answer := &pb.RangeResponse{Header: s.header(), Count: int64(len(found))}
 	if r.CountOnly {
 		return answer, nil
@@ -122,43 +123,43 @@ func (s *fakeStore) read(r *pb.RangeRequest) (*pb.RangeResponse, error) {
 	return answer, nil
 }
 
-func (s *fakeStore) eventsFrom(revision int64) []*mvccpb.Event {
-	at, _ := slices.BinarySearchFunc(s.events, revision, func(e *mvccpb.Event, r int64) int { return cmp.Compare(e.Kv.ModRevision, r) })
-	return s.events[at:]
+func (s *Store) eventsFrom(revision int64) []*mvccpb.Event {
+	at, _ := slices.BinarySearchFunc(s.Events, revision, func(e *mvccpb.Event, r int64) int { return cmp.Compare(e.Kv.ModRevision, r) })
+	return s.Events[at:]
 }
 
 // A change is made at the next revision, which begins with the first write and ends with commit.
 
-func (s *fakeStore) write(e *mvccpb.Event) { s.events = append(s.events, e) }
+func (s *Store) write(e *mvccpb.Event) { s.Events = append(s.Events, e) }
 
-func (s *fakeStore) commit() []*mvccpb.Event {
-	fresh := s.eventsFrom(s.revision + 1)
+func (s *Store) commit() []*mvccpb.Event {
+	fresh := s.eventsFrom(s.Revision + 1)
 	if len(fresh) > 0 {
-		s.revision++
+		s.Revision++
 	}
 	return fresh
 }
 
-func (s *fakeStore) put(r *pb.PutRequest) *pb.PutResponse {
+func (s *Store) put(r *pb.PutRequest) *pb.PutResponse {
 	kv := &mvccpb.KeyValue{
 		Key: r.Key, Value: r.Value, Lease: r.Lease,
-		CreateRevision: s.revision + 1, ModRevision: s.revision + 1, Version: 1,
+		CreateRevision: s.Revision + 1, ModRevision: s.Revision + 1, Version: 1,
 	}
-	if before := s.keys[string(r.Key)]; before != nil {
+	if before := s.Keys[string(r.Key)]; before != nil {
 		kv.CreateRevision, kv.Version = before.CreateRevision, before.Version+1
 	}
-	s.keys[string(r.Key)] = kv
+	s.Keys[string(r.Key)] = kv
 	s.write(&mvccpb.Event{Type: mvccpb.PUT, Kv: kv})
-	return &pb.PutResponse{Header: &pb.ResponseHeader{Revision: s.revision + 1}}
+	return &pb.PutResponse{Header: &pb.ResponseHeader{Revision: s.Revision + 1}}
 }
 
-func (s *fakeStore) delete(r *pb.DeleteRangeRequest) *pb.DeleteRangeResponse {
-	found := find(s.keys, r.Key, r.RangeEnd)
+func (s *Store) delete(r *pb.DeleteRangeRequest) *pb.DeleteRangeResponse {
+	found := Find(s.Keys, r.Key, r.RangeEnd)
 	for _, kv := range found {
-		delete(s.keys, string(kv.Key))
-		s.write(&mvccpb.Event{Type: mvccpb.DELETE, Kv: &mvccpb.KeyValue{Key: kv.Key, ModRevision: s.revision + 1}})
+		delete(s.Keys, string(kv.Key))
+		s.write(&mvccpb.Event{Type: mvccpb.DELETE, Kv: &mvccpb.KeyValue{Key: kv.Key, ModRevision: s.Revision + 1}})
 	}
-	revision := s.revision
+	revision := s.Revision
 	if len(found) > 0 {
 		revision++
 	}
@@ -167,7 +168,7 @@ func (s *fakeStore) delete(r *pb.DeleteRangeRequest) *pb.DeleteRangeResponse {
 
 // txn does one branch of a transaction. All comparisons, also of transactions within, are of the
 // state before; reads are of the state that they come to.
-func (s *fakeStore) txn(r *pb.TxnRequest) (*pb.TxnResponse, error) {
+func (s *Store) txn(r *pb.TxnRequest) (*pb.TxnResponse, error) {
 	b := s.choose(r)
 	if err := s.check(b); err != nil {
 		return nil, err
@@ -182,7 +183,7 @@ type branch struct {
 	within    []*branch // of those ops that are transactions, in order
 }
 
-func (s *fakeStore) choose(r *pb.TxnRequest) *branch {
+func (s *Store) choose(r *pb.TxnRequest) *branch {
 	b := &branch{succeeded: true, ops: r.Success}
 	if slices.ContainsFunc(r.Compare, func(c *pb.Compare) bool { return !s.holds(c) }) {
 		b.succeeded, b.ops = false, r.Failure
@@ -195,9 +196,9 @@ func (s *fakeStore) choose(r *pb.TxnRequest) *branch {
 	return b
 }
 
-func (s *fakeStore) check(b *branch) error {
+func (s *Store) check(b *branch) error {
 	for _, op := range b.ops {
-		if p := op.GetRequestPut(); p != nil && s.missing(p.Lease) {
+		if p := op.GetRequestPut(); p != nil && s.Missing(p.Lease) {
 			return rpctypes.ErrGRPCLeaseNotFound
 		}
 	}
@@ -209,7 +210,7 @@ func (s *fakeStore) check(b *branch) error {
 	return nil
 }
 
-func (s *fakeStore) execute(b *branch) (*pb.TxnResponse, error) {
+func (s *Store) execute(b *branch) (*pb.TxnResponse, error) {
 	answer, inner := &pb.TxnResponse{Succeeded: b.succeeded}, b.within
 	for _, op := range b.ops {
 		one := &pb.ResponseOp{}
@@ -239,8 +240,8 @@ func (s *fakeStore) execute(b *branch) (*pb.TxnResponse, error) {
 
 // holds reports whether a comparison is true. Of a key that isn't there, everything is zero
 // but the value, which compares with nothing.
-func (s *fakeStore) holds(c *pb.Compare) bool {
-	kv := s.keys[string(c.Key)]
+func (s *Store) holds(c *pb.Compare) bool {
+	kv := s.Keys[string(c.Key)]
 	if kv == nil {
 		if c.Target == pb.Compare_VALUE {
 			return false
@@ -271,53 +272,54 @@ func (s *fakeStore) holds(c *pb.Compare) bool {
 	return result == 0
 }
 
-func (s *fakeStore) compact(revision int64) error {
+func (s *Store) compact(revision int64) error {
 	switch {
-	case revision <= s.compacted:
+	case revision <= s.Compacted:
 		return rpctypes.ErrGRPCCompacted
-	case revision > s.revision:
+	case revision > s.Revision:
 		return rpctypes.ErrGRPCFutureRev
 	}
-	s.compacted = revision
+	s.Compacted = revision
 	return nil
 }
 
 // minLease is the shortest TTL of an etcd with usual settings.
 const minLease = 2
 
-func (s *fakeStore) grant(r *pb.LeaseGrantRequest) (*pb.LeaseGrantResponse, error) {
+func (s *Store) grant(r *pb.LeaseGrantRequest) (*pb.LeaseGrantResponse, error) {
 	if r.TTL > 9_000_000_000 {
 		return nil, rpctypes.ErrGRPCLeaseTTLTooLarge
 	}
 	id := r.ID
 	if id == 0 {
 		s.granted++
-		id = int64(s.cluster)<<32 + s.granted //nolint:gosec // cluster ids of fakes are small
+		id = int64(s.Cluster)<<32 + s.granted //nolint:gosec // cluster ids of fakes are small
 	}
-	if s.leases[id] != nil {
+	if s.Leases[id] != nil {
 		return nil, rpctypes.ErrGRPCLeaseExist
 	}
-	l := &fakeLease{seconds: max(r.TTL, minLease)}
+	l := &storedLease{seconds: max(r.TTL, minLease)}
 	l.renew()
-	s.leases[id] = l
+	s.Leases[id] = l
 	return &pb.LeaseGrantResponse{ID: id, TTL: l.seconds}, nil
 }
 
-func (s *fakeStore) missing(lease int64) bool { return lease != 0 && s.leases[lease] == nil }
+// Missing reports whether there is no such lease.
+func (s *Store) Missing(lease int64) bool { return lease != 0 && s.Leases[lease] == nil }
 
 // keysOf returns what hangs on a lease, sorted.
-func (s *fakeStore) keysOf(lease int64) []*mvccpb.KeyValue {
-	return slices.DeleteFunc(find(s.keys, []byte{0}, []byte{0}), func(kv *mvccpb.KeyValue) bool { return kv.Lease != lease })
+func (s *Store) keysOf(lease int64) []*mvccpb.KeyValue {
+	return slices.DeleteFunc(Find(s.Keys, []byte{0}, []byte{0}), func(kv *mvccpb.KeyValue) bool { return kv.Lease != lease })
 }
 
 // revoke deletes what hangs on a lease in one revision.
-func (s *fakeStore) revoke(id int64) error {
-	if s.leases[id] == nil {
+func (s *Store) revoke(id int64) error {
+	if s.Leases[id] == nil {
 		return rpctypes.ErrGRPCLeaseNotFound
 	}
 	for _, kv := range s.keysOf(id) {
 		s.delete(&pb.DeleteRangeRequest{Key: kv.Key})
 	}
-	delete(s.leases, id)
+	delete(s.Leases, id)
 	return nil
 }

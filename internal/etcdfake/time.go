@@ -1,8 +1,6 @@
-package etcd
+package etcdfake
 
 import (
-	"testing"
-	"testing/synctest"
 	_ "unsafe" // for go:linkname
 )
 
@@ -15,9 +13,3 @@ import (
 var never chan struct{}
 
 func init() { never = nil }
-
-// withFake runs a test in virtual time against a fake etcd.
-func withFake(t *testing.T, test func(*testing.T, *fakeEtcd)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) { test(t, newFakeEtcd(t)) })
-}
