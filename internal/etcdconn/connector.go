@@ -101,6 +101,9 @@ func (c *Connector) dial(d *dialing, config Config) {
 	switch {
 	case err != nil:
 		d.err = err
+		if cause := d.dialer.Err(); cause != nil && errors.Is(err, context.DeadlineExceeded) {
+			d.err = fmt.Errorf("%w: %w", err, cause) // it waits for an authentication
+		}
 	case config.Client != nil:
 		d.client = c.newClient(client, nil, d.breaker)
 	default:

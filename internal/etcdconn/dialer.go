@@ -25,10 +25,12 @@ import (
 type Dialer struct {
 	mu       sync.Mutex
 	conns    map[string]memberConn // by address
+	ready    map[string]bool       // the addresses that have answered on the present connection
 	err      error
 	ejected  string        // the address of a member that is left alone for a while, because it was silent; one at most
 	readmit  chan struct{} // closed when that is over before its time
 	readmits time.Time
+	secure   bool // with TLS
 }
 
 // memberConn is a connection that gRPC was given.
@@ -52,7 +54,7 @@ const (
 // without TLS.
 func (d *Dialer) DialOptions(members int, config *tls.Config) []grpc.DialOption {
 	inner := insecure.NewCredentials()
-	if config != nil {
+	if d.secure = config != nil; d.secure {
 		inner = credentials.NewTLS(config)
 	}
 	return append(withPolicy(),
@@ -76,6 +78,7 @@ func (d *Dialer) dial(ctx context.Context, address string) (net.Conn, error) {
 		d.conns = make(map[string]memberConn)
 	}
 	d.conns[address] = memberConn{conn, time.Now()}
+	delete(d.ready, address)
 	return conn, nil
 }
 
@@ -174,31 +177,60 @@ func (r *dialRace) wait() {
 	}
 }
 
-// Err returns why the last attempt to connect failed, or nil if none has since there was a connection.
+// noAnswerTime is how long a member may take to answer on a new connection until that is said. gRPC gives it longer.
+const noAnswerTime = 2 * time.Second
+
+// Err returns why the last attempt to connect failed, or seems to. It is nil if none has since there was a connection.
 func (d *Dialer) Err() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.err
+	if d.err != nil {
+		return d.err
+	}
+	for address, c := range d.conns {
+		if !d.ready[address] && time.Since(c.made) > noAnswerTime {
+			return noAnswer(address)
+		}
+	}
+	return nil
 }
 
-func (d *Dialer) setErr(err error) {
+// connected takes note that a member has answered on a new connection.
+func (d *Dialer) connected(address string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.err = err
+	if d.ready == nil {
+		d.ready = make(map[string]bool)
+	}
+	d.err, d.ready[address] = nil, true
+}
+
+// failed takes note of why there is no connection to a member.
+func (d *Dialer) failed(address string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.err = reason(address, err, d.secure)
+}
+
+func noAnswer(address string) error {
+	return fmt.Errorf("%s accepts connections but doesn't answer", address)
 }
 
 // reason says what gRPC's error of a connection to an address means. gRPC tells the steps of connecting apart in the
 // text alone (internal/transport http2_client.go, NewHTTP2Client).
-func reason(address string, err error) error {
+func reason(address string, err error, secure bool) error {
 	cause := errors.Unwrap(err)
+	hungUp := errors.Is(cause, io.EOF) || errors.Is(cause, syscall.ECONNRESET) || errors.Is(cause, syscall.EPIPE)
 	switch {
 	case cause == nil:
 		return err
 	case strings.Contains(err.Error(), "handshake failed"):
 		return fmt.Errorf("authentication handshake failed: %w", cause)
 	case errors.Is(cause, net.ErrClosed): // by gRPC
-		return fmt.Errorf("%s accepts connections but doesn't answer", address)
-	case errors.Is(cause, io.EOF), errors.Is(cause, syscall.ECONNRESET), errors.Is(cause, syscall.EPIPE):
+		return noAnswer(address)
+	case hungUp && secure:
+		return fmt.Errorf("%s closed the connection after the TLS handshake: it may not accept our certificate", address)
+	case hungUp:
 		return fmt.Errorf("%s accepted the connection and closed it without an answer: "+
 			"nothing may be listening behind that port, or it may expect TLS (https://)", address)
 	}

@@ -3,6 +3,7 @@ package etcdconn
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc/codes"
@@ -34,6 +35,21 @@ func IsUnanswered(err error) bool {
 	return errors.Is(err, errLearner) // another member may serve it
 }
 
+// isTooLarge is in gRPC's own refusals of a request or an answer (rpc_util.go).
+const isTooLarge = "larger than max"
+
+// mayDiffer reports whether another member, or the same one with another token, may say something else: what isn't one
+// of etcd's own errors was said by something on the way, or by something that isn't etcd.
+func mayDiffer(err error) bool {
+	for _, own := range []error{rpctypes.ErrTooManyRequests, rpctypes.ErrCorrupt} {
+		if errors.Is(err, own) {
+			return true
+		}
+	}
+	var said rpctypes.EtcdError
+	return isTokenInvalid(err) || !errors.As(err, &said) && !errors.Is(err, ErrClientClosed) && !IsTooLarge(err)
+}
+
 // isTokenInvalid reports whether another token may do.
 func isTokenInvalid(err error) bool {
 	return errors.Is(err, rpctypes.ErrInvalidAuthToken) || errors.Is(err, rpctypes.ErrAuthOldRevision)
@@ -54,7 +70,7 @@ func IsAnswer(err error) bool {
 // IsTooLarge reports whether etcd or gRPC refuses a request for its size.
 func IsTooLarge(err error) bool {
 	return errors.Is(err, rpctypes.ErrRequestTooLarge) ||
-		status.Code(err) == codes.ResourceExhausted && !errors.Is(err, rpctypes.ErrNoSpace) && !errors.Is(err, rpctypes.ErrTooManyRequests)
+		status.Code(err) == codes.ResourceExhausted && strings.Contains(err.Error(), isTooLarge)
 }
 
 // Code returns the gRPC code that an error of the etcd client stands for.

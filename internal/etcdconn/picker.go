@@ -93,9 +93,9 @@ func (cs *memberConns) NewSubConn(to []resolver.Address, opts balancer.NewSubCon
 	opts.StateListener = func(s balancer.SubConnState) {
 		switch s.ConnectivityState {
 		case connectivity.Ready:
-			cs.dialer.setErr(nil)
+			cs.dialer.connected(to[0].Addr)
 		case connectivity.TransientFailure:
-			cs.dialer.setErr(reason(to[0].Addr, s.ConnectionError))
+			cs.dialer.failed(to[0].Addr, s.ConnectionError)
 		case connectivity.Shutdown:
 			cs.addresses.Delete(made)
 		}

@@ -28,9 +28,8 @@ const (
 	maxRepeats = 64
 )
 
-// maxTokens is how often a request is sent again that etcd has refused for its token: each member keeps tokens, and
-// lets them expire, on its own.
-const maxTokens = 5
+// maxRefusals is how often a request is sent again that one member has refused, where another one may not.
+const maxRefusals = 5
 
 // try is one of several requests for the same.
 type try[T answer] struct {
@@ -101,7 +100,7 @@ func Do[T answer](ctx context.Context, c *Connector, request func(context.Contex
 				ts.again(ctx)
 				next.Reset(tryTime)
 			case t.gaveWay:
-			case !IsUnanswered(t.err) && (!isTokenInvalid(t.err) || failures == maxTokens) || ctx.Err() != nil:
+			case !IsUnanswered(t.err) && (!mayDiffer(t.err) || failures == maxRefusals) || ctx.Err() != nil:
 				ts.stop()
 				return none, c.Failure(ctx, t.err)
 			default:

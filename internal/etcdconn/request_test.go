@@ -12,6 +12,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
@@ -82,4 +83,48 @@ func TestAMemberWithoutALeaderIsNotTheOnlyOneAsked(t *testing.T) {
 	c := newTestConnector(t, cutOff, electing(), electing())
 	_, err := Get(t.Context(), c, 10*time.Second, "key")
 	require.NoError(t, err)
+}
+
+// One member refuses everything at once, for a reason of its own.
+func TestARefusalOfOneMemberIsNotThatOfAll(t *testing.T) {
+	for name, refusal := range map[string]error{
+		"overloaded":    status.Error(codes.ResourceExhausted, "overloaded"),
+		"not etcd":      status.Error(codes.Unimplemented, "unknown service etcdserverpb.KV"),
+		"a proxy's 403": status.Error(codes.PermissionDenied, "unexpected HTTP status code received from server: 403"),
+		"behind":        rpctypes.ErrGRPCRequestTooManyRequests,
+		"corrupt":       rpctypes.ErrGRPCCorrupt,
+	} {
+		t.Run(name, func(t *testing.T) {
+			refuses := startMember(t, func(context.Context) error { return refusal })
+			well := func() string { return startMember(t, func(context.Context) error { return nil }) }
+			c := newTestConnector(t, refuses, well(), well())
+			for range 6 { // one after the other begins at each member
+				_, err := Get(t.Context(), c, 10*time.Second, "key")
+				require.NoError(t, err)
+			}
+		})
+	}
+}
+
+func TestARefusalOfAllMembersIsReturnedSoon(t *testing.T) {
+	refuses := func() string {
+		return startMember(t, func(context.Context) error { return status.Error(codes.Unimplemented, "unknown service") })
+	}
+	c := newTestConnector(t, refuses(), refuses())
+	_, err := Get(t.Context(), c, time.Minute, "key")
+	require.Equal(t, codes.Unimplemented, status.Code(err))
+}
+
+func TestOnlyWhatIsTooLargeIs(t *testing.T) {
+	for err, want := range map[error]bool{
+		rpctypes.ErrRequestTooLarge: true,
+		status.Error(codes.ResourceExhausted, "trying to send message larger than max (2097153 vs. 2097152)"): true,
+		status.Error(codes.ResourceExhausted, "grpc: received message larger than max (5 vs. 4)"):             true,
+		status.Error(codes.ResourceExhausted, "overloaded"):                                                   false,
+		rpctypes.ErrNoSpace:         false,
+		rpctypes.ErrTooManyRequests: false,
+		context.DeadlineExceeded:    false,
+	} {
+		require.Equal(t, want, IsTooLarge(err), err)
+	}
 }

@@ -267,6 +267,11 @@ func (r *Registrar) Invalidate() {
 	for _, g := range r.all() {
 		g.suspectRollback(metrics.RestoreHistoryChanged)
 	}
+	r.recoverAll()
+}
+
+// recoverAll takes up what was once registered and isn't any more.
+func (r *Registrar) recoverAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, key := range r.tried.order {
@@ -283,11 +288,13 @@ func (r *Registrar) RetryNow() {
 	}
 }
 
-// Reset makes every registration try again, as if nothing had been tried before.
+// Reset makes every registration try again at another client, as if nothing had been tried before, and takes up what was
+// once registered: it may still be at an etcd that was in use before.
 func (r *Registrar) Reset() {
 	for _, g := range r.all() {
 		g.reset()
 	}
+	r.recoverAll()
 }
 
 func (r *Registrar) isClosed() bool {

@@ -97,8 +97,8 @@ func fromMap(m map[string]string) map[string]string {
 		return nil
 	}
 	c := make(map[string]string, len(m))
-	for k, v := range m {
-		c[text(k)] = text(v)
+	for _, k := range slices.Sorted(maps.Keys(m)) { // of keys that become one, always the same counts
+		c[text(k)] = text(m[k])
 	}
 	return c
 }

@@ -146,6 +146,14 @@ func TestNilAndEmptyStayWhatTheyAre(t *testing.T) {
 	}
 }
 
+func TestKeysThatBecomeOneAreThatAlways(t *testing.T) {
+	s := greeter(1)
+	s.Metadata = map[string]string{"\xff": "1", "\xfe": "2", "\xfd": "3"}
+	for range 20 {
+		require.Equal(t, map[string]string{"\ufffd": "1"}, fromService(s).Metadata)
+	}
+}
+
 // What isn't UTF-8 is shown as others will read it.
 func TestTextIsAsJSONKeepsIt(t *testing.T) {
 	for _, s := range []string{"", "ü\u2028", "\xff", "a\xc3", "\xed\xa0\x80b", "\xff\xfe�"} {

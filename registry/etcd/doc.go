@@ -22,7 +22,7 @@
 //     whatever happens to the key, the lease, the connection, or etcd's data. It is back within 1 s of etcd
 //     being able to take it, and within 2 s after a total outage. With a majority of members
 //     in reach it is never missing, at any TTL of 5 s or more, if one member is killed, frozen, slow or cut
-//     off (round trip up to 200 ms, and not with a [Client] of the caller's). Without a TTL a record lives
+//     off (round trip up to 200 ms; not with a [Client] of the caller's, nor behind etcd's gRPC proxy) Without a TTL a record lives
 //     as long as its process.
 //   - P3 What is gone disappears: at once when deregistered; within its TTL when its process was killed
 //     (etcd gives every lease its full TTL again at each change of leader). A late Deregister never removes a

@@ -72,7 +72,8 @@ func TLSFiles(caFile, certFile, keyFile string) registry.Option {
 // (otel.SetMeterProvider); without any the metrics go nowhere. After an Init with another
 // provider the one before is told nothing more. Close ends the metrics; a registry that is
 // never closed stays known to its provider. An error of the provider's goes to OpenTelemetry's
-// error handler.
+// error handler. As OpenTelemetry asks of all instruments, the provider's mustn't block or panic: a request waits for its
+// Record.
 //
 // Of several registries with one provider, counts and numbers add up, but a gauge shows one of
 // them.
