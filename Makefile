@@ -39,6 +39,28 @@ test: ## vet and test everything that needs only Go
 	$(GO) test -C test $(RACE) -p 3 ./...
 	$(GO) test -C cmd/micro-etcd $(RACE) ./...
 
+# Nothing runs on these: they are a 32-bit int and other systems' calls.
+PLATFORMS ?= linux/386 windows/amd64 darwin/arm64
+
+.PHONY: cross
+cross: ## vet and build the registry and the command for PLATFORMS='linux/386 windows/amd64 darwin/arm64'
+	@for platform in $(PLATFORMS); do for module in . cmd/micro-etcd; do \
+		echo "$$platform: $$module"; \
+		export CGO_ENABLED=0 GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
+		$(GO) vet -C $$module ./... && $(GO) build -C $$module ./... || exit; \
+	done; done
+
+.PHONY: fuzz
+fuzz: ## fuzz every target for FUZZTIME=1m; an input that fails is kept in its package's testdata/fuzz
+	@grep -rE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*\(' . | sed 's|/[^/]*:func | |; s|(.*||' | { \
+		failed=0; \
+		while read -r dir target; do \
+			echo "$$dir: $$target"; \
+			$(GO) test -C "$$dir" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(or $(FUZZTIME),1m) </dev/null || failed=1; \
+		done; \
+		exit $$failed; \
+	}
+
 .PHONY: chaos
 chaos: ## real processes under faults; MINUTES=30 goes on at random for so long
 	cd test && CHAOS=ci CHAOS_MINUTES=$(MINUTES) $(GO) test $(RACE) -count=1 -parallel 5 -v \
@@ -82,6 +104,10 @@ lint: $(BIN)/golangci-lint ## what the compiler doesn't say
 	cd test/bench && $(BIN)/golangci-lint run
 	cd test/page && $(BIN)/golangci-lint run
 
+.PHONY: scripts
+scripts: ## run shellcheck on every script
+	shellcheck .ci/run .githooks/pre-commit test/*/run
+
 .PHONY: fmt
 fmt: $(BIN)/golangci-lint ## format every Go file
 	$(BIN)/golangci-lint fmt . etcdtest test cmd
@@ -93,6 +119,14 @@ tidy: ## tidy every module
 .PHONY: tidy-check
 tidy-check: ## fail if a module isn't tidy
 	@for module in $(MODULES); do $(GO) mod tidy -C $$module -diff || exit; done
+
+# The peers and servers of interop are as old as they must be: what they have is only shown.
+.PHONY: vuln
+vuln: $(BIN)/govulncheck ## look for known vulnerabilities in what every module calls
+	@failed=0; for module in $(MODULES); do \
+		echo "$$module:"; \
+		$(BIN)/govulncheck -C $$module ./... tool || case $$module in test/interop/*/*) ;; *) failed=1 ;; esac; \
+	done; exit $$failed
 
 .PHONY: consumer-test
 consumer-test: ## import the registry from a module of its own
@@ -107,6 +141,10 @@ tools: $(BIN)/golangci-lint ## build the pinned tools into .bin
 
 $(BIN)/golangci-lint: tools/go.mod tools/go.sum
 	$(GO) build -C tools -o $(BIN)/ tool
+	@touch $@
+
+$(BIN)/govulncheck: tools/go.mod tools/go.sum
+	$(GO) build -C tools -o $(BIN)/ golang.org/x/vuln/cmd/govulncheck
 	@touch $@
 
 .PHONY: clean

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,7 +26,7 @@ func spread(failures int, err error) (shortest, longest time.Duration) {
 func TestBackoffDoublesUpToItsLimit(t *testing.T) {
 	for failures, limit := range map[int]time.Duration{
 		-1: Base, 0: Base, 1: Base, 2: 2 * Base, 3: 4 * Base, 4: 8 * Base,
-		5: Max, 6: Max, 100: Max, 1 << 40: Max,
+		5: Max, 6: Max, 100: Max, math.MaxInt: Max,
 	} {
 		shortest, longest := spread(failures, errors.New("unavailable"))
 		require.GreaterOrEqual(t, shortest, limit/2, failures)
