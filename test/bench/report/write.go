@@ -135,7 +135,7 @@ const (
 )
 
 func (r *Result) writeRows(b *strings.Builder) {
-	b.WriteString("## 3. All figures\n\n")
+	fmt.Fprintf(b, "## 3. All figures\n\n<details><summary>%d tables</summary>\n\n", len(r.Rows))
 	for _, row := range r.Rows {
 		fmt.Fprintf(b, "### %s\n\n| | %s | ± | allocations | bytes | at etcd | remarks |\n|---|--:|--:|--:|--:|---|---|\n", row.Title, row.heading())
 		for _, f := range row.Figures {
@@ -147,6 +147,7 @@ func (r *Result) writeRows(b *strings.Builder) {
 		}
 		b.WriteString("\n")
 	}
+	b.WriteString("</details>\n\n")
 }
 
 func (r *Row) heading() string {
