@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"go-micro.dev/v4/registry"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/view"
 )
 
 // This file turns go-micro's types into the catalog's and back. A pointer to a node can be converted as it is.
@@ -193,4 +195,21 @@ func Decode(prefix, key string, value []byte) (*registry.Service, error) {
 		return nil, err
 	}
 	return toService(r.Name, r.Version, r.Profile, copyNodes([]*catalog.Node{r.Node})), nil
+}
+
+// registryWatcher is a watcher as go-micro knows it.
+type registryWatcher struct{ *view.Watcher }
+
+// Next returns the next change. The result belongs to the caller. It blocks until there is
+// one; after Stop, or when WatchContext or the registry ended, it returns an error that is
+// registry.ErrWatcherStopped or wraps it with the cause. It never fails for another reason.
+func (w registryWatcher) Next() (*registry.Result, error) {
+	change, err := w.Watcher.Next()
+	switch {
+	case errors.Is(err, view.ErrStopped):
+		return nil, registry.ErrWatcherStopped
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", registry.ErrWatcherStopped, err)
+	}
+	return toResult(change), nil
 }
