@@ -106,7 +106,7 @@ func (ls *Lessor) Revoke(ctx context.Context, id int64) error {
 	return err
 }
 
-// Drop is revoke, which says whether the lease was there.
+// Drop is Revoke, which says whether the lease was there.
 func (ls *Lessor) Drop(ctx context.Context, id int64) (found bool, err error) {
 	answer, err := etcdconn.Do(ctx, ls.connector, func(ctx context.Context, l *etcdconn.Client) (*clientv3.LeaseRevokeResponse, error) {
 		answer, err := l.Revoke(ctx, clientv3.LeaseID(id))

@@ -351,7 +351,7 @@ func (g *registration) put(ctx context.Context, w *desired, guard clientv3.Cmp) 
 	return answer, tooLarge(err, len(w.value))
 }
 
-// tooLarge turns the ways in which etcd and gRPC refuse a big request into errTooLarge.
+// tooLarge turns the ways in which etcd and gRPC refuse a big request into ErrTooLarge.
 func tooLarge(err error, size int) error {
 	if !etcdconn.IsTooLarge(err) {
 		return err

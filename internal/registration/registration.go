@@ -175,8 +175,8 @@ func (g *registration) broadcastLocked() {
 	g.changed = make(chan struct{})
 }
 
-// errReplacedWish says that a record was replaced by one that etcd never took.
-var errReplacedWish = errors.New("replaced meanwhile by a record that was refused")
+// errReplacedByRefused says that a record was replaced by one that etcd never took.
+var errReplacedByRefused = errors.New("replaced meanwhile by a record that was refused")
 
 // await waits until etcd has taken w, or what replaced it in this process, or will not.
 func (g *registration) await(ctx context.Context, w *desired) error {
@@ -196,7 +196,7 @@ func (g *registration) await(ctx context.Context, w *desired) error {
 		case withdrawn:
 			return ErrWithdrawn
 		case now.generation < w.generation:
-			return errReplacedWish
+			return errReplacedByRefused
 		case etcdconn.IsAnswer(err):
 			return err
 		}

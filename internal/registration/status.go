@@ -16,7 +16,7 @@ type Status struct {
 	Err                         error
 }
 
-// The values of registrationStatus.State.
+// The values of Status.State.
 const (
 	StateRegistered = "registered"
 	StatePending    = "pending"
@@ -77,7 +77,7 @@ func (r *Registrar) Written(yield func(key string, revision int64) bool) {
 	}
 }
 
-// RevisionOf returns what written says of a key.
+// RevisionOf returns what Written says of a key.
 func (r *Registrar) RevisionOf(key string) (revision int64, ok bool) {
 	r.mu.Lock()
 	g := r.registrations[key]

@@ -17,8 +17,6 @@ import (
 
 // Cache holds the views that a registry keeps: one for each service that is looked up or watched, and one of everything
 // if somebody watches that. One that nobody watches goes ten minutes after its last use, or earlier if there are too many.
-//
-// Lock order: Cache.mu, View.mu, Watcher.mu, shown.mu. malformed.mu is taken last.
 type Cache struct {
 	Config
 	metrics   *metrics.Metrics
@@ -126,7 +124,7 @@ func (c *Cache) atLocked(prefix string) *View {
 // isUnusedLocked reports whether nobody waits for the view or watches it.
 func (v *View) isUnusedLocked() bool { return v.waiters == 0 && v.watching == 0 }
 
-// release ends what borrow began.
+// release ends what acquire began.
 func (c *Cache) release(v *View) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

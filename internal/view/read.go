@@ -77,7 +77,7 @@ func (v *View) drop() {
 	})
 }
 
-// hideLocked ends what view has begun: what it returned isn't returned any more.
+// hideLocked ends what Snapshot has begun: what it returned isn't returned any more.
 func (v *View) hideLocked(name string) {
 	if _, ok := v.snapshots.LoadAndDelete(name); ok {
 		v.cache.shown.release(name)

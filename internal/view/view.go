@@ -195,7 +195,7 @@ func (v *View) source() metrics.Source {
 	return metrics.SourceLocal
 }
 
-// firstSource is origin where there may be no view yet.
+// firstSource is source where there may be no view yet.
 func (v *View) firstSource() metrics.Source {
 	if !v.isReady() {
 		return metrics.SourceRemote

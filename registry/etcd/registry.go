@@ -90,7 +90,7 @@ func newRegistry(opts []registry.Option) *Registry {
 	r.mu.Lock()
 	given, err := apply(*registry.NewOptions(), opts)
 	if err == nil {
-		err = r.configure(given)
+		err = r.configureLocked(given)
 	}
 	if err != nil {
 		r.given = given
@@ -123,7 +123,7 @@ func (r *Registry) reconfigure(opts []registry.Option) error {
 	if err != nil {
 		return err
 	}
-	return r.configure(given)
+	return r.configureLocked(given)
 }
 
 // export lets the MeterProvider of the present configuration collect. It may have to wait for it, so
@@ -140,8 +140,8 @@ func (r *Registry) state() metrics.State {
 	return s.state()
 }
 
-// configure takes over options if they are good. It needs mu.
-func (r *Registry) configure(given registry.Options) error {
+// configureLocked takes over options if they are good.
+func (r *Registry) configureLocked(given registry.Options) error {
 	c, err := newConfig(given, r.env)
 	if err != nil {
 		return err
@@ -161,7 +161,7 @@ func (r *Registry) configure(given registry.Options) error {
 	r.given = given
 	r.parts.Store(now)
 	if before == nil || before.err != nil || !c.settings.equal(before.config.settings) {
-		r.connect(c.settings)
+		r.connectLocked(c.settings)
 	}
 	return nil
 }
@@ -186,9 +186,9 @@ func (r *Registry) assemble(p *parts) {
 	})
 }
 
-// connect makes settings current. The streams of the client before end at once, and every loop goes on with the new one.
-// What is at the etcd before, if it is another one, goes with its TTL. It needs mu.
-func (r *Registry) connect(s settings) {
+// connectLocked makes settings current. The streams of the client before end at once, and every loop goes on with the new one.
+// What is at the etcd before, if it is another one, goes with its TTL.
+func (r *Registry) connectLocked(s settings) {
 	p := r.parts.Load()
 	r.connector.Replace(s.Config)
 	p.views.ClientChanged()

@@ -115,8 +115,8 @@ func (p *pool) preserveLocked(c *choice) {
 	c.shown, c.ends = c.snapshot.With(records), preserved[0].at+int64(grace)
 }
 
-// run starts a goroutine that Close waits for, the selector's and the registry's. It needs mu.
-func (u *setup) run(f func()) {
+// runLocked starts a goroutine that Close waits for, the selector's and the registry's.
+func (u *setup) runLocked(f func()) {
 	u.running.Add(1)
 	if !u.registry.group.run(func() { defer u.running.Done(); f() }) {
 		u.running.Done()
@@ -149,10 +149,10 @@ func (p *pool) expire() {
 func (p *pool) forget(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.latest() // so that its removal has been noted
+	p.presentLocked() // so that its removal has been noted
 	if p.removals[id] != nil {
 		delete(p.removals, id)
-		p.renew()
+		p.renewLocked()
 	}
 }
 

@@ -228,7 +228,7 @@ func TestRemovalsAreForgotten(t *testing.T) {
 			p.present()
 			p.mu.Lock()
 			defer p.mu.Unlock()
-			p.renew()
+			p.renewLocked()
 			return len(p.removals)
 		}
 		f.del(nodes[0])

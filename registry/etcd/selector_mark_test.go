@@ -42,7 +42,7 @@ type serverError string
 
 func (e serverError) Error() string { return string(e) }
 
-func TestVerdicts(t *testing.T) {
+func TestOutcomes(t *testing.T) {
 	node := &registry.Node{Id: "n", Address: "10.0.0.1:8080"}
 	dial := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	grpcDial := `connection error: desc = "transport: Error while dialing: dial tcp %s: connect: connection refused"`
@@ -132,7 +132,7 @@ func inBubble(t *testing.T, n int, test func(*testing.T, *staged, []*registry.No
 	})
 }
 
-func TestAnUnreachableNodeIsSetAsideAtOnce(t *testing.T) {
+func TestAnUnreachableNodeIsEjectedAtOnce(t *testing.T) {
 	for _, err := range []error{errRefused, errBroke} {
 		inBubble(t, 5, func(t *testing.T, _ *staged, nodes []*registry.Node, s *nodeSelector) {
 			s.Mark("greeter", nodes[2], err)
@@ -141,7 +141,7 @@ func TestAnUnreachableNodeIsSetAsideAtOnce(t *testing.T) {
 	}
 }
 
-func TestASilentNodeIsSetAsideAfterTwoCallsInARow(t *testing.T) {
+func TestASilentNodeIsEjectedAfterTwoCallsInARow(t *testing.T) {
 	inBubble(t, 5, func(t *testing.T, _ *staged, nodes []*registry.Node, s *nodeSelector) {
 		s.Mark("greeter", nodes[0], errTimedOut)
 		s.Mark("greeter", nodes[0], errHandler)
@@ -272,7 +272,7 @@ func TestResetForgets(t *testing.T) {
 	})
 }
 
-func TestNeverAllNodesAreAside(t *testing.T) {
+func TestNeverAllNodesAreEjected(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 4, 5, 20} {
 		for name, opts := range map[string][]selector.SelectOption{
 			"picked": nil, "filtered": {selector.WithFilter(selector.FilterVersion("1"))},

@@ -82,8 +82,8 @@ func (u *setup) keep(p *pool) *pool {
 	}
 	context.AfterFunc(p.ctx, func() { u.drop(p) })
 	if u.grace > 0 {
-		u.run(p.watch)
-		u.run(p.expire)
+		u.runLocked(p.watch)
+		u.runLocked(p.expire)
 	}
 	return p
 }
@@ -109,23 +109,22 @@ func (p *pool) present() *choice {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.latest()
+	return p.presentLocked()
 }
 
-// latest is present for who has mu.
-func (p *pool) latest() *choice {
+func (p *pool) presentLocked() *choice {
 	if c := p.choice.Load(); p.holds(c) {
 		return c
 	}
-	return p.renew()
+	return p.renewLocked()
 }
 
 func (p *pool) holds(c *choice) bool {
 	return c != nil && c.snapshot == p.view.Snapshot(p.service) && (c.ends == 0 || p.setup.clock() < c.ends)
 }
 
-// renew makes a choice of what etcd has, of the nodes that have grace, and of the outliers. It needs mu.
-func (p *pool) renew() *choice {
+// renewLocked makes a choice of what etcd has, of the nodes that have grace, and of the outliers.
+func (p *pool) renewLocked() *choice {
 	now := p.view.Snapshot(p.service)
 	c := &choice{snapshot: now, shown: now}
 	if p.setup.grace > 0 {
@@ -240,7 +239,7 @@ func (p *pool) uneject(node *catalog.Node) {
 	defer p.mu.Unlock()
 	if p.outliers[node.Id].Is(node) {
 		delete(p.outliers, node.Id)
-		p.renew()
+		p.renewLocked()
 	}
 }
 
@@ -248,7 +247,7 @@ func (p *pool) uneject(node *catalog.Node) {
 func (p *pool) recordFailure(node *catalog.Node, v outcome) (gone bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := p.latest()
+	c := p.presentLocked()
 	o := p.outliers[node.Id]
 	isNew := !o.Is(node)
 	if isNew {
@@ -261,7 +260,7 @@ func (p *pool) recordFailure(node *catalog.Node, v outcome) (gone bool) {
 	}
 	isEjected := o.Fail(v == unreachable, p.setup.clock())
 	if isNew || isEjected {
-		p.renew()
+		p.renewLocked()
 	}
 	return isEjected && p.removals[node.Id] != nil
 }

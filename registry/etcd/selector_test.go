@@ -463,7 +463,7 @@ func TestSelectingWhileEverythingChanges(t *testing.T) {
 }
 
 // While everything is watched, there are no mirrors of single services.
-func TestSelectReadsTheMirrorOfEverything(t *testing.T) {
+func TestSelectReadsTheViewOfEverything(t *testing.T) {
 	f, nodes := stageIn(t, "greeter", func(k catalog.Keyspace) string { return k.Prefix }), some(10)
 	f.put("1", nodes...)
 	w, err := f.registry.Watch()

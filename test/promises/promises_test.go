@@ -151,7 +151,7 @@ func goroutines() []string {
 	}
 	var ours []string
 	for stack := range strings.SplitSeq(string(all[:runtime.Stack(all, true)]), "\n\n") {
-		if strings.Contains(stack, "micro-etcd/registry/etcd.") || strings.Contains(stack, "etcd/client/v3.") || strings.Contains(stack, "CallbackSerializer") {
+		if strings.Contains(stack, "micro-etcd/registry/etcd.") || strings.Contains(stack, "micro-etcd/internal/") || strings.Contains(stack, "etcd/client/v3.") || strings.Contains(stack, "CallbackSerializer") {
 			ours = append(ours, stack)
 		}
 	}
