@@ -14,8 +14,10 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 )
 
 // Dialer makes the connections of one etcd client. It knows the connection to each member, so that one whose member is
@@ -308,12 +310,14 @@ func authenticate(members int) grpc.UnaryClientInterceptor {
 			pick := &Pick{Avoid: asked}
 			try, cancel := context.WithTimeout(WithPick(ctx, pick), limit)
 			err := invoke(try, method, req, reply, cc, opts...)
-			silent := try.Err() != nil
+			silent := try.Err() != nil || status.Code(err) == codes.DeadlineExceeded // the member's clock may be first
 			cancel()
 			if !silent || ctx.Err() != nil {
 				return err
 			}
-			asked = append(asked, pick.Member())
+			if member := pick.Member(); member != "" { // else there was no connection yet
+				asked = append(asked, member)
+			}
 		}
 		return invoke(WithPick(ctx, &Pick{Avoid: asked}), method, req, reply, cc, opts...)
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
+	"google.golang.org/grpc/status"
 )
 
 // members starts some etcd members that know no request, and returns their addresses and a client of them.
@@ -111,7 +112,7 @@ func TestEachMemberIsAskedToAuthenticateOnce(t *testing.T) {
 		silent := grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error {
 			asked.Add(1)
 			<-s.Context().Done()
-			return nil
+			return status.FromContextError(s.Context().Err()).Err()
 		})
 		_, conn := connect(t, &Dialer{}, n, silent)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*authenticateTime)
