@@ -90,7 +90,7 @@ func initLeaksNothing(e *env) {
 // few may come and go for reasons that have nothing to do with f.
 func (e *env) leaksNothing(rounds int, f func(i int)) {
 	f(0) // what is started once does not count
-	before := runtime.NumGoroutine()
+	before := restingGoroutines()
 	for i := range rounds {
 		f(i)
 	}
@@ -100,4 +100,16 @@ func (e *env) leaksNothing(rounds int, f func(i int)) {
 		}
 		return ""
 	})
+}
+
+// restingGoroutines returns how many goroutines there are once no more of them end: those of what was before don't count.
+func restingGoroutines() int {
+	n := runtime.NumGoroutine()
+	for unchanged := 0; unchanged < 10; unchanged++ {
+		time.Sleep(5 * time.Millisecond)
+		if now := runtime.NumGoroutine(); now < n {
+			n, unchanged = now, 0
+		}
+	}
+	return n
 }
