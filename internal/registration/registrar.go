@@ -53,6 +53,10 @@ func New(c Config) *Registrar {
 // Offer is a service that a caller wants to register. It is compared before it is copied, because every service is
 // registered again and again.
 type Offer interface {
+	// Nodes returns how many nodes there are.
+	Nodes() int
+	// ID returns the id of one of them.
+	ID(node int) string
 	// Same reports whether the record of one of the nodes says what the service says now.
 	Same(r *catalog.Record, node int) bool
 	// Record returns the record of one of the nodes, or why there can be none.
@@ -61,16 +65,17 @@ type Offer interface {
 
 // Register sets what some nodes of a service should be, and waits until etcd has them all. The context is only made when
 // there is something to wait for.
-func (r *Registrar) Register(bound func() (context.Context, context.CancelFunc), name string, ids []string, o Offer, ttl time.Duration) error {
+func (r *Registrar) Register(bound func() (context.Context, context.CancelFunc), name string, o Offer, ttl time.Duration) error {
 	seconds := roundUp(ttl)
 	var waits []pending
 	var errs []error
-	for node, id := range ids {
-		p := r.desire(name, r.Keys.Node(name, id), node, o, seconds)
-		if p.settled {
-			errs = append(errs, registerError(p.key, p.err))
-		} else {
+	for node := range o.Nodes() {
+		p := r.desire(name, r.Keys.Node(name, o.ID(node)), node, o, seconds)
+		switch {
+		case !p.settled:
 			waits = append(waits, p)
+		case p.err != nil: // a repeat allocates nothing here
+			errs = append(errs, registerError(p.key, p.err))
 		}
 	}
 	if len(waits) > 0 {

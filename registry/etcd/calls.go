@@ -43,7 +43,7 @@ func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption
 		return fmt.Errorf("register %q: %w", s.Name, err)
 	}
 	bound := func() (context.Context, context.CancelFunc) { return r.bound(o.Context) }
-	return p.registrar.Register(bound, s.Name, nodeIDs(s), &offered{service: s}, o.TTL)
+	return p.registrar.Register(bound, s.Name, &offered{service: s}, o.TTL)
 }
 
 // Deregister removes the service's nodes; only their ids count. What this registry

@@ -21,6 +21,10 @@ type offered struct {
 	copied  *catalog.Service // nil before it is needed
 }
 
+func (o *offered) Nodes() int { return len(o.service.Nodes) }
+
+func (o *offered) ID(node int) string { return o.service.Nodes[node].Id }
+
 func (o *offered) Same(r *catalog.Record, i int) bool {
 	s := o.service
 	return r.Name == s.Name && r.Version == s.Version && r.Node.Equal((*catalog.Node)(s.Nodes[i])) &&

@@ -66,7 +66,7 @@ func TestOperationsExplainsEveryLogLineAndError(t *testing.T) {
 	verb := regexp.MustCompile(`%[.\d]*[a-z]`)
 	n := 0
 	for _, source := range sources {
-		if strings.HasSuffix(source, "_test.go") {
+		if strings.HasSuffix(source, "_test.go") || strings.Contains(source, "etcdfake") {
 			continue
 		}
 		text, err := os.ReadFile(source)

@@ -143,6 +143,7 @@ func TestHealingWaitsForPermission(t *testing.T) {
 	}, "the registration is pending")
 	require.ErrorIs(t, greeter.Status().Registrations[0].Err, rpctypes.ErrPermissionDenied)
 	require.NoError(t, greeter.Register(service("greeter", "1", "a"), registry.RegisterTTL(time.Minute)), "a repeat of what etcd has taken")
+	eventually(t, func() bool { return strings.Contains(log.text.String(), "is pending") }, "it is logged, which takes a tenth of a second")
 
 	_, err = root.UserGrantRole(soon(t), "greeter", "provide-greeter")
 	require.NoError(t, err)
