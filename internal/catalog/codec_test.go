@@ -29,11 +29,7 @@ func fullService() *Service {
 }
 
 // recordOf returns the record of a service's only node.
-func recordOf(s *Service) *Record {
-	return &Record{
-		Key: testKey, Name: s.Name, Version: s.Version, Profile: &Profile{Metadata: s.Metadata, Endpoints: s.Endpoints}, Node: s.Nodes[0],
-	}
-}
+func recordOf(s *Service) *Record { return s.Record(testKey, 0) }
 
 func TestAValueIsTheOfficialPluginsByteForByte(t *testing.T) {
 	full := fullService()

@@ -27,7 +27,6 @@ import (
 type Dialer struct {
 	mu       sync.Mutex
 	conns    map[string]memberConn // by address
-	ready    map[string]bool       // the addresses that have answered on the present connection
 	err      error
 	ejected  string        // the address of a member that is left alone for a while, because it was silent; one at most
 	readmit  chan struct{} // closed when that is over before its time
@@ -38,7 +37,8 @@ type Dialer struct {
 // memberConn is a connection that gRPC was given.
 type memberConn struct {
 	net.Conn
-	made time.Time
+	made  time.Time
+	ready bool // the member has answered
 }
 
 const (
@@ -79,8 +79,7 @@ func (d *Dialer) dial(ctx context.Context, address string) (net.Conn, error) {
 	if d.conns == nil {
 		d.conns = make(map[string]memberConn)
 	}
-	d.conns[address] = memberConn{conn, time.Now()}
-	delete(d.ready, address)
+	d.conns[address] = memberConn{Conn: conn, made: time.Now()}
 	return conn, nil
 }
 
@@ -190,7 +189,7 @@ func (d *Dialer) Err() error {
 		return d.err
 	}
 	for address, c := range d.conns {
-		if !d.ready[address] && time.Since(c.made) > noAnswerTime {
+		if !c.ready && time.Since(c.made) > noAnswerTime {
 			return noAnswer(address)
 		}
 	}
@@ -201,10 +200,11 @@ func (d *Dialer) Err() error {
 func (d *Dialer) connected(address string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.ready == nil {
-		d.ready = make(map[string]bool)
+	d.err = nil
+	if c, ok := d.conns[address]; ok {
+		c.ready = true
+		d.conns[address] = c
 	}
-	d.err, d.ready[address] = nil, true
 }
 
 // failed takes note of why there is no connection to a member.

@@ -35,8 +35,8 @@ func IsUnanswered(err error) bool {
 	return errors.Is(err, errLearner) // another member may serve it
 }
 
-// isTooLarge is in gRPC's own refusals of a request or an answer (rpc_util.go).
-const isTooLarge = "larger than max"
+// tooLarge is in gRPC's own refusals of a request or an answer (rpc_util.go).
+const tooLarge = "larger than max"
 
 // mayDiffer reports whether another member, or the same one with another token, may say something else: what isn't one
 // of etcd's own errors was said by something on the way, or by something that isn't etcd.
@@ -70,7 +70,7 @@ func IsAnswer(err error) bool {
 // IsTooLarge reports whether etcd or gRPC refuses a request for its size.
 func IsTooLarge(err error) bool {
 	return errors.Is(err, rpctypes.ErrRequestTooLarge) ||
-		status.Code(err) == codes.ResourceExhausted && strings.Contains(err.Error(), isTooLarge)
+		status.Code(err) == codes.ResourceExhausted && strings.Contains(err.Error(), tooLarge)
 }
 
 // Code returns the gRPC code that an error of the etcd client stands for.

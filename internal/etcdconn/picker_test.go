@@ -24,21 +24,26 @@ func members(t *testing.T, n int) (addresses []string, client pb.KVClient, diale
 	return addresses, pb.NewKVClient(conn), dialer
 }
 
+// serve starts a server until the test ends, and returns its address.
+func serve(t *testing.T, server *grpc.Server) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	serving := make(chan error)
+	go func() { serving <- server.Serve(l) }()
+	t.Cleanup(func() {
+		server.Stop()
+		require.NoError(t, <-serving)
+	})
+	return l.Addr().String()
+}
+
 // connect starts some servers, and returns their addresses and a connection to them.
 func connect(t *testing.T, dialer *Dialer, n int, opts ...grpc.ServerOption) (addresses []string, conn *grpc.ClientConn) {
 	t.Helper()
 	var state resolver.State
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		server := grpc.NewServer(opts...)
-		serving := make(chan error)
-		go func() { serving <- server.Serve(l) }()
-		t.Cleanup(func() {
-			server.Stop()
-			require.NoError(t, <-serving)
-		})
-		address := resolver.Address{Addr: l.Addr().String()}
+		address := resolver.Address{Addr: serve(t, grpc.NewServer(opts...))}
 		state.Endpoints = append(state.Endpoints, resolver.Endpoint{Addresses: []resolver.Address{address}})
 		addresses = append(addresses, address.Addr)
 	}

@@ -2,7 +2,6 @@ package etcdconn
 
 import (
 	"context"
-	"net"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -34,17 +33,9 @@ func (m *member) Range(ctx context.Context, _ *pb.RangeRequest) (*pb.RangeRespon
 // startMember returns its URL.
 func startMember(t *testing.T, read func(context.Context) error) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
 	server := grpc.NewServer()
 	pb.RegisterKVServer(server, &member{read: read})
-	serving := make(chan error)
-	go func() { serving <- server.Serve(l) }()
-	t.Cleanup(func() {
-		server.Stop()
-		require.NoError(t, <-serving)
-	})
-	return "http://" + l.Addr().String()
+	return "http://" + serve(t, server)
 }
 
 // newTestConnector returns a connector to some members.

@@ -47,9 +47,7 @@ func (f *Fleet) Services() []Service {
 // CatalogRecord returns a record that isn't malformed as a catalog takes it, with which it shares what it
 // points to.
 func (r *Record) CatalogRecord() *catalog.Record {
-	s := r.Service
-	return &catalog.Record{
-		Key: r.Key, Revision: r.Modified, Name: s.Name, Version: s.Version,
-		Profile: &catalog.Profile{Metadata: s.Metadata, Endpoints: s.Endpoints}, Node: s.Nodes[0],
-	}
+	c := r.Service.Record(r.Key, 0)
+	c.Revision = r.Modified
+	return c
 }
