@@ -36,11 +36,3 @@ func (l *logTail) logger() *zap.Logger {
 	encoder := zapcore.NewConsoleEncoder(zap.NewDevelopmentEncoderConfig())
 	return zap.New(zapcore.NewCore(encoder, zapcore.AddSync(l), zapcore.WarnLevel))
 }
-
-func logs(servers []*Server) string {
-	var all strings.Builder
-	for _, s := range servers {
-		all.WriteString(s.member.name + " at " + s.Endpoint() + "\n" + s.Log())
-	}
-	return all.String()
-}

@@ -3,6 +3,7 @@ package etcdtest
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -180,4 +181,13 @@ func stopAll(servers []*Server) {
 		wg.Go(s.stop)
 	}
 	wg.Wait()
+}
+
+// logs returns what each of some servers logged.
+func logs(servers []*Server) string {
+	var all strings.Builder
+	for _, s := range servers {
+		all.WriteString(s.member.name + " at " + s.Endpoint() + "\n" + s.Log())
+	}
+	return all.String()
 }

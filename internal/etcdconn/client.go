@@ -6,13 +6,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
-
-	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
 // Client is an etcd client and the time for which it is the current one.
@@ -31,32 +28,32 @@ type Client struct {
 }
 
 // whileCurrent returns a context for a stream, which ends with ctx or when another client takes over.
-func (l *Client) whileCurrent(ctx context.Context) (context.Context, context.CancelFunc) {
+func (cl *Client) whileCurrent(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	stop := context.AfterFunc(l.life, cancel)
+	stop := context.AfterFunc(cl.life, cancel)
 	return ctx, func() { stop(); cancel() }
 }
 
 // IsCurrent reports whether no other client has taken over.
-func (l *Client) IsCurrent() bool { return l.life.Err() == nil }
+func (cl *Client) IsCurrent() bool { return cl.life.Err() == nil }
 
 // DownSince returns when the connection was lost, or zero while there is one.
-func (l *Client) DownSince() time.Time {
-	if at := l.down.Load(); at != 0 {
+func (cl *Client) DownSince() time.Time {
+	if at := cl.down.Load(); at != 0 {
 		return time.Unix(0, at)
 	}
 	return time.Time{}
 }
 
 // IsDown reports whether the connection was lost.
-func (l *Client) IsDown() bool { return l.down.Load() != 0 }
+func (cl *Client) IsDown() bool { return cl.down.Load() != 0 }
 
 // IsConnected reports whether there is a connection to a member.
-func (l *Client) IsConnected() bool { return l.ActiveConnection().GetState() == connectivity.Ready }
+func (cl *Client) IsConnected() bool { return cl.ActiveConnection().GetState() == connectivity.Ready }
 
 // await waits for a connection.
-func (l *Client) await(ctx context.Context) error {
-	conn := l.ActiveConnection()
+func (cl *Client) await(ctx context.Context) error {
+	conn := cl.ActiveConnection()
 	for {
 		state := conn.GetState()
 		if state == connectivity.Ready {
@@ -70,47 +67,15 @@ func (l *Client) await(ctx context.Context) error {
 }
 
 // close ends the streams, and the etcd client if it is ours.
-func (l *Client) close() error {
-	l.end()
-	if l.dialer == nil {
+func (cl *Client) close() error {
+	cl.end()
+	if cl.dialer == nil {
 		return nil
 	}
-	if err := l.Close(); !errors.Is(err, context.Canceled) {
+	if err := cl.Close(); !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
-}
-
-func (c *Connector) newClient(client *clientv3.Client, dialer *Dialer, breaker *authBreaker) *Client {
-	l := &Client{Client: client, dialer: dialer, breaker: breaker}
-	l.life, l.end = context.WithCancel(c.Context)
-	l.watches = &Watches{
-		Context: clientv3.WithRequireLeader(l.life), // a member without one says that a watch is open, and then nothing
-		Go:      c.Go,
-		Open: func(ctx context.Context) (pb.Watch_WatchClient, error) {
-			if err := l.breaker.open(); err != nil {
-				return nil, err
-			}
-			renew := func() error { _, err := Get(ctx, c, dialTimeout, anyKey, clientv3.WithCountOnly()); return err }
-			if err := l.renewToken(renew); err != nil {
-				return nil, err
-			}
-			return pb.NewWatchClient(l.ActiveConnection()).Watch(ctx, streamOptions...)
-		},
-		Ended: func(err error) { c.streamEnded(l, err); c.Metrics.Streamed(metrics.MethodWatch, Code(err)) },
-	}
-	l.renewals = &Renewals{
-		Context: l.life,
-		Open: func(ctx context.Context) (pb.Lease_LeaseKeepAliveClient, error) {
-			// As a part of a request that the breaker has let through.
-			renew := func() error { _, err := l.Get(ctx, anyKey, clientv3.WithCountOnly()); return err }
-			if err := l.renewToken(renew); err != nil {
-				return nil, err
-			}
-			return pb.NewLeaseClient(l.ActiveConnection()).LeaseKeepAlive(ctx, streamOptions...)
-		},
-	}
-	return l
 }
 
 // streamOptions are those that the etcd client gives its streams.
@@ -121,28 +86,14 @@ const anyKey = "\x00"
 
 // renewToken sees to it that a stream isn't opened with a token that is known to be invalid: it would be useless for ever.
 // A unary request makes the etcd client get another one.
-func (l *Client) renewToken(request func() error) error {
-	if !l.token.Swap(false) {
+func (cl *Client) renewToken(request func() error) error {
+	if !cl.token.Swap(false) {
 		return nil
 	}
 	err := request()
 	if err == nil || errors.Is(err, rpctypes.ErrPermissionDenied) {
 		return nil
 	}
-	l.token.Store(true)
+	cl.token.Store(true)
 	return err
-}
-
-// streamEnded takes note of why a stream has ended, or of what etcd has refused on it.
-func (c *Connector) streamEnded(l *Client, err error) {
-	if l.life.Err() != nil {
-		return
-	}
-	err = rpctypes.Error(err)
-	if isTokenInvalid(err) || errors.Is(err, rpctypes.ErrUserEmpty) {
-		l.token.Store(true)
-	}
-	if errors.Is(err, rpctypes.ErrAuthFailed) {
-		l.breaker.report(err)
-	}
 }

@@ -7,6 +7,9 @@ import (
 	"sync"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/semaphore"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
@@ -33,6 +36,11 @@ type Connector struct {
 	dialing *dialing
 }
 
+// maxRepeats bounds those of all requests but for the first ones: an etcd that is slow because it is busy must not
+// get several times the work. It is what a process with a few dozen leases needs while the members elect a leader:
+// what they were asked before is lost.
+const maxRepeats = 64
+
 // NewConnector returns a connector without a client, until Replace gives it a config and somebody asks for one. It ends
 // with ctx, and runs goroutines by goes, which returns false when it is too late for that. It calls reconnected when a lost
 // connection is back, and changed when one is lost or back; both mustn't block.
@@ -55,22 +63,22 @@ type dialing struct {
 
 // allowed returns the current client for a request whose end is reported to the breaker.
 func (c *Connector) allowed(ctx context.Context) (*Client, error) {
-	l, err := c.Connect(ctx)
+	cl, err := c.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return l, l.breaker.allow()
+	return cl, cl.breaker.allow()
 }
 
 // Connect returns the current client, at once unless it has yet to be made.
 func (c *Connector) Connect(ctx context.Context) (*Client, error) {
 	c.mu.Lock()
-	if l := c.client; l != nil {
+	if cl := c.client; cl != nil {
 		c.mu.Unlock()
-		if l.Ctx().Err() != nil && l.dialer == nil {
+		if cl.Ctx().Err() != nil && cl.dialer == nil {
 			return nil, ErrClientClosed
 		}
-		return l, nil
+		return cl, nil
 	}
 	d := c.dialing
 	if d == nil {
@@ -118,10 +126,56 @@ func (c *Connector) dial(d *dialing, config Config) {
 	d.client, d.err = nil, ErrReplaced // and so is the reason why there is none
 }
 
+func (c *Connector) newClient(client *clientv3.Client, dialer *Dialer, breaker *authBreaker) *Client {
+	cl := &Client{Client: client, dialer: dialer, breaker: breaker}
+	cl.life, cl.end = context.WithCancel(c.Context)
+	cl.watches = &Watches{
+		Context: clientv3.WithRequireLeader(cl.life), // a member without one says that a watch is open, and then nothing
+		Go:      c.Go,
+		Open: func(ctx context.Context) (pb.Watch_WatchClient, error) {
+			if err := cl.breaker.open(); err != nil {
+				return nil, err
+			}
+			renew := func() error { _, err := Get(ctx, c, dialTimeout, anyKey, clientv3.WithCountOnly()); return err }
+			if err := cl.renewToken(renew); err != nil {
+				return nil, err
+			}
+			return pb.NewWatchClient(cl.ActiveConnection()).Watch(ctx, streamOptions...)
+		},
+		Ended: func(err error) { c.streamEnded(cl, err); c.Metrics.Streamed(metrics.MethodWatch, Code(err)) },
+	}
+	cl.renewals = &Renewals{
+		Context: cl.life,
+		Open: func(ctx context.Context) (pb.Lease_LeaseKeepAliveClient, error) {
+			// As a part of a request that the breaker has let through.
+			renew := func() error { _, err := cl.Get(ctx, anyKey, clientv3.WithCountOnly()); return err }
+			if err := cl.renewToken(renew); err != nil {
+				return nil, err
+			}
+			return pb.NewLeaseClient(cl.ActiveConnection()).LeaseKeepAlive(ctx, streamOptions...)
+		},
+	}
+	return cl
+}
+
+// streamEnded takes note of why a stream has ended, or of what etcd has refused on it.
+func (c *Connector) streamEnded(cl *Client, err error) {
+	if cl.life.Err() != nil {
+		return
+	}
+	err = rpctypes.Error(err)
+	if isTokenInvalid(err) || errors.Is(err, rpctypes.ErrUserEmpty) {
+		cl.token.Store(true)
+	}
+	if errors.Is(err, rpctypes.ErrAuthFailed) {
+		cl.breaker.report(err)
+	}
+}
+
 // Watch watches a key, or all up to end.
-func (c *Connector) Watch(l *Client, key, end string, from int64) *Watch {
+func (c *Connector) Watch(cl *Client, key, end string, from int64) *Watch {
 	c.Metrics.Streamed(metrics.MethodWatch, codes.OK)
-	return l.watches.Watch(key, end, from)
+	return cl.watches.Watch(key, end, from)
 }
 
 // setCurrent makes the outcome of an attempt the current one, unless the settings have changed meanwhile.
@@ -144,25 +198,25 @@ func (c *Connector) setCurrent(d *dialing) bool {
 
 // observe notes when the connection is lost and when it is back. A connection that is made anew
 // within a moment counts too: etcd's data may have been replaced behind it.
-func (c *Connector) observe(l *Client) {
-	conn := l.ActiveConnection()
+func (c *Connector) observe(cl *Client) {
+	conn := cl.ActiveConnection()
 	wasReady := false
 	for {
 		state := conn.GetState()
 		switch state {
 		case connectivity.Ready:
-			wasDown := l.down.Swap(0) != 0
+			wasDown := cl.down.Swap(0) != 0
 			if wasDown || wasReady {
 				c.reconnected()
 			}
 			wasReady = true
 			c.changed()
 		case connectivity.TransientFailure:
-			if l.down.CompareAndSwap(0, time.Now().UnixNano()) {
+			if cl.down.CompareAndSwap(0, time.Now().UnixNano()) {
 				c.changed()
 			}
 		}
-		if !conn.WaitForStateChange(l.life, state) {
+		if !conn.WaitForStateChange(cl.life, state) {
 			return
 		}
 	}
@@ -208,8 +262,8 @@ func (c *Connector) Current() *Client {
 
 // IsConnected reports whether there is a client with a connection.
 func (c *Connector) IsConnected() bool {
-	l := c.Current()
-	return l != nil && l.IsConnected()
+	cl := c.Current()
+	return cl != nil && cl.IsConnected()
 }
 
 // explain adds to a missed deadline what is wrong with the connection.
@@ -226,13 +280,13 @@ func (c *Connector) explain(err error) error {
 // connectError returns why there is no connection, or nil if there is one, or nothing is known.
 func (c *Connector) connectError() error {
 	c.mu.Lock()
-	l, d := c.client, c.dialing
+	cl, d := c.client, c.dialing
 	c.mu.Unlock()
 	switch {
-	case l != nil && l.IsConnected():
-	case l != nil && l.dialer != nil:
-		return l.dialer.Err()
-	case l != nil:
+	case cl != nil && cl.IsConnected():
+	case cl != nil && cl.dialer != nil:
+		return cl.dialer.Err()
+	case cl != nil:
 		return ErrDisconnected
 	case d != nil:
 		return d.dialer.Err()

@@ -22,10 +22,6 @@ const (
 	// maxTries bounds those that are under way for one request. The first one goes on, in case that etcd is just slow; of
 	// the others the oldest gives way.
 	maxTries = 4
-	// maxRepeats bounds those of all requests but for the first ones: an etcd that is slow because it is busy must not
-	// get several times the work. It is what a process with a few dozen leases needs while the members elect a leader:
-	// what they were asked before is lost.
-	maxRepeats = 64
 )
 
 // maxRefusals is how often a request is sent again that one member has refused, where another one may not.
@@ -227,19 +223,19 @@ func (c *Connector) Failure(ctx context.Context, err error) error {
 // Await returns the current client once it has a connection.
 func (c *Connector) Await(ctx context.Context) (*Client, error) {
 	for {
-		l, err := c.Connect(ctx)
+		cl, err := c.Connect(ctx)
 		if err == nil {
-			err = l.breaker.open()
+			err = cl.breaker.open()
 		}
 		if err == nil {
-			waitCtx, cancel := l.whileCurrent(ctx)
-			err = l.await(waitCtx)
+			waitCtx, cancel := cl.whileCurrent(ctx)
+			err = cl.await(waitCtx)
 			cancel()
 		}
 		if err == nil {
-			return l, nil
+			return cl, nil
 		}
-		replaced := errors.Is(err, ErrReplaced) || l != nil && l.life.Err() != nil && c.Context.Err() == nil
+		replaced := errors.Is(err, ErrReplaced) || cl != nil && cl.life.Err() != nil && c.Context.Err() == nil
 		if !replaced || ctx.Err() != nil {
 			return nil, c.Failure(ctx, err)
 		}
@@ -250,26 +246,26 @@ func (c *Connector) Await(ctx context.Context) (*Client, error) {
 func Get(ctx context.Context, c *Connector, timeout time.Duration, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return Do(ctx, c, func(ctx context.Context, l *Client) (*clientv3.GetResponse, error) {
-		return l.Get(ctx, key, opts...)
+	return Do(ctx, c, func(ctx context.Context, cl *Client) (*clientv3.GetResponse, error) {
+		return cl.Get(ctx, key, opts...)
 	})
 }
 
 // Txn does a transaction within ctx.
 func Txn(ctx context.Context, c *Connector, build func(clientv3.Txn) clientv3.Txn) (*clientv3.TxnResponse, error) {
-	return Do(ctx, c, func(ctx context.Context, l *Client) (*clientv3.TxnResponse, error) {
-		return build(l.Txn(ctx)).Commit()
+	return Do(ctx, c, func(ctx context.Context, cl *Client) (*clientv3.TxnResponse, error) {
+		return build(cl.Txn(ctx)).Commit()
 	})
 }
 
 // Renew renews a lease within ctx. A repeat goes to another member, on a stream of its own.
 func (c *Connector) Renew(ctx context.Context, id int64) (*pb.LeaseKeepAliveResponse, error) {
 	var repeated atomic.Bool
-	return Do(ctx, c, func(ctx context.Context, l *Client) (*pb.LeaseKeepAliveResponse, error) {
-		answer, err := l.renewals.Renew(ctx, id, repeated.Swap(true))
+	return Do(ctx, c, func(ctx context.Context, cl *Client) (*pb.LeaseKeepAliveResponse, error) {
+		answer, err := cl.renewals.Renew(ctx, id, repeated.Swap(true))
 		if err != nil {
 			err = rpctypes.Error(err)
-			c.streamEnded(l, err)
+			c.streamEnded(cl, err)
 		}
 		return answer, err
 	})

@@ -15,24 +15,6 @@ import (
 
 // This file is what tests can make a fake etcd do or suffer, beside what its network can.
 
-// fault answers requests instead of the etcd, or on its behalf.
-type fault struct {
-	hits  func(method string, request any) bool
-	serve func(ctx context.Context, answer func() (any, error)) (any, error)
-	left  int // how many requests more, if not negative
-}
-
-// faultFor returns the fault that a request meets. It needs mu.
-func (e *Server) faultFor(method string, request any) *fault {
-	for _, f := range e.faults {
-		if f.left != 0 && f.hits(method, request) {
-			f.left--
-			return f
-		}
-	}
-	return nil
-}
-
 // On makes a fault meet some requests until the returned function is called.
 func (e *Server) On(hits func(string, any) bool, times int, serve func(context.Context, func() (any, error)) (any, error)) (end func()) {
 	f := &fault{hits: hits, serve: serve, left: times}

@@ -108,8 +108,8 @@ func (ls *Lessor) Revoke(ctx context.Context, id int64) error {
 
 // Drop is Revoke, which says whether the lease was there.
 func (ls *Lessor) Drop(ctx context.Context, id int64) (found bool, err error) {
-	answer, err := etcdconn.Do(ctx, ls.connector, func(ctx context.Context, l *etcdconn.Client) (*clientv3.LeaseRevokeResponse, error) {
-		answer, err := l.Revoke(ctx, clientv3.LeaseID(id))
+	answer, err := etcdconn.Do(ctx, ls.connector, func(ctx context.Context, cl *etcdconn.Client) (*clientv3.LeaseRevokeResponse, error) {
+		answer, err := cl.Revoke(ctx, clientv3.LeaseID(id))
 		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			return &clientv3.LeaseRevokeResponse{}, nil
 		}

@@ -18,31 +18,6 @@ type exporter struct {
 	reading  atomic.Pointer[metric.Registration]
 }
 
-// Export lets the present provider collect, instead of the one before. Of several exports at one time the last one
-// to become m.exporter counts: it asks for the present provider after that. A provider that can't is
-// reported to OpenTelemetry's error handler: a service needn't fail for its metrics.
-func (m *Metrics) Export(present func() metric.MeterProvider, state func() State) {
-	e := new(exporter)
-	m.exporter.Swap(e).end()
-	if m.closed.Load() {
-		return
-	}
-	e.begin(present(), func(o metric.Observer, i *instruments) {
-		if m.exporter.Load() == e && !m.closed.Load() {
-			m.observe(o, i, state())
-		}
-	})
-	if m.exporter.Load() != e || m.closed.Load() {
-		e.end()
-	}
-}
-
-// Close ends what export began.
-func (m *Metrics) Close() {
-	m.closed.Store(true)
-	m.exporter.Load().end()
-}
-
 func (e *exporter) begin(p metric.MeterProvider, observe func(metric.Observer, *instruments)) {
 	with := &maker{Meter: p.Meter(scope)}
 	i := newInstruments(with)

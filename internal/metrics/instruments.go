@@ -2,9 +2,7 @@ package metrics
 
 import (
 	"errors"
-	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 )
 
@@ -84,41 +82,4 @@ func newInstruments(m *maker) *instruments {
 		metric.WithExplicitBucketBoundaries(durationBounds...))
 	i.duration = made(m, duration, err)
 	return i
-}
-
-// State is what there is at a moment, and isn't counted.
-type State struct {
-	Registrations map[string]int64 // by their state
-	KeepaliveAge  time.Duration    // of the lease that was renewed longest ago
-	Views         map[string]int64 // by their state
-	Staleness     time.Duration    // of the stalest view
-	Revision      int64            // the newest in any view
-	Watchers      int
-	Queue         int // of the slowest watcher
-	Malformed     uint64
-}
-
-func (m *Metrics) observe(o metric.Observer, i *instruments, s State) {
-	m.Leases.observe(o, i.leases)
-	m.Reregistrations.observe(o, i.reregistrations)
-	m.Lists.observe(o, i.lists)
-	m.Events.observe(o, i.events)
-	m.Lookups.observe(o, i.lookups)
-	m.requests.observe(o, i.requests)
-	for state, n := range s.Registrations {
-		o.ObserveInt64(i.registrations, n, label("state", state))
-	}
-	o.ObserveFloat64(i.keepaliveAge, s.KeepaliveAge.Seconds())
-	for state, n := range s.Views {
-		o.ObserveInt64(i.views, n, label("state", state))
-	}
-	o.ObserveFloat64(i.staleness, s.Staleness.Seconds())
-	o.ObserveInt64(i.revision, s.Revision)
-	o.ObserveInt64(i.watchers, int64(s.Watchers))
-	o.ObserveInt64(i.queue, int64(s.Queue))
-	o.ObserveInt64(i.malformed, int64(s.Malformed)) //nolint:gosec // nobody counts so far
-}
-
-func label(name, value string) metric.MeasurementOption {
-	return metric.WithAttributeSet(attribute.NewSet(attribute.String(name, value)))
 }

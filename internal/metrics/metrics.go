@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"google.golang.org/grpc/codes"
 )
@@ -39,31 +38,6 @@ func New() *Metrics {
 	return m
 }
 
-// counter counts by an enumeration.
-type counter[E ~int32] struct {
-	counts []atomic.Int64
-	labels []metric.ObserveOption
-}
-
-func newCounter[E ~int32](label string, names []string) counter[E] {
-	t := counter[E]{counts: make([]atomic.Int64, len(names))}
-	for _, name := range names {
-		t.labels = append(t.labels, metric.WithAttributeSet(attribute.NewSet(attribute.String(label, name))))
-	}
-	return t
-}
-
-func (t *counter[E]) Add(e E) { t.counts[e].Add(1) }
-
-// Get returns how often e was added.
-func (t *counter[E]) Get(e E) int { return int(t.counts[e].Load()) }
-
-func (t *counter[E]) observe(o metric.Observer, into metric.Int64Observable) {
-	for e := range t.counts {
-		o.ObserveInt64(into, t.counts[e].Load(), t.labels[e])
-	}
-}
-
 // Requested takes note of how a request went. It calls the MeterProvider, so it isn't for who holds a mutex; but for
 // renewals, which must not wait for it.
 func (m *Metrics) Requested(ctx context.Context, of Method, took time.Duration, code codes.Code) {
@@ -78,25 +52,60 @@ func (m *Metrics) Streamed(of Method, code codes.Code) {
 	m.requests.add(of, code)
 }
 
-// requestCounts counts requests by method and code.
-type requestCounts [len(methods)][len(CodeNames)]atomic.Int64
+// State is what there is at a moment, and isn't counted.
+type State struct {
+	Registrations map[string]int64 // by their state
+	KeepaliveAge  time.Duration    // of the lease that was renewed longest ago
+	Views         map[string]int64 // by their state
+	Staleness     time.Duration    // of the stalest view
+	Revision      int64            // the newest in any view
+	Watchers      int
+	Queue         int // of the slowest watcher
+	Malformed     uint64
+}
 
-func (r *requestCounts) add(m Method, c codes.Code) { r[m][c].Add(1) }
-
-func (r *requestCounts) observe(o metric.Observer, into metric.Int64Observable) {
-	for m := range r {
-		for c := range r[m] {
-			if n := r[m][c].Load(); n > 0 {
-				o.ObserveInt64(into, n, requestLabels(Method(m), codes.Code(c))) //nolint:gosec // both are small
-			}
+// Export lets the present provider collect, instead of the one before. Of several exports at one time the last one
+// to become m.exporter counts: it asks for the present provider after that. A provider that can't is
+// reported to OpenTelemetry's error handler: a service needn't fail for its metrics.
+func (m *Metrics) Export(present func() metric.MeterProvider, state func() State) {
+	e := new(exporter)
+	m.exporter.Swap(e).end()
+	if m.closed.Load() {
+		return
+	}
+	e.begin(present(), func(o metric.Observer, i *instruments) {
+		if m.exporter.Load() == e && !m.closed.Load() {
+			m.observe(o, i, state())
 		}
+	})
+	if m.exporter.Load() != e || m.closed.Load() {
+		e.end()
 	}
 }
 
-func requestLabels(m Method, c codes.Code) metric.MeasurementOption {
-	labels := []attribute.KeyValue{attribute.String("rpc.method", methods[m])}
-	if c != codes.OK {
-		labels = append(labels, attribute.String("error.type", CodeNames[c]))
+// Close ends what export began.
+func (m *Metrics) Close() {
+	m.closed.Store(true)
+	m.exporter.Load().end()
+}
+
+func (m *Metrics) observe(o metric.Observer, i *instruments, s State) {
+	m.Leases.observe(o, i.leases)
+	m.Reregistrations.observe(o, i.reregistrations)
+	m.Lists.observe(o, i.lists)
+	m.Events.observe(o, i.events)
+	m.Lookups.observe(o, i.lookups)
+	m.requests.observe(o, i.requests)
+	for state, n := range s.Registrations {
+		o.ObserveInt64(i.registrations, n, label("state", state))
 	}
-	return metric.WithAttributeSet(attribute.NewSet(labels...))
+	o.ObserveFloat64(i.keepaliveAge, s.KeepaliveAge.Seconds())
+	for state, n := range s.Views {
+		o.ObserveInt64(i.views, n, label("state", state))
+	}
+	o.ObserveFloat64(i.staleness, s.Staleness.Seconds())
+	o.ObserveInt64(i.revision, s.Revision)
+	o.ObserveInt64(i.watchers, int64(s.Watchers))
+	o.ObserveInt64(i.queue, int64(s.Queue))
+	o.ObserveInt64(i.malformed, int64(s.Malformed)) //nolint:gosec // nobody counts so far
 }

@@ -4,7 +4,8 @@
 //	registrar.go     the desired set
 //	registration.go  one key: what is desired, what is known, and how events change that; no I/O
 //	reconcile.go     the loop of one key, with all of its I/O
+//	shared.go        what all keys share: configuration, errors, the leases
 //	status.go        what others may know of it
 //
-// Lock order: Registrar.mu, registration.mu.
+// Lock order: shared.mu (the registrar's), registration.mu.
 package registration

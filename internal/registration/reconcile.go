@@ -25,13 +25,13 @@ import (
 func (g *registration) run(ctx context.Context) {
 	defer g.stop()
 	for failures := 0; ; {
-		round, w := g.begin(ctx)
-		taken, err := g.reconcile(round, w)
+		round, d := g.begin(ctx)
+		taken, err := g.reconcile(round, d)
 		if ctx.Err() != nil {
 			return
 		}
 		var over bool
-		if over, err = g.settle(round, w, err); over {
+		if over, err = g.settle(round, d, err); over {
 			return
 		}
 		if taken {
@@ -118,25 +118,25 @@ func (g *registration) watchFailed(err error, wasOpen bool) error {
 
 // reconcile makes etcd agree with what is desired, once. taken says whether etcd has the record, or another
 // owner's, and that its key is to be watched from what was found there.
-func (g *registration) reconcile(ctx context.Context, w *desired) (taken bool, err error) {
-	if err := g.registrar.slots.Acquire(ctx, 1); err != nil {
-		return false, g.registrar.Connector.Failure(ctx, err)
+func (g *registration) reconcile(ctx context.Context, d *desired) (taken bool, err error) {
+	if err := g.shared.slots.Acquire(ctx, 1); err != nil {
+		return false, g.shared.Connector.Failure(ctx, err)
 	}
-	defer g.registrar.slots.Release(1)
+	defer g.shared.slots.Release(1)
 	defer g.dropOrphans(ctx)
-	if w.record == nil {
+	if d.record == nil {
 		return false, g.remove(ctx)
 	}
 	g.checkRollback()
-	if err = g.fulfill(ctx, w); g.forgetIfLost(err) {
-		err = g.fulfill(ctx, w)
+	if err = g.fulfill(ctx, d); g.forgetIfLost(err) {
+		err = g.fulfill(ctx, d)
 		g.forgetIfLost(err) // again: there may be two etcds, and one grants what the other doesn't know
 	}
 	if err != nil {
 		return false, err
 	}
 	err = g.revokeRetired(ctx)
-	g.fulfilled(w)
+	g.fulfilled(d)
 	return true, err
 }
 
@@ -166,18 +166,18 @@ func (g *registration) checkRollback() {
 	}
 }
 
-func (g *registration) fulfill(ctx context.Context, w *desired) error {
-	if err := g.ensureLease(ctx, w); err != nil {
+func (g *registration) fulfill(ctx context.Context, d *desired) error {
+	if err := g.ensureLease(ctx, d); err != nil {
 		return err
 	}
 	g.mu.Lock()
-	fresh, settled := g.applied != w, g.owner != ownerUnknown
+	fresh, settled := g.applied != d, g.owner != ownerUnknown
 	g.mu.Unlock()
 	switch {
 	case fresh:
-		return g.claim(ctx, w)
+		return g.claim(ctx, d)
 	case !settled || g.watch == nil:
-		return g.restore(ctx, w)
+		return g.restore(ctx, d)
 	}
 	return nil
 }
@@ -189,14 +189,14 @@ const maxOrphans = 8
 // dropOrphans gives back leases that may be there, as far as it can. A grant that was aborted a moment ago may still be on
 // its way, so those that aren't there are looked for once more, unless the network is slow anyway.
 func (g *registration) dropOrphans(ctx context.Context) {
-	for began := time.Now(); len(g.orphans) > 0 && g.registrar.Connector.IsConnected(); {
+	for began := time.Now(); len(g.orphans) > 0 && g.shared.Connector.IsConnected(); {
 		left := make([]int64, 0, len(g.orphans))
 		failed := false
 		var mu sync.Mutex
 		var asking sync.WaitGroup
 		for _, id := range g.orphans {
 			asking.Go(func() {
-				found, err := g.registrar.leases.Drop(ctx, id)
+				found, err := g.shared.leases.Drop(ctx, id)
 				mu.Lock()
 				defer mu.Unlock()
 				if failed = failed || err != nil; !found {
@@ -218,20 +218,20 @@ func (g *registration) dropOrphans(ctx context.Context) {
 }
 
 // ensureLease sees to it that there is a living lease of its TTL, which etcd doesn't refuse to renew.
-func (g *registration) ensureLease(ctx context.Context, w *desired) error {
+func (g *registration) ensureLease(ctx context.Context, d *desired) error {
 	if l := g.lease; l != nil {
 		switch {
 		case isClosed(l.Lost):
 			g.forgetLease()
 		case isClosed(l.Refused):
 			g.replaceLease(metrics.RestoreLeaseRefused)
-		case l.Seconds == w.seconds:
+		case l.Seconds == d.seconds:
 			return nil
 		default:
 			g.replaceLease(metrics.RestoreRepeated)
 		}
 	}
-	l, left, err := g.registrar.leases.Grant(ctx, w.seconds)
+	l, left, err := g.shared.leases.Grant(ctx, d.seconds)
 	g.orphans = append(g.orphans, left...)
 	g.orphans = g.orphans[max(0, len(g.orphans)-maxOrphans):]
 	if err != nil {
@@ -261,7 +261,7 @@ func (g *registration) replaceLease(cause metrics.RestoreCause) {
 // forgetLease drops a lease that is gone, and with it what we know of the key.
 func (g *registration) forgetLease() {
 	if !isClosed(g.lease.Lost) {
-		g.registrar.Connector.Metrics.Leases.Add(metrics.LeaseLost)
+		g.shared.Connector.Metrics.Leases.Add(metrics.LeaseLost)
 	}
 	g.lease.Stop()
 	g.setLease(nil)
@@ -275,67 +275,59 @@ func (g *registration) leaseID() int64 {
 	return g.lease.ID
 }
 
-// Comparisons that guard what is written. A request that arrives late, after etcd has answered its repeat, must find the key
-// different from what it was sent for, or it would undo what came after.
-func absent(key string) clientv3.Cmp { return clientv3.Compare(clientv3.CreateRevision(key), "=", 0) }
-
-func unchanged(key string, revision int64) clientv3.Cmp {
-	return clientv3.Compare(clientv3.ModRevision(key), "=", revision)
-}
-
 // claim writes the record whoever has the key: for what is newly desired.
-func (g *registration) claim(ctx context.Context, w *desired) error {
+func (g *registration) claim(ctx context.Context, d *desired) error {
 	guard := absent(g.key)
 	if revision, ok := g.own(); ok {
 		guard = unchanged(g.key, revision)
 	}
-	return g.write(ctx, w, guard, true)
+	return g.write(ctx, d, guard, true)
 }
 
 // restore writes the record unless it is there, or somebody else has the key.
-func (g *registration) restore(ctx context.Context, w *desired) error {
-	answer, err := etcdconn.Get(ctx, g.registrar.Connector, g.registrar.Timeout(), g.key)
+func (g *registration) restore(ctx context.Context, d *desired) error {
+	answer, err := etcdconn.Get(ctx, g.shared.Connector, g.shared.Timeout(), g.key)
 	if err != nil {
 		return err
 	}
-	h, at, guard := g.inspect(answer.Kvs, w)
-	if h != ownerUnknown {
-		g.found(h, at)
+	o, at, guard := g.inspect(answer.Kvs, d)
+	if o != ownerUnknown {
+		g.found(o, at)
 		g.from = answer.Header.Revision + 1
 		return nil
 	}
-	return g.write(ctx, w, guard, false)
+	return g.write(ctx, d, guard, false)
 }
 
 // inspect says whose the key is by what was read of it, since which revision, and under which guard it may be overwritten.
-func (g *registration) inspect(kvs []*mvccpb.KeyValue, w *desired) (h owner, at int64, guard clientv3.Cmp) {
+func (g *registration) inspect(kvs []*mvccpb.KeyValue, d *desired) (o owner, at int64, guard clientv3.Cmp) {
 	if len(kvs) == 0 {
 		return ownerUnknown, 0, absent(g.key)
 	}
-	return g.classify(kvs[0], w), kvs[0].ModRevision, unchanged(g.key, kvs[0].ModRevision)
+	return g.classify(kvs[0], d), kvs[0].ModRevision, unchanged(g.key, kvs[0].ModRevision)
 }
 
 // write writes the record if the guard holds. Else it looks at what is there: a claim overwrites anything but the record
 // itself, which a try before has written.
-func (g *registration) write(ctx context.Context, w *desired, guard clientv3.Cmp, claim bool) error {
+func (g *registration) write(ctx context.Context, d *desired, guard clientv3.Cmp, claim bool) error {
 	for {
-		answer, err := g.put(ctx, w, guard)
+		answer, err := g.put(ctx, d, guard)
 		if err != nil {
 			return err
 		}
-		h, at := ownerSelf, answer.Header.Revision
+		o, at := ownerSelf, answer.Header.Revision
 		if !answer.Succeeded {
-			h, at, guard = g.inspect(answer.Responses[0].GetResponseRange().Kvs, w)
+			o, at, guard = g.inspect(answer.Responses[0].GetResponseRange().Kvs, d)
 		}
 		switch {
-		case h == ownerSelf:
+		case o == ownerSelf:
 			if !claim {
 				g.restored()
 			}
-			g.wrote(w, at)
+			g.wrote(d, at)
 			return nil
-		case h == ownerOther && !claim:
-			g.found(h, at)
+		case o == ownerOther && !claim:
+			g.found(o, at)
 			g.from = answer.Header.Revision + 1
 			return nil
 		}
@@ -343,12 +335,12 @@ func (g *registration) write(ctx context.Context, w *desired, guard clientv3.Cmp
 }
 
 // put writes the desired value if the guard holds, and else returns what is there.
-func (g *registration) put(ctx context.Context, w *desired, guard clientv3.Cmp) (*clientv3.TxnResponse, error) {
-	op := clientv3.OpPut(g.key, string(w.value), clientv3.WithLease(clientv3.LeaseID(g.leaseID())))
-	answer, err := etcdconn.Txn(ctx, g.registrar.Connector, func(t clientv3.Txn) clientv3.Txn {
+func (g *registration) put(ctx context.Context, d *desired, guard clientv3.Cmp) (*clientv3.TxnResponse, error) {
+	op := clientv3.OpPut(g.key, string(d.value), clientv3.WithLease(clientv3.LeaseID(g.leaseID())))
+	answer, err := etcdconn.Txn(ctx, g.shared.Connector, func(t clientv3.Txn) clientv3.Txn {
 		return t.If(guard).Then(op).Else(clientv3.OpGet(g.key))
 	})
-	return answer, tooLarge(err, len(w.value))
+	return answer, tooLarge(err, len(d.value))
 }
 
 // tooLarge turns the ways in which etcd and gRPC refuse a big request into ErrTooLarge.
@@ -367,22 +359,22 @@ func (g *registration) own() (revision int64, ok bool) {
 }
 
 // wrote takes note of a put that etcd has acknowledged.
-func (g *registration) wrote(w *desired, revision int64) {
+func (g *registration) wrote(d *desired, revision int64) {
 	g.acknowledged(revision)
 	g.from = revision + 1
-	written := *w.record
+	written := *d.record
 	written.Revision, written.Lease = revision, g.leaseID()
-	g.registrar.Put(&written)
+	g.shared.Put(&written)
 }
 
 // classify says whose a value at our key is; unknown stands for one that we may overwrite:
 // our own out of date, or off its lease, or one that stands for nobody, because it is no record, or another node's.
-func (g *registration) classify(kv *mvccpb.KeyValue, w *desired) owner {
-	same := bytes.Equal(kv.Value, w.value)
+func (g *registration) classify(kv *mvccpb.KeyValue, d *desired) owner {
+	same := bytes.Equal(kv.Value, d.value)
 	switch {
 	case same && kv.Lease == g.leaseID():
 		return ownerSelf
-	case g.registrar.leases.Owns(kv.Lease), same && kv.Lease == int64(clientv3.NoLease):
+	case g.shared.leases.Owns(kv.Lease), same && kv.Lease == int64(clientv3.NoLease):
 		return ownerUnknown
 	}
 	record, err := g.decoder.Decode(string(kv.Key), kv.ModRevision, kv.Value)
@@ -430,23 +422,23 @@ func (g *registration) remove(ctx context.Context) error {
 // deleteKey deletes the key if the guard holds, or if it turns out to hang on another lease of ours: that one came back with a
 // snapshot, and ends too.
 func (g *registration) deleteKey(ctx context.Context, guard clientv3.Cmp) error {
-	r, restored := g.registrar, int64(clientv3.NoLease)
+	s, restored := g.shared, int64(clientv3.NoLease)
 	for {
-		answer, err := etcdconn.Txn(ctx, r.Connector, func(t clientv3.Txn) clientv3.Txn {
+		answer, err := etcdconn.Txn(ctx, s.Connector, func(t clientv3.Txn) clientv3.Txn {
 			return t.If(guard).Then(clientv3.OpDelete(g.key)).Else(clientv3.OpGet(g.key, clientv3.WithKeysOnly()))
 		})
 		if err != nil {
 			return err
 		}
 		if answer.Succeeded {
-			r.Deleted(g.key, answer.Header.Revision)
+			s.Deleted(g.key, answer.Header.Revision)
 			if restored == int64(clientv3.NoLease) {
 				return nil
 			}
-			return r.leases.Revoke(ctx, restored)
+			return s.leases.Revoke(ctx, restored)
 		}
 		kvs := answer.Responses[0].GetResponseRange().Kvs
-		if len(kvs) == 0 || !r.leases.Owns(kvs[0].Lease) {
+		if len(kvs) == 0 || !s.leases.Owns(kvs[0].Lease) {
 			return nil
 		}
 		restored = kvs[0].Lease
@@ -459,7 +451,7 @@ func (g *registration) revokeRetired(ctx context.Context) error {
 	for len(g.retired) > 0 {
 		l := g.retired[0]
 		if !isClosed(l.Lost) {
-			if err := g.registrar.leases.Revoke(ctx, l.ID); err != nil {
+			if err := g.shared.leases.Revoke(ctx, l.ID); err != nil {
 				return err
 			}
 		}
@@ -474,13 +466,13 @@ func (g *registration) startWatch() {
 	if g.watch != nil {
 		return
 	}
-	l := g.registrar.Connector.Current()
-	if l == nil { // replaced a moment ago
+	cl := g.shared.Connector.Current()
+	if cl == nil { // replaced a moment ago
 		g.invalidate(metrics.RestoreClientReplaced)
 		g.kick()
 		return
 	}
-	g.watch = g.registrar.Connector.Watch(l, g.key, "", g.from)
+	g.watch = g.shared.Connector.Watch(cl, g.key, "", g.from)
 }
 
 func (g *registration) stopWatch() {
@@ -498,17 +490,17 @@ func (g *registration) observe(events []*clientv3.Event) (well bool) {
 		if e.Kv.ModRevision <= g.revision {
 			continue
 		}
-		h, cause := ownerUnknown, metrics.RestoreDeleted
+		o, cause := ownerUnknown, metrics.RestoreDeleted
 		if e.Type == clientv3.EventTypePut {
-			h, cause = g.classify(e.Kv, g.desired), metrics.RestoreOverwritten
+			o, cause = g.classify(e.Kv, g.desired), metrics.RestoreOverwritten
 		}
 		if g.owner == ownerOther {
 			cause = metrics.RestoreOwnerLeft
 		}
-		if h == ownerUnknown {
+		if o == ownerUnknown {
 			g.invalidateLocked(cause)
 		}
-		g.foundLocked(h, e.Kv.ModRevision)
+		g.foundLocked(o, e.Kv.ModRevision)
 	}
 	return g.owner != ownerUnknown
 }

@@ -9,58 +9,24 @@ import (
 	"sync"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"golang.org/x/sync/semaphore"
 
-	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
-	"github.com/micro-etcd/micro-etcd/internal/lease"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
 // Registrar holds the desired set: what this process wants to be in etcd.
 type Registrar struct {
-	Config
-	leases *lease.Lessor
-	slots  *semaphore.Weighted // for the keys that are talked about with etcd
+	*shared
 
-	mu            sync.Mutex
+	// Under mu.
 	registrations map[string]*registration // by key
 	tried         boundedSet[string]       // keys that were ever asked for: they stay guarded, whoever has them now
-	closed        bool                     // nothing more is registered
-}
-
-// Config is what a registrar needs. None of the functions blocks.
-type Config struct {
-	Connector  *etcdconn.Connector
-	Keys       catalog.Keyspace
-	Timeout    func() time.Duration
-	Put        func(*catalog.Record)            // told what etcd has taken
-	Deleted    func(key string, revision int64) // and what it has deleted
-	RolledBack func()                           // called when etcd's data may be others than they were
-	Changed    func()                           // called when a status changes
 }
 
 // New returns a registrar that desires nothing yet.
 func New(c Config) *Registrar {
-	return &Registrar{
-		Config: c, leases: lease.New(c.Connector), slots: semaphore.NewWeighted(maxSlots),
-		registrations: make(map[string]*registration),
-	}
-}
-
-// Offer is a service that a caller wants to register. It is compared before it is copied, because every service is
-// registered again and again.
-type Offer interface {
-	// Nodes returns how many nodes there are.
-	Nodes() int
-	// ID returns the id of one of them.
-	ID(node int) string
-	// Same reports whether the record of one of the nodes says what the service says now.
-	Same(r *catalog.Record, node int) bool
-	// Record returns the record of one of the nodes, or why there can be none.
-	Record(key string, node int) (*catalog.Record, error)
+	return &Registrar{shared: newShared(c), registrations: make(map[string]*registration)}
 }
 
 // Register sets what some nodes of a service should be, and waits until etcd has them all. The context is only made when
@@ -88,33 +54,6 @@ func (r *Registrar) Register(bound func() (context.Context, context.CancelFunc),
 	return errors.Join(errs...)
 }
 
-const (
-	// maxTTL is etcd's longest, in seconds (server/v3 lease/lessor.go, MaxLeaseTTL).
-	maxTTL = 9_000_000_000
-	// defaultTTL is that of a record without one, in seconds: go-micro's own default (server/server.go).
-	defaultTTL = 90
-)
-
-// CheckTTL says whether etcd takes a TTL.
-func CheckTTL(ttl time.Duration) error {
-	if ttl < 0 || roundUp(ttl) > maxTTL {
-		return fmt.Errorf("%w: %s", ErrTTL, ttl)
-	}
-	return nil
-}
-
-// roundUp returns a TTL in etcd's whole seconds.
-func roundUp(ttl time.Duration) int64 {
-	if ttl == 0 {
-		return defaultTTL
-	}
-	seconds := int64(ttl / time.Second)
-	if ttl%time.Second > 0 {
-		seconds++
-	}
-	return seconds
-}
-
 func registerError(key string, err error) error {
 	switch {
 	case err == nil:
@@ -123,27 +62,6 @@ func registerError(key string, err error) error {
 		return fmt.Errorf("register %s: %w", key, err)
 	}
 	return fmt.Errorf("register %s: %w: %w", key, ErrPending, err)
-}
-
-// Errors that callers can test for. The registry's documentation says when they are returned.
-var (
-	ErrNodeID    = errors.New("invalid node id")
-	ErrTTL       = errors.New("invalid TTL")
-	ErrTooLarge  = errors.New("record exceeds etcd's request limit")
-	ErrWithdrawn = errors.New("deregistered meanwhile")
-	ErrPending   = errors.New("registration is pending")
-)
-
-// isRetriable reports whether the same request may succeed later.
-func isRetriable(err error) bool {
-	for _, final := range []error{
-		ErrTooLarge, catalog.ErrMalformed, etcdconn.ErrClosed, ErrWithdrawn, ErrNodeID, rpctypes.ErrLeaseTTLTooLarge,
-	} {
-		if errors.Is(err, final) {
-			return false
-		}
-	}
-	return true
 }
 
 // desire sets what should be at a key: the record of one of the nodes that are offered.
@@ -155,28 +73,28 @@ func (r *Registrar) desire(name, key string, node int, o Offer, seconds int64) p
 	}
 	g := r.registrations[key]
 	if g != nil {
-		if w := g.repeated(node, o, seconds); w != nil {
-			return g.set(w)
+		if d := g.repeated(node, o, seconds); d != nil {
+			return g.set(d)
 		}
 	}
 	record, err := o.Record(key, node)
 	if err != nil {
 		return pending{key: key, settled: true, err: err}
 	}
-	w := &desired{name: name, record: record, seconds: seconds}
+	d := &desired{name: name, record: record, seconds: seconds}
 	if g != nil {
-		return g.set(w)
+		return g.set(d)
 	}
 	g = r.beginLocked(key)
 	r.tried.add(key)
-	p := g.set(w)
+	p := g.set(d)
 	r.start(g)
 	return p
 }
 
 // beginLocked makes the registration of a key that has none, which is to be started.
 func (r *Registrar) beginLocked(key string) *registration {
-	g := newRegistration(r, key)
+	g := newRegistration(r.shared, key, func() { delete(r.registrations, key) })
 	r.registrations[key] = g
 	return g
 }
@@ -250,10 +168,6 @@ func (r *Registrar) delete(ctx context.Context, key string) error {
 	}
 }
 
-// maxSlots bounds how many keys are talked about with etcd at one time. More would only wait for each other
-// there, until their requests are sent again, and add to the load.
-const maxSlots = 64
-
 // all returns the registrations, sorted by key.
 func (r *Registrar) all() []*registration {
 	r.mu.Lock()
@@ -300,12 +214,6 @@ func (r *Registrar) Reset() {
 		g.reset()
 	}
 	r.recoverAll()
-}
-
-func (r *Registrar) isClosed() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.closed
 }
 
 // Close deregisters what is ours.

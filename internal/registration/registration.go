@@ -23,8 +23,8 @@ type desired struct {
 	refused error // why etcd will never take it; under the registration's mu
 }
 
-func (w *desired) equal(o *desired) bool {
-	return w.record != nil && o.record != nil && w.seconds == o.seconds && w.record.Equal(o.record)
+func (d *desired) equal(o *desired) bool {
+	return d.record != nil && o.record != nil && d.seconds == o.seconds && d.record.Equal(o.record)
 }
 
 // owner says who has a key, as far as etcd told.
@@ -47,9 +47,10 @@ const (
 // One goroutine does all requests of a key one after the other, so that a Deregister never
 // overtakes a put in flight. This file is what callers see of it; reconcile.go is what it does.
 type registration struct {
-	registrar *Registrar
-	key       string
-	wake      chan struct{}
+	shared *shared
+	key    string
+	wake   chan struct{}
+	forget func() // called with shared.mu held, when it is over
 
 	// Only for the goroutine.
 	cleanupOnly bool // made only to remove what an earlier registration may have left at the key
@@ -75,15 +76,16 @@ type registration struct {
 	changed           chan struct{}        // closed and renewed when something of the above changes
 }
 
-func newRegistration(r *Registrar, key string) *registration {
+func newRegistration(s *shared, key string, forget func()) *registration {
 	return &registration{
-		registrar: r,
-		key:       key,
-		wake:      make(chan struct{}, 1),
-		decoder:   catalog.NewDecoder(r.Keys),
-		desired:   &desired{},
-		abort:     func() {},
-		changed:   make(chan struct{}),
+		shared:  s,
+		key:     key,
+		wake:    make(chan struct{}, 1),
+		forget:  forget,
+		decoder: catalog.NewDecoder(s.Keys),
+		desired: &desired{},
+		abort:   func() {},
+		changed: make(chan struct{}),
 	}
 }
 
@@ -91,8 +93,8 @@ func newRegistration(r *Registrar, key string) *registration {
 func (g *registration) repeated(node int, o Offer, seconds int64) *desired {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if w := g.desired; w.record != nil && w.seconds == seconds && o.Same(w.record, node) {
-		return w
+	if d := g.desired; d.record != nil && d.seconds == seconds && o.Same(d.record, node) {
+		return d
 	}
 	return nil
 }
@@ -118,14 +120,14 @@ func (p pending) await(ctx context.Context) error {
 // set records what is desired. A repeat is settled with nil if etcd has taken that, connected or not:
 // from an error go-micro's server would learn nothing that Status doesn't tell, and wait where it can't be stopped
 // (server/rpc_server.go, Start). Else it is settled with the error that stands, if any.
-func (g *registration) set(w *desired) pending {
+func (g *registration) set(d *desired) pending {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if own := g.desired.record; own != nil && own.Name != w.name {
-		return pending{key: g.key, settled: true, err: fmt.Errorf("%w: in use by service %q, which shares a directory with %q", ErrNodeID, own.Name, w.name)}
+	if own := g.desired.record; own != nil && own.Name != d.name {
+		return pending{key: g.key, settled: true, err: fmt.Errorf("%w: in use by service %q, which shares a directory with %q", ErrNodeID, own.Name, d.name)}
 	}
-	if !w.equal(g.desired) && (w.record != nil || g.desired.record != nil) {
-		return g.replaceLocked(w)
+	if !d.equal(g.desired) && (d.record != nil || g.desired.record != nil) {
+		return g.replaceLocked(d)
 	}
 	switch {
 	case g.desired.record != nil && g.applied == g.desired:
@@ -137,20 +139,20 @@ func (g *registration) set(w *desired) pending {
 	return pending{key: g.key, registration: g, desired: g.desired}
 }
 
-func (g *registration) replaceLocked(w *desired) pending {
-	if w.record != nil {
+func (g *registration) replaceLocked(d *desired) pending {
+	if d.record != nil {
 		var err error
-		if w.value, err = catalog.Encode(w.record); err != nil {
+		if d.value, err = catalog.Encode(d.record); err != nil {
 			return pending{key: g.key, settled: true, err: err}
 		}
 	}
 	g.generation++
-	w.generation = g.generation
-	g.desired, g.err = w, nil
+	d.generation = g.generation
+	g.desired, g.err = d, nil
 	g.broadcastLocked()
 	g.abort()
 	g.kick()
-	return pending{key: g.key, registration: g, desired: w}
+	return pending{key: g.key, registration: g, desired: d}
 }
 
 // deregister desires nothing, and asks etcd once more if that has failed before: it may be back.
@@ -179,23 +181,23 @@ func (g *registration) broadcastLocked() {
 var errReplacedByRefused = errors.New("replaced meanwhile by a record that was refused")
 
 // await waits until etcd has taken w, or what replaced it in this process, or will not.
-func (g *registration) await(ctx context.Context, w *desired) error {
+func (g *registration) await(ctx context.Context, d *desired) error {
 	for {
 		g.mu.Lock()
-		now, err, changed, refused := g.desired, g.err, g.changed, w.refused
-		taken := g.applied != nil && g.applied.generation >= w.generation
+		now, err, changed, refused := g.desired, g.err, g.changed, d.refused
+		taken := g.applied != nil && g.applied.generation >= d.generation
 		g.mu.Unlock()
-		withdrawn := w.record != nil && now.generation > w.generation && now.record == nil
+		withdrawn := d.record != nil && now.generation > d.generation && now.record == nil
 		switch {
 		case refused != nil:
 			return refused
-		case taken || w.record == nil && now.generation > w.generation:
+		case taken || d.record == nil && now.generation > d.generation:
 			return nil
-		case withdrawn && g.registrar.isClosed():
+		case withdrawn && g.shared.isClosed():
 			return etcdconn.ErrClosed
 		case withdrawn:
 			return ErrWithdrawn
-		case now.generation < w.generation:
+		case now.generation < d.generation:
 			return errReplacedByRefused
 		case etcdconn.IsAnswer(err):
 			return err
@@ -204,7 +206,7 @@ func (g *registration) await(ctx context.Context, w *desired) error {
 		case <-changed:
 		case <-ctx.Done():
 			if err == nil {
-				err = g.recordTimeout(w, g.registrar.Connector.Failure(ctx, context.Cause(ctx)))
+				err = g.recordTimeout(d, g.shared.Connector.Failure(ctx, context.Cause(ctx)))
 			}
 			return err
 		}
@@ -212,12 +214,12 @@ func (g *registration) await(ctx context.Context, w *desired) error {
 }
 
 // recordTimeout notes that a caller was told that etcd hasn't taken w: whoever repeats it needn't wait as long again.
-func (g *registration) recordTimeout(w *desired, err error) error {
+func (g *registration) recordTimeout(d *desired, err error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.desired == w && g.applied != w && g.err == nil {
+	if g.desired == d && g.applied != d && g.err == nil {
 		g.err = err
-		g.registrar.Changed()
+		g.shared.Changed()
 	}
 	return err
 }
@@ -268,14 +270,14 @@ func (g *registration) setCause(cause metrics.RestoreCause) {
 func (g *registration) restored() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.registrar.Connector.Metrics.Reregistrations.Add(g.cause)
+	g.shared.Connector.Metrics.Reregistrations.Add(g.cause)
 }
 
 // found records who has the key, written at a revision, as etcd answered.
-func (g *registration) found(h owner, revision int64) {
+func (g *registration) found(o owner, revision int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.foundLocked(h, revision)
+	g.foundLocked(o, revision)
 }
 
 // acknowledged is found for a write of ours, which within a history has a revision of its own.
@@ -283,85 +285,84 @@ func (g *registration) acknowledged(revision int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if revision == g.revision {
-		g.registrar.RolledBack()
+		g.shared.RolledBack()
 	}
 	g.foundLocked(ownerSelf, revision)
 }
 
 // foundLocked: a revision before what was known comes from another history: a wiped data
 // directory, a restored snapshot, another cluster.
-func (g *registration) foundLocked(h owner, revision int64) {
+func (g *registration) foundLocked(o owner, revision int64) {
 	if revision < g.revision {
-		g.registrar.RolledBack()
+		g.shared.RolledBack()
 	}
-	if h != g.owner {
-		g.registrar.Changed()
+	if o != g.owner {
+		g.shared.Changed()
 	}
-	g.revision, g.owner = revision, h
+	g.revision, g.owner = revision, o
 }
 
 // begin returns what is desired, and a context for a round of reconciling, which ends when that is replaced.
 func (g *registration) begin(ctx context.Context) (context.Context, *desired) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	ctx, g.abort = context.WithTimeout(ctx, g.registrar.Timeout())
+	ctx, g.abort = context.WithTimeout(ctx, g.shared.Timeout())
 	return ctx, g.desired
 }
 
 // fulfilled records that etcd has what is desired, or that another owner's record stands for it.
-func (g *registration) fulfilled(w *desired) {
+func (g *registration) fulfilled(d *desired) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.applied = w
+	g.applied = d
 	g.broadcastLocked()
 }
 
 // settle records how a round of reconciling went, and reports whether the registration is over. The error that is
 // left is a reason to try again.
-func (g *registration) settle(round context.Context, w *desired, err error) (over bool, left error) {
-	r := g.registrar
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (g *registration) settle(round context.Context, d *desired, err error) (over bool, left error) {
+	g.shared.mu.Lock()
+	defer g.shared.mu.Unlock()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	defer g.broadcastLocked()
 	defer g.abort()
 	switch {
 	case err == nil:
-		g.applied = w
-	case !isRetriable(err) && g.applied != w:
-		g.rejectLocked(w, err)
+		g.applied = d
+	case !isRetriable(err) && g.applied != d:
+		g.rejectLocked(d, err)
 		return false, nil
-	case g.desired != w, errors.Is(round.Err(), context.Canceled): // aborted, maybe because etcd is another one
+	case g.desired != d, errors.Is(round.Err(), context.Canceled): // aborted, maybe because etcd is another one
 		return false, nil
 	}
 	stands := err
-	if g.applied == w && g.owner != ownerUnknown && etcdconn.IsUnanswered(err) {
+	if g.applied == d && g.owner != ownerUnknown && etcdconn.IsUnanswered(err) {
 		stands = nil // etcd is away, and nothing is known to be wrong
 	}
 	if (stands == nil) != (g.err == nil) {
-		defer r.Changed()
+		defer g.shared.Changed()
 	}
 	g.err = stands
-	over = err == nil && g.desired == w && w.record == nil
+	over = err == nil && g.desired == d && d.record == nil
 	if over {
-		delete(r.registrations, g.key)
+		g.forget()
 	}
 	return over, err
 }
 
 // rejectLocked gives up what etcd will never take, in favor of what it took before. (One that it took before is
 // kept: etcd's limits have changed, and may change again.)
-func (g *registration) rejectLocked(w *desired, err error) {
-	w.refused = err
-	if g.desired != w {
+func (g *registration) rejectLocked(d *desired, err error) {
+	d.refused = err
+	if g.desired != d {
 		return
 	}
 	g.err = nil
 	if g.applied != nil && g.applied.record != nil {
 		g.desired = g.applied
 	} else {
-		g.desired = &desired{name: w.name, generation: w.generation}
+		g.desired = &desired{name: d.name, generation: d.generation}
 	}
 	g.kick()
 }
@@ -378,7 +379,7 @@ func (g *registration) setWatchError(err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if (err == nil) != (g.watchErr == nil) {
-		g.registrar.Changed()
+		g.shared.Changed()
 	}
 	g.watchErr = err
 }

@@ -21,6 +21,7 @@ const testKey = "/micro/registry/greeter/n1"
 // table is a registration without a goroutine, and what it tells its registrar.
 type table struct {
 	*registration
+	registrar *Registrar
 	t         *testing.T
 	round     context.Context // under way
 	taken     *desired        // by it
@@ -42,7 +43,7 @@ func newTable(t *testing.T) *table {
 		RolledBack: func() { tb.rollbacks++ },
 		Changed:    func() {},
 	})
-	tb.registration = r.beginLocked(testKey)
+	tb.registrar, tb.registration = r, r.beginLocked(testKey)
 	return tb
 }
 

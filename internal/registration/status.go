@@ -38,13 +38,13 @@ func (g *registration) status() Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := Status{Key: g.key, State: g.stateLocked(), Revision: g.revision, Err: cmp.Or(g.err, g.watchErr)}
-	w := g.desired
-	if w.record == nil {
-		w = g.applied
+	d := g.desired
+	if d.record == nil {
+		d = g.applied
 	}
-	if w != nil && w.record != nil {
-		s.Service, s.Version, s.Node = w.record.Name, w.record.Version, w.record.Node.Id
-		s.TTL = time.Duration(w.seconds) * time.Second
+	if d != nil && d.record != nil {
+		s.Service, s.Version, s.Node = d.record.Name, d.record.Version, d.record.Node.Id
+		s.TTL = time.Duration(d.seconds) * time.Second
 	}
 	if l := g.lease; l != nil {
 		s.Lease = l.ID

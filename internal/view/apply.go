@@ -22,7 +22,7 @@ func (v *View) Apply(events []*clientv3.Event) {
 	var changes []catalog.Change
 	for _, e := range events {
 		changes = append(changes, v.eventLocked(e)...)
-		v.cache.metrics.Events.Add(metrics.EventType(e.Type))
+		v.shared.metrics.Events.Add(metrics.EventType(e.Type))
 		v.applied = e.Kv.ModRevision
 	}
 	v.newest = max(v.newest, v.applied)
@@ -66,7 +66,7 @@ func (v *View) eventLocked(e *clientv3.Event) []catalog.Change {
 }
 
 func (v *View) decodeLocked(kv *mvccpb.KeyValue) *catalog.Record {
-	return v.cache.Malformed.Decode(v.decoder, kv)
+	return v.shared.Malformed.Decode(v.decoder, kv)
 }
 
 // Replace takes in a list. What differs from it goes, comes or changes, but for our own writes that are newer. A list
@@ -119,7 +119,7 @@ func (v *View) decodeList(all *reflector.List) ([]*catalog.Record, *catalog.Deco
 	v.mu.Unlock()
 	records := make([]*catalog.Record, len(all.Kvs))
 	for i, kv := range all.Kvs {
-		records[i] = v.cache.Malformed.Decode(d, kv)
+		records[i] = v.shared.Malformed.Decode(d, kv)
 	}
 	return records, d
 }
@@ -142,7 +142,7 @@ func (v *View) sweepLocked(listed map[string]bool, at int64, other bool) []catal
 // finishListLocked publishes what a list changed. Of a first one watchers hear only how it differs from what lookups have
 // shown, unless they couldn't wait for it.
 func (v *View) finishListLocked(changes []catalog.Change) {
-	v.cache.metrics.Lists.Add(v.cause)
+	v.shared.metrics.Lists.Add(v.cause)
 	v.cause = metrics.ListPeriodic
 	if v.isReady() {
 		v.publishLocked(changes)
@@ -150,9 +150,9 @@ func (v *View) finishListLocked(changes []catalog.Change) {
 	}
 	v.invalidateLocked(changes)
 	if len(v.watchers) > 0 {
-		shown := v.cache.shown.differences(v.Prefix, v.catalog)
-		for w := range v.watchers {
-			if w.fromStart {
+		shown := v.shared.shown.differences(v.Prefix, v.catalog)
+		for w, fromStart := range v.watchers {
+			if fromStart {
 				v.deliverLocked(w, notIn(changes, shown)) // first: what is told last of a version gives its profile
 			}
 			v.deliverLocked(w, shown)

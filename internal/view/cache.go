@@ -5,26 +5,20 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
-	"github.com/micro-etcd/micro-etcd/internal/reflector"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // Cache holds the views that a registry keeps: one for each service that is looked up or watched, and one of everything
 // if somebody watches that. One that nobody watches goes ten minutes after its last use, or earlier if there are too many.
 type Cache struct {
-	Config
-	metrics   *metrics.Metrics
-	Malformed *malformed
-	shown     *shown
+	*shared
 
-	byName sync.Map     // service name → *View: for lookups without a lock
-	epoch  atomic.Int64 // goes on with each new view and each sweep; views note in which one they were used
+	byName sync.Map // service name → *View: for lookups without a lock
 
 	mu        sync.Mutex
 	byPrefix  map[string]*View
@@ -33,21 +27,9 @@ type Cache struct {
 	swept     int64 // the last epoch that a sweep has seen the end of
 }
 
-// Config is what a cache needs.
-type Config struct {
-	Closing   context.Context // ends when the registry's Close begins
-	Connector *etcdconn.Connector
-	Keys      catalog.Keyspace
-	Timeout   func() time.Duration
-	Changed   func() // called when a view breaks off or follows again, or finds what is no record; doesn't block
-}
-
 // New returns a cache without views.
 func New(c Config) *Cache {
-	return &Cache{
-		Config: c, metrics: c.Connector.Metrics, Malformed: &malformed{changed: c.Changed}, shown: newShown(),
-		byPrefix: make(map[string]*View), unwatched: make(map[*View]struct{}),
-	}
+	return &Cache{shared: newShared(c), byPrefix: make(map[string]*View), unwatched: make(map[*View]struct{})}
 }
 
 const (
@@ -58,12 +40,6 @@ const (
 	// maxUnwatched bounds the views that nobody watches.
 	maxUnwatched = 1000
 )
-
-// Lister reads a prefix.
-func (c *Cache) Lister(prefix string, link *atomic.Pointer[etcdconn.Client]) reflector.Lister {
-	etcd := source{connector: c.Connector, client: link}
-	return reflector.Lister{Etcd: etcd, Prefix: prefix, Timeout: c.Timeout, Connected: c.Connector.IsConnected}
-}
 
 // Known returns the service if it is followed and was looked up before. It takes no lock.
 func (c *Cache) Known(name string) (*catalog.Snapshot, bool) {
@@ -133,10 +109,9 @@ func (c *Cache) release(v *View) {
 }
 
 // unwatch takes a watcher off its view.
-func (c *Cache) unwatch(w *Watcher) {
+func (c *Cache) unwatch(v *View, w *Watcher) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v := w.view
 	v.detach(w)
 	if v.watching--; v.watching == 0 && c.byPrefix[v.Prefix] == v {
 		v.use()
@@ -198,8 +173,7 @@ func (c *Cache) Detached(prefix string) *View {
 func (c *Cache) addLocked(prefix string) *View {
 	c.makeRoomLocked()
 	c.epoch.Add(1)
-	v := newView(c, prefix)
-	v.Context, v.end = context.WithCancel(c.Connector.Context)
+	v := newView(c.shared, prefix, c.dropIfFailed)
 	if whole := c.byPrefix[c.Keys.Prefix]; whole != nil {
 		whole.names = slices.DeleteFunc(whole.names, func(name string) bool {
 			return c.Keys.Dir(name) == prefix && c.byName.CompareAndDelete(name, whole)
@@ -293,7 +267,7 @@ func (c *Cache) Watch(ctx, life context.Context, service string) (*Watcher, erro
 	stop := context.AfterFunc(c.Closing, func() { w.End(etcdconn.ErrClosed) })
 	context.AfterFunc(w.ctx, func() {
 		stop()
-		c.unwatch(w)
+		c.unwatch(v, w)
 	})
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -307,49 +281,6 @@ func (c *Cache) Watch(ctx, life context.Context, service string) (*Watcher, erro
 		v.deliverInitial(w)
 	}
 	return w, nil
-}
-
-// LookupLinearizable reads a service from etcd's leader. The views that have it take that in, so that they aren't behind what was shown.
-func (c *Cache) LookupLinearizable(ctx context.Context, name string) (*catalog.Snapshot, error) {
-	c.metrics.Lookups.Add(metrics.SourceRemote)
-	dir := c.Keys.Dir(name)
-	views := c.having(name)
-	found, revision, err := c.read(ctx, dir)
-	if err != nil {
-		return nil, err
-	}
-	for v, floor := range views {
-		v.merge(name, found, revision, floor)
-	}
-	c.shown.look(name, dir, found, nil, false)
-	return found.Snapshot(name), nil
-}
-
-// ListLinearizable reads all services from etcd's leader.
-func (c *Cache) ListLinearizable(ctx context.Context) ([]*catalog.Snapshot, error) {
-	found, _, err := c.read(ctx, c.Keys.Prefix)
-	if err != nil {
-		return nil, err
-	}
-	c.shown.lookWhole(c.Keys, found, nil)
-	return found.Snapshots(), nil
-}
-
-// read returns what etcd has below a prefix, and at which revision.
-func (c *Cache) read(ctx context.Context, prefix string) (*catalog.Catalog, int64, error) {
-	lister := c.Lister(prefix, nil)
-	all, err := lister.List(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	found := catalog.New()
-	d := catalog.NewDecoder(c.Keys)
-	for _, kv := range all.Kvs {
-		if record := c.Malformed.Decode(d, kv); record != nil {
-			found.Put(record)
-		}
-	}
-	return found, all.Header.Revision, nil
 }
 
 func (c *Cache) attach(w *Watcher) *View {
@@ -378,19 +309,6 @@ func (c *Cache) List() ([]*catalog.Snapshot, bool) {
 		return nil, false
 	}
 	return v.all(), true
-}
-
-// having returns the ready views that have a service, each with the newest revision in it.
-func (c *Cache) having(name string) map[*View]int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	found := make(map[*View]int64)
-	for _, prefix := range []string{c.Keys.Prefix, c.Keys.Dir(name)} {
-		if v := c.byPrefix[prefix]; v != nil && v.isReady() {
-			found[v] = v.newestRevision()
-		}
-	}
-	return found
 }
 
 // OwnPut shows a record of this process that etcd has taken to every view that it belongs to.

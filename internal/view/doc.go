@@ -1,12 +1,14 @@
 // Package view is the reading half of a registry: local views of what is in etcd, for lookups and watchers.
 //
-//	cache.go    the views that there are: one for each service that is used, or one of everything
-//	view.go     one view: its state, and what its reflector tells it
-//	apply.go    how events, lists and this process's own writes change it
-//	read.go     what lookups and watchers get of it
-//	shown.go    what lookups have shown lately, so that a later difference is told
-//	watcher.go  what one watcher is told, in a backlog (backlog.go) of bounded size
-//	source.go   where a view is read from
+//	cache.go         the views that there are: one for each service that is used, or one of everything
+//	view.go          one view: its state, and what its reflector tells it
+//	apply.go         how events, lists and this process's own writes change it
+//	read.go          what lookups and watchers get of it
+//	linearizable.go  lookups that etcd's leader answers
+//	shown.go         what lookups have shown lately, so that a later difference is told
+//	watcher.go       what one watcher is told, in a backlog (backlog.go) of bounded size
+//	source.go        where a view is read from
+//	shared.go        what all views share: configuration, what was shown, what was malformed
 //
 // Lock order: Cache.mu, View.mu, Watcher.mu, shown.mu. malformed.mu is taken last.
 package view

@@ -24,7 +24,7 @@ func (v *View) await(ctx context.Context) error {
 			return nil
 		case <-failed:
 		case <-ctx.Done():
-			return v.cache.Connector.Failure(ctx, context.Cause(ctx))
+			return v.shared.Connector.Failure(ctx, context.Cause(ctx))
 		}
 	}
 }
@@ -49,7 +49,7 @@ func (v *View) Snapshot(name string) *catalog.Snapshot {
 	}
 	s := v.catalog.Snapshot(name)
 	keeps := s != nil && !v.dropped
-	v.cache.shown.look(name, v.cache.Keys.Dir(name), v.catalog, v, keeps)
+	v.shared.shown.look(name, v.shared.Keys.Dir(name), v.catalog, v, keeps)
 	if keeps {
 		v.snapshots.Store(name, s)
 	}
@@ -61,7 +61,7 @@ func (v *View) all() []*catalog.Snapshot {
 	v.use()
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.cache.shown.lookWhole(v.cache.Keys, v.catalog, v)
+	v.shared.shown.lookWhole(v.shared.Keys, v.catalog, v)
 	return v.catalog.Snapshots()
 }
 
@@ -80,7 +80,7 @@ func (v *View) drop() {
 // hideLocked ends what Snapshot has begun: what it returned isn't returned any more.
 func (v *View) hideLocked(name string) {
 	if _, ok := v.snapshots.LoadAndDelete(name); ok {
-		v.cache.shown.release(name)
+		v.shared.shown.release(name)
 	}
 }
 
@@ -89,10 +89,9 @@ func (v *View) hideLocked(name string) {
 func (v *View) attach(w *Watcher) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	w.view = v
-	v.watchers[w] = struct{}{}
+	v.watchers[w] = false
 	if v.isReady() {
-		v.deliverLocked(w, v.cache.shown.differences(v.Prefix, v.catalog))
+		v.deliverLocked(w, v.shared.shown.differences(v.Prefix, v.catalog))
 	}
 }
 
@@ -106,8 +105,8 @@ func (v *View) detach(w *Watcher) {
 func (v *View) deliverInitial(w *Watcher) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !v.isReady() {
-		w.fromStart = true
+	if _, attached := v.watchers[w]; attached && !v.isReady() {
+		v.watchers[w] = true
 	}
 }
 
@@ -128,7 +127,7 @@ func (v *View) invalidateLocked(changes []catalog.Change) {
 		v.hideLocked(c.Record.Name)
 		v.newest = max(v.newest, c.Record.Revision)
 	}
-	v.cache.shown.follow(v, changes)
+	v.shared.shown.follow(v, changes)
 }
 
 func (v *View) deliverLocked(w *Watcher, changes []catalog.Change) {
@@ -141,5 +140,5 @@ func (v *View) deliverLocked(w *Watcher, changes []catalog.Change) {
 		}
 		changes = wanted
 	}
-	w.push(changes, v.catalog, v.cache.shown.seen)
+	w.push(changes, v.catalog, v.shared.shown.seen)
 }

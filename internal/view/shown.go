@@ -33,7 +33,7 @@ type shownService struct {
 	dir      string
 	last     time.Time // of the last lookup
 	kept     int       // views that may show it at any moment, without saying so
-	by       *View     // that has exactly this; its changes are taken over; nil if a caller got it from elsewhere
+	by       any       // the view that has exactly this; its changes are taken over; nil if a caller got it from elsewhere
 	versions map[string]*shownVersion
 }
 
@@ -54,7 +54,7 @@ func newShown() *shown { return &shown{services: make(map[string]*shownService)}
 
 // look takes note that a lookup of a service shows what there is in a catalog: that of a view, or one that is read
 // for the purpose. A view that keeps what it shows has to release it.
-func (s *shown) look(name, dir string, c *catalog.Catalog, by *View, keeps bool) {
+func (s *shown) look(name, dir string, c *catalog.Catalog, by any, keeps bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	service := s.lookLocked(name, dir, c, by, time.Now())
@@ -63,7 +63,7 @@ func (s *shown) look(name, dir string, c *catalog.Catalog, by *View, keeps bool)
 	}
 }
 
-func (s *shown) lookLocked(name, dir string, c *catalog.Catalog, by *View, now time.Time) *shownService {
+func (s *shown) lookLocked(name, dir string, c *catalog.Catalog, by any, now time.Time) *shownService {
 	service := s.services[name]
 	known := service != nil
 	if !known {
@@ -79,7 +79,7 @@ func (s *shown) lookLocked(name, dir string, c *catalog.Catalog, by *View, now t
 }
 
 // lookWhole takes note that a lookup shows all there is in a catalog.
-func (s *shown) lookWhole(keys catalog.Keyspace, c *catalog.Catalog, by *View) {
+func (s *shown) lookWhole(keys catalog.Keyspace, c *catalog.Catalog, by any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -107,7 +107,7 @@ func (s *shown) release(name string) {
 }
 
 // follow takes over the changes of a view where a lookup has shown what that had.
-func (s *shown) follow(by *View, changes []catalog.Change) {
+func (s *shown) follow(by any, changes []catalog.Change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()

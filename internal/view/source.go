@@ -17,21 +17,21 @@ type source struct {
 }
 
 func (s source) Get(ctx context.Context, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
-	return etcdconn.Do(ctx, s.connector, func(ctx context.Context, l *etcdconn.Client) (*clientv3.GetResponse, error) {
+	return etcdconn.Do(ctx, s.connector, func(ctx context.Context, cl *etcdconn.Client) (*clientv3.GetResponse, error) {
 		if s.client != nil {
-			s.client.Store(l)
+			s.client.Store(cl)
 		}
-		return l.Get(ctx, key, opts...)
+		return cl.Get(ctx, key, opts...)
 	})
 }
 
 // Watch watches at the client that was asked last, unless another one took over: that may be of another cluster.
 func (s source) Watch(prefix string, from int64) (reflector.Watch, error) {
-	l := s.client.Load()
-	if s.connector.Current() != l {
+	cl := s.client.Load()
+	if s.connector.Current() != cl {
 		return nil, etcdconn.ErrReplaced
 	}
-	return clientWatch{s.connector.Watch(l, prefix, clientv3.GetPrefixRangeEnd(prefix), from), l}, nil
+	return clientWatch{s.connector.Watch(cl, prefix, clientv3.GetPrefixRangeEnd(prefix), from), cl}, nil
 }
 
 // clientWatch is a watch that ends with its client.

@@ -18,11 +18,12 @@ import (
 // View is the view of a directory of etcd, or of the whole prefix. Its reflector keeps it up to date. Readers and
 // watchers never wait for etcd once it is ready.
 type View struct {
-	cache     *Cache
+	shared    *shared
 	Prefix    string
 	reflector *reflector.Reflector
 	Context   context.Context // ends when the cache drops it
 	end       context.CancelFunc
+	failed    func(*View)   // called when it can't be kept up to date
 	ready     chan struct{} // closed after the first list
 
 	snapshots sync.Map     // service name → *catalog.Snapshot that was shown, until it changes
@@ -40,8 +41,8 @@ type View struct {
 	mu             sync.Mutex
 	catalog        *catalog.Catalog
 	decoder        *catalog.Decoder
-	watchers       map[*Watcher]struct{}
-	dropped        bool // the cache has ended it
+	watchers       map[*Watcher]bool // whether Watch returned before the first list, so that all of it is news
+	dropped        bool              // the cache has ended it
 	cluster        uint64
 	applied        int64             // all that etcd did up to here is in the catalog
 	newest         int64             // the newest revision in it, our own writes included
@@ -56,26 +57,28 @@ type View struct {
 	clientReplaced bool              // the client was, after the list under way or the last one began
 }
 
-func newView(c *Cache, prefix string) *View {
+func newView(s *shared, prefix string, failed func(*View)) *View {
 	v := &View{
-		cache:         c,
+		shared:        s,
 		Prefix:        prefix,
+		failed:        failed,
 		ready:         make(chan struct{}),
 		idleFrom:      time.Now(),
 		catalog:       catalog.New(),
-		decoder:       catalog.NewDecoder(c.Keys),
-		watchers:      make(map[*Watcher]struct{}),
+		decoder:       catalog.NewDecoder(s.Keys),
+		watchers:      make(map[*Watcher]bool),
 		deleted:       make(map[string]int64),
 		brokenChanged: make(chan struct{}),
 	}
 	v.use()
-	v.reflector = reflector.New(c.Lister(prefix, &v.client), v)
+	v.Context, v.end = context.WithCancel(s.Connector.Context)
+	v.reflector = reflector.New(s.Lister(prefix, &v.client), v)
 	return v
 }
 
 // use notes that the view is of use. It takes no lock.
 func (v *View) use() {
-	if now := v.cache.epoch.Load(); v.used.Load() != now {
+	if now := v.shared.epoch.Load(); v.used.Load() != now {
 		v.used.Store(now)
 	}
 }
@@ -147,7 +150,7 @@ func (v *View) Following() {
 	v.stale.Store(false)
 	v.mu.Unlock()
 	if again {
-		v.cache.Changed()
+		v.shared.Changed()
 	}
 }
 
@@ -169,9 +172,9 @@ func (v *View) Broken(err error) {
 	v.brokenChanged = make(chan struct{})
 	v.mu.Unlock()
 	if first {
-		v.cache.Changed()
+		v.shared.Changed()
 	}
-	v.cache.dropIfFailed(v)
+	v.failed(v)
 }
 
 // staleLocked says since when and why the view isn't kept up to date, if so.
@@ -179,8 +182,8 @@ func (v *View) staleLocked() (since time.Time, err error) {
 	if v.broken != nil {
 		return v.since, v.broken
 	}
-	if l := v.client.Load(); l != nil {
-		if down := l.DownSince(); !down.IsZero() {
+	if cl := v.client.Load(); cl != nil {
+		if down := cl.DownSince(); !down.IsZero() {
 			return down, etcdconn.ErrDisconnected
 		}
 	}
@@ -189,7 +192,7 @@ func (v *View) staleLocked() (since time.Time, err error) {
 
 // source says what a lookup in a view that there is, is answered from. It takes no lock.
 func (v *View) source() metrics.Source {
-	if l := v.client.Load(); v.stale.Load() || l != nil && l.IsDown() {
+	if cl := v.client.Load(); v.stale.Load() || cl != nil && cl.IsDown() {
 		return metrics.SourceStale
 	}
 	return metrics.SourceLocal

@@ -11,13 +11,9 @@ import (
 
 // Watcher hands out the changes of a view. Several goroutines may call Next, each change going to one of them.
 type Watcher struct {
-	view    *View
 	service string // "" for all
 	ctx     context.Context
 	End     context.CancelCauseFunc
-
-	// Under the view's mutex.
-	fromStart bool // Watch returned before the first list, so all of that is news
 
 	mu      sync.Mutex
 	backlog backlog

@@ -208,9 +208,9 @@ func (r *Registry) Client(ctx context.Context) (*clientv3.Client, error) {
 	}
 	ctx, cancel := r.bound(ctx)
 	defer cancel()
-	l, err := r.connector.Await(ctx)
+	cl, err := r.connector.Await(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	return l.Client, nil
+	return cl.Client, nil
 }

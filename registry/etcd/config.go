@@ -32,7 +32,7 @@ type config struct {
 type settings struct {
 	etcdconn.Config
 	tlsOption *tls.Config // the caller's, before it was cloned
-	tlsFiles  tlsFiles
+	tlsFiles  etcdconn.TLSFiles
 	logConfig *zap.Config
 }
 
@@ -47,14 +47,14 @@ func (s settings) equal(o settings) bool {
 type environment struct {
 	addresses   string
 	credentials credentials
-	tlsFiles    tlsFiles
+	tlsFiles    etcdconn.TLSFiles
 }
 
 func readEnvironment() environment {
 	env := environment{
 		addresses:   os.Getenv("MICRO_REGISTRY_ADDRESS"),
 		credentials: credentials{os.Getenv("ETCD_USERNAME"), os.Getenv("ETCD_PASSWORD")},
-		tlsFiles:    tlsFiles{os.Getenv("ETCD_CACERT"), os.Getenv("ETCD_CERT"), os.Getenv("ETCD_KEY")},
+		tlsFiles:    etcdconn.TLSFiles{CA: os.Getenv("ETCD_CACERT"), Cert: os.Getenv("ETCD_CERT"), Key: os.Getenv("ETCD_KEY")},
 	}
 	if env.credentials.username == "" || env.credentials.password == "" {
 		env.credentials = credentials{} // as the official plugin does it
@@ -159,7 +159,7 @@ func newSettings(o registry.Options, env environment) (settings, error) {
 // setConnection completes addresses and TLS, which depend on each other. An address with https or
 // unixs turns TLS on; one with http or unix turns off what only the environment's certificates ask for.
 func (s *settings) setConnection(o registry.Options, env environment) error {
-	files, explicit := option[tlsFiles](o, tlsFilesKey{})
+	files, explicit := option[etcdconn.TLSFiles](o, tlsFilesKey{})
 	if explicit && o.TLSConfig != nil {
 		return fmt.Errorf("%w: TLSFiles and TLSConfig exclude each other", ErrOption)
 	}
@@ -171,7 +171,7 @@ func (s *settings) setConnection(o registry.Options, env environment) error {
 		return err
 	}
 	fallback := "http"
-	if files != (tlsFiles{}) {
+	if files != (etcdconn.TLSFiles{}) {
 		fallback = "https"
 	}
 	var scheme string
@@ -182,7 +182,9 @@ func (s *settings) setConnection(o registry.Options, env environment) error {
 		s.TLS = o.TLSConfig.Clone()
 	default:
 		s.tlsFiles = files
-		s.TLS, err = files.config(hosts(addresses))
+		if s.TLS, err = files.Config(hosts(addresses)); err != nil {
+			return fmt.Errorf("%w: %w", ErrTLS, err)
+		}
 	}
 	return err
 }

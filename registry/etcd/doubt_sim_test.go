@@ -45,7 +45,7 @@ func TestOwnWritesDuringAListThatWasDoubtedAreKept(t *testing.T) {
 			<-release
 			return a, err
 		})
-		mirror := r.parts.Load().views.All()[0]
+		mirror := r.components.Load().views.All()[0]
 		mirror.Relist(metrics.ListHistoryChanged)
 		<-served
 		came := greeter(3)

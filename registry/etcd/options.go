@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.opentelemetry.io/otel/metric"
@@ -64,7 +65,7 @@ func Prefix(prefix string) registry.Option {
 // while a new one is incomplete, what was read before goes on. The environment's ETCD_CACERT,
 // ETCD_CERT and ETCD_KEY do the same.
 func TLSFiles(caFile, certFile, keyFile string) registry.Option {
-	return with(tlsFilesKey{}, tlsFiles{caFile, certFile, keyFile})
+	return with(tlsFilesKey{}, etcdconn.TLSFiles{CA: caFile, Cert: certFile, Key: keyFile})
 }
 
 // MeterProvider says where OpenTelemetry's metrics of this registry go; docs/metrics.md lists

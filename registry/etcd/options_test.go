@@ -75,7 +75,7 @@ func TestTLSConfigIsCopied(t *testing.T) {
 	callers := &tls.Config{ServerName: "before", MinVersion: tls.VersionTLS13}
 	r, err := New(registry.TLSConfig(callers))
 	require.NoError(t, err)
-	s := r.parts.Load().config.settings
+	s := r.components.Load().config.settings
 	require.Equal(t, []string{"https://127.0.0.1:2379"}, s.Endpoints)
 	callers.ServerName = "after"
 	require.Equal(t, "before", s.TLS.ServerName)
@@ -152,11 +152,11 @@ func TestClientIsUsedAndNeverClosed(t *testing.T) {
 	r, err := New(Client(client))
 	require.NoError(t, err)
 	require.Equal(t, client.Endpoints(), r.Status().Endpoints)
-	l, err := r.connector.Connect(t.Context())
+	cl, err := r.connector.Connect(t.Context())
 	require.NoError(t, err)
-	require.Same(t, client, l.Client)
+	require.Same(t, client, cl.Client)
 	require.NoError(t, r.Close())
-	require.False(t, l.IsCurrent())
+	require.False(t, cl.IsCurrent())
 	require.NoError(t, client.Ctx().Err())
 }
 
@@ -166,11 +166,11 @@ func TestLaterAddressesReplaceTheClient(t *testing.T) {
 	r, err := New(Client(client))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, r.Close()) }()
-	l, err := r.connector.Connect(t.Context())
+	cl, err := r.connector.Connect(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, r.Init(registry.Addrs("callers.own:1"), Auth("", "")))
 	require.Equal(t, []string{"http://callers.own:1"}, r.Status().Endpoints)
-	require.False(t, l.IsCurrent(), "streams on the old client end")
+	require.False(t, cl.IsCurrent(), "streams on the old client end")
 	require.NoError(t, client.Ctx().Err())
 }
 
@@ -180,13 +180,13 @@ func TestALaterClientReplacesTheConnectionsOptions(t *testing.T) {
 	r, err := New(registry.Addrs("h"), registry.Secure(true), Auth("root", "hunter2"), registry.Timeout(time.Minute), Prefix("/x"))
 	require.NoError(t, err)
 	require.NoError(t, r.Init(Client(client)))
-	require.Equal(t, settings{Config: etcdconn.Config{Client: client, Endpoints: client.Endpoints()}}, r.parts.Load().config.settings)
+	require.Equal(t, settings{Config: etcdconn.Config{Client: client, Endpoints: client.Endpoints()}}, r.components.Load().config.settings)
 	require.Equal(t, time.Minute, r.Options().Timeout)
-	require.Equal(t, "/x/", r.parts.Load().config.keys.Prefix)
+	require.Equal(t, "/x/", r.components.Load().config.keys.Prefix)
 
 	require.ErrorIs(t, r.Init(Auth("root", "hunter2")), ErrOption, "it could have no effect")
 	require.NoError(t, r.Init(registry.Addrs("g")))
-	require.Equal(t, settings{Config: etcdconn.Config{Endpoints: []string{"http://g:2379"}}}, r.parts.Load().config.settings)
+	require.Equal(t, settings{Config: etcdconn.Config{Endpoints: []string{"http://g:2379"}}}, r.components.Load().config.settings)
 }
 
 func TestPrefixSetsTheDirectoryOfAllRecords(t *testing.T) {
@@ -196,7 +196,7 @@ func TestPrefixSetsTheDirectoryOfAllRecords(t *testing.T) {
 	} {
 		r, err := New(Prefix(given))
 		require.NoError(t, err)
-		p := r.parts.Load()
+		p := r.components.Load()
 		require.Equal(t, prefix, p.config.keys.Prefix)
 	}
 }

@@ -34,7 +34,7 @@ func (e *fakeEtcd) send(bytesPerSecond int) {
 
 // listOf returns a lister with a second for each page.
 func listOf(r *Registry, prefix string) *reflector.Lister {
-	l := r.parts.Load().views.Lister(prefix, nil)
+	l := r.components.Load().views.Lister(prefix, nil)
 	l.Timeout = func() time.Duration { return time.Second }
 	return &l
 }

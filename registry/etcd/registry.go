@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go-micro.dev/v4/logger"
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/util/cmd"
 	"go.opentelemetry.io/otel/metric"
@@ -47,19 +48,11 @@ type Registry struct {
 	closed     sync.Once
 	closeErr   error
 
-	parts atomic.Pointer[parts]
+	components atomic.Pointer[components]
 
-	mu    sync.Mutex       // for changes of what follows and of parts
+	mu    sync.Mutex       // for changes of what follows and of components
 	given registry.Options // what the options have come to so far
-	inUse bool             // a call may have used parts
-}
-
-// parts are what the present configuration comes to. They are replaced as a whole.
-type parts struct {
-	err       error // the configuration's; the rest is nil then
-	config    *config
-	registrar *registration.Registrar
-	views     *view.Cache
+	inUse bool             // a call may have used components
 }
 
 // New returns a registry, or the error in its configuration. It doesn't connect: the first
@@ -67,7 +60,7 @@ type parts struct {
 // Errors: ErrAddress, ErrTLS, ErrOption.
 func New(opts ...registry.Option) (*Registry, error) {
 	r := newRegistry(opts)
-	if err := r.parts.Load().err; err != nil {
+	if err := r.components.Load().err; err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -84,9 +77,9 @@ func newRegistry(opts []registry.Option) *Registry {
 	r := &Registry{env: readEnvironment(), metrics: metrics.New()}
 	r.closing, r.refuse = context.WithCancelCause(context.Background())
 	r.ctx, r.end = context.WithCancel(context.Background())
-	r.reporter = newReporter(r)
-	r.connector = etcdconn.NewConnector(r.ctx, r.group.run, r.metrics, r.reconnected, r.reporter.changed)
-	r.probe = newProbe(r)
+	r.connector = etcdconn.NewConnector(r.ctx, r.group.run, r.metrics, r.reconnected, func() { r.reporter.changed() })
+	r.reporter = newReporter(r.connector, &r.components, r.Status, func() logger.Logger { return r.options().Logger })
+	r.probe = newProbe(r.connector, &r.components, r.timeout, r.reporter)
 	r.mu.Lock()
 	given, err := apply(*registry.NewOptions(), opts)
 	if err == nil {
@@ -94,7 +87,7 @@ func newRegistry(opts []registry.Option) *Registry {
 	}
 	if err != nil {
 		r.given = given
-		r.parts.Store(&parts{err: err})
+		r.components.Store(&components{err: err})
 	}
 	r.mu.Unlock()
 	r.export()
@@ -129,9 +122,36 @@ func (r *Registry) reconfigure(opts []registry.Option) error {
 // export lets the MeterProvider of the present configuration collect. It may have to wait for it, so
 // it isn't for who has mu.
 func (r *Registry) export() {
-	if r.parts.Load().err == nil {
-		r.metrics.Export(func() metric.MeterProvider { return r.parts.Load().config.meters }, r.state)
+	if r.components.Load().err == nil {
+		r.metrics.Export(func() metric.MeterProvider { return r.components.Load().config.meters }, r.state)
 	}
+}
+
+// Status returns the present state. It never waits for etcd.
+func (r *Registry) Status() Status {
+	p := r.components.Load()
+	s := Status{Err: p.err, Closed: r.closing.Err() != nil}
+	if cl := r.connector.Current(); cl != nil {
+		s.Connected = cl.IsConnected()
+		s.Cluster = cl.HighWater.Now().Cluster
+	}
+	if p.err != nil {
+		return s
+	}
+	s.Endpoints = slices.Clone(p.config.settings.Endpoints)
+	own := p.registrar.Status()
+	for i := range own {
+		s.Registrations = append(s.Registrations, RegistrationStatus(own[i]))
+	}
+	lost := r.preserving.lost(p.config.keys)
+	for _, f := range p.views.Status() {
+		s.Followed = append(s.Followed, FollowedStatus{
+			Prefix: f.Prefix, Ready: f.Ready, Nodes: f.Nodes, Watchers: f.Watchers, Queued: f.Queued, Lost: lost[f.Prefix],
+			Revision: f.Revision, Stale: f.Stale, Err: f.Err,
+		})
+	}
+	s.Malformed = p.views.Malformed.Total()
+	return s
 }
 
 // state is Status for metrics.
@@ -146,8 +166,8 @@ func (r *Registry) configureLocked(given registry.Options) error {
 	if err != nil {
 		return err
 	}
-	before := r.parts.Load()
-	now := &parts{config: c}
+	before := r.components.Load()
+	now := &components{config: c}
 	switch {
 	case before == nil || before.err != nil:
 		r.assemble(now)
@@ -159,15 +179,15 @@ func (r *Registry) configureLocked(given registry.Options) error {
 		r.assemble(now)
 	}
 	r.given = given
-	r.parts.Store(now)
+	r.components.Store(now)
 	if before == nil || before.err != nil || !c.settings.equal(before.config.settings) {
 		r.connectLocked(c.settings)
 	}
 	return nil
 }
 
-// assemble makes the parts that depend on the prefix.
-func (r *Registry) assemble(p *parts) {
+// assemble makes the components that depend on the prefix.
+func (r *Registry) assemble(p *components) {
 	p.views = view.New(view.Config{
 		Closing:   r.closing,
 		Connector: r.connector,
@@ -189,14 +209,14 @@ func (r *Registry) assemble(p *parts) {
 // connectLocked makes settings current. The streams of the client before end at once, and every loop goes on with the new one.
 // What is at the etcd before, if it is another one, goes with its TTL.
 func (r *Registry) connectLocked(s settings) {
-	p := r.parts.Load()
+	p := r.components.Load()
 	r.connector.Replace(s.Config)
 	p.views.ClientChanged()
 	p.registrar.Reset()
 }
 
 // deleted shows a delete of ours that etcd has acknowledged to the views, and to selectors, for which it isn't a loss.
-func (r *Registry) deleted(p *parts, key string, revision int64) {
+func (r *Registry) deleted(p *components, key string, revision int64) {
 	p.views.OwnDelete(key, revision)
 	r.preserving.forget(p.config.keys, key)
 }
@@ -209,7 +229,7 @@ func (r *Registry) Options() registry.Options {
 }
 
 func (r *Registry) options() registry.Options {
-	if c := r.parts.Load().config; c != nil {
+	if c := r.components.Load().config; c != nil {
 		return c.options
 	}
 	r.mu.Lock()
@@ -222,19 +242,19 @@ func (r *Registry) String() string { return "etcd" }
 
 func (r *Registry) timeout() time.Duration { return r.options().Timeout }
 
-// serving returns the parts that serve a call, unless there is a reason not to.
-func (r *Registry) serving(ctx context.Context) (*parts, error) {
+// serving returns the components that serve a call, unless there is a reason not to.
+func (r *Registry) serving(ctx context.Context) (*components, error) {
 	if r.closing.Err() != nil {
 		return nil, ErrClosed
 	}
 	if ctx != nil && ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	if err := r.parts.Load().err; err != nil {
+	if err := r.components.Load().err; err != nil {
 		return nil, err
 	}
 	r.started.Do(r.start)
-	return r.parts.Load(), nil
+	return r.components.Load(), nil
 }
 
 func (r *Registry) start() {
@@ -260,27 +280,9 @@ func (r *Registry) bound(ctx context.Context) (context.Context, context.CancelFu
 	return ctx, func() { stop(); abort(nil); timeout() }
 }
 
-// resumed checks everything after the machine was asleep.
-func (r *Registry) resumed(gap time.Duration) {
-	r.reporter.note(func() {
-		r.reporter.infof("the machine was suspended or its clock set, by %s; checking everything", gap.Round(time.Second))
-	})
-	r.rewritten()
-}
-
-// rewritten checks everything against an etcd whose history is another one than it was.
-func (r *Registry) rewritten() {
-	p := r.parts.Load()
-	if p.err != nil {
-		return
-	}
-	p.views.Invalidate()
-	p.registrar.Invalidate()
-}
-
 // reconnected sees to what etcd has missed, and to whether it is still the same one.
 func (r *Registry) reconnected() {
-	if p := r.parts.Load(); p.err == nil {
+	if p := r.components.Load(); p.err == nil {
 		p.registrar.RetryNow()
 	}
 	r.probe.hurry()
@@ -302,7 +304,7 @@ func (r *Registry) shut() error {
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout())
 	defer cancel()
 	var errs []error
-	if p := r.parts.Load(); p.err == nil {
+	if p := r.components.Load(); p.err == nil {
 		p.views.Close()
 		errs = append(errs, p.registrar.Close(ctx))
 	}
@@ -315,31 +317,4 @@ func (r *Registry) shut() error {
 		return fmt.Errorf("close: %w", err)
 	}
 	return nil
-}
-
-// group waits for the goroutines of a registry. Unlike a bare WaitGroup it may be asked for more
-// while it is being waited for, and then refuses.
-type group struct {
-	mu     sync.Mutex
-	closed bool
-	wg     sync.WaitGroup
-}
-
-// run starts f unless the group is closed, and reports whether it did.
-func (g *group) run(f func()) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.closed {
-		return false
-	}
-	g.wg.Go(f)
-	return true
-}
-
-// close refuses further goroutines and waits for those there are.
-func (g *group) close() {
-	g.mu.Lock()
-	g.closed = true
-	g.mu.Unlock()
-	g.wg.Wait()
 }

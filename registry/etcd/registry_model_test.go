@@ -118,7 +118,7 @@ var whatHappens = map[string]func(*model, step){
 	"wipe":                func(m *model, _ step) { m.etcd.Wipe() },
 	"other cluster":       func(m *model, _ step) { m.etcd.MoveCluster() },
 	"mend":                func(m *model, _ step) { m.mend() },
-	"relist":              func(m *model, s step) { []*Registry{m.provider, m.reader}[s.a%2].rewritten() },
+	"relist":              func(m *model, s step) { []*Registry{m.provider, m.reader}[s.a%2].components.Load().invalidate() },
 	"pass":                func(_ *model, s step) { time.Sleep([]time.Duration{time.Millisecond, time.Second, time.Minute}[s.a%3]) },
 	"look":                func(m *model, s step) { _, _ = look([]*Registry{m.provider, m.reader}[s.a%2], "greeter") },
 	"pause":               func(m *model, s step) { m.followers[s.a%len(m.followers)].pause() },

@@ -91,7 +91,7 @@ func TestInitMendsAConfigurationErrorAndKeepsTheOtherOptions(t *testing.T) {
 		require.NoError(t, r.Status().Err)
 		require.Equal(t, []string{"http://h:2379"}, r.Status().Endpoints)
 		require.Equal(t, time.Minute, r.Options().Timeout)
-		require.Equal(t, "/tenant/", r.parts.Load().config.keys.Prefix)
+		require.Equal(t, "/tenant/", r.components.Load().config.keys.Prefix)
 		require.NoError(t, r.Init(Prefix("/other")), "calls that failed haven't used it")
 		require.NoError(t, r.Close())
 	}
@@ -113,7 +113,7 @@ func TestAFailedInitChangesNothing(t *testing.T) {
 	clearEnvironment(t)
 	r, err := New(registry.Addrs("a", "b"), registry.Timeout(time.Minute), Auth("root", "hunter2"))
 	require.NoError(t, err)
-	options, parts, status := r.Options(), r.parts.Load(), r.Status()
+	options, parts, status := r.Options(), r.components.Load(), r.Status()
 	for sentinel, bad := range map[error]registry.Option{
 		ErrAddress: registry.Addrs("a:b:c"),
 		ErrOption:  Auth("half", ""),
@@ -121,7 +121,7 @@ func TestAFailedInitChangesNothing(t *testing.T) {
 	} {
 		require.ErrorIs(t, r.Init(registry.Timeout(time.Hour), Prefix("/x"), bad), sentinel)
 		require.Equal(t, options, r.Options())
-		require.Same(t, parts, r.parts.Load())
+		require.Same(t, parts, r.components.Load())
 		require.Equal(t, status, r.Status())
 	}
 	require.NoError(t, r.Init())
@@ -135,9 +135,9 @@ func TestAnInitReplacesTheClientExactlyIfTheConnectionChanges(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, r.Close()) }()
 	link := func() *etcdconn.Client {
-		l, err := r.connector.Connect(t.Context())
+		cl, err := r.connector.Connect(t.Context())
 		require.NoError(t, err)
-		return l
+		return cl
 	}
 	callers, logs := &tls.Config{MinVersion: tls.VersionTLS13}, zap.NewProductionConfig()
 	for _, c := range []struct {
@@ -164,7 +164,7 @@ func TestAnInitReplacesTheClientExactlyIfTheConnectionChanges(t *testing.T) {
 		require.Equal(t, c.replaces, before != after, c.name)
 		require.NotEqual(t, c.replaces, before.IsCurrent(), c.name)
 	}
-	s := r.parts.Load().config.settings
+	s := r.components.Load().config.settings
 	other := s
 	require.True(t, s.equal(other))
 	other.Username, other.Password = "root", "hunter2" // a client with these dials at once
@@ -176,7 +176,7 @@ func TestThePrefixCanChangeUntilTheRegistryIsInUse(t *testing.T) {
 	r, err := New()
 	require.NoError(t, err)
 	require.NoError(t, r.Init(Prefix("/x")))
-	require.Equal(t, "/x/", r.parts.Load().config.keys.Prefix)
+	require.Equal(t, "/x/", r.components.Load().config.keys.Prefix)
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err = r.GetService("greeter", func(o *registry.GetOptions) { o.Context = ended })
@@ -186,7 +186,7 @@ func TestThePrefixCanChangeUntilTheRegistryIsInUse(t *testing.T) {
 	_, err = r.GetService("..")
 	require.ErrorIs(t, err, ErrServiceName)
 	require.ErrorIs(t, r.Init(Prefix("/z")), ErrOption)
-	require.Equal(t, "/y/", r.parts.Load().config.keys.Prefix)
+	require.Equal(t, "/y/", r.components.Load().config.keys.Prefix)
 	require.NoError(t, r.Init(Prefix("/y/"), registry.Timeout(time.Hour)))
 	require.NoError(t, r.Close())
 }
@@ -200,8 +200,8 @@ func TestNothingConnectsOrRunsBeforeTheFirstUse(t *testing.T) {
 		require.NoError(t, r.Init(registry.Addrs(fmt.Sprintf("h%d", i))))
 	}
 	_, _, _ = r.Options(), r.Status(), r.String()
-	l := r.connector.Current()
-	require.Nil(t, l)
+	cl := r.connector.Current()
+	require.Nil(t, cl)
 	require.False(t, r.Status().Connected)
 	goleak.VerifyNone(t, before)
 }
@@ -229,7 +229,7 @@ func TestCloseEndsCallsUnderWayAndWatchers(t *testing.T) {
 	ended := make(chan error, 2)
 	go func() { _, err := r.GetService("greeter"); ended <- err }()
 	r.started.Do(r.start)
-	w, err := r.parts.Load().views.Watch(short, t.Context(), "greeter")
+	w, err := r.components.Load().views.Watch(short, t.Context(), "greeter")
 	require.NoError(t, err)
 	go func() { _, err := registryWatcher{w}.Next(); ended <- err }()
 	require.NoError(t, r.Close())
@@ -259,8 +259,8 @@ func TestBadInputIsRefusedBeforeEtcdIsAsked(t *testing.T) {
 	require.ErrorIs(t, r.Register(newService(), registry.RegisterTTL(-1)), ErrTTL)
 	_, err = r.Watch(registry.WatchService(".."))
 	require.ErrorIs(t, err, ErrServiceName)
-	l := r.connector.Current()
-	require.Nil(t, l)
+	cl := r.connector.Current()
+	require.Nil(t, cl)
 	require.NoError(t, r.Close())
 }
 

@@ -19,11 +19,15 @@ import (
 // said last: so a logger that is slow, or hangs, or asks the registry for its Status, holds up nothing else, and a
 // quick change back and forth isn't worth a line.
 type reporter struct {
-	registry *Registry
-	wake     chan struct{}
-	started  atomic.Bool
-	done     chan struct{} // closed when it has said its last
-	notes    chan func()   // what isn't in Status
+	connector  *etcdconn.Connector
+	components *atomic.Pointer[components]
+	status     func() Status
+	logger     func() logger.Logger
+
+	wake    chan struct{}
+	started atomic.Bool
+	done    chan struct{} // closed when it has said its last
+	notes   chan func()   // what isn't in Status
 
 	connection    saidOfConnection
 	registrations map[string]string // the states that were said, by key; registered if missing
@@ -40,9 +44,10 @@ const (
 	saidLost
 )
 
-func newReporter(r *Registry) *reporter {
+func newReporter(c *etcdconn.Connector, now *atomic.Pointer[components], status func() Status, l func() logger.Logger) *reporter {
 	return &reporter{
-		registry: r, wake: make(chan struct{}, 1), done: make(chan struct{}), notes: make(chan func(), maxNotes),
+		connector: c, components: now, status: status, logger: l,
+		wake: make(chan struct{}, 1), done: make(chan struct{}), notes: make(chan func(), maxNotes),
 		registrations: make(map[string]string), views: make(map[string]bool),
 	}
 }
@@ -104,7 +109,7 @@ func (p *reporter) wait(ctx context.Context) {
 }
 
 func (p *reporter) report() {
-	s := p.registry.Status()
+	s := p.status()
 	p.reportConnection(s)
 	said := make(map[string]string, len(p.registrations))
 	for i := range s.Registrations {
@@ -120,11 +125,11 @@ func (p *reporter) report() {
 }
 
 func (p *reporter) reportConnection(s Status) {
-	l := p.registry.connector.Current()
-	if l == nil {
+	cl := p.connector.Current()
+	if cl == nil {
 		return
 	}
-	was, down := p.connection, l.IsDown()
+	was, down := p.connection, cl.IsDown()
 	switch {
 	case !down && s.Connected:
 		if p.connection = saidConnected; was == saidLost || was == saidCantConnect {
@@ -176,7 +181,7 @@ func (p *reporter) reportView(f *FollowedStatus, broken map[string]bool) {
 }
 
 func (p *reporter) reportMalformed() {
-	ms := p.registry.parts.Load().views
+	ms := p.components.Load().views
 	if ms == nil {
 		return
 	}
@@ -193,5 +198,5 @@ func (p *reporter) infof(format string, args ...any) { p.log(logger.InfoLevel, f
 func (p *reporter) warnf(format string, args ...any) { p.log(logger.WarnLevel, format, args) }
 
 func (p *reporter) log(level logger.Level, format string, args []any) {
-	p.registry.options().Logger.Log(level, "etcd registry: "+fmt.Sprintf(format, args...))
+	p.logger().Log(level, "etcd registry: "+fmt.Sprintf(format, args...))
 }

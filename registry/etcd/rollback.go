@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -20,13 +21,19 @@ import (
 // still the one that etcd has. Watches don't tell: one from a revision that etcd will only
 // reach again after its data directory was wiped, or restored from a snapshot, is silent.
 type probe struct {
-	registry *Registry
-	alarms   chan struct{} // somebody saw signs of another history
-	hurries  chan struct{} // the connection was lost and is back
+	connector  *etcdconn.Connector
+	components *atomic.Pointer[components]
+	timeout    func() time.Duration
+	reporter   *reporter
+	alarms     chan struct{} // somebody saw signs of another history
+	hurries    chan struct{} // the connection was lost and is back
 }
 
-func newProbe(r *Registry) *probe {
-	return &probe{registry: r, alarms: make(chan struct{}, 1), hurries: make(chan struct{}, 1)}
+func newProbe(c *etcdconn.Connector, now *atomic.Pointer[components], timeout func() time.Duration, r *reporter) *probe {
+	return &probe{
+		connector: c, components: now, timeout: timeout, reporter: r,
+		alarms: make(chan struct{}, 1), hurries: make(chan struct{}, 1),
+	}
 }
 
 // alarm makes everything be checked. It doesn't block.
@@ -70,39 +77,47 @@ func (p *probe) run(ctx context.Context) {
 			return
 		}
 		if gap := clock.jump(); gap != 0 {
-			p.registry.resumed(gap)
+			p.resumed(gap)
 		}
 	}
+}
+
+// resumed checks everything after the machine was asleep.
+func (p *probe) resumed(gap time.Duration) {
+	p.reporter.note(func() {
+		p.reporter.infof("the machine was suspended or its clock set, by %s; checking everything", gap.Round(time.Second))
+	})
+	p.components.Load().invalidate()
 }
 
 // look compares what the views and registrations know with what etcd has. Whatever differs may be
 // an event on its way, so etcd is asked again before that counts.
 func (p *probe) look(ctx context.Context) {
-	l := p.registry.connector.Current()
+	cl := p.connector.Current()
 	before := p.sample()
-	if l == nil || before.empty() {
+	if cl == nil || before.empty() {
 		return
 	}
-	wrong, err := p.contradicts(ctx, l, before)
+	wrong, err := p.contradicts(ctx, cl, before)
 	if err != nil || wrong.empty() {
 		return
 	}
 	if !p.quiet(ctx) {
 		return
 	}
-	wrong, err = p.contradicts(ctx, l, wrong.unmoved())
+	wrong, err = p.contradicts(ctx, cl, wrong.unmoved())
 	switch {
 	case err != nil:
 	case len(wrong.spots) > 0:
 		first := wrong.spots[0]
-		p.registry.reporter.note(func() {
-			p.registry.reporter.warnf("etcd doesn't have %.300q as it was at revision %d; checking everything", first.key, first.revision)
+		p.reporter.note(func() {
+			p.reporter.warnf("etcd doesn't have %.300q as it was at revision %d; checking everything", first.key, first.revision)
 		})
-		p.registry.rewritten()
+		p.components.Load().invalidate()
 	case wrong.count != nil:
 		count := *wrong.count
-		p.registry.reporter.note(func() {
-			p.registry.reporter.infof("%.300q hasn't the %d keys that were seen; listing it again", count.view.Prefix, count.keys)
+		p.reporter.note(func() {
+			p.reporter.infof("%.300q hasn't the %d keys that were seen; listing it again", count.view.Prefix, count.keys)
 		})
 		wrong.count.view.Relist(metrics.ListCountDiffers)
 	}
@@ -124,10 +139,10 @@ func (p *probe) quiet(ctx context.Context) bool {
 
 // forget acts on an alarm: what was known of etcd's history is no measure any more.
 func (p *probe) forget() {
-	if l := p.registry.connector.Current(); l != nil {
-		l.HighWater.Reset()
+	if cl := p.connector.Current(); cl != nil {
+		cl.HighWater.Reset()
 	}
-	p.registry.rewritten()
+	p.components.Load().invalidate()
 }
 
 // eventTime is how long an event may take to arrive after etcd has let it be read.
@@ -135,24 +150,24 @@ const eventTime = 2 * time.Second
 
 // contradicts asks etcd about a sample, in one request, and returns the part of it that etcd says
 // otherwise. What the answer tells of etcd's history is acted upon at once.
-func (p *probe) contradicts(ctx context.Context, l *etcdconn.Client, s sample) (wrong sample, err error) {
+func (p *probe) contradicts(ctx context.Context, cl *etcdconn.Client, s sample) (wrong sample, err error) {
 	if s.empty() {
 		return s, nil
 	}
-	known := l.HighWater.Now()
+	known := cl.HighWater.Now()
 	answer, err := p.ask(ctx, s)
-	if now := p.registry.connector.Current(); err == nil && now != l {
+	if now := p.connector.Current(); err == nil && now != cl {
 		err = etcdconn.ErrReplaced
 	}
 	if err != nil {
 		return sample{}, err
 	}
-	if now := etcdconn.PositionOf(answer.Header); l.HighWater.Regressed(known, now) {
-		p.registry.reporter.note(func() {
-			p.registry.reporter.warnf("etcd's history has changed: revision %d after %d, term %d after %d; checking everything",
+	if now := etcdconn.PositionOf(answer.Header); cl.HighWater.Regressed(known, now) {
+		p.reporter.note(func() {
+			p.reporter.warnf("etcd's history has changed: revision %d after %d, term %d after %d; checking everything",
 				now.Revision, known.Revision, now.Term, known.Term)
 		})
-		p.registry.rewritten()
+		p.components.Load().invalidate()
 		return sample{}, nil
 	}
 	for i, spot := range s.spots {
@@ -168,10 +183,10 @@ func (p *probe) contradicts(ctx context.Context, l *etcdconn.Client, s sample) (
 }
 
 func (p *probe) ask(ctx context.Context, s sample) (*clientv3.TxnResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.registry.timeout())
+	ctx, cancel := context.WithTimeout(ctx, p.timeout())
 	defer cancel()
-	return etcdconn.Do(ctx, p.registry.connector, func(ctx context.Context, l *etcdconn.Client) (*clientv3.TxnResponse, error) {
-		return l.Txn(ctx).Then(s.reads()...).Commit()
+	return etcdconn.Do(ctx, p.connector, func(ctx context.Context, cl *etcdconn.Client) (*clientv3.TxnResponse, error) {
+		return cl.Txn(ctx).Then(s.reads()...).Commit()
 	})
 }
 
@@ -179,14 +194,14 @@ func (p *probe) ask(ctx context.Context, s sample) (*clientv3.TxnResponse, error
 func (p *probe) sample() sample {
 	var drawn draw
 	var following []*view.View
-	parts := p.registry.parts.Load()
-	for _, m := range parts.views.All() {
-		if m.IsFollowing() {
-			following = append(following, m)
-			viewKeys{m}.offer(&drawn)
+	now := p.components.Load()
+	for _, v := range now.views.All() {
+		if v.IsFollowing() {
+			following = append(following, v)
+			viewKeys{v}.offer(&drawn)
 		}
 	}
-	ownKeys{parts.registrar}.offer(&drawn)
+	ownKeys{now.registrar}.offer(&drawn)
 	s := sample{spots: drawn.spots()}
 	if len(following) > 0 {
 		c := countOf(following[rand.N(len(following))])
@@ -313,9 +328,9 @@ func (k viewKeys) writingOf(key string) writing {
 	return writing{}
 }
 
-func countOf(m *view.View) count {
-	keys, applied := m.Size()
-	return count{m, keys, applied}
+func countOf(v *view.View) count {
+	keys, applied := v.Size()
+	return count{v, keys, applied}
 }
 
 // ownKeys are the keys of a registrar, as a source.

@@ -59,19 +59,19 @@ var ErrSelectorClosed = errors.New("selector is closed")
 func NewSelector(opts ...selector.Option) selector.Selector {
 	s := &nodeSelector{}
 	options, err := gather(selector.Options{Strategy: selector.Random}, opts)
-	u := newSetup(options)
-	u.err = err
-	s.setup.Store(u)
+	st := newSelectorState(options)
+	st.err = err
+	s.state.Store(st)
 	return s
 }
 
 type nodeSelector struct {
-	mu    sync.Mutex // for replacing setup
-	setup atomic.Pointer[setup]
+	mu    sync.Mutex // for replacing state
+	state atomic.Pointer[selectorState]
 }
 
-// setup is what the present options come to, and what was learned under them.
-type setup struct {
+// selectorState is what the present options come to, and what was learned under them.
+type selectorState struct {
 	options  selector.Options
 	err      error             // what is wrong with them
 	standard selector.Selector // go-micro's own, for a registry that isn't ours; nil otherwise
@@ -87,35 +87,35 @@ type setup struct {
 	running sync.WaitGroup // who watches for Grace
 }
 
-func newSetup(options selector.Options) *setup {
+func newSelectorState(options selector.Options) *selectorState {
 	if options.Registry == nil {
 		options.Registry = registry.DefaultRegistry
 	}
 	if options.Strategy == nil {
 		options.Strategy = selector.Random
 	}
-	u := &setup{options: options, born: time.Now()}
+	st := &selectorState{options: options, born: time.Now()}
 	var ours bool
-	if u.registry, ours = options.Registry.(*Registry); !ours {
-		u.standard = selector.NewSelector(func(o *selector.Options) { *o = options })
+	if st.registry, ours = options.Registry.(*Registry); !ours {
+		st.standard = selector.NewSelector(func(o *selector.Options) { *o = options })
 	}
-	u.policy = newPolicy(options)
-	u.grace, _ = value[time.Duration](options.Context, graceOption{})
-	if ours && u.grace > 0 {
-		u.registry.preserving.setups.Store(u, nil)
+	st.policy = newPolicy(options)
+	st.grace, _ = value[time.Duration](options.Context, graceOption{})
+	if ours && st.grace > 0 {
+		st.registry.preserving.add(st)
 	}
-	return u
+	return st
 }
 
 // clock is monotonic, unlike the wall's, and cheaper.
-func (u *setup) clock() int64 { return int64(time.Since(u.born)) }
+func (st *selectorState) clock() int64 { return int64(time.Since(st.born)) }
 
 // Init changes options and forgets what is known of nodes. With an error it changes nothing.
 // Errors: ErrSelectorClosed, ErrOption.
 func (s *nodeSelector) Init(opts ...selector.Option) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := s.setup.Load()
+	before := s.state.Load()
 	if before.closed.Load() {
 		return fmt.Errorf("init: %w", ErrSelectorClosed)
 	}
@@ -123,12 +123,12 @@ func (s *nodeSelector) Init(opts ...selector.Option) error {
 	if err != nil {
 		return fmt.Errorf("init: %w", err)
 	}
-	s.setup.Store(newSetup(options))
+	s.state.Store(newSelectorState(options))
 	return before.close()
 }
 
 // Options returns the options as they were given, with defaults filled in.
-func (s *nodeSelector) Options() selector.Options { return s.setup.Load().options }
+func (s *nodeSelector) Options() selector.Options { return s.state.Load().options }
 
 // String returns "etcd".
 func (s *nodeSelector) String() string { return "etcd" }
@@ -137,45 +137,45 @@ func (s *nodeSelector) String() string { return "etcd" }
 func (s *nodeSelector) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.setup.Load().close()
+	return s.state.Load().close()
 }
 
 // Select: see [NewSelector].
 func (s *nodeSelector) Select(service string, opts ...selector.SelectOption) (selector.Next, error) {
-	u := s.setup.Load()
-	if len(opts) == 0 && u.policy.strategy == nil && u.standard == nil && u.registry.closing.Err() == nil {
-		if p := u.known(service); p != nil && !p.present().empty() {
-			return p.next(u.policy), nil
+	st := s.state.Load()
+	if len(opts) == 0 && st.policy.strategy == nil && st.standard == nil && st.registry.closing.Err() == nil {
+		if p := st.known(service); p != nil && !p.present().empty() {
+			return p.next(st.policy), nil
 		}
 	}
-	return u.choose(service, opts)
+	return st.choose(service, opts)
 }
 
 // choose is Select for everything but the most frequent case.
-func (u *setup) choose(service string, opts []selector.SelectOption) (selector.Next, error) {
-	o, err := u.gather(opts)
+func (st *selectorState) choose(service string, opts []selector.SelectOption) (selector.Next, error) {
+	o, err := st.gather(opts)
 	if err != nil {
 		return nil, fmt.Errorf("select %q: %w", service, err)
 	}
-	if u.standard != nil {
-		return u.standard.Select(service, opts...)
+	if st.standard != nil {
+		return st.standard.Select(service, opts...)
 	}
-	p, err := u.pool(o.Context, service)
+	p, err := st.pool(o.Context, service)
 	if err != nil {
 		return nil, err
 	}
-	t := u.policy
+	t := st.policy
 	if o.Strategy != nil {
 		t = t.with(o.Strategy)
 	}
 	if len(o.Filters) == 0 && t.strategy == nil {
 		return p.next(t), nil
 	}
-	c := p.present()
-	if c.empty() {
+	ps := p.present()
+	if ps.empty() {
 		return nil, selector.ErrNotFound
 	}
-	services := c.copied()
+	services := ps.copied()
 	for _, filter := range o.Filters {
 		services = filter(services)
 	}
@@ -189,13 +189,13 @@ func (u *setup) choose(service string, opts []selector.SelectOption) (selector.N
 }
 
 // gather returns what the options of a Select come to, unless there is a reason not to select.
-func (u *setup) gather(opts []selector.SelectOption) (selector.SelectOptions, error) {
+func (st *selectorState) gather(opts []selector.SelectOption) (selector.SelectOptions, error) {
 	o, err := gather(selector.SelectOptions{}, opts)
 	switch {
-	case u.closed.Load():
+	case st.closed.Load():
 		err = ErrSelectorClosed
-	case u.err != nil:
-		err = u.err
+	case st.err != nil:
+		err = st.err
 	case slices.ContainsFunc(o.Filters, func(f selector.Filter) bool { return f == nil }):
 		err = errNilFilter
 	}
@@ -203,76 +203,76 @@ func (u *setup) gather(opts []selector.SelectOption) (selector.SelectOptions, er
 }
 
 // pool returns what is known of a service. It asks etcd if the service isn't followed.
-func (u *setup) pool(ctx context.Context, service string) (*pool, error) {
-	parts, err := u.registry.serving(ctx)
+func (st *selectorState) pool(ctx context.Context, service string) (*pool, error) {
+	now, err := st.registry.serving(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("select %q: %w", service, err)
 	}
-	if p := u.known(service); p != nil {
+	if p := st.known(service); p != nil {
 		if !p.present().empty() {
 			return p, nil
 		}
-		u.drop(p)
+		st.drop(p)
 	}
-	m, err := u.follow(ctx, parts, service)
+	v, err := st.follow(ctx, now, service)
 	if err != nil {
 		return nil, fmt.Errorf("select %q: %w", service, err)
 	}
-	p := newPool(u, m, service)
+	p := newPool(st, v, service)
 	if p.present().empty() {
 		return nil, selector.ErrNotFound
 	}
-	return u.keep(p), nil
+	return st.keep(p), nil
 }
 
 // follow returns the view that has a service.
-func (u *setup) follow(ctx context.Context, p *parts, service string) (*view.View, error) {
+func (st *selectorState) follow(ctx context.Context, p *components, service string) (*view.View, error) {
 	if err := checkServiceName(service); err != nil {
 		return nil, err
 	}
-	ctx, cancel := u.registry.bound(ctx)
+	ctx, cancel := st.registry.bound(ctx)
 	defer cancel()
-	_, m, err := p.views.Lookup(ctx, service)
-	return m, err
+	_, v, err := p.views.Lookup(ctx, service)
+	return v, err
 }
 
-func (u *setup) close() error {
-	u.mu.Lock()
-	u.closed.Store(true)
-	u.pools.Range(func(_, p any) bool {
-		u.drop(p.(*pool))
+func (st *selectorState) close() error {
+	st.mu.Lock()
+	st.closed.Store(true)
+	st.pools.Range(func(_, p any) bool {
+		st.drop(p.(*pool))
 		return true
 	})
-	u.mu.Unlock()
-	u.running.Wait()
-	if u.standard != nil {
-		return u.standard.Close()
+	st.mu.Unlock()
+	st.running.Wait()
+	if st.standard != nil {
+		return st.standard.Close()
 	}
-	u.registry.preserving.setups.Delete(u)
+	st.registry.preserving.remove(st)
 	return nil
 }
 
 // Mark notes how a call of a node went. It doesn't matter whether the node is the one that was
 // picked or a copy.
 func (s *nodeSelector) Mark(service string, node *registry.Node, err error) {
-	u := s.setup.Load()
-	if u.standard != nil {
-		u.standard.Mark(service, node, err)
+	st := s.state.Load()
+	if st.standard != nil {
+		st.standard.Mark(service, node, err)
 		return
 	}
-	if p, ok := u.pools.Load(service); ok && node != nil {
+	if p, ok := st.pools.Load(service); ok && node != nil {
 		p.(*pool).mark((*catalog.Node)(node), err)
 	}
 }
 
 // Reset forgets what is known of a service's nodes.
 func (s *nodeSelector) Reset(service string) {
-	u := s.setup.Load()
-	if u.standard != nil {
-		u.standard.Reset(service)
+	st := s.state.Load()
+	if st.standard != nil {
+		st.standard.Reset(service)
 		return
 	}
-	if p, ok := u.pools.Load(service); ok {
-		u.drop(p.(*pool))
+	if p, ok := st.pools.Load(service); ok {
+		st.drop(p.(*pool))
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"go-micro.dev/v4/registry"
@@ -32,7 +31,7 @@ const (
 // removal is a node that a service no longer has.
 type removal struct {
 	record *catalog.Record
-	at     int64 // on the setup's clock
+	at     int64 // on the selector's clock
 	left   int   // how many nodes the service had then
 	mass   bool  // it was part of a mass removal
 }
@@ -98,13 +97,13 @@ func findMass(all []*removal) {
 	}
 }
 
-// preserveLocked adds the nodes that have grace to those of a new choice.
-func (p *pool) preserveLocked(c *choice) {
-	now, grace := p.setup.clock(), p.setup.grace
-	if last := p.choice.Load(); last != nil && last.snapshot != c.snapshot {
-		p.removals.note(last.snapshot, c.snapshot, now)
+// preserveLocked adds the nodes that have grace to those of a new state.
+func (p *pool) preserveLocked(ps *poolState) {
+	now, grace := p.selector.clock(), p.selector.grace
+	if last := p.state.Load(); last != nil && last.snapshot != ps.snapshot {
+		p.removals.note(last.snapshot, ps.snapshot, now)
 	}
-	preserved := p.removals.preserved(len(c.snapshot.Nodes()), now, grace)
+	preserved := p.removals.preserved(len(ps.snapshot.Nodes()), now, grace)
 	if len(preserved) == 0 {
 		return
 	}
@@ -112,25 +111,25 @@ func (p *pool) preserveLocked(c *choice) {
 	for i, r := range preserved {
 		records[i] = r.record
 	}
-	c.shown, c.ends = c.snapshot.With(records), preserved[0].at+int64(grace)
+	ps.shown, ps.ends = ps.snapshot.With(records), preserved[0].at+int64(grace)
 }
 
 // runLocked starts a goroutine that Close waits for, the selector's and the registry's.
-func (u *setup) runLocked(f func()) {
-	u.running.Add(1)
-	if !u.registry.group.run(func() { defer u.running.Done(); f() }) {
-		u.running.Done()
+func (st *selectorState) runLocked(f func()) {
+	st.running.Add(1)
+	if !st.registry.group.run(func() { defer st.running.Done(); f() }) {
+		st.running.Done()
 	}
 }
 
 // watch sees to it that each removal is noted when it happens, and not only at the next Select.
 func (p *pool) watch() {
-	w, err := p.setup.registry.Watch(registry.WatchService(p.service), registry.WatchContext(p.ctx))
+	w, err := p.selector.registry.Watch(registry.WatchService(p.service), registry.WatchContext(p.ctx))
 	for err == nil {
 		p.present()
 		_, err = w.Next()
 	}
-	p.setup.drop(p) // it is being dropped, or etcd refuses the watch: the next Select begins anew
+	p.selector.drop(p) // it is being dropped, or etcd refuses the watch: the next Select begins anew
 }
 
 // expire ends the watch when nobody selects the service.
@@ -142,7 +141,7 @@ func (p *pool) expire() {
 			unselected = 0
 		}
 	}
-	p.setup.drop(p)
+	p.selector.drop(p)
 }
 
 // forget ends the grace of a node.
@@ -156,35 +155,26 @@ func (p *pool) forget(id string) {
 	}
 }
 
-// preserving are the selectors with Grace on one registry.
-type preserving struct{ setups sync.Map } // *setup → nil
-
-// pools calls yield for what each of them knows of each service.
-func (s *preserving) pools(yield func(*pool)) {
-	s.setups.Range(func(u, _ any) bool {
-		u.(*setup).pools.Range(func(_, p any) bool {
-			yield(p.(*pool))
-			return true
-		})
-		return true
-	})
-}
-
-// forget ends the grace of the node at a key: this registry has deregistered it, or it can't be reached.
-func (s *preserving) forget(keys catalog.Keyspace, key string) {
-	s.pools(func(p *pool) {
+// forgetNode implements preserver.
+func (st *selectorState) forgetNode(keys catalog.Keyspace, key string) {
+	st.eachPool(func(p *pool) {
 		if id, ok := strings.CutPrefix(key, keys.Dir(p.service)); ok {
 			p.forget(id)
 		}
 	})
 }
 
-// lost counts the nodes that have grace, by the directory of their service.
-func (s *preserving) lost(keys catalog.Keyspace) map[string]int {
-	lost := make(map[string]int)
-	s.pools(func(p *pool) {
-		c, dir := p.present(), keys.Dir(p.service)
-		lost[dir] = max(lost[dir], len(c.nodes)-len(c.snapshot.Nodes()))
+// preserved implements preserver.
+func (st *selectorState) preserved(keys catalog.Keyspace, count func(dir string, nodes int)) {
+	st.eachPool(func(p *pool) {
+		ps := p.present()
+		count(keys.Dir(p.service), len(ps.nodes)-len(ps.snapshot.Nodes()))
 	})
-	return lost
+}
+
+func (st *selectorState) eachPool(yield func(*pool)) {
+	st.pools.Range(func(_, p any) bool {
+		yield(p.(*pool))
+		return true
+	})
 }

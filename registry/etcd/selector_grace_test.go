@@ -124,7 +124,7 @@ func TestNoGraceByDefault(t *testing.T) {
 	inBubble(t, 10, func(t *testing.T, f *staged, nodes []*registry.Node, s *nodeSelector) {
 		f.del(nodes[:6]...)
 		require.Equal(t, ids(nodes[6:]), chosen(t, s, "greeter"))
-		require.Empty(t, s.setup.Load().known("greeter").removals)
+		require.Empty(t, s.state.Load().known("greeter").removals)
 		require.Zero(t, f.registry.Status().Followed[0].Watchers, "nor is anything watched for it")
 	})
 }
@@ -149,7 +149,7 @@ func TestNoGraceForWhatThisRegistryDeregisters(t *testing.T) {
 				if echoFirst {
 					f.del(n)
 				}
-				f.registry.parts.Load().registrar.Deleted(f.key(n), revision)
+				f.registry.components.Load().registrar.Deleted(f.key(n), revision)
 				if !echoFirst {
 					f.del(n)
 				}
@@ -224,7 +224,7 @@ func TestLostVersionsKeepTheirProfile(t *testing.T) {
 func TestRemovalsAreForgotten(t *testing.T) {
 	inBubble(t, 5, func(t *testing.T, f *staged, nodes []*registry.Node, s *nodeSelector) {
 		known := func() int {
-			p := s.setup.Load().known("greeter")
+			p := s.state.Load().known("greeter")
 			p.present()
 			p.mu.Lock()
 			defer p.mu.Unlock()
@@ -290,7 +290,7 @@ func TestWhoeverClosesEndsTheWatchAndWaits(t *testing.T) {
 	for name, end := range map[string]func(*nodeSelector, *Registry) error{
 		"the selector":    func(s *nodeSelector, _ *Registry) error { return s.Close() },
 		"the registry":    func(_ *nodeSelector, r *Registry) error { return r.Close() },
-		"a changed setup": func(s *nodeSelector, _ *Registry) error { return s.Init() },
+		"changed options": func(s *nodeSelector, _ *Registry) error { return s.Init() },
 	} {
 		inBubble(t, 4, func(t *testing.T, f *staged, _ []*registry.Node, s *nodeSelector) {
 			synctest.Wait()
@@ -318,7 +318,7 @@ func TestARegistryClosedUnderASelectorWithGraceLeavesNothing(t *testing.T) {
 		s := NewSelector(selector.Registry(r), Grace(grace)).(*nodeSelector)
 		pick(t, s, "greeter")
 		require.NoError(t, r.Close())
-		s.setup.Load().running.Wait()
+		s.state.Load().running.Wait()
 		_, err := s.Select("greeter")
 		require.ErrorIs(t, err, ErrClosed)
 	})

@@ -38,7 +38,7 @@ func stageIn(t testing.TB, service string, prefix func(catalog.Keyspace) string)
 	r, err := New(registry.Addrs("unix:///nobody.sock"), registry.Logger(&recorder{}))
 	require.NoError(t, err)
 	r.started.Do(func() {}) // no probe
-	ms := r.parts.Load().views
+	ms := r.components.Load().views
 	f := &staged{t: t, registry: r, service: service, revision: 10}
 	f.mirror = ms.Detached(prefix(f.keys()))
 	f.list()
@@ -81,7 +81,7 @@ func (f *staged) apply(kind mvccpb.Event_EventType, version string, nodes ...*re
 	f.mirror.Apply(events)
 }
 
-func (f *staged) keys() catalog.Keyspace { return f.registry.parts.Load().config.keys }
+func (f *staged) keys() catalog.Keyspace { return f.registry.components.Load().config.keys }
 
 func (f *staged) key(n *registry.Node) string { return f.keys().Dir(f.service) + n.Id }
 

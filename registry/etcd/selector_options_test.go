@@ -130,7 +130,7 @@ func TestOptionsAreKeptByInitAndTheLastOneCounts(t *testing.T) {
 	require.Equal(t, []string{nodes[2].Id}, chosen(t, s, "greeter"))
 	require.NoError(t, s.Init(PreferZone("3")))
 	require.Equal(t, []string{nodes[3].Id}, chosen(t, s, "greeter"))
-	u := s.setup.Load()
-	require.True(t, u.policy.Weighted)
-	require.Equal(t, grace, u.grace)
+	st := s.state.Load()
+	require.True(t, st.policy.Weighted)
+	require.Equal(t, grace, st.grace)
 }

@@ -19,44 +19,44 @@ import (
 
 // pool is what a selector knows of one service.
 type pool struct {
-	setup   *setup
-	service string
-	view    *view.View
-	random  selector.Next // these two are made once, so that Select needn't make one
-	inTurn  selector.Next
-	ctx     context.Context // ends when the pool is dropped
-	end     context.CancelFunc
+	selector *selectorState
+	service  string
+	view     *view.View
+	random   selector.Next // these two are made once, so that Select needn't make one
+	inTurn   selector.Next
+	ctx      context.Context // ends when the pool is dropped
+	end      context.CancelFunc
 
 	selected atomic.Bool // since expire looked last
 
-	choice atomic.Pointer[choice]
+	state atomic.Pointer[poolState]
 
-	mu       sync.Mutex                 // for replacing choice, and for what follows
+	mu       sync.Mutex                 // for replacing state, and for what follows
 	outliers map[string]*picker.Outlier // by node id
 	removals removals                   // for a selector with Grace
 
-	_    [64]byte // turn is written by everybody, choice is read
+	_    [64]byte // turn is written by everybody, state is read
 	turn atomic.Uint64
 }
 
-func newPool(u *setup, v *view.View, service string) *pool {
-	p := &pool{setup: u, service: service, view: v, outliers: make(map[string]*picker.Outlier), removals: make(removals)}
+func newPool(st *selectorState, v *view.View, service string) *pool {
+	p := &pool{selector: st, service: service, view: v, outliers: make(map[string]*picker.Outlier), removals: make(removals)}
 	p.turn.Store(rand.Uint64())
-	p.random = func() (*registry.Node, error) { return p.pick(p.choice.Load().Picker, nil) }
-	p.inTurn = func() (*registry.Node, error) { return p.pick(p.choice.Load().Picker, &p.turn) }
+	p.random = func() (*registry.Node, error) { return p.pick(p.state.Load().Picker, nil) }
+	p.inTurn = func() (*registry.Node, error) { return p.pick(p.state.Load().Picker, &p.turn) }
 	return p
 }
 
 func (p *pool) pick(from *picker.Picker[*registry.Node], turn *atomic.Uint64) (*registry.Node, error) {
-	if n, ok := from.Pick(p.setup.clock, turn); ok {
+	if n, ok := from.Pick(p.selector.clock, turn); ok {
 		return n, nil
 	}
 	return nil, selector.ErrNoneAvailable
 }
 
 // known returns what is known of a service that is being selected, or nil.
-func (u *setup) known(service string) *pool {
-	known, ok := u.pools.Load(service)
+func (st *selectorState) known(service string) *pool {
+	known, ok := st.pools.Load(service)
 	if !ok {
 		return nil
 	}
@@ -69,28 +69,28 @@ func (u *setup) known(service string) *pool {
 
 // keep puts a pool where Select finds it, until its view ends, and returns it, or the one that
 // is there already.
-func (u *setup) keep(p *pool) *pool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.closed.Load() {
+func (st *selectorState) keep(p *pool) *pool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.closed.Load() {
 		return p
 	}
 	p.ctx, p.end = context.WithCancel(p.view.Context)
-	if other, ok := u.pools.LoadOrStore(p.service, p); ok {
+	if other, ok := st.pools.LoadOrStore(p.service, p); ok {
 		p.end()
 		return other.(*pool)
 	}
-	context.AfterFunc(p.ctx, func() { u.drop(p) })
-	if u.grace > 0 {
-		u.runLocked(p.watch)
-		u.runLocked(p.expire)
+	context.AfterFunc(p.ctx, func() { st.drop(p) })
+	if st.grace > 0 {
+		st.runLocked(p.watch)
+		st.runLocked(p.expire)
 	}
 	return p
 }
 
 // drop forgets a pool.
-func (u *setup) drop(p *pool) {
-	if u.pools.CompareAndDelete(p.service, p) {
+func (st *selectorState) drop(p *pool) {
+	if st.pools.CompareAndDelete(p.service, p) {
 		p.end()
 	}
 }
@@ -102,43 +102,43 @@ func (p *pool) next(t policy) selector.Next {
 	return p.random
 }
 
-// present returns the choice as it is now.
-func (p *pool) present() *choice {
-	if c := p.choice.Load(); p.holds(c) {
-		return c
+// present returns the state as it is now.
+func (p *pool) present() *poolState {
+	if ps := p.state.Load(); p.holds(ps) {
+		return ps
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.presentLocked()
 }
 
-func (p *pool) presentLocked() *choice {
-	if c := p.choice.Load(); p.holds(c) {
-		return c
+func (p *pool) presentLocked() *poolState {
+	if ps := p.state.Load(); p.holds(ps) {
+		return ps
 	}
 	return p.renewLocked()
 }
 
-func (p *pool) holds(c *choice) bool {
-	return c != nil && c.snapshot == p.view.Snapshot(p.service) && (c.ends == 0 || p.setup.clock() < c.ends)
+func (p *pool) holds(ps *poolState) bool {
+	return ps != nil && ps.snapshot == p.view.Snapshot(p.service) && (ps.ends == 0 || p.selector.clock() < ps.ends)
 }
 
-// renewLocked makes a choice of what etcd has, of the nodes that have grace, and of the outliers.
-func (p *pool) renewLocked() *choice {
+// renewLocked makes a state of what etcd has, of the nodes that have grace, and of the outliers.
+func (p *pool) renewLocked() *poolState {
 	now := p.view.Snapshot(p.service)
-	c := &choice{snapshot: now, shown: now}
-	if p.setup.grace > 0 {
-		p.preserveLocked(c)
+	ps := &poolState{snapshot: now, shown: now}
+	if p.selector.grace > 0 {
+		p.preserveLocked(ps)
 	}
-	c.nodes = shareNodes(c.shown.Nodes())
+	ps.nodes = shareNodes(ps.shown.Nodes())
 	var outliers map[string]*picker.Outlier
 	if len(p.outliers) > 0 {
-		p.forgetOutliers(c.nodes)
+		p.forgetOutliers(ps.nodes)
 		outliers = maps.Clone(p.outliers)
 	}
-	c.Picker = pickFrom(p.setup.policy.Policy, c.nodes, outliers)
-	p.choice.Store(c)
-	return c
+	ps.Picker = pickFrom(p.selector.policy.Policy, ps.nodes, outliers)
+	p.state.Store(ps)
+	return ps
 }
 
 // forgetOutliers keeps the outliers that are among the nodes. One whose record has changed isn't: its node is
@@ -160,12 +160,12 @@ func (p *pool) nextOf(t policy, nodes []*registry.Node) selector.Next {
 		turn = &p.turn
 	}
 	type filtered struct {
-		by *choice
+		by *poolState
 		*picker.Picker[*registry.Node]
 	}
 	var last atomic.Pointer[filtered]
 	return func() (*registry.Node, error) {
-		f, now := last.Load(), p.choice.Load()
+		f, now := last.Load(), p.state.Load()
 		if f == nil || f.by != now {
 			f = &filtered{now, pickFrom(t.Policy, nodes, now.Outliers)}
 			last.Store(f)
@@ -194,11 +194,11 @@ func (p *pool) wrapStrategy(strategy selector.Strategy, services []*registry.Ser
 
 // withoutEjected leaves those whose ejection is over, to be probed.
 func (p *pool) withoutEjected(services []*registry.Service) []*registry.Service {
-	outliers := p.choice.Load().Outliers
+	outliers := p.state.Load().Outliers
 	if len(outliers) == 0 {
 		return services
 	}
-	over := pickFrom(picker.Policy{}, nodesOf(services), outliers).EjectedAt(p.setup.clock())
+	over := pickFrom(picker.Policy{}, nodesOf(services), outliers).EjectedAt(p.selector.clock())
 	left := make([]*registry.Service, len(services))
 	for i, service := range services {
 		s := *service
@@ -214,22 +214,22 @@ func (p *pool) withoutEjected(services []*registry.Service) []*registry.Service 
 
 // admits reports whether a node isn't ejected, or may be probed.
 func (p *pool) admits(n *catalog.Node) bool {
-	c := p.choice.Load()
-	o := c.Outliers[n.Id]
-	return c.Panics || !o.IsEjected() || !o.Is(n) || o.Probe(p.setup.clock())
+	ps := p.state.Load()
+	o := ps.Outliers[n.Id]
+	return ps.Panics || !o.IsEjected() || !o.Is(n) || o.Probe(p.selector.clock())
 }
 
 // mark notes how a call of a node went.
 func (p *pool) mark(node *catalog.Node, err error) {
 	switch v := classifyOutcome(node, err); v {
 	case responded:
-		if p.choice.Load().Outliers[node.Id].Is(node) {
+		if p.state.Load().Outliers[node.Id].Is(node) {
 			p.uneject(node)
 		}
 	case unanswered, unreachable:
 		if p.recordFailure(node, v) {
-			keys := p.setup.registry.parts.Load().config.keys
-			p.setup.registry.preserving.forget(keys, keys.Node(p.service, node.Id))
+			keys := p.selector.registry.components.Load().config.keys
+			p.selector.registry.preserving.forget(keys, keys.Node(p.service, node.Id))
 		}
 	}
 }
@@ -247,18 +247,18 @@ func (p *pool) uneject(node *catalog.Node) {
 func (p *pool) recordFailure(node *catalog.Node, v outcome) (gone bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c := p.presentLocked()
+	ps := p.presentLocked()
 	o := p.outliers[node.Id]
 	isNew := !o.Is(node)
 	if isNew {
-		i := slices.IndexFunc(c.nodes, func(n *registry.Node) bool { return n.Id == node.Id && n.Address == node.Address })
+		i := slices.IndexFunc(ps.nodes, func(n *registry.Node) bool { return n.Id == node.Id && n.Address == node.Address })
 		if i < 0 {
 			return false
 		}
-		o = &picker.Outlier{Node: (*catalog.Node)(c.nodes[i])}
+		o = &picker.Outlier{Node: (*catalog.Node)(ps.nodes[i])}
 		p.outliers[node.Id] = o
 	}
-	isEjected := o.Fail(v == unreachable, p.setup.clock())
+	isEjected := o.Fail(v == unreachable, p.selector.clock())
 	if isNew || isEjected {
 		p.renewLocked()
 	}
@@ -299,34 +299,34 @@ func (t policy) with(s selector.Strategy) policy {
 	return t
 }
 
-// choice is what there is of a service at one moment, and what may be picked of that. It doesn't change, but for due and
+// poolState is what there is of a service at one moment, and what may be picked of that. It doesn't change, but for due and
 // the times of its outliers.
-type choice struct {
+type poolState struct {
 	*picker.Picker[*registry.Node]
 
 	snapshot *catalog.Snapshot // what etcd has
 	shown    *catalog.Snapshot // the same, and the nodes that have grace
 	nodes    []*registry.Node  // of shown
-	ends     int64             // when it is over for one of them, on the setup's clock; 0 for never
+	ends     int64             // when it is over for one of them, on the selector's clock; 0 for never
 
 	convert  sync.Once // for the first one who filters
 	services []registry.Service
 }
 
-func (c *choice) empty() bool { return c.shown == nil }
+func (ps *poolState) empty() bool { return ps.shown == nil }
 
 // copied returns the services for filters and strategies, which may change them and their slices of nodes.
-func (c *choice) copied() []*registry.Service {
-	c.convert.Do(func() {
-		for _, v := range c.shown.Versions {
-			c.services = append(c.services, registry.Service{
-				Name: c.shown.Name, Version: v.Version,
+func (ps *poolState) copied() []*registry.Service {
+	ps.convert.Do(func() {
+		for _, v := range ps.shown.Versions {
+			ps.services = append(ps.services, registry.Service{
+				Name: ps.shown.Name, Version: v.Version,
 				Metadata: v.Profile.Metadata, Endpoints: toEndpoints(v.Profile.Endpoints), Nodes: shareNodes(v.Nodes),
 			})
 		}
 	})
-	services := make([]*registry.Service, len(c.services))
-	for i, s := range c.services {
+	services := make([]*registry.Service, len(ps.services))
+	for i, s := range ps.services {
 		s.Nodes = slices.Clone(s.Nodes)
 		services[i] = &s
 	}

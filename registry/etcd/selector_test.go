@@ -365,7 +365,7 @@ func TestWhatIsKnownOfAServiceGoesWithIt(t *testing.T) {
 	s := f.selector()
 	pools := func() int {
 		n := 0
-		s.setup.Load().pools.Range(func(any, any) bool { n++; return true })
+		s.state.Load().pools.Range(func(any, any) bool { n++; return true })
 		return n
 	}
 	pick(t, s, "greeter")
@@ -378,7 +378,7 @@ func TestWhatIsKnownOfAServiceGoesWithIt(t *testing.T) {
 	f.put("1", nodes...)
 	pick(t, s, "greeter")
 	require.Equal(t, 1, pools())
-	f.registry.parts.Load().views.Drop(f.mirror)
+	f.registry.components.Load().views.Drop(f.mirror)
 	require.Eventually(t, func() bool { return pools() == 0 }, waitTime, pollTime, "nobody follows it")
 }
 

@@ -134,7 +134,7 @@ func (m *shownModel) slow(s step, before bool) {
 }
 
 func (m *shownModel) relist() {
-	for _, v := range m.registry.parts.Load().views.All() {
+	for _, v := range m.registry.components.Load().views.All() {
 		v.Relist(metrics.ListPeriodic)
 	}
 }

@@ -134,7 +134,7 @@ func TestWhatALinearizableLookUpShowedDuringAListIsToldAsGone(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		looked(t, r, "greeter")
 		held, release := e.holdList(greeterDir)
-		r.rewritten()
+		r.components.Load().invalidate()
 		<-held
 		e.putNode("n2")
 		require.Equal(t, 2, linearizable(t, r))
@@ -227,14 +227,14 @@ func TestShownIsForgotten(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		e.putNode("n1")
 		r, _ := e.newRegistry(t)
-		size := func() int { services, _ := r.parts.Load().views.Remembered("greeter"); return services }
+		size := func() int { services, _ := r.components.Load().views.Remembered("greeter"); return services }
 		for _, name := range []string{"a", "b", "c"} {
 			looked(t, r, name)
 		}
 		looked(t, r, "greeter")
 		_, err := r.ListServices()
 		require.NoError(t, err)
-		nodes := func() int { _, nodes := r.parts.Load().views.Remembered("greeter"); return nodes }
+		nodes := func() int { _, nodes := r.components.Load().views.Remembered("greeter"); return nodes }
 		require.Equal(t, 4, size())
 		time.Sleep(2*viewSweepTime + time.Second)
 		require.Equal(t, 1, size(), "a lookup may be answered from what is kept without saying so")

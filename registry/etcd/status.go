@@ -1,7 +1,6 @@
 package etcd
 
 import (
-	"slices"
 	"time"
 
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
@@ -71,33 +70,6 @@ type FollowedStatus struct {
 	// current one.
 	Stale time.Duration
 	Err   error
-}
-
-// Status returns the present state. It never waits for etcd.
-func (r *Registry) Status() Status {
-	p := r.parts.Load()
-	s := Status{Err: p.err, Closed: r.closing.Err() != nil}
-	if l := r.connector.Current(); l != nil {
-		s.Connected = l.IsConnected()
-		s.Cluster = l.HighWater.Now().Cluster
-	}
-	if p.err != nil {
-		return s
-	}
-	s.Endpoints = slices.Clone(p.config.settings.Endpoints)
-	own := p.registrar.Status()
-	for i := range own {
-		s.Registrations = append(s.Registrations, RegistrationStatus(own[i]))
-	}
-	lost := r.preserving.lost(p.config.keys)
-	for _, f := range p.views.Status() {
-		s.Followed = append(s.Followed, FollowedStatus{
-			Prefix: f.Prefix, Ready: f.Ready, Nodes: f.Nodes, Watchers: f.Watchers, Queued: f.Queued, Lost: lost[f.Prefix],
-			Revision: f.Revision, Stale: f.Stale, Err: f.Err,
-		})
-	}
-	s.Malformed = p.views.Malformed.Total()
-	return s
 }
 
 // state returns what metrics tell of a status.

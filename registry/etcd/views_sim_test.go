@@ -152,7 +152,7 @@ func TestUnknownNamesEvictNoGoodView(t *testing.T) {
 
 func TestOfTooManyGoodViewsTheOneUsedLongestAgoGoes(t *testing.T) {
 	f := stage(t, "greeter")
-	ms := f.registry.parts.Load().views
+	ms := f.registry.components.Load().views
 	name := func(i int) string { return fmt.Sprint("s", i) }
 	add := func(i int) {
 		g := &staged{t: t, registry: f.registry, mirror: ms.Detached(f.keys().Dir(name(i))), service: name(i), revision: 10}
@@ -244,7 +244,7 @@ func BenchmarkLookUpOfAMissingService(b *testing.B) {
 	for _, n := range []int{10, 5000} {
 		b.Run(fmt.Sprint("beside ", n), func(b *testing.B) {
 			f := stage(b, "missing")
-			ms := f.registry.parts.Load().views
+			ms := f.registry.components.Load().views
 			for i := range n {
 				service := fmt.Sprint("s", i)
 				g := &staged{t: b, registry: f.registry, mirror: ms.Detached(f.keys().Dir(service)), service: service, revision: 10}

@@ -1,4 +1,4 @@
-package etcd
+package etcdconn
 
 import (
 	"bytes"
@@ -15,14 +15,14 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/tlsutil"
 )
 
-// tlsFiles are the names of PEM files.
-type tlsFiles struct{ ca, cert, key string }
+// TLSFiles are the names of PEM files.
+type TLSFiles struct{ CA, Cert, Key string }
 
 // certificates are PEM files that are read again at every handshake, so that they can be renewed
 // without a restart. While a file can't be read, or doesn't go with the other one, what was read
 // before goes on: a renewal isn't atomic.
 type certificates struct {
-	files tlsFiles
+	files TLSFiles
 	hosts []string // of the endpoints, in case that they are IP addresses
 
 	mu    sync.Mutex
@@ -30,25 +30,25 @@ type certificates struct {
 	pair  *tls.Certificate
 }
 
-// config returns a TLS configuration that uses the files. They are read once now, so that a
+// Config returns a TLS configuration that uses the files. They are read once now, so that a
 // bad one is an error now and not at the first handshake.
-func (f tlsFiles) config(hosts []string) (*tls.Config, error) {
-	if (f.cert == "") != (f.key == "") {
-		return nil, fmt.Errorf("%w: certificate %q and key %q belong together", ErrTLS, f.cert, f.key)
+func (f TLSFiles) Config(hosts []string) (*tls.Config, error) {
+	if (f.Cert == "") != (f.Key == "") {
+		return nil, fmt.Errorf("certificate %q and key %q belong together", f.Cert, f.Key)
 	}
 	c := &certificates{files: f, hosts: hosts}
-	config := verifyingTLS()
-	if f.ca != "" {
+	config := &tls.Config{MinVersion: tls.VersionTLS12}
+	if f.CA != "" {
 		if _, err := c.readRoots(); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrTLS, err)
+			return nil, err
 		}
 		// Go's own verification has its roots fixed. VerifyConnection takes its place.
 		config.InsecureSkipVerify = true
 		config.VerifyConnection = c.verify
 	}
-	if f.cert != "" {
+	if f.Cert != "" {
 		if _, err := c.readPair(); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrTLS, err)
+			return nil, err
 		}
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 			pair, _ := c.readPair()
@@ -58,18 +58,16 @@ func (f tlsFiles) config(hosts []string) (*tls.Config, error) {
 	return config, nil
 }
 
-func verifyingTLS() *tls.Config { return &tls.Config{MinVersion: tls.VersionTLS12} }
-
 // readPair returns the client's certificate: the one in the files, or the last good one and why.
 func (c *certificates) readPair() (*tls.Certificate, error) {
-	pair, err := tlsutil.NewCert(c.files.cert, c.files.key, nil)
-	if err != nil && isEncrypted(c.files.key) {
+	pair, err := tlsutil.NewCert(c.files.Cert, c.files.Key, nil)
+	if err != nil && isEncrypted(c.files.Key) {
 		err = errEncrypted // Go's "failed to parse" doesn't say why
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {
-		return c.pair, fmt.Errorf("certificate %q, key %q: %w", c.files.cert, c.files.key, err)
+		return c.pair, fmt.Errorf("certificate %q, key %q: %w", c.files.Cert, c.files.Key, err)
 	}
 	c.pair = pair
 	return pair, nil
@@ -77,7 +75,7 @@ func (c *certificates) readPair() (*tls.Certificate, error) {
 
 // readRoots returns the CA's certificates: those in the file, or the last good ones and why.
 func (c *certificates) readRoots() (*x509.CertPool, error) {
-	roots, err := readPool(c.files.ca)
+	roots, err := readPool(c.files.CA)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err != nil {

@@ -32,10 +32,10 @@ func withPolicy() []grpc.DialOption {
 type Pick struct {
 	// Avoid are members, by address, that are only chosen if there is no other: then the first of them.
 	Avoid []string
-	last  atomic.Pointer[choice]
+	last  atomic.Pointer[picked]
 }
 
-type choice struct {
+type picked struct {
 	member string
 	at     time.Time
 }
@@ -54,7 +54,7 @@ func (p *Pick) Member() string {
 	return member
 }
 
-func (p *Pick) choose(member string) { p.last.Store(&choice{member, time.Now()}) }
+func (p *Pick) choose(member string) { p.last.Store(&picked{member, time.Now()}) }
 
 type pickKey struct{}
 

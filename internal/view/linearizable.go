@@ -1,0 +1,64 @@
+package view
+
+import (
+	"context"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
+)
+
+// LookupLinearizable reads a service from etcd's leader. The views that have it take that in, so that they aren't behind what was shown.
+func (c *Cache) LookupLinearizable(ctx context.Context, name string) (*catalog.Snapshot, error) {
+	c.metrics.Lookups.Add(metrics.SourceRemote)
+	dir := c.Keys.Dir(name)
+	views := c.having(name)
+	found, revision, err := c.read(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	for v, floor := range views {
+		v.merge(name, found, revision, floor)
+	}
+	c.shown.look(name, dir, found, nil, false)
+	return found.Snapshot(name), nil
+}
+
+// ListLinearizable reads all services from etcd's leader.
+func (c *Cache) ListLinearizable(ctx context.Context) ([]*catalog.Snapshot, error) {
+	found, _, err := c.read(ctx, c.Keys.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	c.shown.lookWhole(c.Keys, found, nil)
+	return found.Snapshots(), nil
+}
+
+// read returns what etcd has below a prefix, and at which revision.
+func (c *Cache) read(ctx context.Context, prefix string) (*catalog.Catalog, int64, error) {
+	lister := c.Lister(prefix, nil)
+	all, err := lister.List(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	found := catalog.New()
+	d := catalog.NewDecoder(c.Keys)
+	for _, kv := range all.Kvs {
+		if record := c.Malformed.Decode(d, kv); record != nil {
+			found.Put(record)
+		}
+	}
+	return found, all.Header.Revision, nil
+}
+
+// having returns the ready views that have a service, each with the newest revision in it.
+func (c *Cache) having(name string) map[*View]int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	found := make(map[*View]int64)
+	for _, prefix := range []string{c.Keys.Prefix, c.Keys.Dir(name)} {
+		if v := c.byPrefix[prefix]; v != nil && v.isReady() {
+			found[v] = v.newestRevision()
+		}
+	}
+	return found
+}

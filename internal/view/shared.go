@@ -1,0 +1,42 @@
+package view
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
+	"github.com/micro-etcd/micro-etcd/internal/reflector"
+)
+
+// Config is what a cache needs.
+type Config struct {
+	Closing   context.Context // ends when the registry's Close begins
+	Connector *etcdconn.Connector
+	Keys      catalog.Keyspace
+	Timeout   func() time.Duration
+	Changed   func() // called when a view breaks off or follows again, or finds what is no record; doesn't block
+}
+
+// shared is what the views of a cache have in common.
+type shared struct {
+	Config
+	metrics   *metrics.Metrics
+	Malformed *malformed
+	shown     *shown
+	epoch     atomic.Int64 // goes on with each new view and each sweep; views note in which one they were used
+}
+
+func newShared(c Config) *shared {
+	return &shared{
+		Config: c, metrics: c.Connector.Metrics, Malformed: &malformed{changed: c.Changed}, shown: newShown(),
+	}
+}
+
+// Lister reads a prefix.
+func (s *shared) Lister(prefix string, link *atomic.Pointer[etcdconn.Client]) reflector.Lister {
+	etcd := source{connector: s.Connector, client: link}
+	return reflector.Lister{Etcd: etcd, Prefix: prefix, Timeout: s.Timeout, Connected: s.Connector.IsConnected}
+}

@@ -1,0 +1,30 @@
+package etcd
+
+import "sync"
+
+// group waits for the goroutines of a registry. Unlike a bare WaitGroup it may be asked for more
+// while it is being waited for, and then refuses.
+type group struct {
+	mu     sync.Mutex
+	closed bool
+	wg     sync.WaitGroup
+}
+
+// run starts f unless the group is closed, and reports whether it did.
+func (g *group) run(f func()) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed {
+		return false
+	}
+	g.wg.Go(f)
+	return true
+}
+
+// close refuses further goroutines and waits for those there are.
+func (g *group) close() {
+	g.mu.Lock()
+	g.closed = true
+	g.mu.Unlock()
+	g.wg.Wait()
+}
