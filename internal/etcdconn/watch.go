@@ -16,6 +16,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/micro-etcd/micro-etcd/internal/signal"
 )
 
 // Watches are the watches of one etcd client. They share a stream, on which they are opened without waiting for each
@@ -41,7 +43,7 @@ type Watches struct {
 type Watch struct {
 	first, end []byte
 	from       int64
-	ready      chan struct{}
+	ready      signal.Signal
 	stream     *watchStream
 
 	// Under Watches.mu.
@@ -69,12 +71,12 @@ var (
 
 // Watch watches from a revision on: one key, or with a non-empty end all keys up to it. It never blocks. Close ends the watch.
 func (ws *Watches) Watch(key, end string, from int64) *Watch {
-	w := &Watch{first: []byte(key), end: []byte(end), from: from, ready: make(chan struct{}, 1)}
+	w := &Watch{first: []byte(key), end: []byte(end), from: from, ready: signal.New()}
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if ws.stream == nil && !ws.openLocked() {
 		w.err = context.Canceled
-		w.notifyLocked()
+		w.ready.Send()
 		return w
 	}
 	w.stream = ws.stream
@@ -83,7 +85,7 @@ func (ws *Watches) Watch(key, end string, from int64) *Watch {
 }
 
 func (ws *Watches) openLocked() bool {
-	s := &watchStream{watches: ws, byID: make(map[int64]*Watch), wake: make(chan struct{}, 1)}
+	s := &watchStream{watches: ws, byID: make(map[int64]*Watch), wake: signal.New()}
 	s.ctx, s.end = context.WithCancelCause(ws.Context)
 	if !ws.Go(s.run) {
 		s.end(nil)
@@ -118,19 +120,12 @@ func (w *Watch) Close() {
 	w.stream.dropLocked(w, context.Canceled)
 }
 
-func (w *Watch) notifyLocked() {
-	select {
-	case w.ready <- struct{}{}:
-	default:
-	}
-}
-
 // watchStream is one stream of watches. Its fields are under Watches.mu, but for the constant ones.
 type watchStream struct {
 	watches *Watches
 	ctx     context.Context
 	end     context.CancelCauseFunc
-	wake    chan struct{} // there is something to send
+	wake    signal.Signal // there is something to send
 
 	next    int64 // id
 	byID    map[int64]*Watch
@@ -142,28 +137,21 @@ type watchStream struct {
 
 func (s *watchStream) addLocked(w *Watch) {
 	s.waiting = append(s.waiting, w)
-	s.notifyLocked()
-}
-
-func (s *watchStream) notifyLocked() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.wake.Send()
 }
 
 // dropLocked ends a watch.
 func (s *watchStream) dropLocked(w *Watch, err error) {
 	if w.err == nil {
 		w.err = err
-		w.notifyLocked()
+		w.ready.Send()
 	}
 	if i := slices.Index(s.waiting, w); i >= s.sent {
 		s.waiting = slices.Delete(s.waiting, i, i+1)
 	} else if w.open && s.byID[w.id] == w {
 		delete(s.byID, w.id)
 		s.cancels = append(s.cancels, w.id)
-		s.notifyLocked()
+		s.wake.Send()
 	} // else it is canceled when it is confirmed
 	if len(s.byID)+len(s.waiting) == 0 && s.watches.stream != s {
 		s.end(nil)
@@ -200,7 +188,7 @@ func (s *watchStream) run() {
 	for _, w := range slices.AppendSeq(s.waiting, maps.Values(s.byID)) {
 		if w.err == nil {
 			w.err = err
-			w.notifyLocked()
+			w.ready.Send()
 		}
 	}
 	clear(s.byID)
@@ -308,7 +296,7 @@ func (s *watchStream) take(r *pb.WatchResponse) (refused, err error) {
 	case len(w.events) > maxEvents:
 		s.dropLocked(w, errLagging)
 	}
-	w.notifyLocked()
+	w.ready.Send()
 	return refused, nil
 }
 
@@ -337,13 +325,13 @@ func (s *watchStream) createdLocked(r *pb.WatchResponse) (refused error) {
 			w.err = reasonOf(r)
 			refused = w.err
 		}
-		w.notifyLocked()
+		w.ready.Send()
 		return refused
 	}
 	if w.open = true; w.err != nil { // closed meanwhile
 		s.dropLocked(w, w.err)
 	}
-	w.notifyLocked()
+	w.ready.Send()
 	return nil
 }
 

@@ -10,6 +10,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+
+	"github.com/micro-etcd/micro-etcd/internal/signal"
 )
 
 // stream is a stream that a client has opened, of watches or of keepalives.
@@ -20,14 +22,14 @@ type stream struct {
 
 	// Of watches, under the etcd's mutex.
 	queue   []*pb.WatchResponse
-	wake    chan struct{}
+	wake    signal.Signal
 	opened  int64 // watches so far
 	expired bool  // its token is
 }
 
 // serveStream serves a stream until the client or a fault ends it.
 func (e *Server) serveStream(s grpc.ServerStream, serve func(*stream) error) error {
-	stream := &stream{etcd: e, wake: make(chan struct{}, 1)}
+	stream := &stream{etcd: e, wake: signal.New()}
 	stream.ctx, stream.end = context.WithCancelCause(s.Context())
 	defer stream.end(nil)
 	e.Mu.Lock()
@@ -66,10 +68,7 @@ func (*streamError) Error() string { return "stream ended" }
 // push sends an answer after those before it. It needs the etcd's mutex.
 func (s *stream) push(r *pb.WatchResponse) {
 	s.queue = append(s.queue, r)
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	s.wake.Send()
 }
 
 func (s *stream) take() []*pb.WatchResponse {

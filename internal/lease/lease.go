@@ -19,6 +19,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
+	"github.com/micro-etcd/micro-etcd/internal/signal"
 )
 
 // Lessor grants and revokes the leases of a registry: one for each key, because whatever etcd does to a lease it does in
@@ -53,18 +54,13 @@ type Lease struct {
 	ttl     time.Duration
 	Lost    chan struct{}             // closed when etcd says that it is gone
 	Refused chan struct{}             // closed when etcd says that it won't renew it
-	checks  chan struct{}             // has a token when etcd is to be asked at once
+	checks  signal.Signal             // to ask etcd at once
 	Renewed atomic.Pointer[time.Time] // when what etcd has answered last was asked
 	Stop    context.CancelFunc
 }
 
 // Check asks etcd at once whether the lease is still there.
-func (l *Lease) Check() {
-	select {
-	case l.checks <- struct{}{}:
-	default:
-	}
-}
+func (l *Lease) Check() { l.checks.Send() }
 
 // Owns reports whether a lease is one of this registry.
 func (ls *Lessor) Owns(id int64) bool { return id>>leaseBits == ls.prefix>>leaseBits }
@@ -92,7 +88,7 @@ func (ls *Lessor) Grant(ctx context.Context, seconds int64) (l *Lease, left []in
 	ls.connector.Metrics.Leases.Add(metrics.LeaseGranted)
 	l = &Lease{
 		ID: answer.ID, Seconds: seconds, ttl: time.Duration(answer.TTL) * time.Second,
-		Lost: make(chan struct{}), Refused: make(chan struct{}), checks: make(chan struct{}, 1),
+		Lost: make(chan struct{}), Refused: make(chan struct{}), checks: signal.New(),
 	}
 	l.Renewed.Store(&asked)
 	ctx, l.Stop = context.WithCancel(ls.connector.Context)

@@ -469,7 +469,7 @@ func (g *registration) startWatch() {
 	cl := g.shared.Connector.Current()
 	if cl == nil { // replaced a moment ago
 		g.invalidate(metrics.RestoreClientReplaced)
-		g.kick()
+		g.wake.Send()
 		return
 	}
 	g.watch = g.shared.Connector.Watch(cl, g.key, "", g.from)

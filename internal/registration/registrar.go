@@ -203,7 +203,7 @@ func (r *Registrar) recoverAll() {
 // RetryNow makes every registration do at once what is left to do.
 func (r *Registrar) RetryNow() {
 	for _, g := range r.all() {
-		g.kick()
+		g.wake.Send()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/lease"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
+	"github.com/micro-etcd/micro-etcd/internal/signal"
 )
 
 // desired is what the owner of a key wants to be there. It doesn't change once it was set.
@@ -49,7 +50,7 @@ const (
 type registration struct {
 	shared *shared
 	key    string
-	wake   chan struct{}
+	wake   signal.Signal
 	forget func() // called with shared.mu held, when it is over
 
 	// Only for the goroutine.
@@ -80,7 +81,7 @@ func newRegistration(s *shared, key string, forget func()) *registration {
 	return &registration{
 		shared:  s,
 		key:     key,
-		wake:    make(chan struct{}, 1),
+		wake:    signal.New(),
 		forget:  forget,
 		decoder: catalog.NewDecoder(s.Keys),
 		desired: &desired{},
@@ -135,7 +136,7 @@ func (g *registration) set(d *desired) pending {
 	case g.err != nil:
 		return pending{key: g.key, settled: true, err: g.err}
 	}
-	g.kick()
+	g.wake.Send()
 	return pending{key: g.key, registration: g, desired: g.desired}
 }
 
@@ -151,7 +152,7 @@ func (g *registration) replaceLocked(d *desired) pending {
 	g.desired, g.err = d, nil
 	g.broadcastLocked()
 	g.abort()
-	g.kick()
+	g.wake.Send()
 	return pending{key: g.key, registration: g, desired: d}
 }
 
@@ -162,13 +163,6 @@ func (g *registration) deregister() pending {
 	name := g.desired.name
 	g.mu.Unlock()
 	return g.set(&desired{name: name})
-}
-
-func (g *registration) kick() {
-	select {
-	case g.wake <- struct{}{}:
-	default:
-	}
 }
 
 // broadcastLocked wakes everybody who waits for a change.
@@ -231,7 +225,7 @@ func (g *registration) suspectRollback(cause metrics.RestoreCause) {
 	defer g.mu.Unlock()
 	g.invalidateLocked(cause)
 	g.rollbackSuspected = true
-	g.kick()
+	g.wake.Send()
 }
 
 // reset is suspectRollback, after which earlier errors count no more: etcd is another one, or we are to it.
@@ -364,7 +358,7 @@ func (g *registration) rejectLocked(d *desired, err error) {
 	} else {
 		g.desired = &desired{name: d.name, generation: d.generation}
 	}
-	g.kick()
+	g.wake.Send()
 }
 
 // setLease changes what the key hangs on.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/signal"
 )
 
 // Watcher hands out the changes of a view. Several goroutines may call Next, each change going to one of them.
@@ -17,12 +18,12 @@ type Watcher struct {
 
 	mu      sync.Mutex
 	backlog backlog
-	wake    chan struct{} // has a token while the backlog may not be empty
+	wake    signal.Signal // the backlog may not be empty
 }
 
 // newWatcher returns a watcher that ends with ctx or Stop.
 func newWatcher(ctx context.Context, service string) *Watcher {
-	w := &Watcher{service: service, wake: make(chan struct{}, 1)}
+	w := &Watcher{service: service, wake: signal.New()}
 	w.ctx, w.End = context.WithCancelCause(ctx)
 	return w
 }
@@ -35,14 +36,7 @@ func (w *Watcher) push(changes []catalog.Change, now *catalog.Catalog, seen seen
 	w.mu.Lock()
 	w.backlog.push(changes, time.Now(), now, seen)
 	w.mu.Unlock()
-	w.ring()
-}
-
-func (w *Watcher) ring() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	w.wake.Send()
 }
 
 // Next returns the next change. It blocks until there is one. After stop, or when its context or the registry ended, it
@@ -57,7 +51,7 @@ func (w *Watcher) Next() (catalog.Change, error) {
 		more := len(w.backlog.items) > 0
 		w.mu.Unlock()
 		if more {
-			w.ring()
+			w.wake.Send()
 		}
 		if ok {
 			return change, nil

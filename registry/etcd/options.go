@@ -4,11 +4,12 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 type (

@@ -77,7 +77,7 @@ func newRegistry(opts []registry.Option) *Registry {
 	r := &Registry{env: readEnvironment(), metrics: metrics.New()}
 	r.closing, r.refuse = context.WithCancelCause(context.Background())
 	r.ctx, r.end = context.WithCancel(context.Background())
-	r.connector = etcdconn.NewConnector(r.ctx, r.group.run, r.metrics, r.reconnected, func() { r.reporter.changed() })
+	r.connector = etcdconn.NewConnector(r.ctx, r.group.run, r.metrics, r.reconnected, func() { r.reporter.changed.Send() })
 	r.reporter = newReporter(r.connector, &r.components, r.Status, func() logger.Logger { return r.options().Logger })
 	r.probe = newProbe(r.connector, &r.components, r.timeout, r.reporter)
 	r.mu.Lock()
@@ -193,7 +193,7 @@ func (r *Registry) assemble(p *components) {
 		Connector: r.connector,
 		Keys:      p.config.keys,
 		Timeout:   r.timeout,
-		Changed:   r.reporter.changed,
+		Changed:   r.reporter.changed.Send,
 	})
 	p.registrar = registration.New(registration.Config{
 		Connector:  r.connector,
@@ -201,8 +201,8 @@ func (r *Registry) assemble(p *components) {
 		Timeout:    r.timeout,
 		Put:        p.views.OwnPut,
 		Deleted:    func(key string, revision int64) { r.deleted(p, key, revision) },
-		RolledBack: r.probe.alarm,
-		Changed:    r.reporter.changed,
+		RolledBack: r.probe.alarm.Send,
+		Changed:    r.reporter.changed.Send,
 	})
 }
 
@@ -285,7 +285,7 @@ func (r *Registry) reconnected() {
 	if p := r.components.Load(); p.err == nil {
 		p.registrar.RetryNow()
 	}
-	r.probe.hurry()
+	r.probe.hurry.Send()
 }
 
 // Close deregisters what is ours and only that, revokes our leases, ends all watchers and

@@ -12,6 +12,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/registration"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
+	"github.com/micro-etcd/micro-etcd/internal/signal"
 	"github.com/micro-etcd/micro-etcd/internal/view"
 )
 
@@ -24,7 +25,7 @@ type reporter struct {
 	status     func() Status
 	logger     func() logger.Logger
 
-	wake    chan struct{}
+	changed signal.Signal // something of Status has
 	started atomic.Bool
 	done    chan struct{} // closed when it has said its last
 	notes   chan func()   // what isn't in Status
@@ -47,7 +48,7 @@ const (
 func newReporter(c *etcdconn.Connector, now *atomic.Pointer[components], status func() Status, l func() logger.Logger) *reporter {
 	return &reporter{
 		connector: c, components: now, status: status, logger: l,
-		wake: make(chan struct{}, 1), done: make(chan struct{}), notes: make(chan func(), maxNotes),
+		changed: signal.New(), done: make(chan struct{}), notes: make(chan func(), maxNotes),
 		registrations: make(map[string]string), views: make(map[string]bool),
 	}
 }
@@ -55,14 +56,6 @@ func newReporter(c *etcdconn.Connector, now *atomic.Pointer[components], status 
 // reportInterval is how long changes are gathered before the reporter looks: a thousand nodes that register at once make
 // a thousand of them, and each look goes through all registrations.
 const reportInterval = 100 * time.Millisecond
-
-// changed makes the reporter look. It doesn't block.
-func (p *reporter) changed() {
-	select {
-	case p.wake <- struct{}{}:
-	default:
-	}
-}
 
 // maxNotes bounds the notes that wait. There are a few a minute at most.
 const maxNotes = 16
@@ -85,7 +78,7 @@ func (p *reporter) run(ctx context.Context) {
 	defer close(p.done)
 	for {
 		select {
-		case <-p.wake:
+		case <-p.changed:
 			retry.Pause[struct{}](ctx, reportInterval, nil)
 			p.report()
 		case note := <-p.notes:

@@ -14,6 +14,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/registration"
+	"github.com/micro-etcd/micro-etcd/internal/signal"
 	"github.com/micro-etcd/micro-etcd/internal/view"
 )
 
@@ -25,30 +26,14 @@ type probe struct {
 	components *atomic.Pointer[components]
 	timeout    func() time.Duration
 	reporter   *reporter
-	alarms     chan struct{} // somebody saw signs of another history
-	hurries    chan struct{} // the connection was lost and is back
+	alarm      signal.Signal // somebody saw signs of another history
+	hurry      signal.Signal // the connection was lost and is back
 }
 
 func newProbe(c *etcdconn.Connector, now *atomic.Pointer[components], timeout func() time.Duration, r *reporter) *probe {
 	return &probe{
 		connector: c, components: now, timeout: timeout, reporter: r,
-		alarms: make(chan struct{}, 1), hurries: make(chan struct{}, 1),
-	}
-}
-
-// alarm makes everything be checked. It doesn't block.
-func (p *probe) alarm() {
-	select {
-	case p.alarms <- struct{}{}:
-	default:
-	}
-}
-
-// hurry makes the probe look at once. It doesn't block.
-func (p *probe) hurry() {
-	select {
-	case p.hurries <- struct{}{}:
-	default:
+		alarm: signal.New(), hurry: signal.New(),
 	}
 }
 
@@ -66,9 +51,9 @@ func (p *probe) run(ctx context.Context) {
 		select {
 		case <-timer.C:
 			p.look(ctx)
-		case <-p.hurries:
+		case <-p.hurry:
 			p.look(ctx)
-		case <-p.alarms:
+		case <-p.alarm:
 			p.forget()
 		case <-ctx.Done():
 		}
@@ -130,7 +115,7 @@ func (p *probe) quiet(ctx context.Context) bool {
 	select {
 	case <-timer.C:
 		return true
-	case <-p.alarms:
+	case <-p.alarm:
 		p.forget()
 	case <-ctx.Done():
 	}
