@@ -5,8 +5,7 @@ import (
 	"slices"
 )
 
-// Catalog folds records into services and says what each step changed.
-// The zero value is not usable: call [New].
+// Catalog folds records into services and says what each step changed. The zero value is not usable: call [New].
 type Catalog struct {
 	records  map[string]*Record // by key
 	services map[string]*service
@@ -17,9 +16,8 @@ func New() *Catalog {
 	return &Catalog{records: make(map[string]*Record), services: make(map[string]*service)}
 }
 
-// Put adds the record, or replaces the one with the same key whatever its revision, and
-// returns what that changed. A record that was written again is reported as an update even if
-// it says the same.
+// Put adds the record, or replaces the one with the same key whatever its revision, and returns what that changed. A
+// record that was written again is reported as an update even if it says the same.
 func (c *Catalog) Put(r *Record) []Change {
 	return c.put(r, true)
 }
@@ -45,8 +43,8 @@ func (c *Catalog) put(r *Record, report bool) []Change {
 	return append(changes, s.replace(r.Node.Id, old, r, report)...)
 }
 
-// Delete removes the record with the key and returns what that changed.
-// A record of the same node under another key takes its place.
+// Delete removes the record with the key and returns what that changed. A record of the same node under another key
+// takes its place.
 func (c *Catalog) Delete(key string) []Change {
 	r := c.records[key]
 	if r == nil {
@@ -109,8 +107,8 @@ func (c *Catalog) Records(yield func(*Record) bool) {
 	}
 }
 
-// Snapshot returns the service with the name, or nil. It costs as much as the service
-// is big after a change, and next to nothing until the following one.
+// Snapshot returns the service with the name, or nil. It costs as much as the service is big after a change, and next
+// to nothing until the following one.
 func (c *Catalog) Snapshot(name string) *Snapshot {
 	s := c.services[name]
 	if s == nil {

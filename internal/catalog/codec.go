@@ -14,9 +14,8 @@ var ErrMalformed = errors.New("malformed record")
 // plugin writes.
 func Encode(r *Record) ([]byte, error) { return json.Marshal(r.Service()) }
 
-// Decoder reads stored records. The records of a service repeat each other, so it keeps
-// what it has decoded by its bytes, and equal parts are decoded and kept once.
-// It is for one goroutine at a time.
+// Decoder reads stored records. The records of a service repeat each other, so it keeps what it has decoded by its
+// bytes, and equal parts are decoded and kept once. It is for one goroutine at a time.
 type Decoder struct {
 	keys     Keyspace
 	profiles map[string]*Profile
@@ -38,8 +37,8 @@ func (d *Decoder) Clone() *Decoder {
 	return &Decoder{keys: d.keys, profiles: maps.Clone(d.profiles), metadata: maps.Clone(d.metadata), size: d.size}
 }
 
-// makeRoom sees to it that what is about to be kept has room, if need be by forgetting what was
-// kept before. The records go on sharing that among themselves.
+// makeRoom sees to it that what is about to be kept has room, if need be by forgetting what was kept before. The
+// records go on sharing that among themselves.
 func (d *Decoder) makeRoom(size int) {
 	if len(d.profiles) >= maxShared || len(d.metadata) >= maxShared || d.size+size > maxSharedTotal {
 		clear(d.profiles)
@@ -49,8 +48,7 @@ func (d *Decoder) makeRoom(size int) {
 	d.size += size
 }
 
-// Bounds of what a Decoder keeps: parts that are huge, or differ in every record, are not
-// worth it.
+// Bounds of what a Decoder keeps: parts that are huge, or differ in every record, are not worth it.
 const (
 	maxShared      = 1024
 	maxSharedSize  = 64 << 10
@@ -71,8 +69,8 @@ type storedNode struct {
 	Address  string          `json:"address"`
 }
 
-// Decode reads the record at a key. Its error wraps [ErrMalformed]. Nil nodes, endpoints and values are stripped, because
-// go-micro's own copying panics on them.
+// Decode reads the record at a key. Its error wraps [ErrMalformed]. Nil nodes, endpoints and values are stripped,
+// because go-micro's own copying panics on them.
 func (d *Decoder) Decode(key string, revision int64, value []byte) (*Record, error) {
 	var s storedService
 	if err := json.Unmarshal(value, &s); err != nil {

@@ -37,7 +37,8 @@ func TestAValueIsTheOfficialPluginsByteForByte(t *testing.T) {
 	require.NoError(t, err)
 	golden := `{"name":"greeter","version":"1.2","metadata":{"a":"ü","z":"\u003c\u0026\u003e"},"endpoints":[` +
 		`{"request":{"name":"Request","type":"Request","values":[{"name":"name","type":"string","values":null}]},` +
-		`"response":{"name":"Response","type":"Response","values":null},"metadata":{"stream":"false"},"name":"Greeter.Hello"},` +
+		`"response":{"name":"Response","type":"Response","values":null},"metadata":{"stream":"false"},` +
+		`"name":"Greeter.Hello"},` +
 		`{"request":null,"response":null,"metadata":null,"name":"Greeter.Bare"}],` +
 		`"nodes":[{"metadata":{"protocol":"grpc"},"id":"n1","address":"10.0.0.1:1"}]}`
 	require.Equal(t, golden, string(value))
@@ -73,8 +74,9 @@ func TestDecodeTolerates(t *testing.T) {
 }
 
 func TestDecodeStripsNilEndpointsAndValues(t *testing.T) {
-	value := `{"name":"greeter","nodes":[{"id":"n1"}],"endpoints":[null,{"name":"e","request":{"name":"r","values":[null,{"name":"v","values":[null]},null]},
-		"response":{"values":[null]},"metadata":null},{"response":null},null]}`
+	value := `{"name":"greeter","nodes":[{"id":"n1"}],"endpoints":[null,{"name":"e","request":
+		{"name":"r","values":[null,{"name":"v","values":[null]},null]},"response":{"values":[null]},"metadata":null},
+		{"response":null},null]}`
 	r, err := NewDecoder(testKeys).Decode(testKey, 7, []byte(value))
 	require.NoError(t, err)
 	require.Equal(t, []*Endpoint{{
@@ -86,7 +88,9 @@ func TestDecodeStripsNilEndpointsAndValues(t *testing.T) {
 
 func TestASlashInTheNameIsADashInTheDirectory(t *testing.T) {
 	for _, name := range []string{"shop/cart", "shop-cart"} {
-		r, err := NewDecoder(testKeys).Decode("/micro/registry/shop-cart/n1", 7, []byte(`{"name":"`+name+`","nodes":[{"id":"n1"}]}`))
+		r, err := NewDecoder(testKeys).Decode(
+			"/micro/registry/shop-cart/n1", 7, []byte(`{"name":"`+name+`","nodes":[{"id":"n1"}]}`),
+		)
 		require.NoError(t, err)
 		require.Equal(t, name, r.Name)
 	}
@@ -130,7 +134,9 @@ func TestDecodeRefuses(t *testing.T) {
 
 func TestDecodeRefusesAKeyOfAnotherDirectory(t *testing.T) {
 	value := []byte(`{"name":"greeter","nodes":[{"id":"n1"}]}`)
-	for _, key := range []string{"/micro/registry/other/n1", "/micro/registry/greeter", "/other/greeter/n1", "/micro/registry//greeter/n1", ""} {
+	for _, key := range []string{
+		"/micro/registry/other/n1", "/micro/registry/greeter", "/other/greeter/n1", "/micro/registry//greeter/n1", "",
+	} {
 		_, err := NewDecoder(testKeys).Decode(key, 7, value)
 		require.ErrorIs(t, err, ErrMalformed, key)
 	}
@@ -138,7 +144,9 @@ func TestDecodeRefusesAKeyOfAnotherDirectory(t *testing.T) {
 
 func TestDeepValuesCanBeCopiedAndWrittenAgain(t *testing.T) {
 	deep := strings.Repeat(`{"values":[`, 4000) + strings.Repeat(`]}`, 4000)
-	r, err := NewDecoder(testKeys).Decode(testKey, 7, []byte(`{"name":"greeter","nodes":[{"id":"n1"}],"endpoints":[{"request":`+deep+`}]}`))
+	r, err := NewDecoder(testKeys).Decode(
+		testKey, 7, []byte(`{"name":"greeter","nodes":[{"id":"n1"}],"endpoints":[{"request":`+deep+`}]}`),
+	)
 	require.NoError(t, err)
 	requireUsable(t, r)
 }
@@ -193,7 +201,9 @@ func TestManyLargePartsAreNotAllKept(t *testing.T) {
 	d := NewDecoder(testKeys)
 	large := strings.Repeat("x", maxSharedSize/2)
 	for i := range 2 * maxSharedTotal / len(large) {
-		_, err := d.Decode(testKey, 7, fmt.Appendf(nil, `{"name":"greeter","metadata":{"v":"%d%s"},"nodes":[{"id":"n1","metadata":{"n":"%d%s"}}]}`, i, large, i, large))
+		_, err := d.Decode(testKey, 7, fmt.Appendf(
+			nil, `{"name":"greeter","metadata":{"v":"%d%s"},"nodes":[{"id":"n1","metadata":{"n":"%d%s"}}]}`, i, large, i, large,
+		))
 		require.NoError(t, err)
 		kept := 0
 		for part := range d.profiles {
@@ -244,11 +254,16 @@ func FuzzDecode(f *testing.F) {
 		`{"name":"greeter","endpoints":[null,{"request":{"values":[null,{}]}}],"nodes":[{"id":"n1"}]}`,
 		`{"name":"greeter","metadata":{"a":"b","a":"c"},"metadata":null,"nodes":[{"id":"n1"}]}`,
 		`{"NAME":"greeter","Nodes":[{"ID":"\ud800"}]}`,
-		`{"name":"greeter","nodes":[{"id":"n1"}],"nodes":[{"address":"a"}]}`, `{"name":"greeter","nodes":[{"id":"n1","metadata":null}]}{}`,
-		`{"name":"greeter","endpoints":[{"request":` + strings.Repeat(`{"values":[`, 50) + strings.Repeat(`]}`, 50) + `}],"nodes":[{"id":"n1"}]}`,
-		`{"name":"gre\u0000eter","nodes":[{"id":"\u001b[31m","address":"<&>\u2028"}]}`, `{"name":"greeter","nodes":[{"id":"n1"},{"id":"n2"}]}`,
-		`{"name":"greeter","metadata":{"":""},"endpoints":[{},{"metadata":{}},{"request":{"values":[]}}],"nodes":[{"id":"/../"}]}`,
-		"\xef\xbb\xbf{}", `{"name":"greeter","nodes":[{"id":"\xff"}]}`, "[[[[", "1e999999", `{"name":"..","nodes":[{"id":"n1"}]}`,
+		`{"name":"greeter","nodes":[{"id":"n1"}],"nodes":[{"address":"a"}]}`,
+		`{"name":"greeter","nodes":[{"id":"n1","metadata":null}]}{}`,
+		`{"name":"greeter","endpoints":[{"request":` + strings.Repeat(`{"values":[`, 50) + strings.Repeat(`]}`, 50) +
+			`}],"nodes":[{"id":"n1"}]}`,
+		`{"name":"gre\u0000eter","nodes":[{"id":"\u001b[31m","address":"<&>\u2028"}]}`,
+		`{"name":"greeter","nodes":[{"id":"n1"},{"id":"n2"}]}`,
+		`{"name":"greeter","metadata":{"":""},"endpoints":[{},{"metadata":{}},{"request":{"values":[]}}],` +
+			`"nodes":[{"id":"/../"}]}`,
+		"\xef\xbb\xbf{}", `{"name":"greeter","nodes":[{"id":"\xff"}]}`, "[[[[", "1e999999",
+		`{"name":"..","nodes":[{"id":"n1"}]}`,
 	} {
 		f.Add(testKey, []byte(value))
 	}

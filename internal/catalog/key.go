@@ -9,8 +9,8 @@ import (
 //
 //	<prefix><service, "/" replaced by "-">/<node id>
 //
-// The service part is the official plugin's. The node id stands verbatim: it is unique by
-// construction, and readers find it by prefix, however many slashes it has.
+// The service part is the official plugin's. The node id stands verbatim: it is unique by construction, and readers
+// find it by prefix, however many slashes it has.
 type Keyspace struct {
 	Prefix string // ends with a slash
 }

@@ -47,7 +47,8 @@ func TestANodeIDStandsVerbatim(t *testing.T) {
 func TestDirOfAKeyOutsideTheLayoutIsEmpty(t *testing.T) {
 	keys := testKeys
 	for _, key := range []string{
-		"", "/", "/micro", "/micro/registry", "/micro/registry/", "/micro/registry/greeter", "/micro/registry//1", "/micro/registry///",
+		"", "/", "/micro", "/micro/registry", "/micro/registry/", "/micro/registry/greeter", "/micro/registry//1",
+		"/micro/registry///",
 		"/other/registry/greeter/1", "x/micro/registry/greeter/1", "/micro/registrys/greeter/1",
 	} {
 		require.Empty(t, keys.DirOf(key), key)
@@ -68,7 +69,9 @@ func TestAPrefixEndsWithASlash(t *testing.T) {
 }
 
 func FuzzKey(f *testing.F) {
-	for _, s := range [][2]string{{"greeter", "1"}, {"a/b", "c/d"}, {"..", ".."}, {"", ""}, {"/", "/"}, {"\xff", "\xff"}, {"a-b", "/"}, {"\x00", "\x1b[31m"}, {".", "a"}, {"größe", "ü\u2028"}, {strings.Repeat("a/", 500), "//"}} {
+	for _, s := range [][2]string{{"greeter", "1"}, {"a/b", "c/d"}, {"..", ".."}, {"", ""}, {"/", "/"}, {
+		"\xff", "\xff",
+	}, {"a-b", "/"}, {"\x00", "\x1b[31m"}, {".", "a"}, {"größe", "ü\u2028"}, {strings.Repeat("a/", 500), "//"}} {
 		for _, prefix := range []string{"/x", "", "//", "x", "/micro/registry/", "\xff/", "/a/../b"} {
 			f.Add(s[0], s[1], prefix)
 		}

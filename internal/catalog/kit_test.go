@@ -21,8 +21,7 @@ func rec(key string, revision int64, service, node string, p *catalog.Profile) *
 	}
 }
 
-// profile makes a profile that shows its color in metadata and endpoints. Two of one
-// color are equal, but not the same.
+// profile makes a profile that shows its color in metadata and endpoints. Two of one color are equal, but not the same.
 func profile(color string) *catalog.Profile {
 	return &catalog.Profile{
 		Metadata: map[string]string{"color": color},
@@ -54,8 +53,7 @@ func del(key string, want ...string) step {
 	return step{"delete " + key, func(c *catalog.Catalog) []catalog.Change { return c.Delete(key) }, want}
 }
 
-// run takes the steps on a new catalog and compares what each returns, then what
-// services there are.
+// run takes the steps on a new catalog and compares what each returns, then what services there are.
 func run(t *testing.T, steps []step, services ...string) *catalog.Catalog {
 	t.Helper()
 	c := catalog.New()
@@ -108,8 +106,8 @@ func snapshotStrings(c *catalog.Catalog) []string {
 	return lines
 }
 
-// serviceString says all of a service: "name@version color: id=address, ...". Fields that
-// don't agree with the color or the address are spelled out.
+// serviceString says all of a service: "name@version color: id=address, ...". Fields that don't agree with the color or
+// the address are spelled out.
 func serviceString(s *catalog.Service) string {
 	nodes := make([]string, len(s.Nodes))
 	for i, n := range s.Nodes {

@@ -39,8 +39,8 @@ func (m *model) startPoint() {
 	m.points = append(m.points, point{len(m.changes), snapshots, m.oracle.services(), newCache(snapshots)})
 }
 
-// take does one step and checks everything that can be said after it. Snapshots are looked
-// at only now and then, since looking may hide what a step left behind.
+// take does one step and checks everything that can be said after it. Snapshots are looked at only now and then, since
+// looking may hide what a step left behind.
 func (m *model) take(o op) error {
 	was := m.oracle.winners()
 	changes, sequences := m.apply(o)
@@ -76,9 +76,8 @@ func (m *model) take(o op) error {
 	return nil
 }
 
-// checkChange checks a change by itself. was and is are the records that counted before
-// the step and that count after it. Between two sequences a record that is about to go
-// still counts.
+// checkChange checks a change by itself. was and is are the records that counted before the step and that count after
+// it. Between two sequences a record that is about to go still counts.
 func checkChange(c catalog.Change, was, is winners, sequences int) error {
 	if c.Record == nil || c.Record.Node == nil || c.Record.Profile == nil || c.Profile == nil {
 		return fmt.Errorf("something is nil in %+v", c)
@@ -98,8 +97,8 @@ func checkChange(c catalog.Change, was, is winners, sequences int) error {
 	return nil
 }
 
-// checkOrder checks that a name's deletes come before its updates. A key that goes over to
-// another node id makes two such sequences: its old node's, then its new one's.
+// checkOrder checks that a name's deletes come before its updates. A key that goes over to another node id makes two
+// such sequences: its old node's, then its new one's.
 func checkOrder(changes []catalog.Change, sequences int) error {
 	for _, name := range names {
 		count, last := 1, catalog.Delete
@@ -140,8 +139,8 @@ func (m *model) checkSnapshots(want []string) error {
 	return nil
 }
 
-// finish checks what needs all steps: that old snapshots are as they were, and that changes
-// which a snapshot knows already do no harm.
+// finish checks what needs all steps: that old snapshots are as they were, and that changes which a snapshot knows
+// already do no harm.
 func (m *model) finish() error {
 	want := m.oracle.services()
 	if err := m.checkSnapshots(want); err != nil {

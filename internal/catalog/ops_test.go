@@ -93,8 +93,7 @@ func (o op) String() string {
 	}
 }
 
-// apply takes the step on both sides. The changes are made of so many sequences that each
-// have deletes first.
+// apply takes the step on both sides. The changes are made of so many sequences that each have deletes first.
 func (m *model) apply(o op) (changes []catalog.Change, sequences int) {
 	old := m.oracle[o.key]
 	switch o.kind {

@@ -57,8 +57,8 @@ func (o oracle) services() []string {
 	return lines
 }
 
-// cache folds changes as go-micro's registry cache does. Nodes are known by version and
-// id; what comes replaces its version's fields and adds its node.
+// cache folds changes as go-micro's registry cache does. Nodes are known by version and id; what comes replaces its
+// version's fields and adds its node.
 type cache map[string]*catalog.Service // by name@version
 
 func newCache(snapshots []*catalog.Snapshot) cache {

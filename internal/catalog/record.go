@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// Record is one registration as it is stored: one node of one version of one service.
-// A Record and what it points to must not change after it was given to a [Catalog];
-// records may share a Profile and metadata maps. Its Profile and Node are not nil.
+// Record is one registration as it is stored: one node of one version of one service. A Record and what it points to
+// must not change after it was given to a [Catalog]; records may share a Profile and metadata maps. Its Profile and
+// Node are not nil.
 type Record struct {
 	// Key identifies the record in its store.
 	Key string
-	// Revision is the store's revision at which the record was written. Of several
-	// records of one node id one that has the node's own key wins, see [Record.HasOwnKey], and
-	// of several such, or of several others, the one with the highest revision.
+	// Revision is the store's revision at which the record was written. Of several records of one node id one that has
+	// the node's own key wins, see [Record.HasOwnKey], and of several such, or of several others, the one with the
+	// highest revision.
 	Revision int64
-	// Lease is the id of what the record hangs on in its store, 0 for nothing. Together with the
-	// revision it tells one writing of a key from those of another history.
+	// Lease is the id of what the record hangs on in its store, 0 for nothing. Together with the revision it tells one
+	// writing of a key from those of another history.
 	Lease int64
 	// Name and Version are the service's.
 	Name, Version string
@@ -39,20 +39,19 @@ func (p *Profile) Equal(q *Profile) bool {
 		slices.EqualFunc(p.Endpoints, q.Endpoints, equalEndpoint)
 }
 
-// Equal reports whether r and q describe the same node of the same version with
-// the same fields, whatever their revisions, leases and keys.
+// Equal reports whether r and q describe the same node of the same version with the same fields, whatever their
+// revisions, leases and keys.
 func (r *Record) Equal(q *Record) bool {
 	return r == q || r.Name == q.Name && r.Version == q.Version && r.Node.Equal(q.Node) && r.Profile.Equal(q.Profile)
 }
 
-// newer orders records by revision, and those of one transaction by key. Every record is
-// newer than none.
+// newer orders records by revision, and those of one transaction by key. Every record is newer than none.
 func (r *Record) newer(q *Record) bool {
 	return q == nil || r.Revision > q.Revision || r.Revision == q.Revision && r.Key > q.Key
 }
 
-// outranks reports whether r counts, rather than q, for the node id that both are of: what somebody put under
-// another key doesn't hide a node that is there.
+// outranks reports whether r counts, rather than q, for the node id that both are of: what somebody put under another
+// key doesn't hide a node that is there.
 func (r *Record) outranks(q *Record) bool {
 	if q != nil && r.HasOwnKey() != q.HasOwnKey() {
 		return r.HasOwnKey()
@@ -75,6 +74,7 @@ func dashed(s string) string { return strings.ReplaceAll(s, "/", "-") }
 // Service returns the record as a service of one node, which shares everything with it.
 func (r *Record) Service() *Service {
 	return &Service{
-		Name: r.Name, Version: r.Version, Metadata: r.Profile.Metadata, Endpoints: r.Profile.Endpoints, Nodes: []*Node{r.Node},
+		Name: r.Name, Version: r.Version, Metadata: r.Profile.Metadata, Endpoints: r.Profile.Endpoints,
+		Nodes: []*Node{r.Node},
 	}
 }

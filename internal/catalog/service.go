@@ -18,8 +18,8 @@ func newService() *service {
 	return &service{nodes: make(map[string]*Record), versions: make(map[string]*version)}
 }
 
-// replace exchanges one record of a node id for another (either may be nil), and returns
-// what consumers see of it. With report false, a change that says nothing new is left out.
+// replace exchanges one record of a node id for another (either may be nil), and returns what consumers see of it. With
+// report false, a change that says nothing new is left out.
 func (s *service) replace(id string, old, fresh *Record, report bool) []Change {
 	before := s.nodes[id]
 	after := s.elect(id, old, fresh)
@@ -47,8 +47,7 @@ func (s *service) replace(id string, old, fresh *Record, report bool) []Change {
 	return s.changes(before, after, was, report)
 }
 
-// changes describes the step of a node from one record to another. was is the profile of
-// before's version until then.
+// changes describes the step of a node from one record to another. was is the profile of before's version until then.
 func (s *service) changes(before, after *Record, was *Profile, report bool) []Change {
 	var changes []Change
 	moved := before != nil && (after == nil || after.Version != before.Version)
@@ -73,8 +72,8 @@ func (s *service) changes(before, after *Record, was *Profile, report bool) []Ch
 	return changes
 }
 
-// elect returns the record that counts for a node id once old is exchanged for fresh, and
-// keeps the others in the shadow. Only when the one that counts goes, or gets older, are all the others looked at.
+// elect returns the record that counts for a node id once old is exchanged for fresh, and keeps the others in the
+// shadow. Only when the one that counts goes, or gets older, are all the others looked at.
 func (s *service) elect(id string, old, fresh *Record) *Record {
 	winner := fresh
 	if current := s.nodes[id]; current != old {
@@ -148,8 +147,8 @@ func (s *service) leave(r *Record) {
 	}
 }
 
-// profile returns what the version's leading record says. Records with equal profiles
-// usually share one, so that the leader need not be looked for.
+// profile returns what the version's leading record says. Records with equal profiles usually share one, so that the
+// leader need not be looked for.
 func (s *service) profile(name string) *Profile {
 	v := s.versions[name]
 	if v.lead == nil && len(v.profiles) == 1 {

@@ -92,8 +92,8 @@ func TestOneNodeUnderSeveralKeys(t *testing.T) {
 	}
 }
 
-// Records of one transaction share a revision. The highest key wins, for the node and for
-// the profile, whatever order they arrive in.
+// Records of one transaction share a revision. The highest key wins, for the node and for the profile, whatever order
+// they arrive in.
 func TestTiesOfRevisionAreDecidedByKey(t *testing.T) {
 	records := []*catalog.Record{
 		rec("k1", 7, "s@1", "a=:1", profile("red")),

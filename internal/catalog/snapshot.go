@@ -43,8 +43,8 @@ func (s *service) takeSnapshot(name string) *Snapshot {
 	return snapshot
 }
 
-// Nodes returns the nodes of all versions, in the order of [Snapshot.Versions]. The nodes and the
-// slice are shared: read them, don't change them. A nil Snapshot has none.
+// Nodes returns the nodes of all versions, in the order of [Snapshot.Versions]. The nodes and the slice are shared:
+// read them, don't change them. A nil Snapshot has none.
 func (s *Snapshot) Nodes() []*Node {
 	switch {
 	case s == nil:
@@ -59,8 +59,8 @@ func (s *Snapshot) Nodes() []*Node {
 	return nodes
 }
 
-// With returns the service with further records in it. Those whose node ids it has already, in
-// whichever version, are left out. The records are of one service, and s may be nil.
+// With returns the service with further records in it. Those whose node ids it has already, in whichever version, are
+// left out. The records are of one service, and s may be nil.
 func (s *Snapshot) With(records []*Record) *Snapshot {
 	known := make(map[string]bool)
 	for _, n := range s.Nodes() {

@@ -14,8 +14,8 @@ import (
 	"google.golang.org/grpc/resolver"
 )
 
-// policy is gRPC's name for a load balancing policy of ours: round robin, as the etcd client has it, but for requests that
-// say which members they don't want to meet.
+// policy is gRPC's name for a load balancing policy of ours: round robin, as the etcd client has it, but for requests
+// that say which members they don't want to meet.
 const policy = "micro_etcd_round_robin"
 
 func init() { balancer.Register(policyBuilder{}) }
@@ -40,7 +40,8 @@ type picked struct {
 	at     time.Time
 }
 
-// Last returns the address of the member that was chosen last, and when, or "" if none was. It may be called at any time.
+// Last returns the address of the member that was chosen last, and when, or "" if none was. It may be called at any
+// time.
 func (p *Pick) Last() (member string, at time.Time) {
 	if last := p.last.Load(); last != nil {
 		return last.member, last.at
@@ -79,8 +80,8 @@ func (policyBuilder) Build(cc balancer.ClientConn, opts balancer.BuildOptions) b
 	return balancer.Get(roundrobin.Name).Build(conns, opts)
 }
 
-// memberConns is what a round robin sees of gRPC. It remembers which member each connection leads to, and tells the dialer
-// why one fails.
+// memberConns is what a round robin sees of gRPC. It remembers which member each connection leads to, and tells the
+// dialer why one fails.
 type memberConns struct {
 	balancer.ClientConn
 	dialer    *Dialer
@@ -101,7 +102,8 @@ func (cs *memberConns) NewSubConn(to []resolver.Address, opts balancer.NewSubCon
 		}
 		listener(s)
 	}
-	made, err := cs.ClientConn.NewSubConn(to, opts) //nolint:staticcheck // gRPC only says that there will be one address for each
+	//nolint:staticcheck // gRPC only says that there will be one address for each
+	made, err := cs.ClientConn.NewSubConn(to, opts)
 	if err == nil {
 		cs.addresses.Store(made, to[0].Addr)
 	}
@@ -126,8 +128,8 @@ type picker struct {
 	conns *memberConns
 }
 
-// maxPicks is how often, and how many of its picks a request remembers: more than a cluster has members (etcd recommends
-// seven at most).
+// maxPicks is how often, and how many of its picks a request remembers: more than a cluster has members (etcd
+// recommends seven at most).
 const maxPicks = 9
 
 func (p *picker) Pick(info balancer.PickInfo) (balancer.PickResult, error) {

@@ -39,7 +39,9 @@ func serve(t *testing.T, server *grpc.Server) string {
 }
 
 // connect starts some servers, and returns their addresses and a connection to them.
-func connect(t *testing.T, dialer *Dialer, n int, opts ...grpc.ServerOption) (addresses []string, conn *grpc.ClientConn) {
+func connect(
+	t *testing.T, dialer *Dialer, n int, opts ...grpc.ServerOption,
+) (addresses []string, conn *grpc.ClientConn) {
 	t.Helper()
 	var state resolver.State
 	for range n {

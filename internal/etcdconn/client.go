@@ -84,8 +84,8 @@ var streamOptions = []grpc.CallOption{grpc.WaitForReady(true), grpc.MaxCallRecvM
 // anyKey is one to ask for without minding the answer.
 const anyKey = "\x00"
 
-// renewToken sees to it that a stream isn't opened with a token that is known to be invalid: it would be useless for ever.
-// A unary request makes the etcd client get another one.
+// renewToken sees to it that a stream isn't opened with a token that is known to be invalid: it would be useless for
+// ever. A unary request makes the etcd client get another one.
 func (cl *Client) renewToken(request func() error) error {
 	if !cl.token.Swap(false) {
 		return nil

@@ -25,17 +25,17 @@ type Config struct {
 // Connection parameters of the etcd client; the measurements behind them are in docs/design.md.
 const (
 	dialTimeout = 5 * time.Second
-	// With one that dies without a word, and the next one too, these come to 16 s. gRPC makes less
-	// than 10 s 10 s (dialoptions.go, WithKeepaliveParams).
+	// With one that dies without a word, and the next one too, these come to 16 s. gRPC makes less than 10 s 10 s
+	// (dialoptions.go, WithKeepaliveParams).
 	dialKeepAliveTime    = 10 * time.Second
 	dialKeepAliveTimeout = 3 * time.Second
-	// maxUnaryRetries leaves trying again to us. The etcd client counts the first try, and needs another one for a token
-	// that has expired (client/v3 retry_interceptor.go).
+	// maxUnaryRetries leaves trying again to us. The etcd client counts the first try, and needs another one for a
+	// token that has expired (client/v3 retry_interceptor.go).
 	maxUnaryRetries = 2
 )
 
-// connectParams override gRPC's reconnect backoff, which otherwise grows to two minutes and
-// keeps a client away from an etcd that is long back. A connection takes two or three round trips, of up to 3 s.
+// connectParams override gRPC's reconnect backoff, which otherwise grows to two minutes and keeps a client away from an
+// etcd that is long back. A connection takes two or three round trips, of up to 3 s.
 var connectParams = grpc.ConnectParams{
 	Backoff: grpcbackoff.Config{
 		BaseDelay:  100 * time.Millisecond,

@@ -18,8 +18,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
-// Connector hands out the client that belongs to the current settings, and makes it when it
-// is first asked for.
+// Connector hands out the client that belongs to the current settings, and makes it when it is first asked for.
 type Connector struct {
 	Context context.Context   // the registry's
 	Go      func(func()) bool // runs a function in a goroutine that somebody waits for, unless it is too late for that
@@ -36,23 +35,25 @@ type Connector struct {
 	dialing *dialing
 }
 
-// maxRepeats bounds those of all requests but for the first ones: an etcd that is slow because it is busy must not
-// get several times the work. It is what a process with a few dozen leases needs while the members elect a leader:
-// what they were asked before is lost.
+// maxRepeats bounds those of all requests but for the first ones: an etcd that is slow because it is busy must not get
+// several times the work. It is what a process with a few dozen leases needs while the members elect a leader: what
+// they were asked before is lost.
 const maxRepeats = 64
 
 // NewConnector returns a connector without a client, until Replace gives it a config and somebody asks for one. It ends
-// with ctx, and runs goroutines by goes, which returns false when it is too late for that. It calls reconnected when a lost
-// connection is back, and changed when one is lost or back; both mustn't block.
-func NewConnector(ctx context.Context, goes func(func()) bool, m *metrics.Metrics, reconnected, changed func()) *Connector {
+// with ctx, and runs goroutines by goes, which returns false when it is too late for that. It calls reconnected when a
+// lost connection is back, and changed when one is lost or back; both mustn't block.
+func NewConnector(
+	ctx context.Context, goes func(func()) bool, m *metrics.Metrics, reconnected, changed func(),
+) *Connector {
 	return &Connector{
 		Context: ctx, Go: goes, Metrics: m, repeats: semaphore.NewWeighted(maxRepeats),
 		reconnected: reconnected, changed: changed, breaker: &authBreaker{},
 	}
 }
 
-// dialing is an attempt to make a client, which several callers may await. With a password it
-// is a round trip, because the etcd client authenticates before it is usable.
+// dialing is an attempt to make a client, which several callers may await. With a password it is a round trip, because
+// the etcd client authenticates before it is usable.
 type dialing struct {
 	dialer  *Dialer
 	breaker *authBreaker
@@ -196,8 +197,8 @@ func (c *Connector) setCurrent(d *dialing) bool {
 	return true
 }
 
-// observe notes when the connection is lost and when it is back. A connection that is made anew
-// within a moment counts too: etcd's data may have been replaced behind it.
+// observe notes when the connection is lost and when it is back. A connection that is made anew within a moment counts
+// too: etcd's data may have been replaced behind it.
 func (c *Connector) observe(cl *Client) {
 	conn := cl.ActiveConnection()
 	wasReady := false

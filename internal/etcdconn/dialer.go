@@ -254,8 +254,8 @@ func (d *Dialer) Close(address string, sent time.Time) {
 	}
 }
 
-// ejectLocked leaves a member alone for a while, and none but that: one that is cut off from the others connects at once
-// and is silent again, and each request that meets it is held up.
+// ejectLocked leaves a member alone for a while, and none but that: one that is cut off from the others connects at
+// once and is silent again, and each request that meets it is held up.
 func (d *Dialer) ejectLocked(address string) {
 	d.readmits = time.Now().Add(ejectTime)
 	if d.ejected == address {
@@ -284,8 +284,8 @@ func (d *Dialer) awaitReadmission(ctx context.Context, address string) {
 	}
 }
 
-// dialerCredentials are the way from gRPC's balancer.BuildOptions to the dialer: a load balancing policy is the same for
-// all clients of a process.
+// dialerCredentials are the way from gRPC's balancer.BuildOptions to the dialer: a load balancing policy is the same
+// for all clients of a process.
 type dialerCredentials struct {
 	credentials.TransportCredentials
 	dialer *Dialer
@@ -298,10 +298,13 @@ func (c dialerCredentials) Clone() credentials.TransportCredentials {
 // authenticateTime bounds an authentication at the first member, where there is another one to ask.
 const authenticateTime = time.Second
 
-// authenticate has a token asked for at one member after the other, and at each but once: it costs etcd a bcrypt, and one
-// that is slow because it is busy mustn't get more of them.
+// authenticate has a token asked for at one member after the other, and at each but once: it costs etcd a bcrypt, and
+// one that is slow because it is busy mustn't get more of them.
 func authenticate(members int) grpc.UnaryClientInterceptor {
-	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	return func(
+		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker,
+		opts ...grpc.CallOption,
+	) error {
 		if method != "/etcdserverpb.Auth/Authenticate" {
 			return invoke(ctx, method, req, reply, cc, opts...)
 		}
@@ -323,9 +326,12 @@ func authenticate(members int) grpc.UnaryClientInterceptor {
 	}
 }
 
-// commitStream keeps gRPC from repeating a stream by itself (stream.go, retryLocked), which holds up Send until there is
-// a connection.
-func commitStream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+// commitStream keeps gRPC from repeating a stream by itself (stream.go, retryLocked), which holds up Send until there
+// is a connection.
+func commitStream(
+	ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer,
+	opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
 	stream, err := open(ctx, desc, cc, method, opts...)
 	if err == nil {
 		stream.Context()

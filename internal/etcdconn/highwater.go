@@ -45,7 +45,8 @@ func (h *HighWater) Now() Position {
 // Regressed reports whether an answer says that etcd was rolled back, or is another one, since what was known before it
 // was asked for. If so, the answer is what counts from now on.
 func (h *HighWater) Regressed(known, answer Position) bool {
-	if known.Cluster == 0 || known.Cluster == answer.Cluster && known.Revision <= answer.Revision && known.Term <= answer.Term {
+	if known.Cluster == 0 ||
+		known.Cluster == answer.Cluster && known.Revision <= answer.Revision && known.Term <= answer.Term {
 		return false
 	}
 	h.cluster.Store(answer.Cluster)

@@ -16,11 +16,11 @@ import (
 )
 
 const (
-	// tryTime is how long a request may go unanswered until it is sent once more, to another member: two requests one after
-	// the other, as a Deregister needs, should be through within 2 s, although both may meet a silent one.
+	// tryTime is how long a request may go unanswered until it is sent once more, to another member: two requests one
+	// after the other, as a Deregister needs, should be through within 2 s, although both may meet a silent one.
 	tryTime = 600 * time.Millisecond
-	// maxTries bounds those that are under way for one request. The first one goes on, in case that etcd is just slow; of
-	// the others the oldest gives way.
+	// maxTries bounds those that are under way for one request. The first one goes on, in case that etcd is just slow;
+	// of the others the oldest gives way.
 	maxTries = 4
 )
 
@@ -71,10 +71,10 @@ func methodOf[T answer](a T) (metrics.Method, *pb.ResponseHeader) {
 	panic("not an answer")
 }
 
-// Do does a request on the current client. As long as etcd doesn't answer, it is sent again and again; the tries
-// before go on, because a slow network isn't a dead one, and the first answer counts. A member that was asked before
-// another one and hasn't answered is silent: its connection is closed, so that streams leave it as well.
-// ctx must have a deadline.
+// Do does a request on the current client. As long as etcd doesn't answer, it is sent again and again; the tries before
+// go on, because a slow network isn't a dead one, and the first answer counts. A member that was asked before another
+// one and hasn't answered is silent: its connection is closed, so that streams leave it as well. ctx must have a
+// deadline.
 func Do[T answer](ctx context.Context, c *Connector, request func(context.Context, *Client) (T, error)) (T, error) {
 	ts := &tries[T]{connector: c, request: request, ended: make(chan *try[T])}
 	var none T
@@ -243,7 +243,9 @@ func (c *Connector) Await(ctx context.Context) (*Client, error) {
 }
 
 // Get reads within a time.
-func Get(ctx context.Context, c *Connector, timeout time.Duration, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+func Get(
+	ctx context.Context, c *Connector, timeout time.Duration, key string, opts ...clientv3.OpOption,
+) (*clientv3.GetResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return Do(ctx, c, func(ctx context.Context, cl *Client) (*clientv3.GetResponse, error) {

@@ -18,9 +18,8 @@ import (
 // TLSFiles are the names of PEM files.
 type TLSFiles struct{ CA, Cert, Key string }
 
-// certificates are PEM files that are read again at every handshake, so that they can be renewed
-// without a restart. While a file can't be read, or doesn't go with the other one, what was read
-// before goes on: a renewal isn't atomic.
+// certificates are PEM files that are read again at every handshake, so that they can be renewed without a restart.
+// While a file can't be read, or doesn't go with the other one, what was read before goes on: a renewal isn't atomic.
 type certificates struct {
 	files TLSFiles
 	hosts []string // of the endpoints, in case that they are IP addresses
@@ -30,8 +29,8 @@ type certificates struct {
 	pair  *tls.Certificate
 }
 
-// Config returns a TLS configuration that uses the files. They are read once now, so that a
-// bad one is an error now and not at the first handshake.
+// Config returns a TLS configuration that uses the files. They are read once now, so that a bad one is an error now and
+// not at the first handshake.
 func (f TLSFiles) Config(hosts []string) (*tls.Config, error) {
 	if (f.Cert == "") != (f.Key == "") {
 		return nil, fmt.Errorf("certificate %q and key %q belong together", f.Cert, f.Key)
@@ -91,8 +90,7 @@ var (
 	errEncrypted     = errors.New("the private key is encrypted, and has to be decrypted first")
 )
 
-// isEncrypted reports whether a file holds a private key that needs a password, in either of the
-// two ways of PEM.
+// isEncrypted reports whether a file holds a private key that needs a password, in either of the two ways of PEM.
 func isEncrypted(name string) bool {
 	rest, err := os.ReadFile(name)
 	if err != nil {
@@ -158,8 +156,8 @@ func (c *certificates) verify(state tls.ConnectionState) error {
 	return &tls.CertificateVerificationError{UnverifiedCertificates: state.PeerCertificates, Err: err}
 }
 
-// verifyName checks that a certificate is the server's. TLS doesn't transmit IP addresses as names,
-// so for those the connection doesn't say which one it is: then it must be one of the endpoints'.
+// verifyName checks that a certificate is the server's. TLS doesn't transmit IP addresses as names, so for those the
+// connection doesn't say which one it is: then it must be one of the endpoints'.
 func (c *certificates) verifyName(leaf *x509.Certificate, name string) error {
 	if name != "" {
 		return leaf.VerifyHostname(name)

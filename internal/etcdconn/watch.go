@@ -69,7 +69,8 @@ var (
 	errCanceled  = errors.New("watch ended without a reason")
 )
 
-// Watch watches from a revision on: one key, or with a non-empty end all keys up to it. It never blocks. Close ends the watch.
+// Watch watches from a revision on: one key, or with a non-empty end all keys up to it. It never blocks. Close ends the
+// watch.
 func (ws *Watches) Watch(key, end string, from int64) *Watch {
 	w := &Watch{first: []byte(key), end: []byte(end), from: from, ready: signal.New()}
 	ws.mu.Lock()
@@ -98,8 +99,8 @@ func (ws *Watches) openLocked() bool {
 // Ready receives when Take may have something to say: events, an error, or that the watch is open.
 func (w *Watch) Ready() <-chan struct{} { return w.ready }
 
-// Take returns the events since the last call in the order of their revisions, whether etcd has opened the watch, and why
-// the watch has ended, if it has.
+// Take returns the events since the last call in the order of their revisions, whether etcd has opened the watch, and
+// why the watch has ended, if it has.
 func (w *Watch) Take() (events []*clientv3.Event, open bool, err error) {
 	if w.stream != nil {
 		w.stream.watches.mu.Lock()
@@ -223,7 +224,9 @@ func (s *watchStream) nextRequest() *pb.WatchRequest {
 	if len(s.cancels) > 0 {
 		id := s.cancels[0]
 		s.cancels = s.cancels[1:]
-		return &pb.WatchRequest{RequestUnion: &pb.WatchRequest_CancelRequest{CancelRequest: &pb.WatchCancelRequest{WatchId: id}}}
+		return &pb.WatchRequest{
+			RequestUnion: &pb.WatchRequest_CancelRequest{CancelRequest: &pb.WatchCancelRequest{WatchId: id}},
+		}
 	}
 	if s.sent == len(s.waiting) {
 		return nil

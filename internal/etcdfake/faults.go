@@ -16,7 +16,9 @@ import (
 // This file is what tests can make a fake etcd do or suffer, beside what its network can.
 
 // On makes a fault meet some requests until the returned function is called.
-func (e *Server) On(hits func(string, any) bool, times int, serve func(context.Context, func() (any, error)) (any, error)) (end func()) {
+func (e *Server) On(
+	hits func(string, any) bool, times int, serve func(context.Context, func() (any, error)) (any, error),
+) (end func()) {
 	f := &fault{hits: hits, serve: serve, left: times}
 	e.Mu.Lock()
 	defer e.Mu.Unlock()
@@ -92,8 +94,8 @@ func (e *Server) Refuse(hits func(string, any) bool, err error) (end func()) {
 	return e.On(hits, Always, func(context.Context, func() (any, error)) (any, error) { return nil, err })
 }
 
-// Forbid refuses to write below a prefix. As etcd does, it refuses to renew or revoke a lease with a key there too; a refused
-// renewal ends the stream.
+// Forbid refuses to write below a prefix. As etcd does, it refuses to renew or revoke a lease with a key there too; a
+// refused renewal ends the stream.
 func (e *Server) Forbid(prefix string) (permit func()) {
 	below := func(key []byte) bool { return strings.HasPrefix(string(key), prefix) }
 	return e.Refuse(func(_ string, request any) bool {
@@ -195,8 +197,7 @@ func (e *Server) LoseLeader() (elect func()) {
 	}
 }
 
-// freeze stops the clock of leases, and thaw starts it again with their full TTL, in a new
-// term, as a new leader does.
+// freeze stops the clock of leases, and thaw starts it again with their full TTL, in a new term, as a new leader does.
 func (e *Server) freeze() {
 	e.Mu.Lock()
 	defer e.Mu.Unlock()

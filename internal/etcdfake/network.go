@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// network is what lies between clients and a fake etcd: connections in memory that can be
-// cut, held up and slowed down. Whoever waits on it waits durably in the sense of synctest.
+// network is what lies between clients and a fake etcd: connections in memory that can be cut, held up and slowed down.
+// Whoever waits on it waits durably in the sense of synctest.
 type network struct {
 	accepting chan net.Conn
 	closed    chan struct{}

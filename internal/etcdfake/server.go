@@ -17,8 +17,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
-// Server is a scripted etcd of one member, which real clients talk to over gRPC. It answers
-// as etcd does (test/fake compares them), but for what its faults make it do.
+// Server is a scripted etcd of one member, which real clients talk to over gRPC. It answers as etcd does (test/fake
+// compares them), but for what its faults make it do.
 type Server struct {
 	pb.UnimplementedKVServer
 	pb.UnimplementedLeaseServer
@@ -43,6 +43,7 @@ type Server struct {
 
 // NewServer starts a server that ends with the test.
 func NewServer(t *testing.T) *Server {
+	t.Helper()
 	e := &Server{
 		network: newNetwork(),
 		over:    make(chan struct{}),
@@ -75,17 +76,23 @@ func NewServer(t *testing.T) *Server {
 
 // NewClient returns a client with the settings that the registry gives its own.
 func (e *Server) NewClient(t *testing.T) *clientv3.Client {
+	t.Helper()
 	config := etcdconn.Config{Endpoints: []string{"http://fake:2379"}}.Etcd()
-	config.DialOptions = append(config.DialOptions, grpc.WithContextDialer(e.dial), grpc.WithChainStreamInterceptor(commit))
+	config.DialOptions = append(
+		config.DialOptions, grpc.WithContextDialer(e.dial), grpc.WithChainStreamInterceptor(commit),
+	)
 	client, err := clientv3.New(config)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = client.Close() })
 	return client
 }
 
-// commit keeps gRPC from repeating a stream by itself (stream.go, retryLocked): it would hold the stream's mutex until there
-// is a connection, and virtual time doesn't pass while somebody waits for a mutex.
-func commit(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+// commit keeps gRPC from repeating a stream by itself (stream.go, retryLocked): it would hold the stream's mutex until
+// there is a connection, and virtual time doesn't pass while somebody waits for a mutex.
+func commit(
+	ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer,
+	opts ...grpc.CallOption,
+) (grpc.ClientStream, error) {
 	stream, err := open(ctx, desc, cc, method, opts...)
 	if err == nil {
 		stream.Context() // commits
@@ -123,7 +130,9 @@ func (e *Server) handle(ctx context.Context, method string, request any, answer 
 	return answer()
 }
 
-func (e *Server) unary(ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+func (e *Server) unary(
+	ctx context.Context, request any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler,
+) (any, error) {
 	return e.handle(ctx, path.Base(info.FullMethod), request, func() (any, error) { return handler(ctx, request) })
 }
 

@@ -12,8 +12,8 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-// Store is what an etcd has in its data directory: keys with their history, and leases.
-// Key-values and events never change once they are made. It is for one goroutine at a time.
+// Store is what an etcd has in its data directory: keys with their history, and leases. Key-values and events never
+// change once they are made. It is for one goroutine at a time.
 type Store struct {
 	Cluster, term       uint64
 	Revision, Compacted int64
@@ -124,7 +124,9 @@ func (s *Store) read(r *pb.RangeRequest) (*pb.RangeResponse, error) {
 }
 
 func (s *Store) eventsFrom(revision int64) []*mvccpb.Event {
-	at, _ := slices.BinarySearchFunc(s.Events, revision, func(e *mvccpb.Event, r int64) int { return cmp.Compare(e.Kv.ModRevision, r) })
+	at, _ := slices.BinarySearchFunc(
+		s.Events, revision, func(e *mvccpb.Event, r int64) int { return cmp.Compare(e.Kv.ModRevision, r) },
+	)
 	return s.Events[at:]
 }
 
@@ -166,8 +168,8 @@ func (s *Store) delete(r *pb.DeleteRangeRequest) *pb.DeleteRangeResponse {
 	return &pb.DeleteRangeResponse{Header: &pb.ResponseHeader{Revision: revision}, Deleted: int64(len(found))}
 }
 
-// txn does one branch of a transaction. All comparisons, also of transactions within, are of the
-// state before; reads are of the state that they come to.
+// txn does one branch of a transaction. All comparisons, also of transactions within, are of the state before; reads
+// are of the state that they come to.
 func (s *Store) txn(r *pb.TxnRequest) (*pb.TxnResponse, error) {
 	b := s.choose(r)
 	if err := s.check(b); err != nil {
@@ -238,8 +240,8 @@ func (s *Store) execute(b *branch) (*pb.TxnResponse, error) {
 	return answer, nil
 }
 
-// holds reports whether a comparison is true. Of a key that isn't there, everything is zero
-// but the value, which compares with nothing.
+// holds reports whether a comparison is true. Of a key that isn't there, everything is zero but the value, which
+// compares with nothing.
 func (s *Store) holds(c *pb.Compare) bool {
 	kv := s.Keys[string(c.Key)]
 	if kv == nil {
@@ -309,7 +311,9 @@ func (s *Store) Missing(lease int64) bool { return lease != 0 && s.Leases[lease]
 
 // keysOf returns what hangs on a lease, sorted.
 func (s *Store) keysOf(lease int64) []*mvccpb.KeyValue {
-	return slices.DeleteFunc(Find(s.Keys, []byte{0}, []byte{0}), func(kv *mvccpb.KeyValue) bool { return kv.Lease != lease })
+	return slices.DeleteFunc(
+		Find(s.Keys, []byte{0}, []byte{0}), func(kv *mvccpb.KeyValue) bool { return kv.Lease != lease },
+	)
 }
 
 // revoke deletes what hangs on a lease in one revision.

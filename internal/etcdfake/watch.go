@@ -123,7 +123,9 @@ func (e *Server) control(stream *stream, r *pb.WatchRequest) {
 		if err != nil {
 			e.Mu.Lock()
 			defer e.Mu.Unlock()
-			stream.push(&pb.WatchResponse{Header: e.Store.header(), WatchId: -1, Created: true, Canceled: true, CancelReason: err.Error()})
+			stream.push(
+				&pb.WatchResponse{Header: e.Store.header(), WatchId: -1, Created: true, Canceled: true, CancelReason: err.Error()},
+			)
 		}
 		return
 	}
@@ -136,8 +138,8 @@ func (e *Server) control(stream *stream, r *pb.WatchRequest) {
 	}
 }
 
-// syncTime is how long a watch from the past waits until it is served (server/v3
-// storage/mvcc/watchable_store.go, syncWatchersLoop).
+// syncTime is how long a watch from the past waits until it is served (server/v3 storage/mvcc/watchable_store.go,
+// syncWatchersLoop).
 const syncTime = 100 * time.Millisecond
 
 func (e *Server) openWatch(stream *stream, r *pb.WatchCreateRequest) error {
@@ -172,7 +174,9 @@ func (w *watch) sync() {
 		return
 	}
 	if w.next < e.Store.Compacted {
-		w.stream.push(&pb.WatchResponse{Header: e.Store.header(), WatchId: w.id, Canceled: true, CompactRevision: e.Store.Compacted})
+		w.stream.push(
+			&pb.WatchResponse{Header: e.Store.header(), WatchId: w.id, Canceled: true, CompactRevision: e.Store.Compacted},
+		)
 		delete(e.Watches, w)
 		return
 	}
@@ -201,5 +205,7 @@ func (w *watch) notify(events []*mvccpb.Event) {
 // cancel ends a watch. It needs the etcd's mutex.
 func (w *watch) cancel(reason string) {
 	delete(w.stream.etcd.Watches, w)
-	w.stream.push(&pb.WatchResponse{Header: w.stream.etcd.Store.header(), WatchId: w.id, Canceled: true, CancelReason: reason})
+	w.stream.push(
+		&pb.WatchResponse{Header: w.stream.etcd.Store.header(), WatchId: w.id, Canceled: true, CancelReason: reason},
+	)
 }

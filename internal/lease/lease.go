@@ -22,11 +22,11 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/signal"
 )
 
-// Lessor grants and revokes the leases of a registry: one for each key, because whatever etcd does to a lease it does in
-// one revision, and the official plugin's watcher sees only the first event of a revision.
+// Lessor grants and revokes the leases of a registry: one for each key, because whatever etcd does to a lease it does
+// in one revision, and the official plugin's watcher sees only the first event of a revision.
 //
-// The ids are ours, so that one whose grant wasn't answered can be revoked, and so that a lease is known for ours by its id,
-// however old: a restored snapshot may bring it back.
+// The ids are ours, so that one whose grant wasn't answered can be revoked, and so that a lease is known for ours by
+// its id, however old: a restored snapshot may bring it back.
 type Lessor struct {
 	connector *etcdconn.Connector
 	prefix    int64               // of the ids, in their upper 40 bits
@@ -46,8 +46,8 @@ func New(c *etcdconn.Connector) *Lessor {
 	}
 }
 
-// Lease is one that is kept alive until it is stopped, or etcd says that it is gone, or that it won't renew it. Silence is
-// no loss: only etcd's word is. A refused lease lives for what is left of its TTL.
+// Lease is one that is kept alive until it is stopped, or etcd says that it is gone, or that it won't renew it. Silence
+// is no loss: only etcd's word is. A refused lease lives for what is left of its TTL.
 type Lease struct {
 	Seconds int64 // the TTL that is asked for
 	ID      int64
@@ -70,7 +70,9 @@ func (ls *Lessor) Owns(id int64) bool { return id>>leaseBits == ls.prefix>>lease
 func (ls *Lessor) Grant(ctx context.Context, seconds int64) (l *Lease, left []int64, err error) {
 	var mu sync.Mutex
 	asked := time.Now()
-	answer, err := etcdconn.Do(ctx, ls.connector, func(ctx context.Context, current *etcdconn.Client) (*pb.LeaseGrantResponse, error) {
+	answer, err := etcdconn.Do(ctx, ls.connector, func(
+		ctx context.Context, current *etcdconn.Client,
+	) (*pb.LeaseGrantResponse, error) {
 		id := ls.prefix + ls.ids.Add(1)%(1<<leaseBits)
 		mu.Lock()
 		left = append(left, id)
@@ -96,7 +98,8 @@ func (ls *Lessor) Grant(ctx context.Context, seconds int64) (l *Lease, left []in
 	return l, slices.DeleteFunc(left, func(id int64) bool { return id == l.ID }), nil
 }
 
-// Revoke ends a lease, and with it whatever hangs on it. One that isn't there is a success: a try before may have ended it.
+// Revoke ends a lease, and with it whatever hangs on it. One that isn't there is a success: a try before may have ended
+// it.
 func (ls *Lessor) Revoke(ctx context.Context, id int64) error {
 	_, err := ls.Drop(ctx, id)
 	return err
@@ -104,7 +107,9 @@ func (ls *Lessor) Revoke(ctx context.Context, id int64) error {
 
 // Drop is Revoke, which says whether the lease was there.
 func (ls *Lessor) Drop(ctx context.Context, id int64) (found bool, err error) {
-	answer, err := etcdconn.Do(ctx, ls.connector, func(ctx context.Context, cl *etcdconn.Client) (*clientv3.LeaseRevokeResponse, error) {
+	answer, err := etcdconn.Do(ctx, ls.connector, func(
+		ctx context.Context, cl *etcdconn.Client,
+	) (*clientv3.LeaseRevokeResponse, error) {
 		answer, err := cl.Revoke(ctx, clientv3.LeaseID(id))
 		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			return &clientv3.LeaseRevokeResponse{}, nil
@@ -118,8 +123,8 @@ func (ls *Lessor) Drop(ctx context.Context, id int64) (found bool, err error) {
 	return answer.Header != nil, nil
 }
 
-// renewLoop renews a lease at a third of its TTL, a little earlier at random, so that those of one time come apart. That
-// leaves two thirds of it for whatever becomes of a member. A loss has to be said twice.
+// renewLoop renews a lease at a third of its TTL, a little earlier at random, so that those of one time come apart.
+// That leaves two thirds of it for whatever becomes of a member. A loss has to be said twice.
 func (ls *Lessor) renewLoop(ctx context.Context, l *Lease) {
 	defer l.Stop()
 	denied, failures := false, 0

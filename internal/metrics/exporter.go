@@ -11,8 +11,8 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// exporter is what one export made at a MeterProvider. A provider that is collecting makes whoever registers
-// or unregisters a callback wait, so no mutex guards this.
+// exporter is what one export made at a MeterProvider. A provider that is collecting makes whoever registers or
+// unregisters a callback wait, so no mutex guards this.
 type exporter struct {
 	duration atomic.Pointer[metric.Float64Histogram]
 	reading  atomic.Pointer[metric.Registration]

@@ -62,20 +62,29 @@ var durationBounds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1
 
 func newInstruments(m *maker) *instruments {
 	i := &instruments{
-		requests:        m.counter("requests", "{request}", "Requests to etcd, by method and error."),
-		registrations:   m.number("registration.count", "{registration}", "Nodes that this process was asked to register, by their state in etcd."),
-		reregistrations: m.counter("reregistrations", "{registration}", "Records that were put back into etcd, by what had become of them."),
-		leases:          m.counter("lease.changes", "{change}", "Changes of leases, by what became of them."),
-		keepaliveAge:    m.age("lease.keepalive.age", "Time since etcd last renewed the lease for which that is longest ago."),
-		lookups:         m.counter("lookups", "{lookup}", "Calls of GetService, and first ones of a selector, by what they were answered from."),
-		views:           m.number("view.count", "{view}", "Services that are followed, by the state of their local view."),
-		revision:        m.gauge("view.revision", "{revision}", "Newest revision of etcd's in any view."),
-		staleness:       m.age("view.staleness", "Time for which the stalest view hasn't been kept up to date, 0 if all are."),
-		lists:           m.counter("view.lists", "{list}", "Times that a view was read from etcd as a whole, by cause."),
-		events:          m.counter("events", "{event}", "Events of etcd's that views were told of."),
-		watchers:        m.number("watcher.count", "{watcher}", "Open watchers."),
-		queue:           m.gauge("watcher.queue.length", "{change}", "Changes that wait for the Next of the slowest watcher."),
-		malformed:       m.counter("malformed_records", "{record}", "Values that were skipped because they are no records; one that is read again counts again."),
+		requests: m.counter("requests", "{request}", "Requests to etcd, by method and error."),
+		registrations: m.number(
+			"registration.count", "{registration}", "Nodes that this process was asked to register, by their state in etcd.",
+		),
+		reregistrations: m.counter(
+			"reregistrations", "{registration}", "Records that were put back into etcd, by what had become of them.",
+		),
+		leases:       m.counter("lease.changes", "{change}", "Changes of leases, by what became of them."),
+		keepaliveAge: m.age("lease.keepalive.age", "Time since etcd last renewed the lease for which that is longest ago."),
+		lookups: m.counter(
+			"lookups", "{lookup}", "Calls of GetService, and first ones of a selector, by what they were answered from.",
+		),
+		views:     m.number("view.count", "{view}", "Services that are followed, by the state of their local view."),
+		revision:  m.gauge("view.revision", "{revision}", "Newest revision of etcd's in any view."),
+		staleness: m.age("view.staleness", "Time for which the stalest view hasn't been kept up to date, 0 if all are."),
+		lists:     m.counter("view.lists", "{list}", "Times that a view was read from etcd as a whole, by cause."),
+		events:    m.counter("events", "{event}", "Events of etcd's that views were told of."),
+		watchers:  m.number("watcher.count", "{watcher}", "Open watchers."),
+		queue:     m.gauge("watcher.queue.length", "{change}", "Changes that wait for the Next of the slowest watcher."),
+		malformed: m.counter(
+			"malformed_records", "{record}",
+			"Values that were skipped because they are no records; one that is read again counts again.",
+		),
 	}
 	duration, err := m.Float64Histogram("etcd.registry.request.duration", metric.WithUnit("s"),
 		metric.WithDescription("Time that requests to etcd took, by method and error."),

@@ -17,8 +17,8 @@ var leaseChanges = [...]string{
 	LeaseGranted: "granted", LeaseRefused: "refused", LeaseLost: "lost", LeaseRevoked: "revoked",
 }
 
-// RestoreCause is why we had to look whether a record is still there. They are sorted: of several
-// the last one says most.
+// RestoreCause is why we had to look whether a record is still there. They are sorted: of several the last one says
+// most.
 type RestoreCause int32
 
 // The causes of a restore.

@@ -10,9 +10,8 @@ import (
 	"google.golang.org/grpc/codes"
 )
 
-// Metrics are what a registry counts, whether or not somebody collects it: what happens is added
-// to a number, and OpenTelemetry reads the numbers when it likes. Only the time that a request took goes
-// to its instrument at once.
+// Metrics are what a registry counts, whether or not somebody collects it: what happens is added to a number, and
+// OpenTelemetry reads the numbers when it likes. Only the time that a request took goes to its instrument at once.
 type Metrics struct {
 	requests        requestCounts
 	Lookups         counter[Source]
@@ -64,9 +63,9 @@ type State struct {
 	Malformed     uint64
 }
 
-// Export lets the present provider collect, instead of the one before. Of several exports at one time the last one
-// to become m.exporter counts: it asks for the present provider after that. A provider that can't is
-// reported to OpenTelemetry's error handler: a service needn't fail for its metrics.
+// Export lets the present provider collect, instead of the one before. Of several exports at one time the last one to
+// become m.exporter counts: it asks for the present provider after that. A provider that can't is reported to
+// OpenTelemetry's error handler: a service needn't fail for its metrics.
 func (m *Metrics) Export(present func() metric.MeterProvider, state func() State) {
 	e := new(exporter)
 	m.exporter.Swap(e).end()

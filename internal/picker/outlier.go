@@ -25,8 +25,8 @@ type Outlier struct {
 const (
 	minEjection = time.Second
 	maxEjection = 30 * time.Second
-	// maxUnanswered is how many unanswered calls in a row eject a node. A single one may be a
-	// slow handler's fault, or go-micro's, whose server loses an answer now and then.
+	// maxUnanswered is how many unanswered calls in a row eject a node. A single one may be a slow handler's fault, or
+	// go-micro's, whose server loses an answer now and then.
 	maxUnanswered = 2
 )
 
@@ -60,8 +60,8 @@ func (o *Outlier) Probe(now int64) bool {
 	return true
 }
 
-// Fail takes note of a failed call, and reports whether that ejected the node: at once if it can't be reached. Calls that
-// were under way when it was ejected don't count. The caller has a mutex.
+// Fail takes note of a failed call, and reports whether that ejected the node: at once if it can't be reached. Calls
+// that were under way when it was ejected don't count. The caller has a mutex.
 func (o *Outlier) Fail(unreachable bool, now int64) bool {
 	until := o.until.Load()
 	if until == 0 {

@@ -25,8 +25,8 @@ type Policy struct {
 	Zone     string // that is preferred; "" for none
 }
 
-// Picker picks among some nodes. Those that are ejected aren't picked, unless they are more than three quarters: then it
-// is better to try all of them (Envoy calls that a panic).
+// Picker picks among some nodes. Those that are ejected aren't picked, unless they are more than three quarters: then
+// it is better to try all of them (Envoy calls that a panic).
 type Picker[N any] struct {
 	node     func(N) *catalog.Node
 	Outliers map[string]*Outlier // by node id
@@ -55,8 +55,8 @@ func New[N any](t Policy, nodes []N, outliers map[string]*Outlier, node func(N) 
 	return p
 }
 
-// exclude makes those of the nodes usable that aren't ejected. It reports false and changes nothing if they are less than
-// a quarter.
+// exclude makes those of the nodes usable that aren't ejected. It reports false and changes nothing if they are less
+// than a quarter.
 func (p *Picker[N]) exclude(nodes []N) bool {
 	usable, out := nodes, []ejected[N](nil)
 	if len(p.Outliers) > 0 {
@@ -129,8 +129,8 @@ func (p *Picker[N]) at(x uint64) N {
 	return p.usable[sort.Search(len(p.scale), func(i int) bool { return p.scale[i] > x })]
 }
 
-// scatter maps a counter to numbers below limit so that any part of the counting hits each part of
-// the numbers in proportion to its size: multiples of the golden ratio, modulo one.
+// scatter maps a counter to numbers below limit so that any part of the counting hits each part of the numbers in
+// proportion to its size: multiples of the golden ratio, modulo one.
 func scatter(turn, limit uint64) uint64 {
 	x, _ := bits.Mul64(turn*0x9E3779B97F4A7C15, limit)
 	return x

@@ -54,18 +54,30 @@ func TestPick(t *testing.T) {
 		outliers map[string]*Outlier
 		want     []string
 	}{
-		"none":                    {want: nil},
-		"all":                     {nodes: eight, want: []string{"0", "1", "2", "3", "4", "5", "6", "7"}},
-		"an ejected one":          {nodes: eight, outliers: outliers(eight[3]), want: []string{"0", "1", "2", "4", "5", "6", "7"}},
-		"a quarter is left":       {nodes: eight, outliers: outliers(eight[2:]...), want: []string{"0", "1"}},
-		"panic":                   {nodes: eight, outliers: outliers(eight[1:]...), want: []string{"0", "1", "2", "3", "4", "5", "6", "7"}},
-		"a zone":                  {policy: Policy{Zone: "a"}, nodes: eight, want: []string{"0", "2", "4", "6"}},
-		"a zone with outliers":    {policy: Policy{Zone: "a"}, nodes: eight, outliers: outliers(eight[0], eight[1]), want: []string{"2", "4", "6"}},
-		"a zone of outliers":      {policy: Policy{Zone: "a"}, nodes: eight, outliers: outliers(eight[0], eight[2], eight[4], eight[6]), want: []string{"1", "3", "5", "7"}},
-		"a zone without nodes":    {policy: Policy{Zone: "c"}, nodes: eight[:2], want: []string{"0", "1"}},
-		"a weight of 0":           {policy: Policy{Weighted: true}, nodes: []*catalog.Node{eight[0], light}, want: []string{"0"}},
-		"nothing but weight 0":    {policy: Policy{Weighted: true}, nodes: []*catalog.Node{light}, want: []string{"light"}},
-		"another node of that id": {nodes: eight[:2], outliers: outliers(&catalog.Node{Id: "0", Address: "x"}), want: []string{"0", "1"}},
+		"none": {want: nil},
+		"all":  {nodes: eight, want: []string{"0", "1", "2", "3", "4", "5", "6", "7"}},
+		"an ejected one": {
+			nodes: eight, outliers: outliers(eight[3]), want: []string{"0", "1", "2", "4", "5", "6", "7"},
+		},
+		"a quarter is left": {nodes: eight, outliers: outliers(eight[2:]...), want: []string{"0", "1"}},
+		"panic": {
+			nodes: eight, outliers: outliers(eight[1:]...), want: []string{"0", "1", "2", "3", "4", "5", "6", "7"},
+		},
+		"a zone": {policy: Policy{Zone: "a"}, nodes: eight, want: []string{"0", "2", "4", "6"}},
+		"a zone with outliers": {
+			policy: Policy{Zone: "a"}, nodes: eight, outliers: outliers(eight[0], eight[1]), want: []string{"2", "4", "6"},
+		},
+		"a zone of outliers": {policy: Policy{Zone: "a"}, nodes: eight, outliers: outliers(
+			eight[0], eight[2], eight[4], eight[6],
+		), want: []string{"1", "3", "5", "7"}},
+		"a zone without nodes": {policy: Policy{Zone: "c"}, nodes: eight[:2], want: []string{"0", "1"}},
+		"a weight of 0": {
+			policy: Policy{Weighted: true}, nodes: []*catalog.Node{eight[0], light}, want: []string{"0"},
+		},
+		"nothing but weight 0": {policy: Policy{Weighted: true}, nodes: []*catalog.Node{light}, want: []string{"light"}},
+		"another node of that id": {
+			nodes: eight[:2], outliers: outliers(&catalog.Node{Id: "0", Address: "x"}), want: []string{"0", "1"},
+		},
 	} {
 		require.Equal(t, c.want, picked(c.policy, c.nodes, c.outliers, 1), name)
 	}

@@ -40,6 +40,7 @@ func (s *scribe) take() []string {
 }
 
 func following(t *testing.T, test func(s *script, r *Reflector, told *scribe)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s, told := newScript(), &scribe{}
 		r := New(s.lister(), told)
@@ -111,9 +112,15 @@ func TestAWatchThatEndsIsToldAndBegunAnew(t *testing.T) {
 		end   func(*watch)
 		want  []string
 	}{
-		"an error":              {0, func(w *watch) { w.send(nil, errAny) }, []string{"broken: whatever", "listing", "replace 7", "following"}},
-		"another client":        {0, func(w *watch) { w.send(nil, etcdconn.ErrReplaced) }, []string{"listing", "replace 7", "following"}},
-		"compacted after hours": {time.Minute, func(w *watch) { w.send(nil, rpctypes.ErrCompacted) }, []string{"listing", "replace 7", "following"}},
+		"an error": {
+			0, func(w *watch) { w.send(nil, errAny) }, []string{"broken: whatever", "listing", "replace 7", "following"},
+		},
+		"another client": {
+			0, func(w *watch) { w.send(nil, etcdconn.ErrReplaced) }, []string{"listing", "replace 7", "following"},
+		},
+		"compacted after hours": {
+			time.Minute, func(w *watch) { w.send(nil, rpctypes.ErrCompacted) }, []string{"listing", "replace 7", "following"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			following(t, func(s *script, _ *Reflector, told *scribe) {

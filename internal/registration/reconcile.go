@@ -58,8 +58,8 @@ func (g *registration) run(ctx context.Context) {
 // steadyTime is how long something must have gone well to count as health.
 const steadyTime = 10 * time.Second
 
-// maxPacing bounds how much we slow down for somebody who keeps disturbing the key: at most 400 ms,
-// since the record must be back within a second each time.
+// maxPacing bounds how much we slow down for somebody who keeps disturbing the key: at most 400 ms, since the record
+// must be back within a second each time.
 const maxPacing = 4
 
 // stop leaves a lease that there may be to the end of its TTL.
@@ -70,8 +70,8 @@ func (g *registration) stop() {
 	}
 }
 
-// wait waits for a reason to reconcile again. One that etcd gave is a disturbance: whoever keeps
-// deleting the key mustn't make us write it without a pause. An error is that of a watch that failed.
+// wait waits for a reason to reconcile again. One that etcd gave is a disturbance: whoever keeps deleting the key
+// mustn't make us write it without a pause. An error is that of a watch that failed.
 func (g *registration) wait(ctx context.Context) (disturbed bool, err error) {
 	var lost, refused, ready <-chan struct{}
 	if g.lease != nil {
@@ -106,7 +106,8 @@ func (g *registration) wait(ctx context.Context) (disturbed bool, err error) {
 	}
 }
 
-// watchFailed takes note of why the watch of the key has ended. If etcd didn't even open it, that is a trouble of its own.
+// watchFailed takes note of why the watch of the key has ended. If etcd didn't even open it, that is a trouble of its
+// own.
 func (g *registration) watchFailed(err error, wasOpen bool) error {
 	g.stopWatch() // so that the key is read again
 	g.setCause(metrics.RestoreWatchEnded)
@@ -116,8 +117,8 @@ func (g *registration) watchFailed(err error, wasOpen bool) error {
 	return err
 }
 
-// reconcile makes etcd agree with what is desired, once. taken says whether etcd has the record, or another
-// owner's, and that its key is to be watched from what was found there.
+// reconcile makes etcd agree with what is desired, once. taken says whether etcd has the record, or another owner's,
+// and that its key is to be watched from what was found there.
 func (g *registration) reconcile(ctx context.Context, d *desired) (taken bool, err error) {
 	if err := g.shared.slots.Acquire(ctx, 1); err != nil {
 		return false, g.shared.Connector.Failure(ctx, err)
@@ -182,12 +183,12 @@ func (g *registration) fulfill(ctx context.Context, d *desired) error {
 	return nil
 }
 
-// maxOrphans bounds the leases that are remembered to be given back although nobody knows that they are there. Nothing hangs
-// on them, and they go with their TTL.
+// maxOrphans bounds the leases that are remembered to be given back although nobody knows that they are there. Nothing
+// hangs on them, and they go with their TTL.
 const maxOrphans = 8
 
-// dropOrphans gives back leases that may be there, as far as it can. A grant that was aborted a moment ago may still be on
-// its way, so those that aren't there are looked for once more, unless the network is slow anyway.
+// dropOrphans gives back leases that may be there, as far as it can. A grant that was aborted a moment ago may still be
+// on its way, so those that aren't there are looked for once more, unless the network is slow anyway.
 func (g *registration) dropOrphans(ctx context.Context) {
 	for began := time.Now(); len(g.orphans) > 0 && g.shared.Connector.IsConnected(); {
 		left := make([]int64, 0, len(g.orphans))
@@ -299,7 +300,8 @@ func (g *registration) restore(ctx context.Context, d *desired) error {
 	return g.write(ctx, d, guard, false)
 }
 
-// inspect says whose the key is by what was read of it, since which revision, and under which guard it may be overwritten.
+// inspect says whose the key is by what was read of it, since which revision, and under which guard it may be
+// overwritten.
 func (g *registration) inspect(kvs []*mvccpb.KeyValue, d *desired) (o owner, at int64, guard clientv3.Cmp) {
 	if len(kvs) == 0 {
 		return ownerUnknown, 0, absent(g.key)
@@ -307,8 +309,8 @@ func (g *registration) inspect(kvs []*mvccpb.KeyValue, d *desired) (o owner, at 
 	return g.classify(kvs[0], d), kvs[0].ModRevision, unchanged(g.key, kvs[0].ModRevision)
 }
 
-// write writes the record if the guard holds. Else it looks at what is there: a claim overwrites anything but the record
-// itself, which a try before has written.
+// write writes the record if the guard holds. Else it looks at what is there: a claim overwrites anything but the
+// record itself, which a try before has written.
 func (g *registration) write(ctx context.Context, d *desired, guard clientv3.Cmp, claim bool) error {
 	for {
 		answer, err := g.put(ctx, d, guard)
@@ -367,8 +369,8 @@ func (g *registration) wrote(d *desired, revision int64) {
 	g.shared.Put(&written)
 }
 
-// classify says whose a value at our key is; unknown stands for one that we may overwrite:
-// our own out of date, or off its lease, or one that stands for nobody, because it is no record, or another node's.
+// classify says whose a value at our key is; unknown stands for one that we may overwrite: our own out of date, or off
+// its lease, or one that stands for nobody, because it is no record, or another node's.
 func (g *registration) classify(kv *mvccpb.KeyValue, d *desired) owner {
 	same := bytes.Equal(kv.Value, d.value)
 	switch {
@@ -419,8 +421,8 @@ func (g *registration) remove(ctx context.Context) error {
 	return nil
 }
 
-// deleteKey deletes the key if the guard holds, or if it turns out to hang on another lease of ours: that one came back with a
-// snapshot, and ends too.
+// deleteKey deletes the key if the guard holds, or if it turns out to hang on another lease of ours: that one came back
+// with a snapshot, and ends too.
 func (g *registration) deleteKey(ctx context.Context, guard clientv3.Cmp) error {
 	s, restored := g.shared, int64(clientv3.NoLease)
 	for {

@@ -29,9 +29,11 @@ func New(c Config) *Registrar {
 	return &Registrar{shared: newShared(c), registrations: make(map[string]*registration)}
 }
 
-// Register sets what some nodes of a service should be, and waits until etcd has them all. The context is only made when
-// there is something to wait for.
-func (r *Registrar) Register(bound func() (context.Context, context.CancelFunc), name string, o Offer, ttl time.Duration) error {
+// Register sets what some nodes of a service should be, and waits until etcd has them all. The context is only made
+// when there is something to wait for.
+func (r *Registrar) Register(
+	bound func() (context.Context, context.CancelFunc), name string, o Offer, ttl time.Duration,
+) error {
 	seconds := roundUp(ttl)
 	var waits []pending
 	var errs []error
@@ -103,8 +105,8 @@ func (r *Registrar) start(g *registration) {
 	r.Connector.Go(func() { g.run(r.Connector.Context) })
 }
 
-// Deregister removes nodes of a service: of this process's own ones only what is
-// still ours, of others whatever is there.
+// Deregister removes nodes of a service: of this process's own ones only what is still ours, of others whatever is
+// there.
 func (r *Registrar) Deregister(ctx context.Context, name string, ids []string) error {
 	results := make([]error, len(ids))
 	var wg sync.WaitGroup
@@ -180,8 +182,8 @@ func (r *Registrar) all() []*registration {
 	return all
 }
 
-// Invalidate makes every registration check its key and lease, and takes up what was once registered and isn't
-// any more: a snapshot brings it back.
+// Invalidate makes every registration check its key and lease, and takes up what was once registered and isn't any
+// more: a snapshot brings it back.
 func (r *Registrar) Invalidate() {
 	for _, g := range r.all() {
 		g.suspectRollback(metrics.RestoreHistoryChanged)
@@ -207,8 +209,8 @@ func (r *Registrar) RetryNow() {
 	}
 }
 
-// Reset makes every registration try again at another client, as if nothing had been tried before, and takes up what was
-// once registered: it may still be at an etcd that was in use before.
+// Reset makes every registration try again at another client, as if nothing had been tried before, and takes up what
+// was once registered: it may still be at an etcd that was in use before.
 func (r *Registrar) Reset() {
 	for _, g := range r.all() {
 		g.reset()

@@ -45,8 +45,8 @@ const (
 //	  │  └── somebody else has it ──► other       │     │ lease lost; watch ended; rollback
 //	  └──────────────────────────────────┴────────┴─────┘
 //
-// One goroutine does all requests of a key one after the other, so that a Deregister never
-// overtakes a put in flight. This file is what callers see of it; reconcile.go is what it does.
+// One goroutine does all requests of a key one after the other, so that a Deregister never overtakes a put in flight.
+// This file is what callers see of it; reconcile.go is what it does.
 type registration struct {
 	shared *shared
 	key    string
@@ -118,14 +118,16 @@ func (p pending) await(ctx context.Context) error {
 	return p.registration.await(ctx, p.desired)
 }
 
-// set records what is desired. A repeat is settled with nil if etcd has taken that, connected or not:
-// from an error go-micro's server would learn nothing that Status doesn't tell, and wait where it can't be stopped
+// set records what is desired. A repeat is settled with nil if etcd has taken that, connected or not: from an error
+// go-micro's server would learn nothing that Status doesn't tell, and wait where it can't be stopped
 // (server/rpc_server.go, Start). Else it is settled with the error that stands, if any.
 func (g *registration) set(d *desired) pending {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if own := g.desired.record; own != nil && own.Name != d.name {
-		return pending{key: g.key, settled: true, err: fmt.Errorf("%w: in use by service %q, which shares a directory with %q", ErrNodeID, own.Name, d.name)}
+		return pending{key: g.key, settled: true, err: fmt.Errorf(
+			"%w: in use by service %q, which shares a directory with %q", ErrNodeID, own.Name, d.name,
+		)}
 	}
 	if !d.equal(g.desired) && (d.record != nil || g.desired.record != nil) {
 		return g.replaceLocked(d)
@@ -218,8 +220,8 @@ func (g *registration) recordTimeout(d *desired, err error) error {
 	return err
 }
 
-// suspectRollback makes the goroutine look at etcd again because its data may be others: then
-// the watch may wait for a revision that is far away, and the lease be gone without a word.
+// suspectRollback makes the goroutine look at etcd again because its data may be others: then the watch may wait for a
+// revision that is far away, and the lease be gone without a word.
 func (g *registration) suspectRollback(cause metrics.RestoreCause) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -284,8 +286,8 @@ func (g *registration) acknowledged(revision int64) {
 	g.foundLocked(ownerSelf, revision)
 }
 
-// foundLocked: a revision before what was known comes from another history: a wiped data
-// directory, a restored snapshot, another cluster.
+// foundLocked: a revision before what was known comes from another history: a wiped data directory, a restored
+// snapshot, another cluster.
 func (g *registration) foundLocked(o owner, revision int64) {
 	if revision < g.revision {
 		g.shared.RolledBack()
@@ -312,8 +314,8 @@ func (g *registration) fulfilled(d *desired) {
 	g.broadcastLocked()
 }
 
-// settle records how a round of reconciling went, and reports whether the registration is over. The error that is
-// left is a reason to try again.
+// settle records how a round of reconciling went, and reports whether the registration is over. The error that is left
+// is a reason to try again.
 func (g *registration) settle(round context.Context, d *desired, err error) (over bool, left error) {
 	g.shared.mu.Lock()
 	defer g.shared.mu.Unlock()
@@ -345,8 +347,8 @@ func (g *registration) settle(round context.Context, d *desired, err error) (ove
 	return over, err
 }
 
-// rejectLocked gives up what etcd will never take, in favor of what it took before. (One that it took before is
-// kept: etcd's limits have changed, and may change again.)
+// rejectLocked gives up what etcd will never take, in favor of what it took before. (One that it took before is kept:
+// etcd's limits have changed, and may change again.)
 func (g *registration) rejectLocked(d *desired, err error) {
 	d.refused = err
 	if g.desired != d {

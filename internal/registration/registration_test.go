@@ -50,7 +50,8 @@ func newTable(t *testing.T) *table {
 // desire wants version to be registered.
 func (tb *table) desire(version string) {
 	record := &catalog.Record{
-		Key: testKey, Name: "greeter", Version: version, Profile: &catalog.Profile{}, Node: &catalog.Node{Id: "n1", Address: "a"},
+		Key: testKey, Name: "greeter", Version: version, Profile: &catalog.Profile{},
+		Node: &catalog.Node{Id: "n1", Address: "a"},
 	}
 	tb.set(&desired{name: "greeter", record: record, seconds: 10})
 }
@@ -82,7 +83,9 @@ func (tb *table) put(revision int64, value string, id int64) bool {
 }
 
 func (tb *table) deleted(revision int64) bool {
-	return tb.observe([]*clientv3.Event{{Type: clientv3.EventTypeDelete, Kv: &mvccpb.KeyValue{Key: []byte(testKey), ModRevision: revision}}})
+	return tb.observe([]*clientv3.Event{
+		{Type: clientv3.EventTypeDelete, Kv: &mvccpb.KeyValue{Key: []byte(testKey), ModRevision: revision}},
+	})
 }
 
 const others = `{"name":"greeter","version":"9","nodes":[{"id":"n1","address":"b"}]}`
@@ -94,11 +97,15 @@ func TestTransitions(t *testing.T) {
 		err     error
 		version string
 	}{
-		"desired":   {func(tb *table) { tb.desire("1") }, StatePending, nil, "1"},
-		"written":   {func(tb *table) { tb.desire("1"); tb.written(7) }, StateRegistered, nil, "1"},
-		"replaced":  {func(tb *table) { tb.desire("1"); tb.written(7); tb.desire("2") }, StatePending, nil, "2"},
-		"repeated":  {func(tb *table) { tb.desire("1"); tb.written(7); tb.desire("1") }, StateRegistered, nil, "1"},
-		"refused":   {func(tb *table) { tb.desire("1"); tb.begun(); tb.ended(rpctypes.ErrPermissionDenied) }, StatePending, rpctypes.ErrPermissionDenied, "1"},
+		"desired":  {func(tb *table) { tb.desire("1") }, StatePending, nil, "1"},
+		"written":  {func(tb *table) { tb.desire("1"); tb.written(7) }, StateRegistered, nil, "1"},
+		"replaced": {func(tb *table) { tb.desire("1"); tb.written(7); tb.desire("2") }, StatePending, nil, "2"},
+		"repeated": {func(tb *table) { tb.desire("1"); tb.written(7); tb.desire("1") }, StateRegistered, nil, "1"},
+		"refused": {func(tb *table) {
+			tb.desire("1")
+			tb.begun()
+			tb.ended(rpctypes.ErrPermissionDenied)
+		}, StatePending, rpctypes.ErrPermissionDenied, "1"},
 		"leaving":   {func(tb *table) { tb.desire("1"); tb.written(7); tb.deregister() }, StateLeaving, nil, "1"},
 		"not there": {func(tb *table) { tb.deregister() }, StateLeaving, nil, ""},
 		"deleted": {func(tb *table) {

@@ -49,8 +49,8 @@ type shared struct {
 	closed bool       // nothing more is registered
 }
 
-// maxSlots bounds how many keys are talked about with etcd at one time. More would only wait for each other
-// there, until their requests are sent again, and add to the load.
+// maxSlots bounds how many keys are talked about with etcd at one time. More would only wait for each other there,
+// until their requests are sent again, and add to the load.
 const maxSlots = 64
 
 func newShared(c Config) *shared {
@@ -111,8 +111,8 @@ func roundUp(ttl time.Duration) int64 {
 	return seconds
 }
 
-// Comparisons that guard what is written. A request that arrives late, after etcd has answered its repeat, must find the key
-// different from what it was sent for, or it would undo what came after.
+// Comparisons that guard what is written. A request that arrives late, after etcd has answered its repeat, must find
+// the key different from what it was sent for, or it would undo what came after.
 func absent(key string) clientv3.Cmp { return clientv3.Compare(clientv3.CreateRevision(key), "=", 0) }
 
 func unchanged(key string, revision int64) clientv3.Cmp {

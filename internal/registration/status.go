@@ -67,8 +67,8 @@ func (g *registration) stateLocked() string {
 	return StateRegistered
 }
 
-// Written calls yield for each key of which is known who has it, with the revision at which it was last written, until it
-// returns false.
+// Written calls yield for each key of which is known who has it, with the revision at which it was last written, until
+// it returns false.
 func (r *Registrar) Written(yield func(key string, revision int64) bool) {
 	for _, g := range r.all() {
 		if revision, ok := g.known(); ok && !yield(g.key, revision) {

@@ -13,8 +13,8 @@ import (
 const (
 	// Base is the longest wait after a first failure.
 	Base = 50 * time.Millisecond
-	// Max keeps the promise that a record is back within a second of etcd being able to take it: the longest wait,
-	// and a round trip.
+	// Max keeps the promise that a record is back within a second of etcd being able to take it: the longest wait, and
+	// a round trip.
 	Max = 800 * time.Millisecond
 	// MaxRefused is the longest wait after an error that only an administrator can repair. It is long because an
 	// authentication costs etcd a bcrypt and a raft proposal.

@@ -58,7 +58,8 @@ func TestARefusalIsRetriedMoreSlowly(t *testing.T) {
 		require.LessOrEqual(t, longest, MaxRefused)
 	}
 	for _, err := range []error{
-		nil, errors.New("x"), context.DeadlineExceeded, rpctypes.ErrNoLeader, rpctypes.ErrTimeout, rpctypes.ErrNoSpace, rpctypes.ErrInvalidAuthToken,
+		nil, errors.New("x"), context.DeadlineExceeded, rpctypes.ErrNoLeader, rpctypes.ErrTimeout, rpctypes.ErrNoSpace,
+		rpctypes.ErrInvalidAuthToken,
 	} {
 		require.False(t, Refused(err), err)
 	}

@@ -11,9 +11,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
 
-// This file is how a view's catalog changes: by etcd's events, by lists, and by this
-// process's own writes, which are there before etcd echoes them. Revisions sort it out:
-// for each key, nothing older than what is known counts.
+// This file is how a view's catalog changes: by etcd's events, by lists, and by this process's own writes, which are
+// there before etcd echoes them. Revisions sort it out: for each key, nothing older than what is known counts.
 
 // Apply takes in events, in the order of their revisions.
 func (v *View) Apply(events []*clientv3.Event) {
@@ -29,8 +28,8 @@ func (v *View) Apply(events []*clientv3.Event) {
 	v.publishLocked(changes)
 }
 
-// eventLocked takes in one event, unless our own write is newer. It keeps count of junk, so that
-// the number of keys can be compared with etcd's.
+// eventLocked takes in one event, unless our own write is newer. It keeps count of junk, so that the number of keys can
+// be compared with etcd's.
 func (v *View) eventLocked(e *clientv3.Event) []catalog.Change {
 	key := string(e.Kv.Key)
 	known := v.catalog.Record(key)
@@ -111,8 +110,8 @@ func (v *View) Replace(all *reflector.List) {
 	v.finishListLocked(changes)
 }
 
-// decodeList decodes a list, nil for what is no record, and returns the decoder to go on with. It doesn't lock the view,
-// because that may take seconds.
+// decodeList decodes a list, nil for what is no record, and returns the decoder to go on with. It doesn't lock the
+// view, because that may take seconds.
 func (v *View) decodeList(all *reflector.List) ([]*catalog.Record, *catalog.Decoder) {
 	v.mu.Lock()
 	d := v.decoder.Clone()
@@ -139,8 +138,8 @@ func (v *View) sweepLocked(listed map[string]bool, at int64, other bool) []catal
 	return changes
 }
 
-// finishListLocked publishes what a list changed. Of a first one watchers hear only how it differs from what lookups have
-// shown, unless they couldn't wait for it.
+// finishListLocked publishes what a list changed. Of a first one watchers hear only how it differs from what lookups
+// have shown, unless they couldn't wait for it.
 func (v *View) finishListLocked(changes []catalog.Change) {
 	v.shared.metrics.Lists.Add(v.cause)
 	v.cause = metrics.ListPeriodic
@@ -202,15 +201,15 @@ func (v *View) ownDelete(key string, revision int64) {
 	v.publishOwnLocked(odd, v.catalog.Delete(key))
 }
 
-// isOutOfOrderLocked reports whether a write of ours is older than what the view knows, and isn't in it. Usually etcd's echo
-// comes later, and sometimes just before.
+// isOutOfOrderLocked reports whether a write of ours is older than what the view knows, and isn't in it. Usually etcd's
+// echo comes later, and sometimes just before.
 func (v *View) isOutOfOrderLocked(known *catalog.Record, key string, revision int64) bool {
 	return revision <= v.applied || known != nil && known.Revision >= revision || v.deleted[key] > revision
 }
 
 // publishOwnLocked publishes what a write of ours changes. An odd one is a sign that etcd's data were replaced, so that
-// its revisions are small again. It is taken in all the same, and the view lists again, which also repairs it if somebody
-// else wrote right after us.
+// its revisions are small again. It is taken in all the same, and the view lists again, which also repairs it if
+// somebody else wrote right after us.
 func (v *View) publishOwnLocked(odd bool, changes []catalog.Change) {
 	v.publishLocked(changes)
 	if odd {

@@ -79,13 +79,15 @@ func (f *randomFeed) check(t *testing.T) {
 	want := newConsumer(f.catalog.Snapshots()).lines()
 	for i, c := range f.consumers {
 		if got := c.lines(); !slices.Equal(got, want) {
-			t.Fatalf("consumer %d has\n%s\nwant\n%s\nafter\n%s", i, strings.Join(got, "\n"), strings.Join(want, "\n"), strings.Join(f.steps, ""))
+			t.Fatalf("consumer %d has\n%s\nwant\n%s\nafter\n%s", i, strings.Join(
+				got, "\n",
+			), strings.Join(want, "\n"), strings.Join(f.steps, ""))
 		}
 	}
 }
 
-// Whoever folds what comes out of a backlog over what a lookup showed, whenever that was since
-// the backlog began, arrives at the catalog, however often and whenever it was merged.
+// Whoever folds what comes out of a backlog over what a lookup showed, whenever that was since the backlog began,
+// arrives at the catalog, however often and whenever it was merged.
 func TestFoldingABacklogOverALookUpGivesTheCatalog(t *testing.T) {
 	seed := *fixedSeed
 	if seed == 0 {

@@ -87,7 +87,9 @@ func (f *feed) pending() []string {
 			return lines
 		}
 		r := c.Record
-		lines = append(lines, fmt.Sprintf("%s %s@%s/%s %s/%s", c.Action, r.Name, r.Version, r.Node.Id, c.Profile.Metadata["color"], r.Node.Address))
+		lines = append(lines, fmt.Sprintf(
+			"%s %s@%s/%s %s/%s", c.Action, r.Name, r.Version, r.Node.Id, c.Profile.Metadata["color"], r.Node.Address,
+		))
 	}
 }
 

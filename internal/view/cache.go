@@ -14,7 +14,8 @@ import (
 )
 
 // Cache holds the views that a registry keeps: one for each service that is looked up or watched, and one of everything
-// if somebody watches that. One that nobody watches goes ten minutes after its last use, or earlier if there are too many.
+// if somebody watches that. One that nobody watches goes ten minutes after its last use, or earlier if there are too
+// many.
 type Cache struct {
 	*shared
 
@@ -86,8 +87,8 @@ func (c *Cache) acquire(name string) (*View, metrics.Source) {
 	return v, from
 }
 
-// atLocked returns the view of a prefix, unless it has failed while nobody waited for it: why it did
-// may be an old story.
+// atLocked returns the view of a prefix, unless it has failed while nobody waited for it: why it did may be an old
+// story.
 func (c *Cache) atLocked(prefix string) *View {
 	v := c.byPrefix[prefix]
 	if v != nil && v.isUnusedLocked() && v.failedFirst() {
@@ -120,8 +121,8 @@ func (c *Cache) unwatch(v *View, w *Watcher) {
 	}
 }
 
-// dropIfFailed ends a view that nobody waits for or watches if it can't have a first list. One that goes on may take longer
-// than a call, and who asks again shall not begin it anew.
+// dropIfFailed ends a view that nobody waits for or watches if it can't have a first list. One that goes on may take
+// longer than a call, and who asks again shall not begin it anew.
 func (c *Cache) dropIfFailed(v *View) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -184,8 +185,8 @@ func (c *Cache) addLocked(prefix string) *View {
 	return v
 }
 
-// makeRoomLocked ends a view that nobody watches or waits for, if there are too many: one without nodes or without a list, or
-// else the one that was used longest ago.
+// makeRoomLocked ends a view that nobody watches or waits for, if there are too many: one without nodes or without a
+// list, or else the one that was used longest ago.
 func (c *Cache) makeRoomLocked() {
 	if len(c.unwatched) < maxUnwatched {
 		return

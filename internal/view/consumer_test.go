@@ -8,9 +8,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// consumer folds changes over a lookup as go-micro's registry cache does (registry/cache/cache.go,
-// update): nodes are known by version and id, what comes replaces its version's fields, and a
-// delete concerns exactly its version.
+// consumer folds changes over a lookup as go-micro's registry cache does (registry/cache/cache.go, update): nodes are
+// known by version and id, what comes replaces its version's fields, and a delete concerns exactly its version.
 type consumer map[string]*catalog.Service // by name@version
 
 func newConsumer(shown []*catalog.Snapshot) consumer {
@@ -18,7 +17,8 @@ func newConsumer(shown []*catalog.Snapshot) consumer {
 	for _, snapshot := range shown {
 		for _, v := range snapshot.Versions {
 			c[snapshot.Name+"@"+v.Version] = &catalog.Service{
-				Name: snapshot.Name, Version: v.Version, Metadata: v.Profile.Metadata, Endpoints: v.Profile.Endpoints, Nodes: v.Nodes,
+				Name: snapshot.Name, Version: v.Version, Metadata: v.Profile.Metadata, Endpoints: v.Profile.Endpoints,
+				Nodes: v.Nodes,
 			}
 		}
 	}

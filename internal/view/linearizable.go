@@ -7,7 +7,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
-// LookupLinearizable reads a service from etcd's leader. The views that have it take that in, so that they aren't behind what was shown.
+// LookupLinearizable reads a service from etcd's leader. The views that have it take that in, so that they aren't
+// behind what was shown.
 func (c *Cache) LookupLinearizable(ctx context.Context, name string) (*catalog.Snapshot, error) {
 	c.metrics.Lookups.Add(metrics.SourceRemote)
 	dir := c.Keys.Dir(name)

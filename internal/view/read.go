@@ -9,8 +9,7 @@ import (
 
 // This file is what others get of a view: lookups a snapshot, and watchers what changes.
 
-// await waits until the view is ready. It gives up when ctx ends, and at once when etcd
-// itself says no.
+// await waits until the view is ready. It gives up when ctx ends, and at once when etcd itself says no.
 func (v *View) await(ctx context.Context) error {
 	for {
 		v.mu.Lock()

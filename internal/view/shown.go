@@ -10,10 +10,10 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// shown is what lookups have shown to callers in the last minute, whatever they were answered from: a view, the view
-// of everything, or etcd. A watcher that comes after a lookup is told how it differs from what there is now, and a
-// view that lists again how it differs from the list. So what was shown and is gone is told as deleted, even if the
-// view in question has never known it.
+// shown is what lookups have shown to callers in the last minute, whatever they were answered from: a view, the view of
+// everything, or etcd. A watcher that comes after a lookup is told how it differs from what there is now, and a view
+// that lists again how it differs from the list. So what was shown and is gone is told as deleted, even if the view in
+// question has never known it.
 //
 // A caller may have seen any state that a node was in since the first of these lookups. So a node that has changed
 // since is told in any case: what was shown last is no measure then.
@@ -52,8 +52,8 @@ type shownNode struct {
 
 func newShown() *shown { return &shown{services: make(map[string]*shownService)} }
 
-// look takes note that a lookup of a service shows what there is in a catalog: that of a view, or one that is read
-// for the purpose. A view that keeps what it shows has to release it.
+// look takes note that a lookup of a service shows what there is in a catalog: that of a view, or one that is read for
+// the purpose. A view that keeps what it shows has to release it.
 func (s *shown) look(name, dir string, c *catalog.Catalog, by any, keeps bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,7 +118,8 @@ func (s *shown) follow(by any, changes []catalog.Change) {
 	}
 }
 
-// compare takes over what a lookup shows. again says that there was another one lately, also of a service without nodes.
+// compare takes over what a lookup shows. again says that there was another one lately, also of a service without
+// nodes.
 func (s *shownService) compare(name string, c *catalog.Catalog, now time.Time, again bool) {
 	for _, v := range s.versions {
 		for id, n := range v.nodes {

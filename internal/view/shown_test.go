@@ -13,8 +13,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
 
-// A view knows n2 at revision 100 when etcd is restored from a backup where it has revision 15.
-// Whoever sees it then must hear of its delete, although 15 is no news after 100.
+// A view knows n2 at revision 100 when etcd is restored from a backup where it has revision 15. Whoever sees it then
+// must hear of its delete, although 15 is no news after 100.
 func TestWhatWasShownAfterARestoreGetsItsDelete(t *testing.T) {
 	v, keys := newDetached(t)
 	kv := func(id string, revision int64) *mvccpb.KeyValue {
@@ -32,7 +32,9 @@ func TestWhatWasShownAfterARestoreGetsItsDelete(t *testing.T) {
 	v.Apply([]*clientv3.Event{{Type: clientv3.EventTypePut, Kv: kv("n2", 100)}})
 	list(20, kv("n1", 5), kv("n2", 15))
 	require.Len(t, v.Snapshot("greeter").Versions[0].Nodes, 2)
-	v.Apply([]*clientv3.Event{{Type: clientv3.EventTypeDelete, Kv: &mvccpb.KeyValue{Key: kv("n2", 0).Key, ModRevision: 21}}})
+	v.Apply(
+		[]*clientv3.Event{{Type: clientv3.EventTypeDelete, Kv: &mvccpb.KeyValue{Key: kv("n2", 0).Key, ModRevision: 21}}},
+	)
 
 	w := newWatcher(t.Context(), "greeter")
 	v.attach(w)

@@ -15,7 +15,9 @@ import (
 func newDetached(t *testing.T) (*View, catalog.Keyspace) {
 	t.Helper()
 	keys := catalog.Keyspace{Prefix: "/micro/registry/"}
-	connector := etcdconn.NewConnector(t.Context(), func(func()) bool { return false }, metrics.New(), func() {}, func() {})
+	connector := etcdconn.NewConnector(
+		t.Context(), func(func()) bool { return false }, metrics.New(), func() {}, func() {},
+	)
 	return New(Config{Connector: connector, Keys: keys, Changed: func() {}}).Detached(keys.Dir("greeter")), keys
 }
 

@@ -79,8 +79,12 @@ func TestTheErrorSaysWhyAWatcherEnded(t *testing.T) {
 	}{
 		"its context was canceled": {func(cancel context.CancelCauseFunc, _ *Watcher) { cancel(nil) }, context.Canceled},
 		"its context had a cause":  {func(cancel context.CancelCauseFunc, _ *Watcher) { cancel(cause) }, cause},
-		"the registry was closed":  {func(_ context.CancelCauseFunc, w *Watcher) { w.End(etcdconn.ErrClosed) }, etcdconn.ErrClosed},
-		"closed, then stopped":     {func(_ context.CancelCauseFunc, w *Watcher) { w.End(etcdconn.ErrClosed); w.Stop() }, etcdconn.ErrClosed},
+		"the registry was closed": {
+			func(_ context.CancelCauseFunc, w *Watcher) { w.End(etcdconn.ErrClosed) }, etcdconn.ErrClosed,
+		},
+		"closed, then stopped": {
+			func(_ context.CancelCauseFunc, w *Watcher) { w.End(etcdconn.ErrClosed); w.Stop() }, etcdconn.ErrClosed,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())

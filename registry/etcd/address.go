@@ -124,8 +124,8 @@ func redact(s string) string {
 	return "..." + s[strings.LastIndexByte(s, '@'):]
 }
 
-// endpoints gives every address the list's scheme: https when secure, else what the
-// addresses say, else http if one is a socket, else the fallback. All connections of a client use TLS, or none does.
+// endpoints gives every address the list's scheme: https when secure, else what the addresses say, else http if one is
+// a socket, else the fallback. All connections of a client use TLS, or none does.
 func endpoints(addresses []address, secure bool, fallback string) (list []string, scheme string, err error) {
 	if secure {
 		scheme = "https"

@@ -11,16 +11,16 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/registration"
 )
 
-// Register puts every node of the service into etcd and keeps it there until Deregister or
-// Close: it comes back by itself when its lease or key is lost. The TTL is rounded up to
-// whole seconds; without one it is 90 s, go-micro's own default. Either way the record lives as long as the process.
+// Register puts every node of the service into etcd and keeps it there until Deregister or Close: it comes back by
+// itself when its lease or key is lost. The TTL is rounded up to whole seconds; without one it is 90 s, go-micro's own
+// default. Either way the record lives as long as the process.
 //
 // nil means that etcd has the record, or has had it and this registry is putting it back: repeating a Register that
-// etcd has taken, unchanged in every field, returns nil at once and costs no request, connected or not. [Registry.Status]
-// tells what is missing.
+// etcd has taken, unchanged in every field, returns nil at once and costs no request, connected or not.
+// [Registry.Status] tells what is missing.
 //
-// An error that wraps ErrPending leaves the registration in force: the registry goes on
-// trying until Deregister or Close. Repeating it while etcd is away returns the error at once.
+// An error that wraps ErrPending leaves the registration in force: the registry goes on trying until Deregister or
+// Close. Repeating it while etcd is away returns the error at once.
 //
 // Errors: ErrNilService, ErrServiceName, ErrNoNodes, ErrNodeID, ErrTTL, ErrTooLarge, ErrMalformed, ErrPending,
 // ErrWithdrawn, ErrClosed, those of New, and as of all calls ErrOption for an option that is nil.
@@ -46,12 +46,11 @@ func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption
 	return p.registrar.Register(bound, s.Name, &offered{service: s}, o.TTL)
 }
 
-// Deregister removes the service's nodes; only their ids count. What this registry
-// registered is removed if it is still ours: a record that another process has put under the
-// same id stays. What of that couldn't be removed is no longer renewed, and goes on being removed
-// behind the caller's back, also if its context has ended. What this registry never registered is
-// removed whosever it is, but only tried once, within the call: after an error it may still be there. All nodes are
-// tried, and the error joins what went wrong.
+// Deregister removes the service's nodes; only their ids count. What this registry registered is removed if it is still
+// ours: a record that another process has put under the same id stays. What of that couldn't be removed is no longer
+// renewed, and goes on being removed behind the caller's back, also if its context has ended. What this registry never
+// registered is removed whosever it is, but only tried once, within the call: after an error it may still be there. All
+// nodes are tried, and the error joins what went wrong.
 //
 // Errors: ErrNilService, ErrServiceName, ErrNoNodes, ErrNodeID, ErrClosed, and those of New.
 func (r *Registry) Deregister(s *registry.Service, opts ...registry.DeregisterOption) error {
@@ -79,14 +78,15 @@ func nodeIDs(s *registry.Service) []string {
 	return ids
 }
 
-// GetService returns one service per version, sorted by version, with nodes sorted by id. The
-// result belongs to the caller. The first lookup of a name asks etcd; from then on it is
-// followed, and answered from the local view even while etcd is away, until nobody has looked
-// for ten minutes, also a name without nodes. Of more than a thousand services that nobody watches those without nodes
-// are dropped first, and then those that nobody has looked up for longest. This process's own writes are visible at once.
+// GetService returns one service per version, sorted by version, with nodes sorted by id. The result belongs to the
+// caller. The first lookup of a name asks etcd; from then on it is followed, and answered from the local view even
+// while etcd is away, until nobody has looked for ten minutes, also a name without nodes. Of more than a thousand
+// services that nobody watches those without nodes are dropped first, and then those that nobody has looked up for
+// longest. This process's own writes are visible at once.
 //
-// Errors: registry.ErrNotFound when there is no node, ErrServiceName, ErrClosed, and those of New. If etcd has to be asked,
-// also its refusal (permission, user), at once, and context.DeadlineExceeded with what the connection's trouble is.
+// Errors: registry.ErrNotFound when there is no node, ErrServiceName, ErrClosed, and those of New. If etcd has to be
+// asked, also its refusal (permission, user), at once, and context.DeadlineExceeded with what the connection's trouble
+// is.
 func (r *Registry) GetService(name string, opts ...registry.GetOption) ([]*registry.Service, error) {
 	ctx, linearizable, err := gatherGet(opts)
 	if err != nil {
@@ -125,10 +125,9 @@ func (r *Registry) look(ctx context.Context, name string, linearizable bool) (*c
 	return snapshot, err
 }
 
-// ListServices returns every version of every service with its nodes, sorted by name and
-// version. The result belongs to the caller. It asks etcd, unless this registry has a view of
-// everything: while a watcher of all services is open, and for ten minutes after that was last used. An empty registry is
-// no error.
+// ListServices returns every version of every service with its nodes, sorted by name and version. The result belongs to
+// the caller. It asks etcd, unless this registry has a view of everything: while a watcher of all services is open, and
+// for ten minutes after that was last used. An empty registry is no error.
 //
 // Errors: ErrClosed, those of New, and etcd's refusal or context.DeadlineExceeded as with GetService.
 func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Service, error) {
@@ -155,17 +154,16 @@ func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Servic
 	return services, nil
 }
 
-// Watch returns a watcher of one service (registry.WatchService) or of all. It delivers
-// every change from now on, and before that those which happened since this registry's lookups of
-// the last minute, so that a lookup followed by a watch misses nothing. It repairs itself
-// after whatever happens to the connection or to etcd. If etcd is away, Watch still returns
-// a working watcher; it then begins with everything that etcd has when it is back.
+// Watch returns a watcher of one service (registry.WatchService) or of all. It delivers every change from now on, and
+// before that those which happened since this registry's lookups of the last minute, so that a lookup followed by a
+// watch misses nothing. It repairs itself after whatever happens to the connection or to etcd. If etcd is away, Watch
+// still returns a working watcher; it then begins with everything that etcd has when it is back.
 //
 // registry.WatchContext bounds the watcher's life, and registry.Timeout the call.
 //
-// Several goroutines may call the watcher's Next and Stop. Next blocks until there is a change, and fails only when the watcher
-// has ended, with registry.ErrWatcherStopped: as it is after Stop, and wrapped with the reason after Close or the end of
-// WatchContext. Stop may be called again.
+// Several goroutines may call the watcher's Next and Stop. Next blocks until there is a change, and fails only when the
+// watcher has ended, with registry.ErrWatcherStopped: as it is after Stop, and wrapped with the reason after Close or
+// the end of WatchContext. Stop may be called again.
 //
 // Errors: ErrServiceName, ErrClosed, those of New, and etcd's refusal (permission, user).
 func (r *Registry) Watch(opts ...registry.WatchOption) (registry.Watcher, error) {
@@ -195,13 +193,12 @@ func (r *Registry) Watch(opts ...registry.WatchOption) (registry.Watcher, error)
 	return registryWatcher{w}, nil
 }
 
-// Client returns the etcd client in use once it has a connection, for tools that look into etcd
-// beside the registry: it has the registry's addresses, TLS and user. It belongs to the registry:
-// Close closes it, and so does an Init with other connection settings. A nil ctx means
-// [registry.Timeout] alone.
+// Client returns the etcd client in use once it has a connection, for tools that look into etcd beside the registry: it
+// has the registry's addresses, TLS and user. It belongs to the registry: Close closes it, and so does an Init with
+// other connection settings. A nil ctx means [registry.Timeout] alone.
 //
-// Errors: ErrClosed, those of New, etcd's refusal of the user or password, and a missed deadline
-// with what is wrong with the connection.
+// Errors: ErrClosed, those of New, etcd's refusal of the user or password, and a missed deadline with what is wrong
+// with the connection.
 func (r *Registry) Client(ctx context.Context) (*clientv3.Client, error) {
 	if _, err := r.serving(ctx); err != nil {
 		return nil, fmt.Errorf("client: %w", err)

@@ -54,7 +54,9 @@ func readEnvironment() environment {
 	env := environment{
 		addresses:   os.Getenv("MICRO_REGISTRY_ADDRESS"),
 		credentials: credentials{os.Getenv("ETCD_USERNAME"), os.Getenv("ETCD_PASSWORD")},
-		tlsFiles:    etcdconn.TLSFiles{CA: os.Getenv("ETCD_CACERT"), Cert: os.Getenv("ETCD_CERT"), Key: os.Getenv("ETCD_KEY")},
+		tlsFiles: etcdconn.TLSFiles{
+			CA: os.Getenv("ETCD_CACERT"), Cert: os.Getenv("ETCD_CERT"), Key: os.Getenv("ETCD_KEY"),
+		},
 	}
 	if env.credentials.username == "" || env.credentials.password == "" {
 		env.credentials = credentials{} // as the official plugin does it
@@ -90,9 +92,9 @@ func newConfig(o registry.Options, env environment) (*config, error) {
 	return &config{options: o, keys: keys, settings: s, meters: meters}, nil
 }
 
-// apply adds options to those given before. Those of a connection that the caller's client
-// replaces end with it, and later addresses replace the client, because that is how
-// go-micro's --registry_address arrives. With an error it returns what the others come to.
+// apply adds options to those given before. Those of a connection that the caller's client replaces end with it, and
+// later addresses replace the client, because that is how go-micro's --registry_address arrives. With an error it
+// returns what the others come to.
 func apply(before registry.Options, opts []registry.Option) (registry.Options, error) {
 	fresh, err := gather(*registry.NewOptions(), opts)
 	after, _ := gather(before, opts)
@@ -156,8 +158,8 @@ func newSettings(o registry.Options, env environment) (settings, error) {
 	return s, nil
 }
 
-// setConnection completes addresses and TLS, which depend on each other. An address with https or
-// unixs turns TLS on; one with http or unix turns off what only the environment's certificates ask for.
+// setConnection completes addresses and TLS, which depend on each other. An address with https or unixs turns TLS on;
+// one with http or unix turns off what only the environment's certificates ask for.
 func (s *settings) setConnection(o registry.Options, env environment) error {
 	files, explicit := option[etcdconn.TLSFiles](o, tlsFilesKey{})
 	if explicit && o.TLSConfig != nil {

@@ -19,7 +19,9 @@ import (
 // clearEnvironment takes away what the machine's environment may say.
 func clearEnvironment(t *testing.T) {
 	t.Helper()
-	for _, name := range []string{"MICRO_REGISTRY_ADDRESS", "ETCD_USERNAME", "ETCD_PASSWORD", "ETCD_CACERT", "ETCD_CERT", "ETCD_KEY"} {
+	for _, name := range []string{
+		"MICRO_REGISTRY_ADDRESS", "ETCD_USERNAME", "ETCD_PASSWORD", "ETCD_CACERT", "ETCD_CERT", "ETCD_KEY",
+	} {
 		t.Setenv(name, "")
 	}
 }
@@ -129,7 +131,9 @@ func TestAnExplicitOptionBeatsTheEnvironment(t *testing.T) {
 	require.Nil(t, s.TLS.RootCAs)
 
 	client := newClient(t)
-	require.Equal(t, settings{Config: etcdconn.Config{Client: client, Endpoints: client.Endpoints()}}, settingsOf(t, Client(client)))
+	require.Equal(
+		t, settings{Config: etcdconn.Config{Client: client, Endpoints: client.Endpoints()}}, settingsOf(t, Client(client)),
+	)
 }
 
 func TestAPlainAddressIsNotOverruledByTheEnvironmentsCertificates(t *testing.T) {
@@ -137,9 +141,15 @@ func TestAPlainAddressIsNotOverruledByTheEnvironmentsCertificates(t *testing.T) 
 	ca, _ := makeCertificate(t)
 	for _, file := range []string{ca, "/no/such/ca"} {
 		t.Setenv("ETCD_CACERT", file)
-		require.Equal(t, settings{Config: etcdconn.Config{Endpoints: []string{"http://h:2379"}}}, settingsOf(t, registry.Addrs("http://h")))
-		require.Equal(t, settings{Config: etcdconn.Config{Endpoints: []string{"unix:///s"}}}, settingsOf(t, registry.Addrs("unix:///s")))
-		require.Equal(t, settings{Config: etcdconn.Config{Endpoints: []string{"unix:///s", "http://h:2379"}}}, settingsOf(t, registry.Addrs("unix:///s,h")))
+		require.Equal(t, settings{
+			Config: etcdconn.Config{Endpoints: []string{"http://h:2379"}},
+		}, settingsOf(t, registry.Addrs("http://h")))
+		require.Equal(
+			t, settings{Config: etcdconn.Config{Endpoints: []string{"unix:///s"}}}, settingsOf(t, registry.Addrs("unix:///s")),
+		)
+		require.Equal(t, settings{
+			Config: etcdconn.Config{Endpoints: []string{"unix:///s", "http://h:2379"}},
+		}, settingsOf(t, registry.Addrs("unix:///s,h")))
 	}
 }
 
@@ -224,8 +234,10 @@ func TestAnEncryptedKeyIsAnErrorThatSaysSo(t *testing.T) {
 	require.NoError(t, err)
 	parameters := string(pem.EncodeToMemory(&pem.Block{Type: "EC PARAMETERS", Bytes: []byte("hunter2")}))
 	for name, block := range map[string]*pem.Block{
-		"PKCS 8":      {Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("hunter2")},
-		"traditional": {Type: "EC PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-128-CBC,00"}, Bytes: []byte("hunter2")},
+		"PKCS 8": {Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("hunter2")},
+		"traditional": {Type: "EC PRIVATE KEY", Headers: map[string]string{
+			"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-128-CBC,00",
+		}, Bytes: []byte("hunter2")},
 	} {
 		encrypted := string(pem.EncodeToMemory(block))
 		for _, content := range []string{encrypted, parameters + encrypted} {

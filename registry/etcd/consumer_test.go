@@ -8,9 +8,8 @@ import (
 	"go-micro.dev/v4/registry"
 )
 
-// consumer folds results over a lookup as go-micro's registry cache does (registry/cache/cache.go,
-// update): nodes are known by version and id, what comes replaces its version's fields, and a
-// delete concerns exactly its version.
+// consumer folds results over a lookup as go-micro's registry cache does (registry/cache/cache.go, update): nodes are
+// known by version and id, what comes replaces its version's fields, and a delete concerns exactly its version.
 type consumer map[string]*registry.Service // by name@version
 
 func (c consumer) fold(r *registry.Result) {

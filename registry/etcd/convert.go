@@ -185,8 +185,8 @@ func shareNodes(nodes []*catalog.Node) []*registry.Node {
 	return shared
 }
 
-// Decode reads what is stored at a key as the registry itself does, for tools that look into etcd
-// on their own. prefix is the registry's, see [Prefix]. The result has one node and belongs to the caller.
+// Decode reads what is stored at a key as the registry itself does, for tools that look into etcd on their own. prefix
+// is the registry's, see [Prefix]. The result has one node and belongs to the caller.
 //
 // Errors: ErrMalformed when the registry would skip the value, ErrOption for an empty prefix.
 func Decode(prefix, key string, value []byte) (*registry.Service, error) {
@@ -204,9 +204,9 @@ func Decode(prefix, key string, value []byte) (*registry.Service, error) {
 // registryWatcher is a watcher as go-micro knows it.
 type registryWatcher struct{ *view.Watcher }
 
-// Next returns the next change. The result belongs to the caller. It blocks until there is
-// one; after Stop, or when WatchContext or the registry ended, it returns an error that is
-// registry.ErrWatcherStopped or wraps it with the cause. It never fails for another reason.
+// Next returns the next change. The result belongs to the caller. It blocks until there is one; after Stop, or when
+// WatchContext or the registry ended, it returns an error that is registry.ErrWatcherStopped or wraps it with the
+// cause. It never fails for another reason.
 func (w registryWatcher) Next() (*registry.Result, error) {
 	change, err := w.Watcher.Next()
 	switch {

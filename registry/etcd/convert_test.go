@@ -20,8 +20,10 @@ func fullService() *registry.Service {
 		Version:  "1.2",
 		Metadata: map[string]string{"z": "<&>", "a": "ü"},
 		Endpoints: []*registry.Endpoint{{
-			Name:     "Greeter.Hello",
-			Request:  &registry.Value{Name: "Request", Type: "Request", Values: []*registry.Value{{Name: "name", Type: "string"}}},
+			Name: "Greeter.Hello",
+			Request: &registry.Value{
+				Name: "Request", Type: "Request", Values: []*registry.Value{{Name: "name", Type: "string"}},
+			},
 			Response: &registry.Value{Name: "Response", Type: "Response"},
 			Metadata: map[string]string{"stream": "false"},
 		}, {Name: "Greeter.Bare"}},
@@ -108,7 +110,8 @@ func TestWhatIsHandedOutBelongsToTheCaller(t *testing.T) {
 func TestAppendedNodesStayWithTheCaller(t *testing.T) {
 	c := catalog.New()
 	for i, s := range []*registry.Service{
-		{Name: "s", Version: "1", Nodes: []*registry.Node{{Id: "a"}}}, {Name: "s", Version: "2", Nodes: []*registry.Node{{Id: "b"}}},
+		{Name: "s", Version: "1", Nodes: []*registry.Node{{Id: "a"}}},
+		{Name: "s", Version: "2", Nodes: []*registry.Node{{Id: "b"}}},
 	} {
 		c.Put(fromService(s).Record(strconv.Itoa(i), 0))
 	}
@@ -134,10 +137,14 @@ func TestNilIsLeftOutOfACallersService(t *testing.T) {
 func TestNilAndEmptyStayWhatTheyAre(t *testing.T) {
 	for _, s := range []*registry.Service{
 		{Name: "greeter", Nodes: []*registry.Node{{Id: "n1"}}},
-		{Name: "greeter", Nodes: []*registry.Node{{Id: "n1"}}, Endpoints: []*registry.Endpoint{{Name: "e", Response: &registry.Value{Name: "r"}}}},
+		{Name: "greeter", Nodes: []*registry.Node{{Id: "n1"}}, Endpoints: []*registry.Endpoint{
+			{Name: "e", Response: &registry.Value{Name: "r"}},
+		}},
 		{
 			Name: "greeter", Metadata: map[string]string{}, Nodes: []*registry.Node{{Id: "n1", Metadata: map[string]string{}}},
-			Endpoints: []*registry.Endpoint{{Metadata: map[string]string{}, Request: &registry.Value{Values: []*registry.Value{}}}},
+			Endpoints: []*registry.Endpoint{
+				{Metadata: map[string]string{}, Request: &registry.Value{Values: []*registry.Value{}}},
+			},
 		},
 	} {
 		for way, got := range handedOut(t, recordOf(s)) {

@@ -128,7 +128,9 @@ func TestAShortDeadlineIsKept(t *testing.T) {
 					cancel()
 					ctx, cancel = context.WithTimeout(t.Context(), bound)
 					began = time.Now()
-					require.ErrorIs(t, r.Register(greeter(30), registry.RegisterTTL(testTTL), func(o *registry.RegisterOptions) { o.Context = ctx }), ErrPending)
+					require.ErrorIs(t, r.Register(
+						greeter(30), registry.RegisterTTL(testTTL), func(o *registry.RegisterOptions) { o.Context = ctx },
+					), ErrPending)
 					require.LessOrEqual(t, time.Since(began), bound)
 					cancel()
 					time.Sleep(time.Minute)

@@ -2,8 +2,8 @@ package etcd
 
 import "sync"
 
-// group waits for the goroutines of a registry. Unlike a bare WaitGroup it may be asked for more
-// while it is being waited for, and then refuses.
+// group waits for the goroutines of a registry. Unlike a bare WaitGroup it may be asked for more while it is being
+// waited for, and then refuses.
 type group struct {
 	mu     sync.Mutex
 	closed bool

@@ -154,8 +154,8 @@ func TestALeaseSurvivesWhatOnlySeemsToBeItsLoss(t *testing.T) {
 	}
 }
 
-// The first answer to a keepalive is late: the etcd client closes the channel although the
-// lease lives (client/v3 lease.go, firstKeepAliveTimeout).
+// The first answer to a keepalive is late: the etcd client closes the channel although the lease lives (client/v3
+// lease.go, firstKeepAliveTimeout).
 func TestALateFirstRenewalDoesNotCostTheLease(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)

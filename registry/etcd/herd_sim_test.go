@@ -12,8 +12,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 )
 
-// A fleet that comes back with etcd does so over a while, and with few requests each. Streams
-// that are opened again count as requests.
+// A fleet that comes back with etcd does so over a while, and with few requests each. Streams that are opened again
+// count as requests.
 func TestAFleetDoesNotComeBackInStep(t *testing.T) {
 	for name, outage := range map[string]func(*fakeEtcd){
 		"leases survive": func(e *fakeEtcd) { e.Stop(); time.Sleep(20 * time.Second); e.Start() },
@@ -59,14 +59,16 @@ func TestAFleetDoesNotComeBackInStep(t *testing.T) {
 	}
 }
 
-// An etcd that works off a request each few milliseconds needs longer for a burst than a single
-// try may take. No try runs out for that, and none is sent twice.
+// An etcd that works off a request each few milliseconds needs longer for a burst than a single try may take. No try
+// runs out for that, and none is sent twice.
 func TestABurstDoesNotCongestItself(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t, registry.Timeout(time.Minute))
 		mustRegister(t, r, greeter(1), testTTL) // connects
 		queue := make(chan struct{}, 1)
-		e.On(etcdfake.Either(etcdfake.Grants, etcdfake.Puts), etcdfake.Always, func(ctx context.Context, answer func() (any, error)) (any, error) {
+		e.On(etcdfake.Either(
+			etcdfake.Grants, etcdfake.Puts,
+		), etcdfake.Always, func(ctx context.Context, answer func() (any, error)) (any, error) {
 			queue <- struct{}{}
 			defer func() { <-queue }()
 			e.Wait(ctx, 5*time.Millisecond)

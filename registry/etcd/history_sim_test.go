@@ -14,19 +14,23 @@ import (
 // repairTime is what a change of etcd's history may take until everything is right again.
 const repairTime = 30 * time.Second
 
-// rewriting is how etcd can come by another history. That may soon be as long as the one before,
-// so that revisions don't tell.
+// rewriting is how etcd can come by another history. That may soon be as long as the one before, so that revisions
+// don't tell.
 type rewriting struct {
 	does  func(e *fakeEtcd, backup *etcdfake.Store)
 	ahead []int64 // by how many revisions it overtakes the one before at once
 }
 
 var rewritings = map[string]rewriting{
-	"wiped":               {func(e *fakeEtcd, _ *etcdfake.Store) { e.Wipe() }, []int64{0, 1, 50}},
-	"wiped, unnoticed":    {func(e *fakeEtcd, _ *etcdfake.Store) { e.SwapData(etcdfake.NewStore(e.Store.Cluster)) }, []int64{0, 1, 50}},
-	"another cluster":     {func(e *fakeEtcd, _ *etcdfake.Store) { e.MoveCluster() }, []int64{0, 1, 50}},
-	"restored":            {func(e *fakeEtcd, backup *etcdfake.Store) { e.Restore(backup) }, []int64{0, 1, 50}},
-	"restored, unnoticed": {func(e *fakeEtcd, backup *etcdfake.Store) { e.SwapData(backup.Snapshot()) }, []int64{0, 1, 50}},
+	"wiped": {func(e *fakeEtcd, _ *etcdfake.Store) { e.Wipe() }, []int64{0, 1, 50}},
+	"wiped, unnoticed": {
+		func(e *fakeEtcd, _ *etcdfake.Store) { e.SwapData(etcdfake.NewStore(e.Store.Cluster)) }, []int64{0, 1, 50},
+	},
+	"another cluster": {func(e *fakeEtcd, _ *etcdfake.Store) { e.MoveCluster() }, []int64{0, 1, 50}},
+	"restored":        {func(e *fakeEtcd, backup *etcdfake.Store) { e.Restore(backup) }, []int64{0, 1, 50}},
+	"restored, unnoticed": {
+		func(e *fakeEtcd, backup *etcdfake.Store) { e.SwapData(backup.Snapshot()) }, []int64{0, 1, 50},
+	},
 	"restored, and bumped": {func(e *fakeEtcd, backup *etcdfake.Store) {
 		bumped := backup.Snapshot()
 		bumped.Revision += 1000
@@ -64,7 +68,9 @@ func TestEverythingIsRightAgainAfterAnotherHistory(t *testing.T) {
 							e.Grow(before + ahead)
 						}
 						await(t, repairTime, "records and views are right", func() bool {
-							return e.has(greeter(2)) && e.differ("greeter", provider, followers[0]) == "" && e.differ("greeter", reader, followers[1]) == ""
+							return e.has(greeter(2)) && e.differ("greeter", provider, followers[0]) == "" && e.differ(
+								"greeter", reader, followers[1],
+							) == ""
 						})
 
 						e.PutKey(greeterDir+"x3", `{"name":"greeter","version":"1","nodes":[{"id":"x3"}]}`, 0)
@@ -117,7 +123,9 @@ func TestASilentWatchIsFoundOut(t *testing.T) {
 				e.Remove(greeterKey)
 				e.PutKey(greeterDir+"x1", `{"name":"greeter","version":"1","nodes":[{"id":"x1"}]}`, 0)
 				e.Mute(false)
-				await(t, 2*repairTime, "record and view", func() bool { return e.has(greeter(1)) && e.differ("greeter", r, f) == "" })
+				await(
+					t, 2*repairTime, "record and view", func() bool { return e.has(greeter(1)) && e.differ("greeter", r, f) == "" },
+				)
 			})
 		})
 	}
@@ -138,7 +146,8 @@ func TestManyViewsAreRightAgainAfterAWipe(t *testing.T) {
 		e.Grow(before + 1)
 		await(t, repairTime, "all views", func() bool {
 			for i := range 20 {
-				if _, err := r.GetService(fmt.Sprint("s", i)); err != registry.ErrNotFound { //nolint:errorlint // go-micro's users compare it
+				//nolint:errorlint // go-micro's users compare it
+				if _, err := r.GetService(fmt.Sprint("s", i)); err != registry.ErrNotFound {
 					return false
 				}
 			}
@@ -147,10 +156,12 @@ func TestManyViewsAreRightAgainAfterAWipe(t *testing.T) {
 	})
 }
 
-// Chaos, seed 144480: healing failed at first, and the key was then watched from a revision of the
-// history before, which etcd would not reach for a long time.
+// Chaos, seed 144480: healing failed at first, and the key was then watched from a revision of the history before,
+// which etcd would not reach for a long time.
 func TestAKeyIsWatchedInTheNewHistoryAfterATryThatFailed(t *testing.T) {
-	for name, hits := range map[string]func(string, any) bool{"reads": etcdfake.Reads, "grants": etcdfake.Grants, "puts": etcdfake.Puts} {
+	for name, hits := range map[string]func(string, any) bool{
+		"reads": etcdfake.Reads, "grants": etcdfake.Grants, "puts": etcdfake.Puts,
+	} {
 		t.Run(name, func(t *testing.T) {
 			withFake(t, func(t *testing.T, e *fakeEtcd) {
 				r, _ := e.newRegistry(t)

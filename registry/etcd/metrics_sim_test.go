@@ -25,9 +25,13 @@ import (
 
 func TestCausesOfLists(t *testing.T) {
 	for cause, harm := range map[metrics.ListCause]func(*fakeEtcd){
-		metrics.ListPeriodic:     func(*fakeEtcd) { time.Sleep(reflector.MaxRelist) },
-		metrics.ListWatchEnded:   func(e *fakeEtcd) { e.CancelWatches("") },
-		metrics.ListCountDiffers: func(e *fakeEtcd) { e.Mute(true); e.PutKey(greeterDir+"n2", "junk", 0); time.Sleep(time.Minute) },
+		metrics.ListPeriodic:   func(*fakeEtcd) { time.Sleep(reflector.MaxRelist) },
+		metrics.ListWatchEnded: func(e *fakeEtcd) { e.CancelWatches("") },
+		metrics.ListCountDiffers: func(e *fakeEtcd) {
+			e.Mute(true)
+			e.PutKey(greeterDir+"n2", "junk", 0)
+			time.Sleep(time.Minute)
+		},
 	} {
 		t.Run(metrics.ListCauses[cause], func(t *testing.T) {
 			withFake(t, func(t *testing.T, e *fakeEtcd) {

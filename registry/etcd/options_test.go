@@ -57,7 +57,9 @@ func TestLoggerGetsWhatTheRegistryReports(t *testing.T) {
 	require.NoError(t, r.Init(registry.Logger(second)))
 	p.views.Malformed.Decode(catalog.NewDecoder(p.config.keys), &mvccpb.KeyValue{Key: []byte("another")})
 	require.NoError(t, r.Close())
-	require.Equal(t, []string{`warn etcd registry: skipping "key": malformed record: unexpected end of JSON input`}, first.logged())
+	require.Equal(
+		t, []string{`warn etcd registry: skipping "key": malformed record: unexpected end of JSON input`}, first.logged(),
+	)
 	require.Len(t, second.logged(), 1)
 }
 
@@ -177,16 +179,22 @@ func TestLaterAddressesReplaceTheClient(t *testing.T) {
 func TestALaterClientReplacesTheConnectionsOptions(t *testing.T) {
 	clearEnvironment(t)
 	client := newClient(t)
-	r, err := New(registry.Addrs("h"), registry.Secure(true), Auth("root", "hunter2"), registry.Timeout(time.Minute), Prefix("/x"))
+	r, err := New(
+		registry.Addrs("h"), registry.Secure(true), Auth("root", "hunter2"), registry.Timeout(time.Minute), Prefix("/x"),
+	)
 	require.NoError(t, err)
 	require.NoError(t, r.Init(Client(client)))
-	require.Equal(t, settings{Config: etcdconn.Config{Client: client, Endpoints: client.Endpoints()}}, r.components.Load().config.settings)
+	require.Equal(t, settings{
+		Config: etcdconn.Config{Client: client, Endpoints: client.Endpoints()},
+	}, r.components.Load().config.settings)
 	require.Equal(t, time.Minute, r.Options().Timeout)
 	require.Equal(t, "/x/", r.components.Load().config.keys.Prefix)
 
 	require.ErrorIs(t, r.Init(Auth("root", "hunter2")), ErrOption, "it could have no effect")
 	require.NoError(t, r.Init(registry.Addrs("g")))
-	require.Equal(t, settings{Config: etcdconn.Config{Endpoints: []string{"http://g:2379"}}}, r.components.Load().config.settings)
+	require.Equal(
+		t, settings{Config: etcdconn.Config{Endpoints: []string{"http://g:2379"}}}, r.components.Load().config.settings,
+	)
 }
 
 func TestPrefixSetsTheDirectoryOfAllRecords(t *testing.T) {

@@ -104,8 +104,8 @@ func TestCallsReturnInTimeDuringAnOutage(t *testing.T) {
 	}
 }
 
-// serverStop does what go-micro's server does when it is stopped while a tick of it is due
-// (server/rpc_server.go: Start, Register, Deregister).
+// serverStop does what go-micro's server does when it is stopped while a tick of it is due (server/rpc_server.go:
+// Start, Register, Deregister).
 func serverStop(r registry.Registry, s *registry.Service) {
 	for _, pause := range []time.Duration{100 * time.Millisecond, 600 * time.Millisecond, 1900 * time.Millisecond} {
 		if r.Register(s, registry.RegisterTTL(testTTL)) == nil {
@@ -157,8 +157,8 @@ func TestADeregisterDuringAnOutageLeavesNothing(t *testing.T) {
 	}
 }
 
-// What happened while a view was cut off reaches its watchers as changes, also when etcd has
-// forgotten how it came to be.
+// What happened while a view was cut off reaches its watchers as changes, also when etcd has forgotten how it came to
+// be.
 func TestWatchersHearOfWhatTheyMissed(t *testing.T) {
 	for _, compacted := range []bool{false, true} {
 		withFake(t, func(t *testing.T, e *fakeEtcd) {

@@ -116,8 +116,8 @@ func TestALateDeregisterLeavesTheNewOwnerAlone(t *testing.T) {
 	}
 }
 
-// A put whose answer never came may have happened, or may happen yet. Whatever it is, the record
-// is there when Register or its repetition says so, and gone after Deregister.
+// A put whose answer never came may have happened, or may happen yet. Whatever it is, the record is there when Register
+// or its repetition says so, and gone after Deregister.
 func TestAPutOfUnknownOutcome(t *testing.T) {
 	for name, harm := range map[string]func(*fakeEtcd){
 		"done, not answered":     func(e *fakeEtcd) { e.LoseAnswers(etcdfake.Puts, 1) },
@@ -163,7 +163,8 @@ func TestAPutOfUnknownOutcome(t *testing.T) {
 	}
 }
 
-// What is no record of our node stands for nobody, on a lease or not. It is overwritten, and doesn't hide the node elsewhere.
+// What is no record of our node stands for nobody, on a lease or not. It is overwritten, and doesn't hide the node
+// elsewhere.
 func TestNobodysRecordDoesNotTakeTheKey(t *testing.T) {
 	other := rival()
 	other.Nodes[0].Id = "zzz"

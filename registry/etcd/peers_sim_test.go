@@ -36,13 +36,14 @@ func TestPeers2821ATickCostsEtcdNothing(t *testing.T) {
 			mustRegister(t, r, greeter(1), 90*time.Second)
 			looked(t, r, "greeter")
 		}
-		assert.LessOrEqual(t, e.requests()-before, 60*(2+4)+12, "in an hour: two renewals and four probes a minute, a list each five minutes")
+		assert.LessOrEqual(
+			t, e.requests()-before, 60*(2+4)+12, "in an hour: two renewals and four probes a minute, a list each five minutes",
+		)
 		assert.Zero(t, e.requests("Authenticate"))
 	})
 }
 
-// go-kratos/kratos#3883, #2398, #3464: after some tries the heartbeat gave up, and the process
-// was gone for good.
+// go-kratos/kratos#3883, #2398, #3464: after some tries the heartbeat gave up, and the process was gone for good.
 func TestPeers3883TheHeartbeatNeverGivesUp(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
@@ -168,8 +169,8 @@ func TestPeers8980AHalfOpenConnectionIsFoundOut(t *testing.T) {
 	}
 }
 
-// etcd#17529, #15402, #16839: hundreds of watches with PrevKV on a stream: minutes late, events
-// lost, the server out of memory.
+// etcd#17529, #15402, #16839: hundreds of watches with PrevKV on a stream: minutes late, events lost, the server out of
+// memory.
 func TestPeers17529WatchersShareOneWatch(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
@@ -222,13 +223,15 @@ func TestPeers2805ADeregisteredNodeIsGoneAtOnce(t *testing.T) {
 		mustRegister(t, old, greeter(1), testTTL)
 		await(t, 100*time.Millisecond, "it is seen", func() bool { return e.differ("greeter", r, f) == "" })
 		require.NoError(t, old.Deregister(greeter(1)))
-		took := await(t, 100*time.Millisecond, "it is gone", func() bool { return len(looked(t, r, "greeter")) == 0 && len(f.lines()) == 0 })
+		took := await(t, 100*time.Millisecond, "it is gone", func() bool {
+			return len(looked(t, r, "greeter")) == 0 && len(f.lines()) == 0
+		})
 		t.Logf("gone %s after Deregister returned", took)
 	})
 }
 
-// go-micro#1481, #2769, plugins#160: a delete event without a previous value, a registration
-// without a TTL, and an etcd that couldn't be reached at the start, panicked.
+// go-micro#1481, #2769, plugins#160: a delete event without a previous value, a registration without a TTL, and an etcd
+// that couldn't be reached at the start, panicked.
 func TestPeers1481NothingPanics(t *testing.T) {
 	t.Run("a delete without its value, and no TTL", func(t *testing.T) {
 		withFake(t, func(t *testing.T, e *fakeEtcd) {

@@ -41,7 +41,8 @@ func TestWithoutSpaceOldRecordsLiveOnAndNewOnesFollow(t *testing.T) {
 
 func TestARefusalIsGotOverWhenItIsTakenBack(t *testing.T) {
 	for name, what := range map[string]func(string, any) bool{
-		"all requests": requests, "writes": etcdfake.Either(etcdfake.Puts, etcdfake.Grants, etcdfake.Deletes), "reads": etcdfake.Reads, "renewals": etcdfake.Renewals,
+		"all requests": requests, "writes": etcdfake.Either(etcdfake.Puts, etcdfake.Grants, etcdfake.Deletes),
+		"reads": etcdfake.Reads, "renewals": etcdfake.Renewals,
 	} {
 		for _, no := range []error{rpctypes.ErrGRPCPermissionDenied, rpctypes.ErrGRPCUserEmpty} {
 			t.Run(name+": "+no.Error(), func(t *testing.T) {
@@ -58,7 +59,9 @@ func TestARefusalIsGotOverWhenItIsTakenBack(t *testing.T) {
 					require.Less(t, e.requests()-before, 2*60*8, "it isn't asked in a tight loop")
 					allow()
 					await(t, retry.MaxRefused+time.Second, "the record is back", func() bool { return e.has(greeter(1)) })
-					await(t, retry.MaxRefused+time.Second, "and the view right", func() bool { return e.differ("greeter", r, f) == "" })
+					await(
+						t, retry.MaxRefused+time.Second, "and the view right", func() bool { return e.differ("greeter", r, f) == "" },
+					)
 				})
 			})
 		}
@@ -88,8 +91,8 @@ func TestARefusedWatchIsGotOver(t *testing.T) {
 	}
 }
 
-// A token that has expired is for ever that of its stream: the watches there are go on, and new
-// ones need another stream.
+// A token that has expired is for ever that of its stream: the watches there are go on, and new ones need another
+// stream.
 func TestAnExpiredTokenEndsOnlyItsStream(t *testing.T) {
 	for _, watched := range []string{greeterKey, greeterDir} {
 		t.Run(watched, func(t *testing.T) {
@@ -141,7 +144,9 @@ func gaps(times []time.Time) []time.Duration {
 }
 
 func TestBackoffGrowsHasJitterNeverGivesUpAndResetsOnHealth(t *testing.T) {
-	for name, no := range map[string]error{"quota": rpctypes.ErrGRPCNoSpace, "permission": rpctypes.ErrGRPCPermissionDenied} {
+	for name, no := range map[string]error{
+		"quota": rpctypes.ErrGRPCNoSpace, "permission": rpctypes.ErrGRPCPermissionDenied,
+	} {
 		limit := retry.Max
 		if name == "permission" {
 			limit = retry.MaxRefused
@@ -210,7 +215,8 @@ func TestALongOutageIsLoggedOnce(t *testing.T) {
 	}
 }
 
-// Etcd was started with a lower --max-request-bytes, say. What it took before isn't given up, nor tried without a pause.
+// Etcd was started with a lower --max-request-bytes, say. What it took before isn't given up, nor tried without a
+// pause.
 func TestARecordThatCannotBePutBackStaysPending(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, logs := e.newRegistry(t)
@@ -248,8 +254,8 @@ func TestAClosedClientIsSaidAtOnce(t *testing.T) {
 	})
 }
 
-// With a password that has become wrong each request costs etcd an authentication, so all of a process's keys ask as seldom as
-// one would.
+// With a password that has become wrong each request costs etcd an authentication, so all of a process's keys ask as
+// seldom as one would.
 func TestAPasswordThatHasBecomeWrongIsTriedSeldom(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)

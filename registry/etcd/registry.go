@@ -24,12 +24,11 @@ func init() {
 	cmd.DefaultRegistries["etcd"] = NewRegistry
 }
 
-// Registry is a [registry.Registry] on etcd. All its methods may be called concurrently, Init
-// included. Make one with [New] or [NewRegistry].
+// Registry is a [registry.Registry] on etcd. All its methods may be called concurrently, Init included. Make one with
+// [New] or [NewRegistry].
 //
-// Every call returns within its context's deadline if it has one, and otherwise within
-// registry.Timeout (default 5 s), whatever etcd does. [Registry.Init] and [Registry.Close] say what
-// may come on top.
+// Every call returns within its context's deadline if it has one, and otherwise within registry.Timeout (default 5 s),
+// whatever etcd does. [Registry.Init] and [Registry.Close] say what may come on top.
 type Registry struct {
 	env       environment
 	connector *etcdconn.Connector
@@ -55,9 +54,8 @@ type Registry struct {
 	inUse bool             // a call may have used components
 }
 
-// New returns a registry, or the error in its configuration. It doesn't connect: the first
-// call that needs etcd does. It waits for a collection of metrics that is under way.
-// Errors: ErrAddress, ErrTLS, ErrOption.
+// New returns a registry, or the error in its configuration. It doesn't connect: the first call that needs etcd does.
+// It waits for a collection of metrics that is under way. Errors: ErrAddress, ErrTLS, ErrOption.
 func New(opts ...registry.Option) (*Registry, error) {
 	r := newRegistry(opts)
 	if err := r.components.Load().err; err != nil {
@@ -94,10 +92,9 @@ func newRegistry(opts []registry.Option) *Registry {
 	return r
 }
 
-// Init changes options on the living registry: registrations, views and watchers carry over
-// to the new settings, and a client is replaced only if its settings changed. An Init that
-// returns an error changes nothing. It doesn't wait for etcd, but for a collection of metrics that is
-// under way. Errors: ErrAddress, ErrTLS, ErrOption, ErrClosed.
+// Init changes options on the living registry: registrations, views and watchers carry over to the new settings, and a
+// client is replaced only if its settings changed. An Init that returns an error changes nothing. It doesn't wait for
+// etcd, but for a collection of metrics that is under way. Errors: ErrAddress, ErrTLS, ErrOption, ErrClosed.
 func (r *Registry) Init(opts ...registry.Option) error {
 	if r.closing.Err() != nil {
 		return fmt.Errorf("init: %w", ErrClosed)
@@ -119,8 +116,8 @@ func (r *Registry) reconfigure(opts []registry.Option) error {
 	return r.configureLocked(given)
 }
 
-// export lets the MeterProvider of the present configuration collect. It may have to wait for it, so
-// it isn't for who has mu.
+// export lets the MeterProvider of the present configuration collect. It may have to wait for it, so it isn't for who
+// has mu.
 func (r *Registry) export() {
 	if r.components.Load().err == nil {
 		r.metrics.Export(func() metric.MeterProvider { return r.components.Load().config.meters }, r.state)
@@ -174,7 +171,9 @@ func (r *Registry) configureLocked(given registry.Options) error {
 	case c.keys == before.config.keys:
 		now.registrar, now.views = before.registrar, before.views
 	case r.inUse:
-		return fmt.Errorf("%w: prefix %q can't become %q, the registry is in use", ErrOption, before.config.keys.Prefix, c.keys.Prefix)
+		return fmt.Errorf(
+			"%w: prefix %q can't become %q, the registry is in use", ErrOption, before.config.keys.Prefix, c.keys.Prefix,
+		)
 	default:
 		r.assemble(now)
 	}
@@ -206,8 +205,8 @@ func (r *Registry) assemble(p *components) {
 	})
 }
 
-// connectLocked makes settings current. The streams of the client before end at once, and every loop goes on with the new one.
-// What is at the etcd before, if it is another one, goes with its TTL.
+// connectLocked makes settings current. The streams of the client before end at once, and every loop goes on with the
+// new one. What is at the etcd before, if it is another one, goes with its TTL.
 func (r *Registry) connectLocked(s settings) {
 	p := r.components.Load()
 	r.connector.Replace(s.Config)
@@ -288,11 +287,10 @@ func (r *Registry) reconnected() {
 	r.probe.hurry.Send()
 }
 
-// Close deregisters what is ours and only that, revokes our leases, ends all watchers and
-// waits for every goroutine. Calls under way return ErrClosed, as do all calls afterwards.
-// It deregisters within the timeout. It waits for a metrics collection that is under way, and within the timeout for
-// registry.Logger to return. Its error says what couldn't be deregistered and is left to its TTL.
-// Further calls wait for the first one and return the same.
+// Close deregisters what is ours and only that, revokes our leases, ends all watchers and waits for every goroutine.
+// Calls under way return ErrClosed, as do all calls afterwards. It deregisters within the timeout. It waits for a
+// metrics collection that is under way, and within the timeout for registry.Logger to return. Its error says what
+// couldn't be deregistered and is left to its TTL. Further calls wait for the first one and return the same.
 func (r *Registry) Close() error {
 	r.closed.Do(func() { r.closeErr = r.shut() })
 	return r.closeErr

@@ -17,8 +17,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
-// model is two processes at a fake etcd, one of which provides nodes, and what should come of
-// what happens to them.
+// model is two processes at a fake etcd, one of which provides nodes, and what should come of what happens to them.
 type model struct {
 	t         *testing.T
 	etcd      *fakeEtcd
@@ -118,12 +117,16 @@ var whatHappens = map[string]func(*model, step){
 	"wipe":                func(m *model, _ step) { m.etcd.Wipe() },
 	"other cluster":       func(m *model, _ step) { m.etcd.MoveCluster() },
 	"mend":                func(m *model, _ step) { m.mend() },
-	"relist":              func(m *model, s step) { []*Registry{m.provider, m.reader}[s.a%2].components.Load().invalidate() },
-	"pass":                func(_ *model, s step) { time.Sleep([]time.Duration{time.Millisecond, time.Second, time.Minute}[s.a%3]) },
-	"look":                func(m *model, s step) { _, _ = look([]*Registry{m.provider, m.reader}[s.a%2], "greeter") },
-	"pause":               func(m *model, s step) { m.followers[s.a%len(m.followers)].pause() },
-	"resume":              func(m *model, s step) { m.followers[s.a%len(m.followers)].resume() },
-	"watch anew":          (*model).watchAnew,
+	"relist": func(m *model, s step) {
+		[]*Registry{m.provider, m.reader}[s.a%2].components.Load().invalidate()
+	},
+	"pass": func(_ *model, s step) {
+		time.Sleep([]time.Duration{time.Millisecond, time.Second, time.Minute}[s.a%3])
+	},
+	"look":       func(m *model, s step) { _, _ = look([]*Registry{m.provider, m.reader}[s.a%2], "greeter") },
+	"pause":      func(m *model, s step) { m.followers[s.a%len(m.followers)].pause() },
+	"resume":     func(m *model, s step) { m.followers[s.a%len(m.followers)].resume() },
+	"watch anew": (*model).watchAnew,
 }
 
 // requests are what is refused together.
@@ -266,7 +269,8 @@ func (m *model) leave() error {
 		}
 	}
 	synctest.Wait()
-	for _, id := range []string{"n0", "n1", "n2", "x0"} { // the etcd client cancels some watches only when they have something to say
+	// the etcd client cancels some watches only when they have something to say
+	for _, id := range []string{"n0", "n1", "n2", "x0"} {
 		m.etcd.PutKey(greeterDir+id, "", 0)
 	}
 	synctest.Wait()
@@ -281,9 +285,11 @@ func (m *model) leave() error {
 
 // play lets some steps happen to a new model, and says what was wrong afterwards.
 func play(t *testing.T, steps []step) (err error) {
+	t.Helper()
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		m := &model{
-			t: t, etcd: e, wished: make(map[string]*registry.Service), told: make(map[string]error), foreign: make(map[string]bool),
+			t: t, etcd: e, wished: make(map[string]*registry.Service), told: make(map[string]error),
+			foreign:    make(map[string]bool),
 			registered: make(map[string]string),
 		}
 		e.Grow(100) // a new history is shorter then
@@ -316,6 +322,7 @@ func play(t *testing.T, steps []step) (err error) {
 
 // playHard plays steps several times: what comes of them depends on some chance.
 func playHard(t *testing.T, play func(*testing.T, []step) error, steps []step, times int) error {
+	t.Helper()
 	for range times {
 		if err := play(t, steps); err != nil {
 			return err
@@ -326,6 +333,7 @@ func playHard(t *testing.T, play func(*testing.T, []step) error, steps []step, t
 
 // shrink drops steps, in ever smaller pieces, as long as what is left still goes wrong.
 func shrink(t *testing.T, play func(*testing.T, []step) error, steps []step) []step {
+	t.Helper()
 	for size := max(len(steps)/2, 1); size > 0; size /= 2 {
 		for at := 0; at+size <= len(steps); {
 			fewer := slices.Delete(slices.Clone(steps), at, at+size)
@@ -348,13 +356,15 @@ var likely = func() []string {
 	for range 5 {
 		names = append(names, "register")
 	}
-	names = append(names, "register", "deregister", "deregister", "other puts", "other leaves", "pass", "pass", "mend", "mend", "mend")
+	names = append(
+		names, "register", "deregister", "deregister", "other puts", "other leaves", "pass", "pass", "mend", "mend", "mend",
+	)
 	slices.Sort(names)
 	return names
 }()
 
-// Whatever happens to a process and its etcd: afterwards what is wished for is there and nothing
-// else of ours, and lookups and watchers tell the truth, all at a bounded cost.
+// Whatever happens to a process and its etcd: afterwards what is wished for is there and nothing else of ours, and
+// lookups and watchers tell the truth, all at a bounded cost.
 func TestWhateverHappensAllIsWellAfterwards(t *testing.T) {
 	seed := *randomSeed
 	if seed == 0 {

@@ -222,7 +222,9 @@ func TestEveryCallAfterCloseIsErrClosed(t *testing.T) {
 
 func TestCloseEndsCallsUnderWayAndWatchers(t *testing.T) {
 	clearEnvironment(t)
-	r, err := New(registry.Addrs("unix://"+t.TempDir()+"/nobody.sock"), registry.Timeout(time.Minute), registry.Logger(&recorder{}))
+	r, err := New(
+		registry.Addrs("unix://"+t.TempDir()+"/nobody.sock"), registry.Timeout(time.Minute), registry.Logger(&recorder{}),
+	)
 	require.NoError(t, err)
 	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
@@ -279,7 +281,9 @@ func TestSecretsAreNeitherInErrorsNorInStatus(t *testing.T) {
 		{Auth("root", "hunter2"), TLSFiles(writeFile(t, "ca", "hunter2"), "", "")},
 	} {
 		r := NewRegistry(append(opts, registry.Logger(&recorder{}))...).(*Registry)
-		said = append(said, fmt.Sprintf("%+v", r.Status()), fmt.Sprintf("%+v", r.Options().Context), fmt.Sprint(r.Status().Err))
+		said = append(
+			said, fmt.Sprintf("%+v", r.Status()), fmt.Sprintf("%+v", r.Options().Context), fmt.Sprint(r.Status().Err),
+		)
 		require.NoError(t, r.Close())
 		said = append(said, fmt.Sprintf("%+v", r.Status()))
 	}

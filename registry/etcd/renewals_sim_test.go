@@ -61,7 +61,9 @@ func TestARefusedLeaseCostsNoOtherRecord(t *testing.T) {
 						require.ErrorIs(t, g.Err, rpctypes.ErrPermissionDenied)
 					}
 					lines := logs.logged()
-					said := slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return !strings.Contains(line, "is pending") })
+					said := slices.DeleteFunc(
+						slices.Clone(lines), func(line string) bool { return !strings.Contains(line, "is pending") },
+					)
 					require.LessOrEqual(t, len(said), refused, "once for each lease")
 					require.NotEmpty(t, said)
 					require.LessOrEqual(t, len(lines), 2*refused, lines)
@@ -94,7 +96,9 @@ func TestPermissionThatReturnsInTimeCostsNoRecord(t *testing.T) {
 			time.Sleep(30 * time.Second)
 			permit()
 			await(t, retry.MaxRefused+time.Second, "all is well", func() bool {
-				return !slices.ContainsFunc(r.Status().Registrations, func(g RegistrationStatus) bool { return g.State != registration.StateRegistered })
+				return !slices.ContainsFunc(
+					r.Status().Registrations, func(g RegistrationStatus) bool { return g.State != registration.StateRegistered },
+				)
 			})
 		}
 		require.Zero(t, e.lost(greeter(3))+e.lost(other(3)))
@@ -103,7 +107,8 @@ func TestPermissionThatReturnsInTimeCostsNoRecord(t *testing.T) {
 	})
 }
 
-// A doubt makes every lease be asked for. Whoever may not read isn't told whether its lease is there, but may be able to renew it.
+// A doubt makes every lease be asked for. Whoever may not read isn't told whether its lease is there, but may be able
+// to renew it.
 func TestASuspectLeaseThatMayNotBeReadIsRenewed(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)

@@ -16,8 +16,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/view"
 )
 
-// reporter logs what changes in a registry's Status. It is a goroutine of its own that compares the present with what it
-// said last: so a logger that is slow, or hangs, or asks the registry for its Status, holds up nothing else, and a
+// reporter logs what changes in a registry's Status. It is a goroutine of its own that compares the present with what
+// it said last: so a logger that is slow, or hangs, or asks the registry for its Status, holds up nothing else, and a
 // quick change back and forth isn't worth a line.
 type reporter struct {
 	connector  *etcdconn.Connector
@@ -45,7 +45,9 @@ const (
 	saidLost
 )
 
-func newReporter(c *etcdconn.Connector, now *atomic.Pointer[components], status func() Status, l func() logger.Logger) *reporter {
+func newReporter(
+	c *etcdconn.Connector, now *atomic.Pointer[components], status func() Status, l func() logger.Logger,
+) *reporter {
 	return &reporter{
 		connector: c, components: now, status: status, logger: l,
 		changed: signal.New(), done: make(chan struct{}), notes: make(chan func(), maxNotes),
@@ -53,8 +55,8 @@ func newReporter(c *etcdconn.Connector, now *atomic.Pointer[components], status 
 	}
 }
 
-// reportInterval is how long changes are gathered before the reporter looks: a thousand nodes that register at once make
-// a thousand of them, and each look goes through all registrations.
+// reportInterval is how long changes are gathered before the reporter looks: a thousand nodes that register at once
+// make a thousand of them, and each look goes through all registrations.
 const reportInterval = 100 * time.Millisecond
 
 // maxNotes bounds the notes that wait. There are a few a minute at most.

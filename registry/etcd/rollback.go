@@ -18,9 +18,9 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/view"
 )
 
-// probe asks etcd now and then whether the history that the views and registrations rest on is
-// still the one that etcd has. Watches don't tell: one from a revision that etcd will only
-// reach again after its data directory was wiped, or restored from a snapshot, is silent.
+// probe asks etcd now and then whether the history that the views and registrations rest on is still the one that etcd
+// has. Watches don't tell: one from a revision that etcd will only reach again after its data directory was wiped, or
+// restored from a snapshot, is silent.
 type probe struct {
 	connector  *etcdconn.Connector
 	components *atomic.Pointer[components]
@@ -30,15 +30,17 @@ type probe struct {
 	hurry      signal.Signal // the connection was lost and is back
 }
 
-func newProbe(c *etcdconn.Connector, now *atomic.Pointer[components], timeout func() time.Duration, r *reporter) *probe {
+func newProbe(
+	c *etcdconn.Connector, now *atomic.Pointer[components], timeout func() time.Duration, r *reporter,
+) *probe {
 	return &probe{
 		connector: c, components: now, timeout: timeout, reporter: r,
 		alarm: signal.New(), hurry: signal.New(),
 	}
 }
 
-// Bounds of the time between two probes: four requests a minute at most, beside those after a
-// reconnect and those that ask again.
+// Bounds of the time between two probes: four requests a minute at most, beside those after a reconnect and those that
+// ask again.
 const (
 	minProbe = 15 * time.Second
 	maxProbe = 20 * time.Second
@@ -75,8 +77,8 @@ func (p *probe) resumed(gap time.Duration) {
 	p.components.Load().invalidate()
 }
 
-// look compares what the views and registrations know with what etcd has. Whatever differs may be
-// an event on its way, so etcd is asked again before that counts.
+// look compares what the views and registrations know with what etcd has. Whatever differs may be an event on its way,
+// so etcd is asked again before that counts.
 func (p *probe) look(ctx context.Context) {
 	cl := p.connector.Current()
 	before := p.sample()
@@ -133,8 +135,8 @@ func (p *probe) forget() {
 // eventTime is how long an event may take to arrive after etcd has let it be read.
 const eventTime = 2 * time.Second
 
-// contradicts asks etcd about a sample, in one request, and returns the part of it that etcd says
-// otherwise. What the answer tells of etcd's history is acted upon at once.
+// contradicts asks etcd about a sample, in one request, and returns the part of it that etcd says otherwise. What the
+// answer tells of etcd's history is acted upon at once.
 func (p *probe) contradicts(ctx context.Context, cl *etcdconn.Client, s sample) (wrong sample, err error) {
 	if s.empty() {
 		return s, nil
@@ -195,8 +197,8 @@ func (p *probe) sample() sample {
 	return s
 }
 
-// sample is a part of what this registry knows of etcd, small enough to be compared in one request.
-// Only what the registry uses is read: with least privilege it may read nothing else.
+// sample is a part of what this registry knows of etcd, small enough to be compared in one request. Only what the
+// registry uses is read: with least privilege it may read nothing else.
 type sample struct {
 	spots []spot
 	count *count // nil for none
@@ -209,8 +211,8 @@ type spot struct {
 	source
 }
 
-// writing is when a key was written, and on which lease. After etcd's data were wiped another writing may
-// have the same revision, but not the same lease: its id has the time in it (pkg/v3 idutil).
+// writing is when a key was written, and on which lease. After etcd's data were wiped another writing may have the same
+// revision, but not the same lease: its id has the time in it (pkg/v3 idutil).
 type writing struct{ revision, lease int64 }
 
 func lastWriting(r *catalog.Record) writing { return writing{r.Revision, r.Lease} }
@@ -235,9 +237,8 @@ type count struct {
 // maxSpots bounds a sample's keys.
 const maxSpots = 16
 
-// draw takes a few of many spots: the newest one, because that is what a restored snapshot
-// lacks; the oldest, because of that a history which has overtaken ours has sent us nothing; and
-// any others.
+// draw takes a few of many spots: the newest one, because that is what a restored snapshot lacks; the oldest, because
+// of that a history which has overtaken ours has sent us nothing; and any others.
 type draw struct {
 	oldest, newest spot
 	others         []spot
@@ -337,8 +338,8 @@ func (k ownKeys) writingOf(key string) writing {
 }
 
 // clock notices that the machine was asleep, or that its clock was set. Go's timers and etcd's leases run on monotonic
-// clocks, and ours stands still on a sleeping machine while etcd's runs on: leases may have run out before anything
-// is due here.
+// clocks, and ours stands still on a sleeping machine while etcd's runs on: leases may have run out before anything is
+// due here.
 type clock struct {
 	wall, monotonic time.Time
 }

@@ -32,30 +32,27 @@ var ErrSelectorClosed = errors.New("selector is closed")
 //		micro.Selector(etcd.NewSelector(selector.Registry(r))),
 //	)
 //
-// It is go-micro's own selector in all that callers see, with the same strategies, filters and
-// errors, but for these:
+// It is go-micro's own selector in all that callers see, with the same strategies, filters and errors, but for these:
 //
-//   - Nodes are shared with everybody who picks them. Read them, don't change them. Filters and
-//     strategies get services and slices of nodes that are theirs; nodes, endpoints and metadata are
-//     shared.
-//   - selector.RoundRobin is a rotation over all calls of a service; go-micro's begins anew at
-//     each Select. Only the function itself is recognized, not one that calls it.
-//   - Mark ejects a node when it can't be reached, or doesn't answer two calls in a row:
-//     for up to a second, then for twice as long each time, up to 30 s. When the time is over, one call tries it.
-//     A handler's own error counts as an answer. Its time ends when its record changes. If less than
-//     a quarter of the nodes would be left, all of them are used.
+//   - Nodes are shared with everybody who picks them. Read them, don't change them. Filters and strategies get services
+//     and slices of nodes that are theirs; nodes, endpoints and metadata are shared.
+//   - selector.RoundRobin is a rotation over all calls of a service; go-micro's begins anew at each Select. Only the
+//     function itself is recognized, not one that calls it.
+//   - Mark ejects a node when it can't be reached, or doesn't answer two calls in a row: for up to a second, then for
+//     twice as long each time, up to 30 s. When the time is over, one call tries it. A handler's own error counts as an
+//     answer. Its time ends when its record changes. If less than a quarter of the nodes would be left, all of them are
+//     used.
 //   - Reset forgets all that is known of a service's nodes. So does Init, for all services.
 //   - [Weighted], [PreferZone] and [Grace] change how it picks.
 //
-// On a registry that isn't a [*Registry] it is go-micro's selector. The registry defaults to
-// registry.DefaultRegistry, as there. With several options of a kind the last one counts.
+// On a registry that isn't a [*Registry] it is go-micro's selector. The registry defaults to registry.DefaultRegistry,
+// as there. With several options of a kind the last one counts.
 //
-// Select returns selector.ErrNotFound for a service without nodes, and selector.ErrNoneAvailable when
-// the filters leave none, both as they are; ErrSelectorClosed; ErrOption for a nil option or filter, also one that
-// NewSelector was given, until an Init; and the errors of [Registry.GetService]. It asks
-// etcd only for a service that isn't followed yet, within the deadline of the SelectOptions'
-// Context or else the registry's timeout. All methods may be called concurrently, and so may each
-// Next.
+// Select returns selector.ErrNotFound for a service without nodes, and selector.ErrNoneAvailable when the filters leave
+// none, both as they are; ErrSelectorClosed; ErrOption for a nil option or filter, also one that NewSelector was given,
+// until an Init; and the errors of [Registry.GetService]. It asks etcd only for a service that isn't followed yet,
+// within the deadline of the SelectOptions' Context or else the registry's timeout. All methods may be called
+// concurrently, and so may each Next.
 func NewSelector(opts ...selector.Option) selector.Selector {
 	s := &nodeSelector{}
 	options, err := gather(selector.Options{Strategy: selector.Random}, opts)
@@ -110,8 +107,8 @@ func newSelectorState(options selector.Options) *selectorState {
 // clock is monotonic, unlike the wall's, and cheaper.
 func (st *selectorState) clock() int64 { return int64(time.Since(st.born)) }
 
-// Init changes options and forgets what is known of nodes. With an error it changes nothing.
-// Errors: ErrSelectorClosed, ErrOption.
+// Init changes options and forgets what is known of nodes. With an error it changes nothing. Errors: ErrSelectorClosed,
+// ErrOption.
 func (s *nodeSelector) Init(opts ...selector.Option) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -252,8 +249,7 @@ func (st *selectorState) close() error {
 	return nil
 }
 
-// Mark notes how a call of a node went. It doesn't matter whether the node is the one that was
-// picked or a copy.
+// Mark notes how a call of a node went. It doesn't matter whether the node is the one that was picked or a copy.
 func (s *nodeSelector) Mark(service string, node *registry.Node, err error) {
 	st := s.state.Load()
 	if st.standard != nil {

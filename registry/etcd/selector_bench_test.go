@@ -11,6 +11,7 @@ import (
 
 // selectors are ours on a mirror, and go-micro's on its memory registry, with the same nodes.
 func selectors(b *testing.B, n int) map[string]selector.Selector {
+	b.Helper()
 	f := stage(b, "greeter")
 	f.put("1", some(n)...)
 	memory := registry.NewMemoryRegistry()

@@ -13,9 +13,9 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
-// This file is the self-preservation of selectors with [Grace]: after a mass removal, of more than half of a
-// service's nodes in a short time, they go on choosing among those too. Nobody else does: lookups and watchers
-// tell what is in etcd.
+// This file is the self-preservation of selectors with [Grace]: after a mass removal, of more than half of a service's
+// nodes in a short time, they go on choosing among those too. Nobody else does: lookups and watchers tell what is in
+// etcd.
 
 const (
 	// massTime is how close to each other the nodes of a mass removal go.
@@ -59,8 +59,8 @@ func (rs removals) note(before, after *catalog.Snapshot, now int64) {
 	}
 }
 
-// preserved returns the removals that have grace, the oldest first: none if they are no more than the nodes that
-// are left. It forgets those that can't have grace anymore.
+// preserved returns the removals that have grace, the oldest first: none if they are no more than the nodes that are
+// left. It forgets those that can't have grace anymore.
 func (rs removals) preserved(left int, now int64, grace time.Duration) []*removal {
 	all := slices.SortedFunc(maps.Values(rs), func(a, b *removal) int {
 		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(b.left, a.left))

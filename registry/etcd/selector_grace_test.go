@@ -25,16 +25,18 @@ func TestFindMass(t *testing.T) {
 		gone []gone
 		want int
 	}{
-		"all of four at once":        {[]gone{{0, 0}, {0, 0}, {0, 0}, {0, 0}}, 4},
-		"three of four":              {[]gone{{0, 1}, {0, 1}, {0, 1}}, 3},
-		"all of three":               {[]gone{{0, 0}, {0, 0}, {0, 0}}, 0},
-		"half of four":               {[]gone{{0, 2}, {0, 2}}, 0},
-		"one after the other":        {[]gone{{0, 9}, {2, 8}, {4, 7}, {6, 6}, {8, 5}, {10, 4}}, 6},
-		"too slowly":                 {[]gone{{0, 9}, {3, 8}, {6, 7}, {9, 6}, {12, 5}, {15, 4}}, 0},
-		"replaced one after another": {[]gone{{0, 10}, {1, 10}, {2, 10}, {3, 10}, {4, 10}, {5, 10}, {6, 10}, {7, 10}, {8, 10}, {9, 10}}, 0},
-		"one long before":            {[]gone{{0, 9}, {20, 4}, {20, 4}, {20, 4}, {20, 4}, {20, 4}}, 5},
-		"the rest after a mass":      {[]gone{{0, 2}, {0, 2}, {0, 2}, {0, 2}, {5, 1}, {30, 0}}, 5},
-		"nothing":                    {nil, 0},
+		"all of four at once": {[]gone{{0, 0}, {0, 0}, {0, 0}, {0, 0}}, 4},
+		"three of four":       {[]gone{{0, 1}, {0, 1}, {0, 1}}, 3},
+		"all of three":        {[]gone{{0, 0}, {0, 0}, {0, 0}}, 0},
+		"half of four":        {[]gone{{0, 2}, {0, 2}}, 0},
+		"one after the other": {[]gone{{0, 9}, {2, 8}, {4, 7}, {6, 6}, {8, 5}, {10, 4}}, 6},
+		"too slowly":          {[]gone{{0, 9}, {3, 8}, {6, 7}, {9, 6}, {12, 5}, {15, 4}}, 0},
+		"replaced one after another": {
+			[]gone{{0, 10}, {1, 10}, {2, 10}, {3, 10}, {4, 10}, {5, 10}, {6, 10}, {7, 10}, {8, 10}, {9, 10}}, 0,
+		},
+		"one long before":       {[]gone{{0, 9}, {20, 4}, {20, 4}, {20, 4}, {20, 4}, {20, 4}}, 5},
+		"the rest after a mass": {[]gone{{0, 2}, {0, 2}, {0, 2}, {0, 2}, {5, 1}, {30, 0}}, 5},
+		"nothing":               {nil, 0},
 	} {
 		found := 0
 		var all []*removal
@@ -78,7 +80,9 @@ func TestGraceWhenNobodyIsLeft(t *testing.T) {
 		_, err := f.registry.GetService("greeter")
 		require.Equal(t, registry.ErrNotFound, err)
 		require.Equal(t, ids(nodes), chosen(t, s, "greeter"))
-		require.Equal(t, ids(nodes), chosen(t, s, "greeter", selector.WithFilter(selector.FilterVersion("1"), selector.FilterEndpoint("Greeter.V1"))))
+		require.Equal(t, ids(nodes), chosen(
+			t, s, "greeter", selector.WithFilter(selector.FilterVersion("1"), selector.FilterEndpoint("Greeter.V1")),
+		))
 		time.Sleep(grace)
 		_, err = s.Select("greeter")
 		require.Equal(t, selector.ErrNotFound, err)
@@ -191,6 +195,7 @@ func TestALostNodeThatCantBeReachedIsGivenUp(t *testing.T) {
 
 // pickID picks until the node comes up.
 func pickID(t *testing.T, s selector.Selector, id string) *registry.Node {
+	t.Helper()
 	for {
 		if n := pick(t, s, "greeter"); n.Id == id {
 			return n
@@ -243,8 +248,7 @@ func TestRemovalsAreForgotten(t *testing.T) {
 	}, Grace(grace))
 }
 
-// An etcd whose leases all expire deletes the records one by one, and a list after a broken watch
-// finds them all gone.
+// An etcd whose leases all expire deletes the records one by one, and a list after a broken watch finds them all gone.
 func TestAListMayBringTheMass(t *testing.T) {
 	inBubble(t, 6, func(t *testing.T, f *staged, nodes []*registry.Node, s *nodeSelector) {
 		f.mirror.Listing(nil)
@@ -350,8 +354,10 @@ func TestStatusTellsOfGrace(t *testing.T) {
 }
 
 func valueOf(t *testing.T, i int) string {
+	t.Helper()
 	value, err := json.Marshal(&registry.Service{
-		Name: "greeter", Version: "1", Nodes: []*registry.Node{{Id: fmt.Sprint("n", i), Address: fmt.Sprint("10.0.0.1:", i+1)}},
+		Name: "greeter", Version: "1",
+		Nodes: []*registry.Node{{Id: fmt.Sprint("n", i), Address: fmt.Sprint("10.0.0.1:", i+1)}},
 	})
 	require.NoError(t, err)
 	return string(value)

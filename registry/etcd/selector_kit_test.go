@@ -27,22 +27,26 @@ type staged struct {
 	revision int64
 }
 
-func stage(t testing.TB, service string) *staged {
-	return stageIn(t, service, func(k catalog.Keyspace) string { return k.Dir(service) })
+func stage(tb testing.TB, service string) *staged {
+	tb.Helper()
+	return stageIn(tb, service, func(k catalog.Keyspace) string { return k.Dir(service) })
 }
 
-func stageIn(t testing.TB, service string, prefix func(catalog.Keyspace) string) *staged {
-	for _, name := range []string{"MICRO_REGISTRY_ADDRESS", "ETCD_USERNAME", "ETCD_PASSWORD", "ETCD_CACERT", "ETCD_CERT", "ETCD_KEY"} {
-		t.Setenv(name, "")
+func stageIn(tb testing.TB, service string, prefix func(catalog.Keyspace) string) *staged {
+	tb.Helper()
+	for _, name := range []string{
+		"MICRO_REGISTRY_ADDRESS", "ETCD_USERNAME", "ETCD_PASSWORD", "ETCD_CACERT", "ETCD_CERT", "ETCD_KEY",
+	} {
+		tb.Setenv(name, "")
 	}
 	r, err := New(registry.Addrs("unix:///nobody.sock"), registry.Logger(&recorder{}))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	r.started.Do(func() {}) // no probe
 	ms := r.components.Load().views
-	f := &staged{t: t, registry: r, service: service, revision: 10}
+	f := &staged{t: tb, registry: r, service: service, revision: 10}
 	f.mirror = ms.Detached(prefix(f.keys()))
 	f.list()
-	t.Cleanup(func() { require.NoError(t, r.Close()) })
+	tb.Cleanup(func() { require.NoError(tb, r.Close()) })
 	return f
 }
 
@@ -69,8 +73,10 @@ func (f *staged) apply(kind mvccpb.Event_EventType, version string, nodes ...*re
 		f.revision++
 		value, err := json.Marshal(&registry.Service{
 			Name: f.service, Version: version, Nodes: []*registry.Node{n},
-			Metadata:  map[string]string{"team": "blue"},
-			Endpoints: []*registry.Endpoint{{Name: "Greeter.V" + version, Request: &registry.Value{Name: "Request"}, Response: &registry.Value{Name: "Response"}}},
+			Metadata: map[string]string{"team": "blue"},
+			Endpoints: []*registry.Endpoint{{
+				Name: "Greeter.V" + version, Request: &registry.Value{Name: "Request"}, Response: &registry.Value{Name: "Response"},
+			}},
 		})
 		require.NoError(f.t, err)
 		key := []byte(f.key(n))
@@ -116,30 +122,32 @@ func ids(nodes []*registry.Node) []string {
 }
 
 // pick selects once.
-func pick(t testing.TB, s selector.Selector, service string, opts ...selector.SelectOption) *registry.Node {
-	t.Helper()
+func pick(tb testing.TB, s selector.Selector, service string, opts ...selector.SelectOption) *registry.Node {
+	tb.Helper()
 	next, err := s.Select(service, opts...)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	node, err := next()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return node
 }
 
 // tally selects many times and counts by node id.
-func tally(t testing.TB, times int, s selector.Selector, service string, opts ...selector.SelectOption) map[string]int {
-	t.Helper()
+func tally(
+	tb testing.TB, times int, s selector.Selector, service string, opts ...selector.SelectOption,
+) map[string]int {
+	tb.Helper()
 	picked := make(map[string]int)
 	for range times {
-		picked[pick(t, s, service, opts...).Id]++
+		picked[pick(tb, s, service, opts...).Id]++
 	}
 	return picked
 }
 
 // chosen returns the ids that come up when selecting often.
-func chosen(t testing.TB, s selector.Selector, service string, opts ...selector.SelectOption) []string {
-	t.Helper()
+func chosen(tb testing.TB, s selector.Selector, service string, opts ...selector.SelectOption) []string {
+	tb.Helper()
 	var names []string
-	for id := range tally(t, 400, s, service, opts...) {
+	for id := range tally(tb, 400, s, service, opts...) {
 		names = append(names, id)
 	}
 	slices.Sort(names)

@@ -31,7 +31,9 @@ const (
 
 // What go-micro's client passes to Mark.
 var (
-	errRefused  = merrors.InternalServerError("go.micro.client", "connection error: dial tcp 10.0.0.0:8080: connect: connection refused")
+	errRefused = merrors.InternalServerError(
+		"go.micro.client", "connection error: dial tcp 10.0.0.0:8080: connect: connection refused",
+	)
 	errBroke    = merrors.InternalServerError("go.micro.client.transport", "EOF")
 	errTimedOut = merrors.Timeout("go.micro.client", "<nil>")
 	errHandler  = merrors.InternalServerError("greeter", "no such name")
@@ -74,9 +76,15 @@ func TestOutcomes(t *testing.T) {
 		{unanswered, merrors.New("go.micro.client", "error reading from server: EOF", 503)},
 		{unreachable, errRefused},
 		{unreachable, errBroke},
-		{unreachable, merrors.InternalServerError("go.micro.client", "connection error: dial tcp 10.0.0.1:8080: i/o timeout")},
-		{unreachable, merrors.InternalServerError("go.micro.client.transport", "read tcp 10.0.0.2:1->10.0.0.1:8080: read: connection reset by peer")},
-		{unreachable, merrors.InternalServerError("go.micro.client.transport", "write tcp 10.0.0.2:1->10.0.0.1:8080: write: broken pipe")},
+		{
+			unreachable, merrors.InternalServerError("go.micro.client", "connection error: dial tcp 10.0.0.1:8080: i/o timeout"),
+		},
+		{unreachable, merrors.InternalServerError(
+			"go.micro.client.transport", "read tcp 10.0.0.2:1->10.0.0.1:8080: read: connection reset by peer",
+		)},
+		{unreachable, merrors.InternalServerError(
+			"go.micro.client.transport", "write tcp 10.0.0.2:1->10.0.0.1:8080: write: broken pipe",
+		)},
 		{unreachable, merrors.InternalServerError("go.micro.client", "Error sending request: context deadline exceeded")},
 		{unreachable, merrors.New("go.micro.client", fmt.Sprintf(grpcDial, "10.0.0.1:8080"), 503)},
 		{unreachable, status.Errorf(codes.Unavailable, grpcDial, "10.0.0.1:8080")},
@@ -100,15 +108,22 @@ func TestOnlyWhatWasNotSentIsRetried(t *testing.T) {
 	}{
 		{true, t.Context(), errRefused},
 		{true, t.Context(), fmt.Errorf("wrapped: %w", errRefused)},
-		{true, t.Context(), merrors.InternalServerError("go.micro.client.transport", "write tcp 10.0.0.2:1->10.0.0.1:8080: write: broken pipe")},
-		{true, t.Context(), merrors.InternalServerError("go.micro.client.transport", "readfrom tcp 10.0.0.2:1->10.0.0.1:8080: write tcp 10.0.0.2:1->10.0.0.1:8080: write: broken pipe")},
+		{true, t.Context(), merrors.InternalServerError(
+			"go.micro.client.transport", "write tcp 10.0.0.2:1->10.0.0.1:8080: write: broken pipe",
+		)},
+		{true, t.Context(), merrors.InternalServerError(
+			"go.micro.client.transport",
+			"readfrom tcp 10.0.0.2:1->10.0.0.1:8080: write tcp 10.0.0.2:1->10.0.0.1:8080: write: broken pipe",
+		)},
 		{true, t.Context(), &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}},
 		{false, ended, errRefused},
 		{false, t.Context(), nil},
 		{false, t.Context(), errBroke},
 		{false, t.Context(), errTimedOut},
 		{false, t.Context(), errHandler},
-		{false, t.Context(), merrors.InternalServerError("go.micro.client.transport", "read tcp 10.0.0.2:1->10.0.0.1:8080: read: connection reset by peer")},
+		{false, t.Context(), merrors.InternalServerError(
+			"go.micro.client.transport", "read tcp 10.0.0.2:1->10.0.0.1:8080: read: connection reset by peer",
+		)},
 		{false, t.Context(), serverError(errRefused.Error())},
 		{false, t.Context(), merrors.InternalServerError("go.micro.client.transport", "500 write tcp")},
 		{false, t.Context(), &net.OpError{Op: "read", Net: "tcp", Err: syscall.ECONNRESET}},
@@ -121,7 +136,9 @@ func TestOnlyWhatWasNotSentIsRetried(t *testing.T) {
 }
 
 // inBubble runs a test in virtual time with a selector of n nodes.
-func inBubble(t *testing.T, n int, test func(*testing.T, *staged, []*registry.Node, *nodeSelector), opts ...selector.Option) {
+func inBubble(
+	t *testing.T, n int, test func(*testing.T, *staged, []*registry.Node, *nodeSelector), opts ...selector.Option,
+) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f, nodes := stage(t, "greeter"), some(n)
@@ -169,6 +186,7 @@ func TestHandlersErrorsAndGivingUpDontCount(t *testing.T) {
 
 // dead plays a node that is never reached again, and returns the times at which it was called.
 func dead(t *testing.T, s *nodeSelector, node *registry.Node, d time.Duration) []time.Duration {
+	t.Helper()
 	var calls []time.Duration
 	for began := time.Now(); time.Since(began) < d; time.Sleep(10 * time.Millisecond) {
 		for range 5 {
@@ -345,8 +363,8 @@ func TestFiltersAreShownWhatIsAside(t *testing.T) {
 	})
 }
 
-// Whatever fails when: a node that is aside is picked only when its time is over, unless less than
-// a quarter would be left, and there is always a node.
+// Whatever fails when: a node that is aside is picked only when its time is over, unless less than a quarter would be
+// left, and there is always a node.
 func TestRandomMarks(t *testing.T) {
 	seed := *randomSeed
 	if seed == 0 {

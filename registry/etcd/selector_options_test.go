@@ -79,7 +79,9 @@ func TestAWeightedRotationIsSpread(t *testing.T) {
 }
 
 func TestWeightsThatSayNothing(t *testing.T) {
-	for _, weights := range [][]string{{"0", "0", "0"}, {"-1", "NaN", "+Inf"}, {"1e9", "", "1,5"}, {"1000000", "1e6", "999999.9"}} {
+	for _, weights := range [][]string{
+		{"0", "0", "0"}, {"-1", "NaN", "+Inf"}, {"1e9", "", "1,5"}, {"1000000", "1e6", "999999.9"},
+	} {
 		f, nodes := stage(t, "greeter"), some(3)
 		weigh(nodes, weights...)
 		f.put("1", nodes...)
@@ -103,8 +105,12 @@ func TestPreferZone(t *testing.T) {
 		here := []*registry.Node{nodes[0], nodes[3], nodes[6]}
 		require.Equal(t, ids(here), chosen(t, s, "greeter"))
 		require.Equal(t, ids(here), chosen(t, s, "greeter", selector.WithStrategy(selector.RoundRobin)))
-		require.Equal(t, []string{nodes[3].Id}, chosen(t, s, "greeter", selector.WithFilter(selector.FilterLabel("parity", "odd"))))
-		require.Equal(t, ids([]*registry.Node{nodes[1], nodes[4], nodes[7]}), chosen(t, f.selector(PreferZone("there")), "greeter"))
+		require.Equal(
+			t, []string{nodes[3].Id}, chosen(t, s, "greeter", selector.WithFilter(selector.FilterLabel("parity", "odd"))),
+		)
+		require.Equal(
+			t, ids([]*registry.Node{nodes[1], nodes[4], nodes[7]}), chosen(t, f.selector(PreferZone("there")), "greeter"),
+		)
 		require.Equal(t, ids(nodes), chosen(t, f.selector(PreferZone("nowhere")), "greeter"))
 		require.Equal(t, ids(nodes), chosen(t, f.selector(PreferZone("")), "greeter"))
 

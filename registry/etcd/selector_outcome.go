@@ -26,8 +26,8 @@ const (
 	unreachable                 // no connection, or it broke
 )
 
-// The ids that go-micro's client gives to its own errors. What comes from the other side has
-// another type (client.serverError), so that a handler which passes on an error of its own client isn't blamed.
+// The ids that go-micro's client gives to its own errors. What comes from the other side has another type
+// (client.serverError), so that a handler which passes on an error of its own client isn't blamed.
 const (
 	clientID    = "go.micro.client"
 	transportID = "go.micro.client.transport"
@@ -67,15 +67,14 @@ func undialed(detail string) bool {
 	return strings.HasPrefix(detail, "connection error: ") || strings.HasPrefix(detail, "Error sending request: ")
 }
 
-// isHTTPStatus recognizes an answer, such as "500 Internal Server Error: ...", that go-micro's
-// transport takes for an error.
+// isHTTPStatus recognizes an answer, such as "500 Internal Server Error: ...", that go-micro's transport takes for an
+// error.
 func isHTTPStatus(detail string) bool {
 	return len(detail) > 3 && detail[3] == ' ' && strings.Trim(detail[:3], "0123456789") == ""
 }
 
-// classifyGRPC tells gRPC's own words from those of a handler that says it is unavailable. They may still be
-// of the handler's own client: a refused connection names the address, a broken one doesn't and therefore
-// counts for less.
+// classifyGRPC tells gRPC's own words from those of a handler that says it is unavailable. They may still be of the
+// handler's own client: a refused connection names the address, a broken one doesn't and therefore counts for less.
 func classifyGRPC(node *catalog.Node, detail string) outcome {
 	switch {
 	case strings.Contains(detail, "Error while dialing"):
@@ -109,14 +108,14 @@ func classifyForeign(node *catalog.Node, err error) outcome {
 	return responded
 }
 
-// RetryUnsent is a client.RetryFunc for go-micro's client (client.Retry, client.WithRetry): it
-// repeats a call that no node can have executed, because there was no connection, or it broke before the
-// request was written. go-micro asks the selector for a node each time, and [NewSelector]'s
-// doesn't offer one that was just found unreachable, as long as there are others. Timeouts and connections that broke
-// while waiting for the answer aren't repeated: the handler may have run.
+// RetryUnsent is a client.RetryFunc for go-micro's client (client.Retry, client.WithRetry): it repeats a call that no
+// node can have executed, because there was no connection, or it broke before the request was written. go-micro asks
+// the selector for a node each time, and [NewSelector]'s doesn't offer one that was just found unreachable, as long as
+// there are others. Timeouts and connections that broke while waiting for the answer aren't repeated: the handler may
+// have run.
 //
-// The number of tries and the pauses between them are client.Retries and client.Backoff. go-micro's gRPC plugin isn't covered, as
-// its errors may be those of a client within the handler.
+// The number of tries and the pauses between them are client.Retries and client.Backoff. go-micro's gRPC plugin isn't
+// covered, as its errors may be those of a client within the handler.
 func RetryUnsent(ctx context.Context, _ client.Request, _ int, err error) (bool, error) {
 	return ctx.Err() == nil && unsent(err), nil
 }

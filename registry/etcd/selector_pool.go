@@ -40,7 +40,9 @@ type pool struct {
 }
 
 func newPool(st *selectorState, v *view.View, service string) *pool {
-	p := &pool{selector: st, service: service, view: v, outliers: make(map[string]*picker.Outlier), removals: make(removals)}
+	p := &pool{
+		selector: st, service: service, view: v, outliers: make(map[string]*picker.Outlier), removals: make(removals),
+	}
 	p.turn.Store(rand.Uint64())
 	p.random = func() (*registry.Node, error) { return p.pick(p.state.Load().Picker, nil) }
 	p.inTurn = func() (*registry.Node, error) { return p.pick(p.state.Load().Picker, &p.turn) }
@@ -67,8 +69,7 @@ func (st *selectorState) known(service string) *pool {
 	return p
 }
 
-// keep puts a pool where Select finds it, until its view ends, and returns it, or the one that
-// is there already.
+// keep puts a pool where Select finds it, until its view ends, and returns it, or the one that is there already.
 func (st *selectorState) keep(p *pool) *pool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -141,8 +142,8 @@ func (p *pool) renewLocked() *poolState {
 	return ps
 }
 
-// forgetOutliers keeps the outliers that are among the nodes. One whose record has changed isn't: its node is
-// another value, even if it says the same.
+// forgetOutliers keeps the outliers that are among the nodes. One whose record has changed isn't: its node is another
+// value, even if it says the same.
 func (p *pool) forgetOutliers(nodes []*registry.Node) {
 	kept := make(map[string]*picker.Outlier, len(p.outliers))
 	for _, n := range nodes {
@@ -177,8 +178,8 @@ func (p *pool) nextOf(t policy, nodes []*registry.Node) selector.Next {
 // maxAsks is how often a user's strategy is asked for another node than one that is ejected.
 const maxAsks = 16
 
-// wrapStrategy returns the Next of a user's strategy, which isn't shown the nodes that are ejected, unless
-// that would leave too few.
+// wrapStrategy returns the Next of a user's strategy, which isn't shown the nodes that are ejected, unless that would
+// leave too few.
 func (p *pool) wrapStrategy(strategy selector.Strategy, services []*registry.Service) selector.Next {
 	next := strategy(p.withoutEjected(services))
 	return func() (*registry.Node, error) {
@@ -299,8 +300,8 @@ func (t policy) with(s selector.Strategy) policy {
 	return t
 }
 
-// poolState is what there is of a service at one moment, and what may be picked of that. It doesn't change, but for due and
-// the times of its outliers.
+// poolState is what there is of a service at one moment, and what may be picked of that. It doesn't change, but for due
+// and the times of its outliers.
 type poolState struct {
 	*picker.Picker[*registry.Node]
 
@@ -345,6 +346,8 @@ func nodesOf(services []*registry.Service) []*registry.Node {
 }
 
 // pickFrom returns a picker of go-micro's nodes.
-func pickFrom(t picker.Policy, nodes []*registry.Node, outliers map[string]*picker.Outlier) *picker.Picker[*registry.Node] {
+func pickFrom(
+	t picker.Policy, nodes []*registry.Node, outliers map[string]*picker.Outlier,
+) *picker.Picker[*registry.Node] {
 	return picker.New(t, nodes, outliers, func(n *registry.Node) *catalog.Node { return (*catalog.Node)(n) })
 }

@@ -121,7 +121,9 @@ func TestFiltersAreAppliedInOrder(t *testing.T) {
 	}{
 		{[]selector.Filter{selector.FilterVersion("1")}, nodes[:4]},
 		{[]selector.Filter{selector.FilterEndpoint("Greeter.V2")}, nodes[4:]},
-		{[]selector.Filter{selector.FilterVersion("1"), selector.FilterLabel("parity", "odd")}, []*registry.Node{nodes[1], nodes[3]}},
+		{[]selector.Filter{
+			selector.FilterVersion("1"), selector.FilterLabel("parity", "odd"),
+		}, []*registry.Node{nodes[1], nodes[3]}},
 		{[]selector.Filter{func(all []*registry.Service) []*registry.Service { return all }}, nodes},
 	} {
 		require.Equal(t, ids(c.want), chosen(t, s, "greeter", selector.WithFilter(c.filters...)))
@@ -133,7 +135,9 @@ func TestErrorsAreThoseOfGoMicro(t *testing.T) {
 	memory := registry.NewMemoryRegistry()
 	require.NoError(t, memory.Register(&registry.Service{Name: "greeter", Version: "1", Nodes: nodes}))
 	f.put("1", nodes...)
-	follow := selector.WithFilter(func([]*registry.Service) []*registry.Service { return []*registry.Service{{Version: "1"}} })
+	follow := selector.WithFilter(
+		func([]*registry.Service) []*registry.Service { return []*registry.Service{{Version: "1"}} },
+	)
 	standard := selector.NewSelector(selector.Registry(memory))
 	defer func() { require.NoError(t, standard.Close()) }()
 	for _, s := range []selector.Selector{standard, f.selector(), f.selector(selector.SetStrategy(selector.RoundRobin))} {
@@ -262,7 +266,9 @@ func TestAUsersStrategyDecides(t *testing.T) {
 	}
 	require.Equal(t, ids(nodes[3:]), chosen(t, f.selector(selector.SetStrategy(last)), "greeter"))
 	require.Equal(t, ids(nodes[3:]), chosen(t, f.selector(), "greeter", selector.WithStrategy(last)))
-	require.Equal(t, ids(nodes), chosen(t, f.selector(selector.SetStrategy(last)), "greeter", selector.WithStrategy(selector.Random)))
+	require.Equal(
+		t, ids(nodes), chosen(t, f.selector(selector.SetStrategy(last)), "greeter", selector.WithStrategy(selector.Random)),
+	)
 	next, err := f.selector(selector.SetStrategy(failing)).Select("greeter")
 	require.NoError(t, err)
 	_, err = next()

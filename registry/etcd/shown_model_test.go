@@ -21,8 +21,8 @@ import (
 
 // shownModel is a registry whose callers look up in every way there is, and watch, while others' nodes come and go and
 // etcd is slow, silent, or away. It checks that no event is lost: whoever folds what a watcher returned over what any
-// lookup returned in the minute before it began has what etcd has; and so has whoever looks a service up while he watches
-// it, as go-micro's cache does.
+// lookup returned in the minute before it began has what etcd has; and so has whoever looks a service up while he
+// watches it, as go-micro's cache does.
 type shownModel struct {
 	etcd     *fakeEtcd
 	registry *Registry
@@ -266,6 +266,7 @@ func (m *shownModel) wrong() error {
 }
 
 func playShown(t *testing.T, steps []step) (err error) {
+	t.Helper()
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		m := &shownModel{etcd: e}
 		m.registry, _ = e.newRegistry(t)

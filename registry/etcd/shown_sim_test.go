@@ -151,7 +151,9 @@ func TestWhatALinearizableLookUpShowedDuringAListIsToldAsGone(t *testing.T) {
 
 // A lookup in the view is never behind one that asked etcd, and a watcher doesn't hear that what exists has gone.
 func TestTheViewIsNotBehindALinearizableLookUp(t *testing.T) {
-	for name, opts := range map[string][]registry.WatchOption{"own view": {registry.WatchService("greeter")}, "view of everything": nil} {
+	for name, opts := range map[string][]registry.WatchOption{
+		"own view": {registry.WatchService("greeter")}, "view of everything": nil,
+	} {
 		t.Run(name, func(t *testing.T) {
 			withFake(t, func(t *testing.T, e *fakeEtcd) {
 				r, _ := e.newRegistry(t)

@@ -21,6 +21,7 @@ func withFake(t *testing.T, test func(*testing.T, *fakeEtcd)) {
 
 // newRegistry returns a registry that is closed, if it isn't yet, when the test ends.
 func (e *fakeEtcd) newRegistry(t *testing.T, opts ...registry.Option) (*Registry, *recorder) {
+	t.Helper()
 	logs := &recorder{}
 	r, err := New(append([]registry.Option{Client(e.NewClient(t)), registry.Logger(logs)}, opts...)...)
 	require.NoError(t, err)

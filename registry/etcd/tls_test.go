@@ -81,11 +81,13 @@ func TestAnIncompleteCADoesNotBreakWhatWorks(t *testing.T) {
 	config := settingsOf(t, TLSFiles(file, "", "")).TLS
 	newCert, newKey := makeCertificate(t)
 	for name, content := range map[string]string{
-		"empty":           "",
-		"half":            string(whole[:len(whole)/2]),
-		"one and a half":  string(whole) + string(whole[:len(whole)/2]),
-		"broken":          string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("hunter2")})),
-		"good and broken": string(whole) + string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("hunter2")})),
+		"empty":          "",
+		"half":           string(whole[:len(whole)/2]),
+		"one and a half": string(whole) + string(whole[:len(whole)/2]),
+		"broken":         string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("hunter2")})),
+		"good and broken": string(whole) + string(
+			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("hunter2")}),
+		),
 	} {
 		require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
 		require.NoError(t, handshake(t, config, "localhost", cert, key), name)

@@ -18,9 +18,9 @@ func checkServiceName(name string) error {
 	return nil
 }
 
-// maxNameSize bounds a service's name and a node's id, in bytes, where they are registered. The
-// transaction that deletes a key holds it three times, so a longer one could be put into etcd that
-// can't be got out again. Some hundred are usual.
+// maxNameSize bounds a service's name and a node's id, in bytes, where they are registered. The transaction that
+// deletes a key holds it three times, so a longer one could be put into etcd that can't be got out again. Some hundred
+// are usual.
 const maxNameSize = 16 << 10
 
 // checkSizes validates what Register was given beyond checkService.
@@ -30,7 +30,9 @@ func checkSizes(s *registry.Service) error {
 	}
 	for i, node := range s.Nodes {
 		if n := len(node.Id); n > maxNameSize {
-			return fmt.Errorf("%w %.40q...: %d bytes, more than %d: node %d of service %q", ErrNodeID, node.Id, n, maxNameSize, i, s.Name)
+			return fmt.Errorf(
+				"%w %.40q...: %d bytes, more than %d: node %d of service %q", ErrNodeID, node.Id, n, maxNameSize, i, s.Name,
+			)
 		}
 	}
 	return nil
@@ -62,11 +64,11 @@ func checkService(s *registry.Service) error {
 	return nil
 }
 
-// Bounds of the values in a record. A value may hold itself, by itself or several times over, so whoever
-// walks through a caller's values needs both.
+// Bounds of the values in a record. A value may hold itself, by itself or several times over, so whoever walks through
+// a caller's values needs both.
 const (
-	// maxDepth is how deep values may be nested. Deeper ones can be written as JSON, but not read:
-	// encoding/json ends at 10,000 levels, and a value takes two, the endpoint around them three.
+	// maxDepth is how deep values may be nested. Deeper ones can be written as JSON, but not read: encoding/json ends
+	// at 10,000 levels, and a value takes two, the endpoint around them three.
 	maxDepth = 4998
 	// maxValues are some tens of megabytes of JSON, more than etcd's clients send.
 	maxValues = 1 << 20
@@ -78,7 +80,10 @@ func checkValues(s *registry.Service) error {
 	left := maxValues
 	for _, e := range s.Endpoints {
 		if e != nil && (!bounded(e.Request, maxDepth, &left) || !bounded(e.Response, maxDepth, &left)) {
-			return fmt.Errorf("%w: endpoint %.100q: values nested more than %d deep or in a circle, or more than %d of them", ErrMalformed, e.Name, maxDepth, maxValues)
+			return fmt.Errorf(
+				"%w: endpoint %.100q: values nested more than %d deep or in a circle, or more than %d of them", ErrMalformed,
+				e.Name, maxDepth, maxValues,
+			)
 		}
 	}
 	return nil

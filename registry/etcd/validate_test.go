@@ -11,10 +11,10 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-func testKeys(t testing.TB) catalog.Keyspace {
-	t.Helper()
+func testKeys(tb testing.TB) catalog.Keyspace {
+	tb.Helper()
 	keys, ok := catalog.NewKeyspace(DefaultPrefix)
-	require.True(t, ok)
+	require.True(tb, ok)
 	return keys
 }
 

@@ -26,7 +26,9 @@ func followed(r *Registry) []string {
 }
 
 func TestWhatWasLookedUpStaysAnswerableWithoutEtcd(t *testing.T) {
-	for name, watches := range map[string]bool{"from its own view": false, "from that of everything, whose watcher has stopped": true} {
+	for name, watches := range map[string]bool{
+		"from its own view": false, "from that of everything, whose watcher has stopped": true,
+	} {
 		t.Run(name, func(t *testing.T) {
 			withFake(t, func(t *testing.T, e *fakeEtcd) {
 				e.putNode("n1")
@@ -128,7 +130,9 @@ func TestUnknownNamesEvictNoGoodView(t *testing.T) {
 				good := make([]string, 50)
 				for i := range good {
 					good[i] = fmt.Sprint("good", i)
-					e.PutKey(DefaultPrefix+good[i]+"/n1", stored(&registry.Service{Name: good[i], Nodes: []*registry.Node{{Id: "n1"}}}), 0)
+					e.PutKey(
+						DefaultPrefix+good[i]+"/n1", stored(&registry.Service{Name: good[i], Nodes: []*registry.Node{{Id: "n1"}}}), 0,
+					)
 					require.Len(t, looked(t, r, good[i]), 1)
 				}
 				w := watch(t, r, registry.WatchService("awaited"))
@@ -218,7 +222,9 @@ func TestAViewWhoseWatchIsRefusedSaysSoOnceAndAllTheTime(t *testing.T) {
 
 // etcd's data are replaced by others whose revisions are small again, and nobody has noticed yet.
 func TestOwnWritesAreSeenAtOnceAfterAnUnnoticedWipe(t *testing.T) {
-	for name, opts := range map[string][]registry.WatchOption{"own view": {registry.WatchService("greeter")}, "view of everything": nil} {
+	for name, opts := range map[string][]registry.WatchOption{
+		"own view": {registry.WatchService("greeter")}, "view of everything": nil,
+	} {
 		t.Run(name, func(t *testing.T) {
 			withFake(t, func(t *testing.T, e *fakeEtcd) {
 				r, _ := e.newRegistry(t)
@@ -255,7 +261,8 @@ func BenchmarkLookUpOfAMissingService(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := f.registry.GetService("missing"); err != registry.ErrNotFound { //nolint:errorlint // go-micro's users compare it
+				//nolint:errorlint // go-micro's users compare it
+				if _, err := f.registry.GetService("missing"); err != registry.ErrNotFound {
 					b.Fatal(err)
 				}
 			}

@@ -17,7 +17,9 @@ func TestAWatcherEndsAsGoMicroExpects(t *testing.T) {
 		end  func(*view.Watcher)
 		want func(error)
 	}{
-		"stopped": {(*view.Watcher).Stop, func(err error) { require.Equal(t, registry.ErrWatcherStopped, err, "go-micro compares it") }},
+		"stopped": {
+			(*view.Watcher).Stop, func(err error) { require.Equal(t, registry.ErrWatcherStopped, err, "go-micro compares it") },
+		},
 		"ended": {func(w *view.Watcher) { w.End(because) }, func(err error) {
 			require.ErrorIs(t, err, registry.ErrWatcherStopped)
 			require.ErrorIs(t, err, because)
