@@ -1,11 +1,14 @@
 package registrytest
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"time"
 
 	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/registry/registrytest/internal/harness"
 )
 
 // Backend describes a registry under test: how to open it, what can be done
@@ -66,95 +69,33 @@ type Backend struct {
 	Seed int64
 }
 
-// Capability names a promise that Go Micro's contract leaves open, or a hook
-// that a Backend may have.
-type Capability string
-
-// The promises. A registry makes all of them but those in [Backend.Lacks].
-const (
-	// Shared: several Registry values see each other's registrations.
-	Shared Capability = "Shared"
-	// WholeRecord: Register replaces whatever part of a record has changed,
-	// and a node has one version at a time.
-	WholeRecord Capability = "WholeRecord"
-	// OwnCopies: what goes in and what comes out is copied, so that neither
-	// side sees the other's later changes.
-	OwnCopies Capability = "OwnCopies"
-	// Ordered: equal contents come in equal order.
-	Ordered Capability = "Ordered"
-	// FreeIDs: a node id may be used in every service, however alike their
-	// names are.
-	FreeIDs Capability = "FreeIDs"
-	// Validates: what can't be a registration is refused with an error.
-	Validates Capability = "Validates"
-	// Contexts: a call under an ended context returns that context's error.
-	Contexts Capability = "Contexts"
-	// Lossless: folding a watcher's results over an earlier lookup gives the
-	// present lookup, in every field and however slow the consumer.
-	Lossless Capability = "Lossless"
-	// ExactActions: a new node arrives as create, a changed one as update.
-	ExactActions Capability = "ExactActions"
-	// WholeDeletes: a delete carries the record as it was registered.
-	WholeDeletes Capability = "WholeDeletes"
-	// StoppedError: Next after Stop returns registry.ErrWatcherStopped.
-	StoppedError Capability = "StoppedError"
-	// ConcurrentStop: Stop may be called by several goroutines.
-	ConcurrentStop Capability = "ConcurrentStop"
-	// SinceLookup: a watcher starts where this process's lookup left off.
-	SinceLookup Capability = "SinceLookup"
-	// ExpiryDeletes: an expired node is deleted in every respect: ErrNotFound
-	// after the last one, and a delete for every watcher.
-	ExpiryDeletes Capability = "ExpiryDeletes"
-	// SelfRenewing: one Register lasts as long as its process.
-	SelfRenewing Capability = "SelfRenewing"
-	// SelfHealing: a lost record comes back without another Register.
-	SelfHealing Capability = "SelfHealing"
-	// Ownership: a process never removes what another registered after it.
-	Ownership Capability = "Ownership"
-	// Bounded: with the store away, every call returns within registry.Timeout.
-	Bounded Capability = "Bounded"
-	// LastView: with the store away, a service that was looked up before
-	// still is found.
-	LastView Capability = "LastView"
-	// InitWhileUsed: Init is safe beside every other call.
-	InitWhileUsed Capability = "InitWhileUsed"
-	// Closer: the registry can be closed, and then is quiet.
-	Closer Capability = "Closer"
-)
-
-// The hooks. A Backend has those whose field is set.
-const (
-	// HookKill is Backend.Kill.
-	HookKill Capability = "hook Kill"
-	// HookCut is Backend.Cut.
-	HookCut Capability = "hook Cut"
-	// HookVanish is Backend.Vanish.
-	HookVanish Capability = "hook Vanish"
-	// HookRevoke is Backend.Revoke.
-	HookRevoke Capability = "hook Revoke"
-	// HookCorrupt is Backend.Corrupt.
-	HookCorrupt Capability = "hook Corrupt"
-)
-
 // errNoOpen is what every case of a Backend without Open fails with.
 var errNoOpen = errors.New("the Backend has no Open")
 
-// withDefaults fills in what the caller left out.
-func (b Backend) withDefaults() Backend {
+// forHarness fills in what the caller left out.
+func (b Backend) forHarness() harness.Backend {
 	if b.Open == nil {
 		b.Open = func(...registry.Option) (registry.Registry, error) { return nil, errNoOpen }
 	}
 	if b.Close == nil {
 		b.Close = closeIfCloser
 	}
-	b.TTL = orDefault(b.TTL, 2*time.Second)
-	b.Patience = orDefault(b.Patience, 5*time.Second)
-	b.CallTimeout = orDefault(b.CallTimeout, time.Second)
-	b.CaseTimeout = orDefault(b.CaseTimeout, time.Minute)
-	if b.Seed == 0 {
-		b.Seed = 1
+	_, alone := b.Lacks[Shared]
+	return harness.Backend{
+		Open:        b.Open,
+		Close:       b.Close,
+		Kill:        b.Kill,
+		Cut:         b.Cut,
+		Vanish:      b.Vanish,
+		Revoke:      b.Revoke,
+		Corrupt:     b.Corrupt,
+		Alone:       alone,
+		TTL:         orDefault(b.TTL, 2*time.Second),
+		Patience:    orDefault(b.Patience, 5*time.Second),
+		CallTimeout: orDefault(b.CallTimeout, time.Second),
+		CaseTimeout: orDefault(b.CaseTimeout, time.Minute),
+		Seed:        cmp.Or(b.Seed, 1),
 	}
-	return b
 }
 
 func orDefault(d, otherwise time.Duration) time.Duration {

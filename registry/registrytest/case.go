@@ -3,6 +3,9 @@ package registrytest
 import (
 	"slices"
 	"time"
+
+	"github.com/micro-etcd/micro-etcd/registry/registrytest/internal/cases"
+	"github.com/micro-etcd/micro-etcd/registry/registrytest/internal/harness"
 )
 
 // Case proves one rule.
@@ -15,10 +18,8 @@ type Case struct {
 	// A case without needs applies to every registry.
 	Needs []Capability
 
-	// waits marks a case that mostly waits for the clock; it runs beside others.
-	waits bool
-	// body judges; it fails through the env.
-	body func(*env)
+	waits bool // mostly for the clock, so that it runs beside others
+	body  func(*harness.Env)
 }
 
 // Outcome is what one case had to say.
@@ -64,30 +65,13 @@ func (r Report) names(match func(Outcome) bool) []string {
 // Cases returns all cases, in the order in which [Run] and [Check] take them.
 // The slice is the caller's own.
 func Cases() []Case {
-	return slices.Concat(
-		initCases(),
-		registerCases(),
-		nameCases(),
-		refuseCases(),
-		changeCases(),
-		deregisterCases(),
-		lookupCases(),
-		copyCases(),
-		contextCases(),
-		watchCases(),
-		watchScopeCases(),
-		watchStopCases(),
-		losslessCases(),
-		cacheCases(),
-		ownerCases(),
-		expiryCases(),
-		healCases(),
-		corruptCases(),
-		outageCases(),
-		outageRecoveryCases(),
-		concurrencyCases(),
-		closeCases(),
-	)
+	var all []Case
+	for _, c := range cases.All() {
+		public := Case{Name: c.Name, Rule: c.Rule, waits: c.Waits, body: c.Body}
+		for _, need := range c.Needs {
+			public.Needs = append(public.Needs, Capability(need))
+		}
+		all = append(all, public)
+	}
+	return all
 }
-
-func needs(c ...Capability) []Capability { return c }

@@ -2,21 +2,18 @@ package registrytest
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-)
 
-// abandonAfter is how long a case that ran out of time may take to clean up.
-const abandonAfter = 10 * time.Second
+	"github.com/micro-etcd/micro-etcd/registry/registrytest/internal/harness"
+)
 
 // Run judges the registry that b describes: one subtest per case of [Cases].
 // Cases that mostly wait for the clock run in parallel with each other.
 func Run(t *testing.T, b Backend) {
 	t.Helper()
-	b = b.withDefaults()
 	for _, c := range Cases() {
 		t.Run(c.Name, func(t *testing.T) {
 			if reason := b.lacks(c.Needs); reason != "" {
@@ -37,7 +34,6 @@ func Run(t *testing.T, b Backend) {
 // takes the given cases, or all of [Cases] if none is given. Cases that are
 // still to run when ctx ends are reported as failures that say so.
 func Check(ctx context.Context, b Backend, cases ...Case) Report {
-	b = b.withDefaults()
 	if len(cases) == 0 {
 		cases = Cases()
 	}
@@ -58,8 +54,7 @@ func Check(ctx context.Context, b Backend, cases ...Case) Report {
 	return report
 }
 
-// judge runs the case in a goroutine of its own, so that a call that never
-// returns costs that goroutine and not the test.
+// judge runs the case, if it applies and there is time for it.
 func (c Case) judge(ctx context.Context, b Backend) Outcome {
 	o := Outcome{Case: c}
 	if o.Skipped = b.lacks(c.Needs); o.Skipped != "" {
@@ -70,23 +65,7 @@ func (c Case) judge(ctx context.Context, b Backend) Outcome {
 		return o
 	}
 	started := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, b.CaseTimeout)
-	defer cancel()
-	e := newEnv(ctx, b, c.Name)
-	done := e.spawn(func() { c.body(e) })
-	select {
-	case <-done:
-	case <-ctx.Done():
-		e.failf("no end within %v, while: %s", b.CaseTimeout, e.doing())
-	}
-	e.seal()
-	cleaned := e.spawn(e.cleanUp)
-	select {
-	case <-cleaned:
-	case <-time.After(abandonAfter):
-		e.add(fmt.Sprintf("cleaning up does not end; given up after %v", abandonAfter))
-	}
-	o.Failures = e.failures()
+	o.Failures = harness.Judge(ctx, b.forHarness(), c.Name, c.body)
 	o.Took = time.Since(started)
 	return o
 }

@@ -1,0 +1,2 @@
+// Package record makes, copies, compares and folds the services that the cases register.
+package record
