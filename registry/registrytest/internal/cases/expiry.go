@@ -48,6 +48,16 @@ func expiryCases() []Case {
 	}}
 }
 
+// noNodes says what nodes there are.
+func noNodes(found []*registry.Service) string {
+	for _, s := range found {
+		if s == nil || len(s.Nodes) > 0 {
+			return "still there: " + record.Text(s)
+		}
+	}
+	return ""
+}
+
 func killedNodesGo(e *harness.Env) {
 	p := e.Open()
 	reader := p.Observer()

@@ -216,10 +216,7 @@ func concurrencyMutants() map[string]mutant {
 		"concurrent/same-node": alone(func(p *refProcess, s *registry.Service, opts ...registry.RegisterOption) error {
 			return p.Register(record.With(s, func(c *registry.Service) { c.Nodes[0].Id += "'" }), opts...)
 		}),
-		"concurrent/init": inits(func(p *refProcess, opts ...registry.Option) error {
-			withdrawAll(p)
-			return p.Init(opts...)
-		}),
+		"concurrent/init": forgetsAtInit,
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/registry/registrytest/internal/record"
 )
 
-// cachesFor ever finds what it once found.
+// cachesForever finds what it once found.
 func cachesForever(p *refProcess) *tampered {
 	return gets(func(p *refProcess, name string, opts ...registry.GetOption) ([]*registry.Service, error) {
 		p.store.mu.Lock()
@@ -78,18 +78,18 @@ func copyMutants() map[string]mutant {
 			}
 		},
 		"copies/lookup": func(p *refProcess) *tampered {
-			once := remembered(func(name string) ([]*registry.Service, bool) {
+			once := remembered(func(name string) []*registry.Service {
 				found, _ := p.GetService(name)
-				return found, true
+				return found
 			})
 			return &tampered{refProcess: p, get: func(name string, _ ...registry.GetOption) ([]*registry.Service, error) {
 				return once(name), nil
 			}}
 		},
 		"copies/list": func(p *refProcess) *tampered {
-			once := remembered(func(string) ([]*registry.Service, bool) {
+			once := remembered(func(string) []*registry.Service {
 				found, _ := p.ListServices()
-				return found, true
+				return found
 			})
 			return &tampered{refProcess: p, list: func(...registry.ListOption) ([]*registry.Service, error) {
 				return once(""), nil

@@ -1,8 +1,6 @@
 package cases
 
-import (
-	"maps"
-)
+import "maps"
 
 // mutants has a mistake for each case, one that the case has to notice.
 func mutants() map[string]mutant {

@@ -19,11 +19,8 @@ func initMutants() map[string]mutant {
 		"init/string": func(p *refProcess) *tampered {
 			return &tampered{refProcess: p, str: func() string { return fmt.Sprint("ref", calls.Add(1)) }}
 		},
-		"init/options": inits(func(*refProcess, ...registry.Option) error { return nil }),
-		"init/in-place": inits(func(p *refProcess, opts ...registry.Option) error {
-			withdrawAll(p)
-			return p.Init(opts...)
-		}),
+		"init/options":  inits(func(*refProcess, ...registry.Option) error { return nil }),
+		"init/in-place": forgetsAtInit,
 		"init/no-leak": inits(func(p *refProcess, opts ...registry.Option) error {
 			go func() { <-p.store.done }()
 			return p.Init(opts...)
@@ -31,17 +28,18 @@ func initMutants() map[string]mutant {
 	}
 }
 
-// withdrawAll forgets what p has registered.
-func withdrawAll(p *refProcess) {
+// forgetsAtInit loses what the process has registered.
+var forgetsAtInit = inits(func(p *refProcess, opts ...registry.Option) error {
 	p.store.mu.Lock()
-	defer p.store.mu.Unlock()
 	for k, r := range p.store.records {
 		if r.owner == p {
 			p.store.remove(k)
 		}
 	}
 	clear(p.desired)
-}
+	p.store.mu.Unlock()
+	return p.Init(opts...)
+})
 
 func ttlOf(opts []registry.RegisterOption) time.Duration {
 	var o registry.RegisterOptions

@@ -19,12 +19,14 @@ func ownerCases() []Case {
 		Name:  "owner/late-deregister",
 		Rule:  "a late Deregister of an old process does not remove the registration that another process has made since",
 		Needs: needs(Shared, WholeRecord, Ownership),
-		Body:  lateDeregisterRemovesNothing,
+		Body:  func(e *harness.Env) { removesNothing(e, (*harness.Process).Deregister) },
 	}, {
 		Name:  "owner/late-close",
 		Rule:  "an old process that ends takes only its own registrations with it",
 		Needs: needs(Shared, WholeRecord, Ownership, Closer),
-		Body:  lateCloseRemovesNothing,
+		Body: func(e *harness.Env) {
+			removesNothing(e, func(old *harness.Process, _ *registry.Service) { old.Close() })
+		},
 	}, {
 		Name:  "owner/old-ttl",
 		Rule:  "when a killed process's TTL is over, the registration of its successor stays",
@@ -60,39 +62,25 @@ func restartedProcessShows(e *harness.Env) {
 	reader.WillFind(s.Name, restarted)
 }
 
-func lateDeregisterRemovesNothing(e *harness.Env) {
+// removesNothing demands that everybody still finds a successor's record after
+// the last call of the old process, and that no delete of it has come by the
+// time a later event has.
+func removesNothing(e *harness.Env, lastCall func(old *harness.Process, s *registry.Service)) {
 	old, fresh, reader := e.Open(), e.Open(), e.Open()
 	s := record.Sample(e.Name("greeter"), "1", "fixed")
 	old.Register(s)
 	fresh.Register(successor(s))
 	reader.WillFind(s.Name, successor(s))
 	events := reader.Follow(s.Name)
-	old.Deregister(s)
-	stays(e, events, reader, fresh, successor(s))
-}
-
-func lateCloseRemovesNothing(e *harness.Env) {
-	old, fresh, reader := e.Open(), e.Open(), e.Open()
-	s := record.Sample(e.Name("greeter"), "1", "fixed")
-	old.Register(s)
-	fresh.Register(successor(s))
-	reader.WillFind(s.Name, successor(s))
-	events := reader.Follow(s.Name)
-	old.Close()
-	stays(e, events, reader, fresh, successor(s))
-}
-
-// stays demands that everybody still finds s, and that no delete of it has
-// come by the time a later event has.
-func stays(e *harness.Env, events *harness.Stream, reader, owner *harness.Process, s *registry.Service) {
-	last := record.Sample(s.Name, "last", "last")
-	owner.Register(last)
-	events.AwaitNode(harness.Present, last, "last")
+	lastCall(old, s)
+	later := record.Sample(s.Name, "later", "later")
+	fresh.Register(later)
+	events.AwaitNode(harness.Present, later, "later")
 	if events.Nodes("delete")["fixed"] > 0 {
 		e.Failf("it was deleted\n%s", events.Log())
 	}
-	reader.WillFind(s.Name, s, last)
-	owner.Finds(s.Name, s, last)
+	reader.WillFind(s.Name, successor(s), later)
+	fresh.Finds(s.Name, successor(s), later)
 }
 
 func oldTTLRemovesNothing(e *harness.Env) {

@@ -226,20 +226,16 @@ func flawed(f func(*refFlaws)) mutant {
 	}
 }
 
-// remembered makes f run once per key, and answer the same ever after.
-func remembered[K comparable, V any](f func(K) (V, bool)) func(K) V {
+// remembered makes f run once per name, and answer the same ever after.
+func remembered(f func(name string) []*registry.Service) func(name string) []*registry.Service {
 	var mu sync.Mutex
-	known := map[K]V{}
-	return func(k K) V {
+	known := map[string][]*registry.Service{}
+	return func(name string) []*registry.Service {
 		mu.Lock()
 		defer mu.Unlock()
-		if v, ok := known[k]; ok {
-			return v
+		if _, ok := known[name]; !ok {
+			known[name] = f(name)
 		}
-		v, keep := f(k)
-		if keep {
-			known[k] = v
-		}
-		return v
+		return known[name]
 	}
 }
