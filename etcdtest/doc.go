@@ -12,7 +12,7 @@
 //
 // After a cluster's end the connections between its members linger for up to five seconds; nothing else stays.
 //
-// Data is not flushed to the disk, so it survives Stop and Restart but not a crash of the machine.
-// A single server uses a short election timeout and therefore grants leases of one second; members of a
-// cluster use etcd's own timing, where the shortest lease is two seconds.
+// Data is not flushed to the disk, so it survives Stop and Restart but not a crash of the machine. A single server uses
+// a short election timeout and therefore grants leases of one second; members of a cluster use etcd's own timing, where
+// the shortest lease is two seconds.
 package etcdtest

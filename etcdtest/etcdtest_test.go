@@ -17,8 +17,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 )
 
-// Connections between members end only when etcd's read timeout of five seconds hits them,
-// which is longer than goleak looks at a time.
+// Connections between members end only when etcd's read timeout of five seconds hits them, which is longer than goleak
+// looks at a time.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	var leak error

@@ -13,8 +13,8 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 )
 
-// Below every system's range for outgoing connections: a client that redials a stopped server can't be handed
-// the server's own port, so Restart finds it free.
+// Below every system's range for outgoing connections: a client that redials a stopped server can't be handed the
+// server's own port, so Restart finds it free.
 var ports = portRange{from: 10_000, to: 32_000}
 
 type portRange struct{ from, to int }
@@ -74,7 +74,8 @@ func (m member) config() *embed.Config {
 	cfg.InitialCluster = m.cluster
 	cfg.UnsafeNoFsync = true
 	cfg.WarningUnaryRequestDuration = embed.DefaultWarningUnaryRequestDuration // else every request is logged as slow
-	if m.alone {                                                               // nobody to lose an election to, so it may be quick
+	// nobody to lose an election to, so it may be quick
+	if m.alone {
 		cfg.TickMs, cfg.ElectionMs = 20, 200
 	}
 	return cfg

@@ -17,8 +17,8 @@ const (
 	readyTimeout  = 60 * time.Second
 )
 
-// Option changes a member's configuration before each of its starts, for example to set a quota.
-// Names, directories, addresses and the logger are etcdtest's.
+// Option changes a member's configuration before each of its starts, for example to set a quota. Names, directories,
+// addresses and the logger are etcdtest's.
 type Option func(*embed.Config)
 
 // Server is one etcd member. Its methods may be called from several goroutines.
@@ -52,8 +52,8 @@ func (s *Server) Endpoints() []string { return []string{s.Endpoint()} }
 // Log returns the last warnings and errors that the server logged.
 func (s *Server) Log() string { return s.log.String() }
 
-// Stop cuts every connection and stops the server; it returns when the port is free.
-// Stopping a stopped server does nothing.
+// Stop cuts every connection and stops the server; it returns when the port is free. Stopping a stopped server does
+// nothing.
 func (s *Server) Stop() {
 	s.lifecycle.Lock()
 	defer s.lifecycle.Unlock()

@@ -11,21 +11,21 @@ import (
 )
 
 // Start runs one server for the length of the test. It fails the test if it can't.
-func Start(t testing.TB, opts ...Option) *Server {
-	t.Helper()
-	return StartCluster(t, 1, opts...).Members[0]
+func Start(tb testing.TB, opts ...Option) *Server {
+	tb.Helper()
+	return StartCluster(tb, 1, opts...).Members[0]
 }
 
 // StartCluster runs n members for the length of the test. It fails the test if it can't.
-func StartCluster(t testing.TB, n int, opts ...Option) *Cluster {
-	t.Helper()
-	cluster, err := RunCluster(t.TempDir(), n, opts...)
+func StartCluster(tb testing.TB, n int, opts ...Option) *Cluster {
+	tb.Helper()
+	cluster, err := RunCluster(tb.TempDir(), n, opts...)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log("etcd logged:\n" + logs(cluster.Members))
+	tb.Cleanup(func() {
+		if tb.Failed() {
+			tb.Log("etcd logged:\n" + logs(cluster.Members))
 		}
 		cluster.Stop()
 	})
@@ -33,31 +33,33 @@ func StartCluster(t testing.TB, n int, opts ...Option) *Cluster {
 }
 
 // Client returns a client that is closed when the test ends. It is back within half a second of a restart.
-func (s *Server) Client(t testing.TB) *clientv3.Client {
-	t.Helper()
-	return newClient(t, s.Endpoints())
+func (s *Server) Client(tb testing.TB) *clientv3.Client {
+	tb.Helper()
+	return newClient(tb, s.Endpoints())
 }
 
 // Client returns a client of all members that is closed when the test ends.
-func (c *Cluster) Client(t testing.TB) *clientv3.Client {
-	t.Helper()
-	return newClient(t, c.Endpoints())
+func (c *Cluster) Client(tb testing.TB) *clientv3.Client {
+	tb.Helper()
+	return newClient(tb, c.Endpoints())
 }
 
-func newClient(t testing.TB, endpoints []string) *clientv3.Client {
-	t.Helper()
+func newClient(tb testing.TB, endpoints []string) *clientv3.Client {
+	tb.Helper()
 	reconnect := backoff.DefaultConfig
 	reconnect.BaseDelay = 50 * time.Millisecond
 	reconnect.MaxDelay = 500 * time.Millisecond
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints:   endpoints,
 		DialTimeout: 5 * time.Second,
-		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: time.Second})},
-		Logger:      zap.NewNop(),
+		DialOptions: []grpc.DialOption{
+			grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: time.Second}),
+		},
+		Logger: zap.NewNop(),
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = client.Close() }) // it reports no more than its own canceled context
+	tb.Cleanup(func() { _ = client.Close() }) // it reports no more than its own canceled context
 	return client
 }

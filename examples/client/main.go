@@ -44,10 +44,11 @@ func run() error {
 	err := service.Client().Init(
 		client.RequestTimeout(3*time.Second), // for a call with all its retries
 		client.DialTimeout(time.Second),
-		// Go Micro v4.11.0 loses an answer now and then on a connection that it reuses. This makes a new one for each call.
+		// Go Micro v4.11.0 loses an answer now and then on a connection that it reuses. This makes a new one for each
+		// call.
 		client.PoolTTL(time.Nanosecond),
-		// A greeter that was just killed refuses connections, which Go Micro doesn't retry by itself.
-		// Retry everything only if, like a greeting, a call may safely happen twice.
+		// A greeter that was just killed refuses connections, which Go Micro doesn't retry by itself. Retry everything
+		// only if, like a greeting, a call may safely happen twice.
 		client.Retry(client.RetryAlways),
 	)
 	if err != nil {
@@ -87,8 +88,8 @@ func greet(ctx context.Context, c client.Client) {
 	}
 }
 
-// report prints who is there, and then who comes and who goes, as the registry tells it.
-// It watches first and looks then, so that it misses nobody in between.
+// report prints who is there, and then who comes and who goes, as the registry tells it. It watches first and looks
+// then, so that it misses nobody in between.
 func report(ctx context.Context, reg registry.Registry) {
 	watcher, err := reg.Watch(registry.WatchService(greeter))
 	if err != nil {

@@ -11,41 +11,37 @@ import (
 	"github.com/micro-etcd/micro-etcd/registry/registrytest/internal/harness"
 )
 
-// Backend describes a registry under test: how to open it, what can be done
-// to its store, and what it does not promise. Only Open is required.
+// Backend describes a registry under test: how to open it, what can be done to its store, and what it does not promise.
+// Only Open is required.
 //
-// The kit calls the functions from several goroutines at a time. It passes to
-// them the values that Open returned, unwrapped.
+// The kit calls the functions from several goroutines at a time. It passes to them the values that Open returned,
+// unwrapped.
 type Backend struct {
-	// Open returns a further Registry value on the one store that all cases
-	// share, ready for use and configured with opts on top of what it needs.
-	// The kit treats each value as a process of its own.
+	// Open returns a further Registry value on the one store that all cases share, ready for use and configured with
+	// opts on top of what it needs. The kit treats each value as a process of its own.
 	Open func(opts ...registry.Option) (registry.Registry, error)
 
-	// Close ends such a process in order. Without it the kit calls Close
-	// where the value is an io.Closer and otherwise drops it.
+	// Close ends such a process in order. Without it the kit calls Close where the value is an io.Closer and otherwise
+	// drops it.
 	Close func(registry.Registry) error
 
-	// Kill ends a process as a crash does: from now on nothing renews its
-	// registrations, and nothing withdraws them either. A registry that renews
-	// only in Register needs a Kill that does nothing.
+	// Kill ends a process as a crash does: from now on nothing renews its registrations, and nothing withdraws them
+	// either. A registry that renews only in Register needs a Kill that does nothing.
 	Kill func(registry.Registry) error
 
-	// Cut takes the store away from one process until restore is called.
-	// Restore may be called more than once.
+	// Cut takes the store away from one process until restore is called. Restore may be called more than once.
 	Cut func(registry.Registry) (restore func(), err error)
 
-	// Vanish deletes one node's record from the store behind the back of the
-	// process that registered it, whose lease, if there is such a thing, lives.
+	// Vanish deletes one node's record from the store behind the back of the process that registered it, whose lease,
+	// if there is such a thing, lives.
 	Vanish func(service, node string) error
 
-	// Revoke ends the lease or the session that one node's record hangs on,
-	// as if its TTL had passed unrenewed; the process lives.
+	// Revoke ends the lease or the session that one node's record hangs on, as if its TTL had passed unrenewed; the
+	// process lives.
 	Revoke func(service, node string) error
 
-	// Corrupt puts malformed records beside the sound ones of a service: at
-	// least one that cannot be decoded, and one that decodes to nonsense,
-	// such as a node that is null.
+	// Corrupt puts malformed records beside the sound ones of a service: at least one that cannot be decoded, and one
+	// that decodes to nonsense, such as a node that is null.
 	Corrupt func(service string) error
 
 	// Lacks names the promises that the registry does not make, and why.
@@ -54,12 +50,11 @@ type Backend struct {
 	// TTL is the shortest time to live that the store honors; default 2 s.
 	TTL time.Duration
 
-	// Patience is how long a change may take until it is seen; default 5 s.
-	// A case that fails for want of an event has waited this long.
+	// Patience is how long a change may take until it is seen; default 5 s. A case that fails for want of an event has
+	// waited this long.
 	Patience time.Duration
 
-	// CallTimeout is the registry.Timeout that the outage cases give to Open;
-	// default 1 s.
+	// CallTimeout is the registry.Timeout that the outage cases give to Open; default 1 s.
 	CallTimeout time.Duration
 
 	// CaseTimeout ends a case that does not return; default 60 s.

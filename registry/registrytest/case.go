@@ -14,8 +14,8 @@ type Case struct {
 	Name string
 	// Rule says in plain words what is owed.
 	Rule string
-	// Needs are the promises and hooks without which the rule does not apply.
-	// A case without needs applies to every registry.
+	// Needs are the promises and hooks without which the rule does not apply. A case without needs applies to every
+	// registry.
 	Needs []Capability
 
 	waits bool // mostly for the clock, so that it runs beside others
@@ -62,8 +62,7 @@ func (r Report) names(match func(Outcome) bool) []string {
 	return names
 }
 
-// Cases returns all cases, in the order in which [Run] and [Check] take them.
-// The slice is the caller's own.
+// Cases returns all cases, in the order in which [Run] and [Check] take them. The slice is the caller's own.
 func Cases() []Case {
 	var all []Case
 	for _, c := range cases.All() {

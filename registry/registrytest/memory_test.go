@@ -33,8 +33,8 @@ var memoryLacks = map[registrytest.Capability]string{
 	registrytest.Closer:         "it cannot be closed",
 }
 
-// TestMemoryRegistry holds Go Micro's reference to what the kit takes for Go
-// Micro's contract: a mandatory rule that it broke would be no such thing.
+// TestMemoryRegistry holds Go Micro's reference to what the kit takes for Go Micro's contract: a mandatory rule that it
+// broke would be no such thing.
 func TestMemoryRegistry(t *testing.T) {
 	registrytest.Run(t, registrytest.Backend{
 		Open: func(opts ...registry.Option) (registry.Registry, error) {

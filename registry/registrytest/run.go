@@ -10,8 +10,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/registry/registrytest/internal/harness"
 )
 
-// Run judges the registry that b describes: one subtest per case of [Cases].
-// Cases that mostly wait for the clock run in parallel with each other.
+// Run judges the registry that b describes: one subtest per case of [Cases]. Cases that mostly wait for the clock run
+// in parallel with each other.
 func Run(t *testing.T, b Backend) {
 	t.Helper()
 	for _, c := range Cases() {
@@ -30,9 +30,8 @@ func Run(t *testing.T, b Backend) {
 	}
 }
 
-// Check judges the registry that b describes without failing anything. It
-// takes the given cases, or all of [Cases] if none is given. Cases that are
-// still to run when ctx ends are reported as failures that say so.
+// Check judges the registry that b describes without failing anything. It takes the given cases, or all of [Cases] if
+// none is given. Cases that are still to run when ctx ends are reported as failures that say so.
 func Check(ctx context.Context, b Backend, cases ...Case) Report {
 	if len(cases) == 0 {
 		cases = Cases()

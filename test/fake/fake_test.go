@@ -66,7 +66,9 @@ func (a *asked) show(kvs ...*mvccpb.KeyValue) string {
 		if kv.CreateRevision != 0 {
 			created = a.from(kv.CreateRevision)
 		}
-		all = append(all, fmt.Sprintf("%s=%q created %d modified %d version %d lease %d", kv.Key, kv.Value, created, a.from(kv.ModRevision), kv.Version, kv.Lease))
+		all = append(all, fmt.Sprintf("%s=%q created %d modified %d version %d lease %d", kv.Key, kv.Value, created, a.from(
+			kv.ModRevision,
+		), kv.Version, kv.Lease))
 	}
 	return strings.Join(all, ", ")
 }
@@ -276,8 +278,7 @@ func (a *asked) collect(what string, events clientv3.WatchChan) {
 	a.said = append(a.said, what+": ended")
 }
 
-// One random script has the same answers from a real etcd and from the fake, revisions counted from
-// the beginning.
+// One random script has the same answers from a real etcd and from the fake, revisions counted from the beginning.
 func TestTheFakeAnswersAsEtcdDoes(t *testing.T) {
 	client := etcdtest.Start(t).Client(t)
 	fake := etcdfake.NewServer(t).NewClient(t)

@@ -8,8 +8,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Verify runs the tests and fails if they leave goroutines behind that are neither known nor among the exceptions.
-// It is called by TestMain and exits the program.
+// Verify runs the tests and fails if they leave goroutines behind that are neither known nor among the exceptions. It
+// is called by TestMain and exits the program.
 func Verify(m *testing.M, exceptions ...goleak.Option) {
 	goleak.VerifyTestMain(m, append(Known(), exceptions...)...)
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// contrast is a script that returns every visible text whose contrast with what is behind it is lower than WCAG 2.2 AA asks for.
+// contrast is a script that returns every visible text whose contrast with what is behind it is lower than WCAG 2.2 AA
+// asks for.
 const contrast = `(() => {
 	const context = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
 	const rgba = (color) => {
@@ -34,14 +35,16 @@ const contrast = `(() => {
 	const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
 	for (let node = walk.nextNode(); node; node = walk.nextNode()) {
 		const element = node.parentElement;
-		if (!node.data.trim() || !element.checkVisibility({ opacityProperty: true, visibilityProperty: true }) || element.closest('.hidden, .skip, noscript')) continue;
+		if (!node.data.trim() || element.closest('.hidden, .skip, noscript')) continue;
+		if (!element.checkVisibility({ opacityProperty: true, visibilityProperty: true })) continue;
 		seen++;
 		const style = getComputedStyle(element);
 		const back = behind(element);
 		const [a, b] = [light(over(rgba(style.color), back)), light(back)].sort((x, y) => y - x);
 		const ratio = (a + 0.05) / (b + 0.05);
 		const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
-		if (ratio < (large ? 3 : 4.5)) faint.add(element.className + ' ' + node.data.trim().slice(0, 40) + ' ' + ratio.toFixed(2));
+		if (ratio < (large ? 3 : 4.5))
+			faint.add(element.className + ' ' + node.data.trim().slice(0, 40) + ' ' + ratio.toFixed(2));
 	}
 	if (seen < 20) faint.add('only ' + seen + ' texts were seen');
 	return [...faint];
@@ -70,7 +73,8 @@ func TestTextsCanBeReadInLightAndDark(t *testing.T) {
 	checkContrast(t, b)
 	for _, name := range []string{"banana", "broken", "no-lease"} {
 		eval[bool](b, row(name)+".querySelector('a').click(), true")
-		b.await("its nodes are there", "document.querySelector('#detail-title').textContent === '"+name+"' && document.querySelectorAll('#nodes tr').length > 0")
+		b.await("its nodes are there", "document.querySelector('#detail-title').textContent === '"+name+
+			"' && document.querySelectorAll('#nodes tr').length > 0")
 		checkContrast(t, b)
 	}
 	b.size(360, 740, true)
@@ -93,20 +97,25 @@ func TestEverythingHasANameAndAPlace(t *testing.T) {
 			role, name := text(n.Role), text(n.Name)
 			roles[role]++
 			switch role {
-			case "button", "link", "searchbox", "textbox", "tab", "tabpanel", "table", "region", "columnheader", "rowheader", "image", "heading", "tablist":
+			case "button", "link", "searchbox", "textbox", "tab", "tabpanel", "table",
+				"region", "columnheader", "rowheader", "image", "heading", "tablist":
 				require.NotEmpty(t, name, "a %s without a name at width %d", role, size)
 			}
 		}
 		if size > 900 { // on a phone an opened service has the window to itself
 			require.NotZero(t, roles["search"])
 		}
-		for _, role := range []string{"banner", "main", "region", "table", "row", "rowheader", "heading", "status", "alert", "tab", "tabpanel"} {
+		for _, role := range []string{
+			"banner", "main", "region", "table", "row", "rowheader", "heading", "status", "alert", "tab", "tabpanel",
+		} {
 			require.NotZero(t, roles[role], "no %s at width %d: %v", role, size, roles)
 		}
 	}
 	require.Equal(t, "en", eval[string](b, "document.documentElement.lang"))
 	require.Equal(t, "5", eval[string](b, "document.querySelector('.services table').getAttribute('aria-rowcount')"))
-	require.Empty(t, eval[[]string](b, "[...document.querySelectorAll('[id]')].map((e) => e.id).filter((id, i, all) => all.indexOf(id) !== i)"), "ids that aren't unique")
+	require.Empty(t, eval[[]string](
+		b, "[...document.querySelectorAll('[id]')].map((e) => e.id).filter((id, i, all) => all.indexOf(id) !== i)",
+	), "ids that aren't unique")
 }
 
 func text(v *accessibility.Value) string {
@@ -130,7 +139,8 @@ func keyWalk(t *testing.T, b *tab) {
 		require.True(t, eval[bool](b, `(() => {
 			const e = document.activeElement;
 			if (e === document.body) return true;
-			return [e, e.closest('tr')].some((x) => x && getComputedStyle(x).outlineStyle !== 'none' && parseFloat(getComputedStyle(x).outlineWidth) >= 2);
+			return [e, e.closest('tr')].some((x) => x &&
+				getComputedStyle(x).outlineStyle !== 'none' && parseFloat(getComputedStyle(x).outlineWidth) >= 2);
 		})()`), "the focus can't be seen at %q", where)
 	}
 	for _, id := range []string{"skip", "search", "list", "rows", "close", "tab-nodes", "find"} {
@@ -141,18 +151,31 @@ func keyWalk(t *testing.T, b *tab) {
 func TestItFitsAPhone(t *testing.T) {
 	w := newWorld(t)
 	fruits(t, w)
-	w.put(t, service("a-service-with-quite-a-long-name.that.has.no.place.to.break", "2026.11.25-rc.1+build.77", "some-node-with-a-long-id-0123456789-0123456789", map[string]string{"a-long-name-of-a-value": "https://a.long.address.example/with/a/path/and/more"}))
+	w.put(
+		t,
+		service(
+			"a-service-with-quite-a-long-name.that.has.no.place.to.break", "2026.11.25-rc.1+build.77",
+			"some-node-with-a-long-id-0123456789-0123456789",
+			map[string]string{"a-long-name-of-a-value": "https://a.long.address.example/with/a/path/and/more"},
+		),
+	)
 	w.putRaw(t, "broken/x", "junk")
 	b := open(t, w.ui.url)
 	fits := func(where string) {
 		t.Helper()
-		b.await(where+" fits", "document.documentElement.scrollWidth <= innerWidth && innerWidth <= 360 && [...document.querySelectorAll('.scroll')].every((s) => s.scrollWidth <= s.clientWidth)")
+		b.await(
+			where+" fits",
+			"document.documentElement.scrollWidth <= innerWidth && innerWidth <= 360 && [...document.querySelectorAll('.scroll')].every((s) => s.scrollWidth <= s.clientWidth)",
+		)
 	}
 	b.size(360, 640, true)
 	b.await("all are there", "document.querySelectorAll('#rows tr:not(.spacer)').length === 6")
 	fits("the list")
 	eval[bool](b, "document.getElementById('show-events').click(), true")
-	b.await("the events are shown instead", "document.getElementById('events').checkVisibility() && !document.getElementById('list').checkVisibility()")
+	b.await(
+		"the events are shown instead",
+		"document.getElementById('events').checkVisibility() && !document.getElementById('list').checkVisibility()",
+	)
 	fits("the events")
 	eval[bool](b, "document.getElementById('show-services').click(), true")
 	for _, name := range []string{"a-service-with-quite-a-long-name.that.has.no.place.to.break", "broken"} {

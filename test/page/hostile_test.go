@@ -31,8 +31,10 @@ func TestHostileNamesAndMetadataDoNoHarm(t *testing.T) {
 	for i, text := range hostile {
 		w.put(t, &registry.Service{
 			Name: text, Version: text, Metadata: map[string]string{text: text},
-			Nodes:     []*registry.Node{{Id: "n" + text, Address: text, Metadata: map[string]string{text: text, "same": text}}},
-			Endpoints: []*registry.Endpoint{{Name: text, Metadata: map[string]string{text: text}, Request: &registry.Value{Name: text, Type: text, Values: []*registry.Value{{Name: text + "x", Type: text}}}}},
+			Nodes: []*registry.Node{{Id: "n" + text, Address: text, Metadata: map[string]string{text: text, "same": text}}},
+			Endpoints: []*registry.Endpoint{{Name: text, Metadata: map[string]string{text: text}, Request: &registry.Value{
+				Name: text, Type: text, Values: []*registry.Value{{Name: text + "x", Type: text}},
+			}}},
 		})
 		w.putRaw(t, "junk/"+string(rune('a'+i)), text)
 		w.putRaw(t, "junk/"+text, text)
@@ -41,7 +43,8 @@ func TestHostileNamesAndMetadataDoNoHarm(t *testing.T) {
 		b.await("shown literally: "+text, row(text)+".querySelector('a').textContent === "+quote(text))
 		eval[bool](b, row(text)+".querySelector('a').click(), true")
 		b.await("its title is literal", "document.getElementById('detail-title').textContent === "+quote(text))
-		b.await("its metadata is literal", "[...document.querySelectorAll('#nodes .value')].some((v) => v.textContent === "+quote(text)+")")
+		b.await("its metadata is literal", "[...document.querySelectorAll('#nodes .value')].some((v) => v.textContent === "+
+			quote(text)+")")
 		b.await("its endpoint is literal", "document.querySelector('#panel-endpoints h4').textContent === "+quote(text))
 		b.await("its address is literal", "document.querySelector('#nodes .address').textContent === "+quote(text))
 		if i == 0 {
@@ -51,7 +54,8 @@ func TestHostileNamesAndMetadataDoNoHarm(t *testing.T) {
 	eval[bool](b, row("junk")+".querySelector('a').click(), true")
 	b.awaitText("#nodes", "Can't be read")
 	for _, text := range hostile { // once more by search, and by address
-		eval[bool](b, "((f) => { f.value = "+quote(text)+"; f.dispatchEvent(new Event('input')); return true })(document.getElementById('search'))")
+		eval[bool](b, "((f) => { f.value = "+quote(text)+
+			"; f.dispatchEvent(new Event('input')); return true })(document.getElementById('search'))")
 		b.await("found: "+text, row(text))
 	}
 	harmless(t, b)
@@ -66,7 +70,13 @@ func harmless(t *testing.T, b *tab) {
 	require.True(t, eval[bool](b, "window.hurt === undefined"), "a script ran")
 	require.Equal(t, 1, eval[int](b, "document.scripts.length"))
 	require.Equal(t, 1, eval[int](b, "document.images.length"))
-	require.Zero(t, eval[int](b, "document.querySelectorAll('iframe, base, form, object, embed, svg [onload], [onerror], [onclick], a[href^=javascript]').length"))
+	require.Zero(
+		t,
+		eval[int](
+			b,
+			"document.querySelectorAll('iframe, base, form, object, embed, svg [onload], [onerror], [onclick], a[href^=javascript]').length",
+		),
+	)
 	require.Equal(t, 1, eval[int](b, "document.querySelectorAll('#rows').length"))
 	require.True(t, eval[bool](b, "({}).hurt === undefined && Object.prototype.constructor === Object"))
 	require.Empty(t, b.dialogs)
@@ -74,7 +84,9 @@ func harmless(t *testing.T, b *tab) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, asked := range b.requests {
-		require.True(t, strings.HasPrefix(asked, "http://127.0.0.1:") || strings.HasPrefix(asked, "about:"), "asked for %s", asked)
+		require.True(
+			t, strings.HasPrefix(asked, "http://127.0.0.1:") || strings.HasPrefix(asked, "about:"), "asked for %s", asked,
+		)
 	}
 }
 
@@ -83,11 +95,14 @@ func TestWhatCantBeSeenIsMadeVisible(t *testing.T) {
 	b := open(t, w.ui.url)
 	name := "admin\u202enimda\u0000\u001b[31m\u200b"
 	w.put(t, service(name, "1\u2066", "a", map[string]string{"k\u202e": "v\r\n\t\u0007"}))
-	b.await("bidi and control characters are written out", row(name)+`.querySelector('a').textContent === 'admin\\u{202e}nimda\\u{0}\\u{1b}[31m\\u{200b}'`)
+	b.await("bidi and control characters are written out", row(name)+
+		`.querySelector('a').textContent === 'admin\\u{202e}nimda\\u{0}\\u{1b}[31m\\u{200b}'`)
 	eval[bool](b, row(name)+".querySelector('a').click(), true")
 	b.awaitText("#nodes", `v\u{d}\u{a}\u{9}\u{7}`)
 	b.awaitText("#nodes", `k\u{202e}=`)
-	require.Equal(t, -1, eval[int](b, `document.body.textContent.search(/[\u0000-\u0008\u000b-\u001f\u200b\u202e\u2066]/)`))
+	require.Equal(
+		t, -1, eval[int](b, `document.body.textContent.search(/[\u0000-\u0008\u000b-\u001f\u200b\u202e\u2066]/)`),
+	)
 	harmless(t, b)
 }
 
@@ -105,7 +120,8 @@ func TestHugeValuesAreClipped(t *testing.T) {
 	b.await("all are there", "document.querySelectorAll('#rows tr:not(.spacer)').length === 3")
 	for _, name := range []string{"huge", "many"} {
 		eval[bool](b, row(name)+".querySelector('a').click(), true")
-		b.await("its metadata is there", "document.querySelector('#detail-title').textContent === '"+name+"' && document.querySelectorAll('#nodes .pair').length > 0")
+		b.await("its metadata is there", "document.querySelector('#detail-title').textContent === '"+name+
+			"' && document.querySelectorAll('#nodes .pair').length > 0")
 		require.Less(t, eval[int](b, "document.documentElement.outerHTML.length"), 200_000)
 		for _, width := range []int64{1440, 360} {
 			b.size(width, 800, width < 400)
@@ -129,6 +145,8 @@ func TestTheBrowserRefusesToTurnTextIntoMarkup(t *testing.T) {
 		"document.createElement('script').src = '/main.js'",
 		"document.createElement('script').text = 'window.hurt = 1'",
 	} {
-		require.True(t, eval[bool](b, "(() => { try { "+attempt+"; return false } catch { return true } })()"), "Trusted Types let through: %s", attempt)
+		require.True(t, eval[bool](
+			b, "(() => { try { "+attempt+"; return false } catch { return true } })()",
+		), "Trusted Types let through: %s", attempt)
 	}
 }

@@ -19,7 +19,8 @@ func TestAServiceAppearsWithoutReloadAndGoesWhenItsProcessIsKilled(t *testing.T)
 	b.awaitText("#events", "appeared")
 	eval[bool](b, row("greeter")+".querySelector('a').click(), true")
 	b.await("both nodes have an address and a lease", `document.querySelectorAll('#nodes tr').length === 2 &&
-		[...document.querySelectorAll('#nodes tr')].every((r) => /:\d+/.test(r.textContent) && /\d+ of 2 s/.test(r.querySelector('.ttl').textContent))`)
+		[...document.querySelectorAll('#nodes tr')].every((r) => /:\d+/.test(r.textContent) &&
+			/\d+ of 2 s/.test(r.querySelector('.ttl').textContent))`)
 	eval[bool](b, "document.getElementById('tab-endpoints').click(), true")
 	b.awaitText("#panel-endpoints", "Greeter.Hello")
 	b.awaitText("#panel-endpoints", "Request")

@@ -29,9 +29,13 @@ const (
 // fleetOf is what is stored in the load test.
 func storedNode(i, n int, version string) (key, value string) {
 	name := fmt.Sprintf("service-%04d", i)
-	s := service(name, version, fmt.Sprintf("%s-%02d-5b1c9a4e-77d0-4a0e-9d3e-0b6f", name, n), map[string]string{"zone": fmt.Sprint("eu-", n%3), "registry": "etcd", "transport": "http"})
+	s := service(name, version, fmt.Sprintf(
+		"%s-%02d-5b1c9a4e-77d0-4a0e-9d3e-0b6f", name, n,
+	), map[string]string{"zone": fmt.Sprint("eu-", n%3), "registry": "etcd", "transport": "http"})
 	s.Nodes[0].Address = fmt.Sprintf("10.%d.%d.%d:8080", i/250, i%250, n)
-	s.Endpoints = []*registry.Endpoint{{Name: "Service.Call", Request: &registry.Value{Type: "Request"}, Response: &registry.Value{Type: "Response"}}}
+	s.Endpoints = []*registry.Endpoint{
+		{Name: "Service.Call", Request: &registry.Value{Type: "Request"}, Response: &registry.Value{Type: "Response"}},
+	}
 	data, err := json.Marshal(s)
 	if err != nil {
 		panic(err) // strings and maps always encode
@@ -88,14 +92,20 @@ func TestAThousandServicesUnderChurn(t *testing.T) {
 	w := newWorld(t)
 	w.populate(t)
 	b := open(t, w.ui.url)
-	b.await("all are counted", "document.getElementById('count-services').textContent === '1,000' && document.getElementById('count-nodes').textContent === '10,000'")
+	b.await(
+		"all are counted",
+		"document.getElementById('count-services').textContent === '1,000' && document.getElementById('count-nodes').textContent === '10,000'",
+	)
 	bounded := func(where string) {
 		t.Helper()
 		require.LessOrEqual(t, eval[int](b, "document.querySelectorAll('#rows tr').length"), 60, where)
 		require.Less(t, eval[int](b, "document.querySelectorAll('*').length"), 4000, where)
 	}
 	bounded("at rest")
-	eval[bool](b, "window.long = [], new PerformanceObserver((l) => long.push(...l.getEntries().map((e) => e.duration))).observe({ type: 'longtask' }), true")
+	eval[bool](
+		b,
+		"window.long = [], new PerformanceObserver((l) => long.push(...l.getEntries().map((e) => e.duration))).observe({ type: 'longtask' }), true",
+	)
 
 	ctx, stop := context.WithCancel(t.Context())
 	var churning sync.WaitGroup
@@ -120,10 +130,16 @@ func TestAThousandServicesUnderChurn(t *testing.T) {
 	b.press(kb.End)
 	b.await("the last service is reached", "document.activeElement.closest('tr')?.dataset.name === 'service-0999'")
 	b.press(kb.Enter)
-	b.await("and opens", "document.getElementById('detail-title').textContent === 'service-0999' && document.querySelectorAll('#nodes tr').length > 0")
+	b.await(
+		"and opens",
+		"document.getElementById('detail-title').textContent === 'service-0999' && document.querySelectorAll('#nodes tr').length > 0",
+	)
 	bounded("with an opened service")
 	eval[bool](b, "document.querySelector('[data-sort=changed] button').click(), true")
-	b.await("sorted by change the list moves", "/^\\d s/.test(document.querySelector('#rows tr:not(.spacer) .c-changed').textContent)")
+	b.await(
+		"sorted by change the list moves",
+		"/^\\d s/.test(document.querySelector('#rows tr:not(.spacer) .c-changed').textContent)",
+	)
 	bounded("sorted by change")
 
 	stop()
@@ -131,7 +147,10 @@ func TestAThousandServicesUnderChurn(t *testing.T) {
 	slices.Sort(delays)
 	t.Logf("%.0f changes/s; put to painted: median %v, worst %v; %s",
 		float64(changes)/time.Since(began).Seconds(), delays[len(delays)/2], delays[len(delays)-1],
-		eval[string](b, "`tasks over 50 ms in the browser: ${long.length}, worst ${Math.round(Math.max(0, ...long))} ms; elements: ${document.querySelectorAll('*').length}`"))
+		eval[string](
+			b,
+			"`tasks over 50 ms in the browser: ${long.length}, worst ${Math.round(Math.max(0, ...long))} ms; elements: ${document.querySelectorAll('*').length}`",
+		))
 	w.agrees(t, b)
 	require.Empty(t, b.complaints())
 }
@@ -141,7 +160,9 @@ func (w world) agrees(t *testing.T, b *tab) {
 	t.Helper()
 	all, err := w.client.Get(t.Context(), etcd.DefaultPrefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
 	require.NoError(t, err)
-	b.await("the page counts what etcd has", fmt.Sprintf("document.getElementById('count-nodes').textContent.replaceAll(',', '') === '%d'", all.Count))
+	b.await("the page counts what etcd has", fmt.Sprintf(
+		"document.getElementById('count-nodes').textContent.replaceAll(',', '') === '%d'", all.Count,
+	))
 }
 
 func TestALargeServiceIsShownAPageAtATime(t *testing.T) {
@@ -152,17 +173,30 @@ func TestALargeServiceIsShownAPageAtATime(t *testing.T) {
 		s := service("large", "1.0.0", fmt.Sprintf("n%04d", n), nil)
 		data, err := json.Marshal(s)
 		require.NoError(t, err)
-		if puts = append(puts, clientv3.OpPut(etcd.DefaultPrefix+"large/"+s.Nodes[0].Id, string(data), lease)); len(puts) == 100 {
+		if puts = append(
+			puts, clientv3.OpPut(etcd.DefaultPrefix+"large/"+s.Nodes[0].Id, string(data), lease),
+		); len(puts) == 100 {
 			_, err := w.client.Txn(t.Context()).Then(puts...).Commit()
 			require.NoError(t, err)
 			puts = puts[:0]
 		}
 	}
 	b := open(t, w.ui.url+"#/service/large")
-	b.await("a page of them is there", "document.getElementById('range').textContent === '1–100 of 1,000 nodes' && document.querySelectorAll('#nodes tr').length === 100")
+	b.await(
+		"a page of them is there",
+		"document.getElementById('range').textContent === '1–100 of 1,000 nodes' && document.querySelectorAll('#nodes tr').length === 100",
+	)
 	eval[bool](b, "document.getElementById('next').click(), true")
-	b.await("the next page", "document.getElementById('range').textContent === '101–200 of 1,000 nodes' && document.getElementById('nodes').textContent.includes('n0100')")
-	eval[bool](b, "((f) => { f.value = 'N099'; f.dispatchEvent(new Event('input')); return true })(document.getElementById('find'))")
-	b.await("the search of nodes goes over all", "document.getElementById('range').textContent === '10 of 1,000 nodes' && document.querySelectorAll('#nodes tr').length === 10")
+	b.await(
+		"the next page",
+		"document.getElementById('range').textContent === '101–200 of 1,000 nodes' && document.getElementById('nodes').textContent.includes('n0100')",
+	)
+	eval[bool](
+		b, "((f) => { f.value = 'N099'; f.dispatchEvent(new Event('input')); return true })(document.getElementById('find'))",
+	)
+	b.await(
+		"the search of nodes goes over all",
+		"document.getElementById('range').textContent === '10 of 1,000 nodes' && document.querySelectorAll('#nodes tr').length === 10",
+	)
 	require.Empty(t, b.complaints())
 }

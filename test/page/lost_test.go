@@ -72,12 +72,18 @@ func TestAMemberThatIsDownIsShown(t *testing.T) {
 	u := startUI(t, strings.Join(cluster.Endpoints(), ","), "127.0.0.1:0")
 	b := open(t, u.url)
 	b.awaitText("#verdict", "all 3 members answer")
-	b.await("one of them leads", "[...document.querySelectorAll('.member .state')].map((s) => s.textContent).sort().join() === 'follower,follower,leader'")
+	b.await(
+		"one of them leads",
+		"[...document.querySelectorAll('.member .state')].map((s) => s.textContent).sort().join() === 'follower,follower,leader'",
+	)
 
 	leader := cluster.Leader()
 	leader.Stop()
 	b.awaitText("#verdict", "1 of 3 members of etcd doesn't answer")
-	b.await("another one leads", "[...document.querySelectorAll('.member:not(.bad) .state')].map((s) => s.textContent).sort().join() === 'follower,leader'")
+	b.await(
+		"another one leads",
+		"[...document.querySelectorAll('.member:not(.bad) .state')].map((s) => s.textContent).sort().join() === 'follower,leader'",
+	)
 	b.await("nothing is lost", "document.getElementById('alerts').textContent === ''")
 	checkContrast(t, b)
 	require.NoError(t, leader.Restart())

@@ -20,21 +20,33 @@ func TestTheDemoLivesAndIsPictured(t *testing.T) {
 	b.await("the fleet is there", "document.querySelectorAll('#rows tr:not(.spacer)').length === 9")
 	b.awaitText("#events", "appeared")
 	b.awaitText("#events", "gone")
-	b.await("a version is being rolled out", "[...document.querySelectorAll('#rows .bar')].some((bar) => bar.childElementCount > 1)")
+	b.await(
+		"a version is being rolled out",
+		"[...document.querySelectorAll('#rows .bar')].some((bar) => bar.childElementCount > 1)",
+	)
 	if *pictures != "" {
-		b.await("there is something to see", "document.querySelectorAll('#events li').length > 30 && [...document.querySelectorAll('#rows .bar')].some((bar) => bar.childElementCount > 1)")
+		b.await(
+			"there is something to see",
+			"document.querySelectorAll('#events li').length > 30 && [...document.querySelectorAll('#rows .bar')].some((bar) => bar.childElementCount > 1)",
+		)
 	}
 
 	b.picture(t, "page-light")
 	b.scheme("dark")
-	eval[bool](b, "((rows) => rows.find((r) => r.querySelectorAll('.bar span').length > 1) ?? rows.at(-1))([...document.querySelectorAll('#rows tr:not(.spacer)')]).querySelector('a').click(), true")
+	eval[bool](
+		b,
+		"((rows) => rows.find((r) => r.querySelectorAll('.bar span').length > 1) ?? rows.at(-1))([...document.querySelectorAll('#rows tr:not(.spacer)')]).querySelector('a').click(), true",
+	)
 	b.await("its nodes are there", "document.querySelectorAll('#nodes .ttl .gauge:not([hidden])').length > 0")
 	eval[bool](b, "document.activeElement.blur(), true")
 	b.picture(t, "page-dark")
 	b.scheme("light")
 	eval[bool](b, "document.getElementById('close').click(), document.activeElement.blur(), true")
 	b.size(360, 740, true)
-	b.await("the phone's rows are there", "document.getElementById('show-events').checkVisibility() && document.querySelectorAll('#rows tr:not(.spacer)').length >= 5")
+	b.await(
+		"the phone's rows are there",
+		"document.getElementById('show-events').checkVisibility() && document.querySelectorAll('#rows tr:not(.spacer)').length >= 5",
+	)
 	b.picture(t, "page-phone")
 	require.Empty(t, b.complaints())
 

@@ -115,7 +115,9 @@ func (b *tab) await(what, expression string) {
 // awaitText waits until an element's text contains another one.
 func (b *tab) awaitText(selector, text string) {
 	b.t.Helper()
-	b.await(selector+" says "+text, fmt.Sprintf("document.querySelector(%q).textContent.includes(%s)", selector, quote(text)))
+	b.await(
+		selector+" says "+text, fmt.Sprintf("document.querySelector(%q).textContent.includes(%s)", selector, quote(text)),
+	)
 }
 
 // quote returns a JavaScript string.
@@ -133,12 +135,16 @@ func quote(text string) string {
 
 func (b *tab) size(width, height int64, phone bool) {
 	b.t.Helper()
-	call(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: height, DeviceScaleFactor: 1, Mobile: phone})
+	call(b, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+		Width: width, Height: height, DeviceScaleFactor: 1, Mobile: phone,
+	})
 }
 
 func (b *tab) scheme(scheme string) {
 	b.t.Helper()
-	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}})
+	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
+	}})
 }
 
 // row is the expression of a service's row.

@@ -17,7 +17,9 @@ const (
 func fruits(t *testing.T, w world) {
 	t.Helper()
 	for i, name := range []string{"apple", "banana", "cherry", "pineapple"} {
-		w.put(t, service(name, fmt.Sprintf("1.%d.0", i), "node-"+name, map[string]string{"zone": fmt.Sprint("zone-", i)}), w.lease(t, 600e9))
+		w.put(t, service(
+			name, fmt.Sprintf("1.%d.0", i), "node-"+name, map[string]string{"zone": fmt.Sprint("zone-", i)},
+		), w.lease(t, 600e9))
 	}
 	w.put(t, service("banana", "7.7.7", "second", map[string]string{"color": "Yellow"}), w.lease(t, 600e9))
 }
@@ -43,17 +45,26 @@ func TestSearchAsYouType(t *testing.T) {
 	b.press(kb.Escape)
 	b.await("escape clears it", shown+" === 'apple,banana,cherry,pineapple'")
 
-	for _, search := range [][2]string{{"7.7.7", "banana"}, {"zone-2", "cherry"}, {"YELLOW", "banana"}, {"node-apple", "apple"}, {"nothing", ""}} {
+	for _, search := range [][2]string{
+		{"7.7.7", "banana"}, {"zone-2", "cherry"}, {"YELLOW", "banana"}, {"node-apple", "apple"}, {"nothing", ""},
+	} {
 		words, want := search[0], search[1] // no two in a row find the same
-		eval[bool](b, "((f) => { f.value = '"+words+"'; f.dispatchEvent(new Event('input')); return true })(document.getElementById('search'))")
+		eval[bool](b, "((f) => { f.value = '"+words+
+			"'; f.dispatchEvent(new Event('input')); return true })(document.getElementById('search'))")
 		b.await(words+" finds "+want, shown+" === '"+want+"'")
 	}
 	b.awaitText("#empty", "Nothing matches")
-	eval[bool](b, "((f) => { f.value = 'color=yellow'; f.dispatchEvent(new Event('input')); return true })(document.getElementById('search'))")
+	eval[bool](
+		b,
+		"((f) => { f.value = 'color=yellow'; f.dispatchEvent(new Event('input')); return true })(document.getElementById('search'))",
+	)
 	b.await("metadata is searched", shown+" === 'banana'")
 	b.press(kb.Enter)
 	b.press(kb.Enter)
-	b.await("only the node that matches is shown", "document.querySelectorAll('#nodes tr').length === 1 && document.getElementById('range').textContent === '1 of 2 nodes'")
+	b.await(
+		"only the node that matches is shown",
+		"document.querySelectorAll('#nodes tr').length === 1 && document.getElementById('range').textContent === '1 of 2 nodes'",
+	)
 
 	w.put(t, service("lemon", "1", "x", map[string]string{"color": "yellow"}))
 	b.await("a search that stands finds what comes", shown+" === 'banana,lemon'")
@@ -116,6 +127,7 @@ func TestANodeThatMovesToAnotherVersionIsOneChange(t *testing.T) {
 	b := open(t, w.ui.url)
 	b.await("the old version", row("greeter")+".textContent.includes('1.9.0')")
 	w.put(t, service("greeter", "1.10.0", "a", nil))
-	b.await("the new version", row("greeter")+".textContent.includes('1.10.0×1') && !"+row("greeter")+".textContent.includes('1.9.0')")
+	b.await("the new version", row("greeter")+".textContent.includes('1.10.0×1') && !"+row("greeter")+
+		".textContent.includes('1.9.0')")
 	b.awaitText("#events", "1.9.0 → 1.10.0")
 }

@@ -92,7 +92,9 @@ func newWorld(t *testing.T) world {
 // greeter starts a real service, whose record outlives it by two seconds at least.
 func (w world) greeter(t *testing.T) *process {
 	t.Helper()
-	return start(t, greeterBinary, "--registry_address", w.etcd.Endpoint(), "--register_ttl", "2", "--register_interval", "1")
+	return start(
+		t, greeterBinary, "--registry_address", w.etcd.Endpoint(), "--register_ttl", "2", "--register_interval", "1",
+	)
 }
 
 // put stores a record as a service would, without a lease.
@@ -120,5 +122,7 @@ func (w world) lease(t *testing.T, ttl time.Duration) clientv3.OpOption {
 }
 
 func service(name, version, id string, metadata map[string]string) *registry.Service {
-	return &registry.Service{Name: name, Version: version, Nodes: []*registry.Node{{Id: id, Address: net.JoinHostPort("10.0.0.1", "80"), Metadata: metadata}}}
+	return &registry.Service{Name: name, Version: version, Nodes: []*registry.Node{
+		{Id: id, Address: net.JoinHostPort("10.0.0.1", "80"), Metadata: metadata},
+	}}
 }

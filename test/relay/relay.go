@@ -32,7 +32,9 @@ type Relay struct {
 // Start listens at address, which may end in port 0. All connections go over l, unless route, which may be nil, finds
 // another link by what a client sends: it is asked about everything sent, as it comes, until it returns one.
 func Start(address, target string, l *Link, route func(sent []byte) *Link) (*Relay, error) {
-	r := &Relay{address: address, Target: target, Link: l, route: route, flows: map[*flow]bool{}, over: make(chan struct{})}
+	r := &Relay{
+		address: address, Target: target, Link: l, route: route, flows: map[*flow]bool{}, over: make(chan struct{}),
+	}
 	if err := r.Accept(); err != nil {
 		return nil, err
 	}

@@ -20,10 +20,10 @@ const (
 	workers = 8
 	pause   = 40 * time.Millisecond // between the calls of a worker
 
-	// hung is how long a call must have waited to be go-micro's loss, not a restart's: v4.11.0 loses one answer in about
-	// 1,000 to 30,000, depending on load, on connections that are reused, also without any selector (client.WithAddress:
-	// 3 of 77,982 calls) and when nobody is restarted. The call then waits for its timeout of five seconds, or for the
-	// end of the node. client.PoolTTL(time.Nanosecond) avoids it and costs a dial per call.
+	// hung is how long a call must have waited to be go-micro's loss, not a restart's: v4.11.0 loses one answer in
+	// about 1,000 to 30,000, depending on load, on connections that are reused, also without any selector
+	// (client.WithAddress: 3 of 77,982 calls) and when nobody is restarted. The call then waits for its timeout of five
+	// seconds, or for the end of the node. client.PoolTTL(time.Nanosecond) avoids it and costs a dial per call.
 	hung = time.Second
 )
 
@@ -43,7 +43,9 @@ type load struct {
 }
 
 // startLoad begins to call. Without a retry function the client has go-micro's.
-func startLoad(t *testing.T, name, endpoint string, newSelector func(...selector.Option) selector.Selector, retry client.RetryFunc) *load {
+func startLoad(
+	t *testing.T, name, endpoint string, newSelector func(...selector.Option) selector.Selector, retry client.RetryFunc,
+) *load {
 	t.Helper()
 	r, err := etcd.New(registry.Addrs(endpoint))
 	require.NoError(t, err)
@@ -76,7 +78,9 @@ func (l *load) work(ctx context.Context) {
 	defer ticks.Stop()
 	for {
 		began := time.Now()
-		err := l.client.Call(context.Background(), l.client.NewRequest("greeter", "Greeter.Hello", &Request{Name: "Ann"}), &Response{})
+		err := l.client.Call(
+			context.Background(), l.client.NewRequest("greeter", "Greeter.Hello", &Request{Name: "Ann"}), &Response{},
+		)
 		l.note(time.Since(began), err)
 		select {
 		case <-ctx.Done():
@@ -88,7 +92,9 @@ func (l *load) work(ctx context.Context) {
 
 // watch is a call wrapper that sees every attempt of a call.
 func (l *load) watch(call client.CallFunc) client.CallFunc {
-	return func(ctx context.Context, node *registry.Node, req client.Request, rsp interface{}, opts client.CallOptions) error {
+	return func(
+		ctx context.Context, node *registry.Node, req client.Request, rsp interface{}, opts client.CallOptions,
+	) error {
 		err := call(ctx, node, req, rsp, opts)
 		if err != nil {
 			l.mu.Lock()
@@ -136,5 +142,7 @@ func (l *load) String() string {
 	for _, n := range l.attempts {
 		attempts += n
 	}
-	return fmt.Sprintf("| %-38s | %6d | %6d | %8d | %4d | %8v | %8v | %8v |", l.name, len(l.took), len(l.failed), attempts, l.hung, at(.5), at(.99), at(1))
+	return fmt.Sprintf("| %-38s | %6d | %6d | %8d | %4d | %8v | %8v | %8v |", l.name, len(
+		l.took,
+	), len(l.failed), attempts, l.hung, at(.5), at(.99), at(1))
 }

@@ -49,7 +49,10 @@ func (all loads) finish(t *testing.T, what string) {
 	all.await(t, 20*workers)
 	all.each((*load).stop)
 	t.Log(what)
-	t.Logf("| %-38s | %6s | %6s | %8s | %4s | %8s | %8s | %8s |", "client", "calls", "failed", "attempts", "hung", "p50", "p99", "max")
+	t.Logf(
+		"| %-38s | %6s | %6s | %8s | %4s | %8s | %8s | %8s |", "client", "calls", "failed", "attempts", "hung", "p50", "p99",
+		"max",
+	)
 	all.each(func(l *load) { t.Log(l) })
 	all.each(func(l *load) {
 		seen := make(map[string]int)
@@ -116,7 +119,9 @@ func TestAKilledNodeCostsTheCallsInFlightAndOnePerTrial(t *testing.T) {
 			require.LessOrEqual(t, attempts, workers+trials, "%s: %s", l.name, id)
 		}
 	}
-	require.LessOrEqual(t, len(all.retrying.failed), workers*len(killed), "only calls in flight, which may have been served")
+	require.LessOrEqual(
+		t, len(all.retrying.failed), workers*len(killed), "only calls in flight, which may have been served",
+	)
 }
 
 const minAside = time.Second / 2

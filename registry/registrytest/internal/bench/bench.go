@@ -15,8 +15,8 @@ const (
 	chunk = 100              // nodes in one Register: its Timeout is for all of them
 )
 
-// bench is what a sub-benchmark works with. Its methods in small letters fail
-// the benchmark where the registry's own return an error.
+// bench is what a sub-benchmark works with. Its methods in small letters fail the benchmark where the registry's own
+// return an error.
 type bench struct {
 	*testing.B
 	backend harness.Backend
@@ -62,8 +62,7 @@ func (x *bench) populate(r registry.Registry, name string, nodes int) {
 	x.Cleanup(func() { x.depopulate(r, name, 0, nodes) })
 }
 
-// depopulate deregisters what a benchmark has left, so that the next one finds
-// the store as it was.
+// depopulate deregisters what a benchmark has left, so that the next one finds the store as it was.
 func (x *bench) depopulate(r registry.Registry, name string, from, nodes int) {
 	for end := from + nodes; from < end; from += chunk {
 		if err := r.Deregister(record.Bare(typical(name, from, min(chunk, end-from)))); err != nil {

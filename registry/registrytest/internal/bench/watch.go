@@ -8,8 +8,7 @@ import (
 	"go-micro.dev/v4/registry"
 )
 
-// watchLatency measures from the beginning of a Register in one process until
-// another one's Next has returned the node.
+// watchLatency measures from the beginning of a Register in one process until another one's Next has returned the node.
 func (x *bench) watchLatency() {
 	provider, consumer := x.processes()
 	arrived := x.arrivals(consumer, x.scope)
@@ -51,9 +50,8 @@ func (x *bench) awaitArrival(arrived <-chan arrival, node string) (time.Time, bo
 	}
 }
 
-// watchBurst registers a thousand nodes as fast as the registry takes them. An
-// operation ends when the watcher has delivered all of them, or nothing more
-// for as long as the Backend's Patience.
+// watchBurst registers a thousand nodes as fast as the registry takes them. An operation ends when the watcher has
+// delivered all of them, or nothing more for as long as the Backend's Patience.
 func (x *bench) watchBurst() {
 	const nodes = 1000
 	provider, consumer := x.processes()
@@ -76,8 +74,7 @@ func (x *bench) watchBurst() {
 	x.reportLost(lost)
 }
 
-// countLost takes what arrives off the list of what is missing, and returns how
-// much of that never came.
+// countLost takes what arrives off the list of what is missing, and returns how much of that never came.
 func (x *bench) countLost(arrived <-chan arrival, missing map[string]bool) int {
 	silence := time.NewTimer(x.backend.Patience)
 	defer silence.Stop()
@@ -93,8 +90,8 @@ func (x *bench) countLost(arrived <-chan arrival, missing map[string]bool) int {
 	return 0
 }
 
-// arrivals reports what a watcher delivers, until the benchmark ends: one
-// arrival for each node that is created or changed.
+// arrivals reports what a watcher delivers, until the benchmark ends: one arrival for each node that is created or
+// changed.
 func (x *bench) arrivals(r registry.Registry, name string) <-chan arrival {
 	x.Helper()
 	w, err := r.Watch(registry.WatchService(name))

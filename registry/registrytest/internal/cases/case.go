@@ -15,8 +15,7 @@ type Case struct {
 
 func needs(names ...string) []string { return names }
 
-// What cases need, by the names of the constants in registrytest, which say
-// what they mean.
+// What cases need, by the names of the constants in registrytest, which say what they mean.
 const (
 	Shared         = "Shared"
 	WholeRecord    = "WholeRecord"

@@ -16,8 +16,7 @@ func testStore(t *testing.T) *refStore {
 	return store
 }
 
-// The reference makes every promise, so that a case that fails on a mutant
-// fails because of its mistake.
+// The reference makes every promise, so that a case that fails on a mutant fails because of its mistake.
 func TestReferencePassesEveryCase(t *testing.T) {
 	b := refBackend(testStore(t), nil)
 	b.Patience = 5 * time.Second

@@ -56,8 +56,7 @@ func idsAlike(e *harness.Env) {
 	keptApart(e, func(int) []string { return []string{"n1", "n2"} })
 }
 
-// keptApart registers services with names that are easily mixed up, and with
-// the given node ids.
+// keptApart registers services with names that are easily mixed up, and with the given node ids.
 func keptApart(e *harness.Env, ids func(i int) []string) {
 	p := e.Open()
 	var all []*registry.Service

@@ -147,8 +147,7 @@ func closedCallsFail(e *harness.Env) {
 	}
 }
 
-// watchFails returns the error of Watch or, as a watcher may be what brings
-// the bad news, of its Next.
+// watchFails returns the error of Watch or, as a watcher may be what brings the bad news, of its Next.
 func watchFails(e *harness.Env, p *harness.Process) error {
 	w, err := p.Registry.Watch()
 	if err != nil {

@@ -224,9 +224,8 @@ func (m *model) agree(when string) {
 	}
 }
 
-// placed describes each node with its version; several versions at a time
-// show as several descriptions. What a version says about itself is left out:
-// with several nodes it is the registry's choice whose word counts.
+// placed describes each node with its version; several versions at a time show as several descriptions. What a version
+// says about itself is left out: with several nodes it is the registry's choice whose word counts.
 func placed(services []*registry.Service) map[string]string {
 	nodes := map[string]string{}
 	for _, s := range services {

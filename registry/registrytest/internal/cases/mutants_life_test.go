@@ -151,7 +151,9 @@ func outageMutants() map[string]mutant {
 		hang(p)
 		return p.Register(s, opts...)
 	})
-	m["outage/deregister"] = deregisters(func(p *refProcess, s *registry.Service, opts ...registry.DeregisterOption) error {
+	m["outage/deregister"] = deregisters(func(
+		p *refProcess, s *registry.Service, opts ...registry.DeregisterOption,
+	) error {
 		_ = p.Deregister(s, opts...)
 		return nil
 	})
@@ -182,13 +184,17 @@ func outageRecoveryMutants() map[string]mutant {
 		}),
 		"outage/watch-resumes":  onEach(func(r *registry.Result) bool { return !isDelete(r) }),
 		"outage/lookup-resumes": cachesForever,
-		"outage/register-completes": registers(func(p *refProcess, s *registry.Service, opts ...registry.RegisterOption) error {
+		"outage/register-completes": registers(func(
+			p *refProcess, s *registry.Service, opts ...registry.RegisterOption,
+		) error {
 			if p.away() {
 				return errRefAway
 			}
 			return p.Register(s, opts...)
 		}),
-		"outage/deregister-completes": deregisters(func(p *refProcess, s *registry.Service, opts ...registry.DeregisterOption) error {
+		"outage/deregister-completes": deregisters(func(
+			p *refProcess, s *registry.Service, opts ...registry.DeregisterOption,
+		) error {
 			if p.away() {
 				return errRefAway
 			}

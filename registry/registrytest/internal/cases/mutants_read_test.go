@@ -45,7 +45,9 @@ func lookupMutants() map[string]mutant {
 			return all
 		}),
 		"lookup/follows": cachesForever,
-		"lookup/not-found-passes": gets(func(p *refProcess, name string, opts ...registry.GetOption) ([]*registry.Service, error) {
+		"lookup/not-found-passes": gets(func(
+			p *refProcess, name string, opts ...registry.GetOption,
+		) ([]*registry.Service, error) {
 			p.store.mu.Lock()
 			first, looked := p.seen[name]
 			p.store.mu.Unlock()
@@ -123,7 +125,9 @@ func contextMutants() map[string]mutant {
 			return p.GetService(name)
 		}),
 		"context/list": func(p *refProcess) *tampered {
-			return &tampered{refProcess: p, list: func(...registry.ListOption) ([]*registry.Service, error) { return p.ListServices() }}
+			return &tampered{
+				refProcess: p, list: func(...registry.ListOption) ([]*registry.Service, error) { return p.ListServices() },
+			}
 		},
 	}
 }

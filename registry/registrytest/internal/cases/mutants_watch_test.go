@@ -88,14 +88,18 @@ func watchMutants() map[string]mutant {
 			r.Service.Name = strings.ReplaceAll(r.Service.Name, "/", "-")
 			return true
 		}),
-		"watch/before-first": watches(func(p *refProcess, service string, opts ...registry.WatchOption) (registry.Watcher, error) {
+		"watch/before-first": watches(func(
+			p *refProcess, service string, opts ...registry.WatchOption,
+		) (registry.Watcher, error) {
 			if _, err := p.GetService(service); err != nil {
 				return nil, err
 			}
 			return p.Watch(opts...)
 		}),
 		"watch/since-lookup": watchesFromNow,
-		"watch/since-first-lookup": gets(func(p *refProcess, name string, opts ...registry.GetOption) ([]*registry.Service, error) {
+		"watch/since-first-lookup": gets(func(
+			p *refProcess, name string, opts ...registry.GetOption,
+		) ([]*registry.Service, error) {
 			p.store.mu.Lock()
 			delete(p.seen, name)
 			p.store.mu.Unlock()
@@ -141,7 +145,9 @@ func stopMutants() map[string]mutant {
 			return ownError{w}, err
 		}),
 		"watch/stop-concurrently": onlyOnce,
-		"watch/stop-amid-events": watches(func(p *refProcess, _ string, opts ...registry.WatchOption) (registry.Watcher, error) {
+		"watch/stop-amid-events": watches(func(
+			p *refProcess, _ string, opts ...registry.WatchOption,
+		) (registry.Watcher, error) {
 			w, err := p.Watch(opts...)
 			read := make(chan struct{})
 			var once sync.Once

@@ -210,7 +210,9 @@ func refuseMutants() map[string]mutant {
 
 func deregisterMutants() map[string]mutant {
 	return map[string]mutant{
-		"deregister/bare-node": deregisters(func(p *refProcess, s *registry.Service, opts ...registry.DeregisterOption) error {
+		"deregister/bare-node": deregisters(func(
+			p *refProcess, s *registry.Service, opts ...registry.DeregisterOption,
+		) error {
 			if s.Nodes[0].Metadata == nil {
 				return nil
 			}
@@ -224,7 +226,9 @@ func deregisterMutants() map[string]mutant {
 		"deregister/several": deregisters(func(p *refProcess, s *registry.Service, opts ...registry.DeregisterOption) error {
 			return p.Deregister(record.Only(s, s.Nodes[0].Id), opts...)
 		}),
-		"deregister/one-version": deregistersAlso(func(s, other *registry.Service) bool { return s.Version != other.Version }),
+		"deregister/one-version": deregistersAlso(
+			func(s, other *registry.Service) bool { return s.Version != other.Version },
+		),
 		"deregister/unknown": deregisters(func(p *refProcess, s *registry.Service, opts ...registry.DeregisterOption) error {
 			if _, err := p.GetService(s.Name); err != nil {
 				return err
@@ -247,7 +251,9 @@ func deregisterMutants() map[string]mutant {
 				},
 			}
 		},
-		"deregister/by-another": deregisters(func(p *refProcess, s *registry.Service, opts ...registry.DeregisterOption) error {
+		"deregister/by-another": deregisters(func(
+			p *refProcess, s *registry.Service, opts ...registry.DeregisterOption,
+		) error {
 			if len(foreign(p, s)) > 0 {
 				return errors.New("not mine")
 			}

@@ -66,8 +66,8 @@ func outageCases() []Case {
 	}
 }
 
-// bounded makes a case: with the store away, call returns within the Timeout
-// that the registry was given (and a second more, for slow machines).
+// bounded makes a case: with the store away, call returns within the Timeout that the registry was given (and a second
+// more, for slow machines).
 func bounded(name, what string, call func(*harness.Env, *harness.Process, *registry.Service)) Case {
 	return Case{
 		Name:  "outage/" + name,

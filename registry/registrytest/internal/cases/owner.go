@@ -62,9 +62,8 @@ func restartedProcessShows(e *harness.Env) {
 	reader.WillFind(s.Name, restarted)
 }
 
-// removesNothing demands that everybody still finds a successor's record after
-// the last call of the old process, and that no delete of it has come by the
-// time a later event has.
+// removesNothing demands that everybody still finds a successor's record after the last call of the old process, and
+// that no delete of it has come by the time a later event has.
 func removesNothing(e *harness.Env, lastCall func(old *harness.Process, s *registry.Service)) {
 	old, fresh, reader := e.Open(), e.Open(), e.Open()
 	s := record.Sample(e.Name("greeter"), "1", "fixed")

@@ -214,8 +214,7 @@ func changeCases() []Case {
 	}
 }
 
-// change makes a case: after registering once and again changed, only the
-// changed record is found and listed.
+// change makes a case: after registering once and again changed, only the changed record is found and listed.
 func change(name, what string, edit func(*registry.Service)) Case {
 	return Case{
 		Name:  "change/" + name,

@@ -82,8 +82,8 @@ func (t *tampered) Close() error {
 // mutant makes a mistake out of a correct process.
 type mutant func(*refProcess) *tampered
 
-// refBackend is a store of its own for reference processes, each of which
-// makes the mistake if there is one. It has the times that memory needs.
+// refBackend is a store of its own for reference processes, each of which makes the mistake if there is one. It has the
+// times that memory needs.
 func refBackend(store *refStore, mistake mutant) harness.Backend {
 	process := func(r registry.Registry) *refProcess { return r.(interface{ process() *refProcess }).process() }
 	return harness.Backend{

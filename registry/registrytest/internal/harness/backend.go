@@ -6,8 +6,8 @@ import (
 	"go-micro.dev/v4/registry"
 )
 
-// Backend is registrytest.Backend with its defaults filled in. A hook is nil
-// if the registry has none; a case that needs it is not run then.
+// Backend is registrytest.Backend with its defaults filled in. A hook is nil if the registry has none; a case that
+// needs it is not run then.
 type Backend struct {
 	Open           func(opts ...registry.Option) (registry.Registry, error)
 	Close          func(registry.Registry) error

@@ -11,8 +11,7 @@ import (
 	"sync"
 )
 
-// Env is what a case works with. A failure through it ends only the goroutine
-// of the kit that saw it.
+// Env is what a case works with. A failure through it ends only the goroutine of the kit that saw it.
 type Env struct {
 	// Backend is what the case may do to the registry and its store.
 	Backend Backend

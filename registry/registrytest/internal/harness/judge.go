@@ -9,9 +9,8 @@ import (
 // cleanupTimeout is how long a case that ran out of time may take to clean up.
 const cleanupTimeout = 10 * time.Second
 
-// Judge runs the body of the named case and returns its failures. It runs in a
-// goroutine of its own, so that a call that never returns costs that goroutine
-// and not the test.
+// Judge runs the body of the named case and returns its failures. It runs in a goroutine of its own, so that a call
+// that never returns costs that goroutine and not the test.
 func Judge(ctx context.Context, b Backend, name string, body func(*Env)) []string {
 	ctx, cancel := context.WithTimeout(ctx, b.CaseTimeout)
 	defer cancel()

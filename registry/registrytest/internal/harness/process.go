@@ -13,8 +13,7 @@ import (
 // LongTTL is a time to live that no case outlives.
 const LongTTL = 2 * time.Minute
 
-// Process is one Registry value under test. Its methods fail the case where
-// the Registry's own return an error.
+// Process is one Registry value under test. Its methods fail the case where the Registry's own return an error.
 type Process struct {
 	Registry registry.Registry
 	env      *Env
@@ -36,8 +35,7 @@ func (e *Env) Open(opts ...registry.Option) *Process {
 	return p
 }
 
-// Observer is who looks on after p is killed: another process where there can
-// be one, else p itself.
+// Observer is who looks on after p is killed: another process where there can be one, else p itself.
 func (p *Process) Observer() *Process {
 	if p.env.Backend.Alone {
 		return p
@@ -169,8 +167,7 @@ func (p *Process) WatchUnread(opts ...registry.WatchOption) *Stream {
 	return s
 }
 
-// Follow looks name up, watches it, and folds the one over the other. Between
-// the two it calls what is given to it.
+// Follow looks name up, watches it, and folds the one over the other. Between the two it calls what is given to it.
 func (p *Process) Follow(name string, between ...func()) *Stream {
 	base := p.Find(name)
 	for _, f := range between {

@@ -29,8 +29,8 @@ func (e *Env) Within(d time.Duration, what string, f func()) {
 	}
 }
 
-// Eventually waits until wrong returns "", and fails the case with its last
-// answer if that takes longer than the registry may take.
+// Eventually waits until wrong returns "", and fails the case with its last answer if that takes longer than the
+// registry may take.
 func (e *Env) Eventually(what string, wrong func() string) {
 	e.EventuallyWithin(e.Backend.Patience, what, wrong)
 }
@@ -62,8 +62,7 @@ func (e *Env) Consistently(d, every time.Duration, what string, wrong func() str
 	}
 }
 
-// pause lets time pass between two questions to a registry that cannot tell
-// when its answer changes.
+// pause lets time pass between two questions to a registry that cannot tell when its answer changes.
 func (e *Env) pause(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -74,8 +73,8 @@ func (e *Env) pause(d time.Duration) {
 	}
 }
 
-// LeaksNothing demands that rounds of f don't leave a goroutine per round. A
-// few may come and go for reasons that have nothing to do with f.
+// LeaksNothing demands that rounds of f don't leave a goroutine per round. A few may come and go for reasons that have
+// nothing to do with f.
 func (e *Env) LeaksNothing(rounds int, f func(i int)) {
 	f(0) // what is started once does not count
 	before := restingGoroutines()
@@ -90,8 +89,8 @@ func (e *Env) LeaksNothing(rounds int, f func(i int)) {
 	})
 }
 
-// restingGoroutines returns how many goroutines there are once no more of them
-// end: those of what was before don't count.
+// restingGoroutines returns how many goroutines there are once no more of them end: those of what was before don't
+// count.
 func restingGoroutines() int {
 	n := runtime.NumGoroutine()
 	for unchanged := 0; unchanged < 10; unchanged++ {

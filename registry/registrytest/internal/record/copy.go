@@ -21,8 +21,7 @@ func Only(s *registry.Service, id string) *registry.Service {
 	})
 }
 
-// Bare returns what Go Micro's server tells Deregister: name, version, and
-// each node's id and address.
+// Bare returns what Go Micro's server tells Deregister: name, version, and each node's id and address.
 func Bare(s *registry.Service) *registry.Service {
 	b := &registry.Service{Name: s.Name, Version: s.Version}
 	for _, n := range s.Nodes {

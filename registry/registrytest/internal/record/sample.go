@@ -19,7 +19,9 @@ func Sample(name, version string, ids ...string) *registry.Service {
 				{Name: "name", Type: "string"},
 				{Name: "address", Type: "Address", Values: []*registry.Value{{Name: "street", Type: "string"}}},
 			}},
-			Response: &registry.Value{Name: "Response", Type: "Response", Values: []*registry.Value{{Name: "msg", Type: "string"}}},
+			Response: &registry.Value{
+				Name: "Response", Type: "Response", Values: []*registry.Value{{Name: "msg", Type: "string"}},
+			},
 		}, {
 			Name:     "Greeter.Bye",
 			Metadata: map[string]string{"stream": "true"},

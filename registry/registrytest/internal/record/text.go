@@ -8,8 +8,8 @@ import (
 	"go-micro.dev/v4/registry"
 )
 
-// Text prints a service with its nodes sorted. Two services are the same if
-// their texts are: nil and empty maps, lists and values don't differ.
+// Text prints a service with its nodes sorted. Two services are the same if their texts are: nil and empty maps, lists
+// and values don't differ.
 func Text(s *registry.Service) string {
 	if s == nil {
 		return "a nil service\n"
@@ -21,7 +21,9 @@ func Text(s *registry.Service) string {
 			b.WriteString("  a nil endpoint\n")
 			continue
 		}
-		fmt.Fprintf(&b, "  endpoint %s(%s)(%s) %s\n", e.Name, textValue(e.Request), textValue(e.Response), textMap(e.Metadata))
+		fmt.Fprintf(
+			&b, "  endpoint %s(%s)(%s) %s\n", e.Name, textValue(e.Request), textValue(e.Response), textMap(e.Metadata),
+		)
 	}
 	lines := make([]string, 0, len(s.Nodes))
 	for _, n := range s.Nodes {

@@ -21,9 +21,8 @@ func (v View) Reset(services []*registry.Service) {
 	}
 }
 
-// Apply folds one result in as Go Micro's registry cache does: create and
-// update put nodes into their version and replace what the version says about
-// itself, delete takes nodes out of that version and no other.
+// Apply folds one result in as Go Micro's registry cache does: create and update put nodes into their version and
+// replace what the version says about itself, delete takes nodes out of that version and no other.
 func (v View) Apply(r *registry.Result) {
 	key := [2]string{r.Service.Name, r.Service.Version}
 	known := v[key]
