@@ -57,7 +57,7 @@ func (a *app) open(ctx context.Context, service string, log io.Writer) (*connect
 func (c *connection) dial(ctx context.Context) (*clientv3.Client, error) {
 	client, err := c.registry.Client(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w; `micro-etcd doctor` says more", doctor.Meaning(c.registry.Status().Endpoints[0], err))
+		err = fmt.Errorf("%w; `micro-etcd doctor` says more", doctor.Hint(c.registry.Status().Endpoints[0], err))
 	}
 	return client, err
 }

@@ -50,20 +50,20 @@ It writes nothing. A user that may read one service only gives --service.`,
 }
 
 func (a *app) doctor(ctx context.Context, service string) error {
-	patient, err := a.patient(ctx, service)
+	target, err := a.target(ctx, service)
 	if err != nil {
 		return err
 	}
 	var p *progress
 	shown := ""
-	patient.Progress = func(what string, done, all int) {
+	target.Progress = func(what string, done, all int) {
 		if what != shown {
 			p.end()
 			p, shown = a.progress(what), what
 		}
 		p.tell(done, all)
 	}
-	report, err := doctor.Examine(ctx, *patient)
+	report, err := doctor.Examine(ctx, *target)
 	p.end()
 	if err != nil {
 		return err
@@ -81,7 +81,7 @@ func (a *app) doctor(ctx context.Context, service string) error {
 	return nil
 }
 
-func (a *app) patient(ctx context.Context, service string) (*doctor.Patient, error) {
+func (a *app) target(ctx context.Context, service string) (*doctor.Target, error) {
 	opts, err := a.options(ctx, io.Discard)
 	if err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func (a *app) patient(ctx context.Context, service string) (*doctor.Patient, err
 	if err != nil {
 		return nil, err
 	}
-	return &doctor.Patient{
+	return &doctor.Target{
 		Addresses: a.flags.addresses,
 		Options:   opts,
 		Prefix:    a.flags.prefix,

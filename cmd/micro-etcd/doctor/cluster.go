@@ -7,44 +7,44 @@ import (
 	"time"
 )
 
-func unreachableAddresses(c *chart) []Finding {
+func unreachableAddresses(s *snapshot) []Finding {
 	var found []Finding
-	alone := len(c.reached()) == 0
-	for _, v := range c.visits[:len(c.addresses)] {
+	alone := len(s.reachedByID()) == 0
+	for _, m := range s.members[:len(s.addresses)] {
 		switch {
-		case v.err == nil:
+		case m.err == nil:
 		case alone:
 			found = append(found, critical("Check the address, the network, TLS and the user; lookups go on from the last view meanwhile, but nothing new is found.",
-				"A registry can't use %s: %v.", v.address, Meaning(v.address, v.err)).about(v.address))
+				"A registry can't use %s: %v.", m.address, Hint(m.address, m.err)).about(m.address))
 		default:
 			found = append(found, warning("Start the member, or take the address out of the registry's list.",
-				"A registry can't use %s: %v.", v.address, Meaning(v.address, v.err)).about(v.address))
+				"A registry can't use %s: %v.", m.address, Hint(m.address, m.err)).about(m.address))
 		}
 	}
-	if c.connection != nil && !alone {
+	if s.connectErr != nil && !alone {
 		found = append(found, critical("Compare the addresses with what each of them says on its own.",
-			"A registry that has all the addresses can't connect: %v.", c.connection))
+			"A registry that has all the addresses can't connect: %v.", s.connectErr))
 	}
 	return found
 }
 
-func failedLookUp(c *chart) []Finding {
-	if c.lookUp == nil || c.mayRead != nil && isDenied(c.lookUp) {
+func failedLookup(s *snapshot) []Finding {
+	if s.lookupErr == nil || s.readErr != nil && isDenied(s.lookupErr) {
 		return nil
 	}
-	return []Finding{critical("See what errors mean, in docs/operations.md.", "A lookup fails: %v.", c.lookUp)}
+	return []Finding{critical("See what errors mean, in docs/operations.md.", "A lookup fails: %v.", s.lookupErr)}
 }
 
-func unreachableMembers(c *chart) []Finding {
-	met := c.reached()
+func unreachableMembers(s *snapshot) []Finding {
+	byID := s.reachedByID()
 	var found []Finding
 	voters, reached := 0, 0 // those that weren't asked count as reached
-	for _, m := range c.members {
+	for _, m := range s.memberList {
 		if !m.IsLearner {
 			voters++
 		}
-		switch _, ok := met[m.ID]; {
-		case ok, c.isAvoided(m):
+		switch _, ok := byID[m.ID]; {
+		case ok, s.isSkipped(m):
 			if !m.IsLearner {
 				reached++
 			}
@@ -56,7 +56,7 @@ func unreachableMembers(c *chart) []Finding {
 				"Member %s (%x) can't be reached at %s.", short(m.Name), m.ID, strings.Join(m.ClientURLs, ", ")).about(m.ClientURLs...))
 		}
 	}
-	if len(c.members) > 0 && reached <= voters/2 {
+	if len(s.memberList) > 0 && reached <= voters/2 {
 		found = append(found, critical("Start members until more than half of them run: without a majority nothing can be registered, and leases stand still.",
 			"Only %d of %d voting members can be reached, which is no majority.", reached, voters))
 	}
@@ -64,11 +64,11 @@ func unreachableMembers(c *chart) []Finding {
 }
 
 // plainMembers are those that weren't asked.
-func plainMembers(c *chart) []Finding {
-	met := c.reached()
+func plainMembers(s *snapshot) []Finding {
+	byID := s.reachedByID()
 	var found []Finding
-	for _, m := range c.members {
-		if _, ok := met[m.ID]; !ok && c.isAvoided(m) {
+	for _, m := range s.memberList {
+		if _, ok := byID[m.ID]; !ok && s.isSkipped(m) {
 			found = append(found, warning("Have it advertise https:// URLs with --advertise-client-urls; if its certificate serves clients already, give its https:// address here as well.",
 				"Member %s (%x) advertises %s only, and wasn't asked: the addresses given are not plain, and there a password could be read on the way.",
 				short(m.Name), m.ID, strings.Join(m.ClientURLs, ", ")).about(m.ClientURLs...))
@@ -77,12 +77,12 @@ func plainMembers(c *chart) []Finding {
 	return found
 }
 
-// strangers are members of different clusters among the addresses.
-func strangers(c *chart) []Finding {
+// differentClusters are members of different clusters among the addresses.
+func differentClusters(s *snapshot) []Finding {
 	clusters := make(map[uint64][]string)
-	for _, v := range c.visits {
-		if v.err == nil {
-			clusters[v.cluster] = append(clusters[v.cluster], v.address)
+	for _, m := range s.members {
+		if m.err == nil {
+			clusters[m.cluster] = append(clusters[m.cluster], m.address)
 		}
 	}
 	if len(clusters) < 2 {
@@ -97,15 +97,15 @@ func strangers(c *chart) []Finding {
 		"The addresses belong to %d different clusters: %s.", len(clusters), strings.Join(parts, "; "))}
 }
 
-func missingLeaders(c *chart) []Finding {
+func missingLeaders(s *snapshot) []Finding {
 	var found []Finding
 	leaders := make(map[uint64]bool)
-	for _, v := range c.met() {
-		if v.status.Leader == 0 {
+	for _, m := range s.reached() {
+		if m.status.Leader == 0 {
 			found = append(found, critical("Start members until more than half of them run and see each other.",
-				"%s has no leader, so it can neither read nor write.", c.name(v)).about(v.address))
+				"%s has no leader, so it can neither read nor write.", s.name(m)).about(m.address))
 		} else {
-			leaders[v.status.Leader] = true
+			leaders[m.status.Leader] = true
 		}
 	}
 	if len(leaders) > 1 {
@@ -115,11 +115,11 @@ func missingLeaders(c *chart) []Finding {
 	return found
 }
 
-func alarms(c *chart) []Finding {
+func alarms(s *snapshot) []Finding {
 	var found []Finding
 	seen := make(map[string]bool)
-	for _, v := range c.met() {
-		for _, text := range v.status.Errors {
+	for _, m := range s.reached() {
+		for _, text := range m.status.Errors {
 			_, alarm, isAlarm := strings.Cut(text, "alarm:")
 			if alarm = strings.TrimSpace(alarm); !isAlarm || seen[text] {
 				continue
@@ -132,7 +132,7 @@ func alarms(c *chart) []Finding {
 			case "CORRUPT":
 				advice = "Replace the members whose data differs, then etcdctl alarm disarm: a cluster with this alarm refuses writes."
 			}
-			found = append(found, critical(advice, "etcd has raised the alarm %s (%s).", alarm, strings.TrimSpace(text)).about(v.address))
+			found = append(found, critical(advice, "etcd has raised the alarm %s (%s).", alarm, strings.TrimSpace(text)).about(m.address))
 		}
 	}
 	return found
@@ -141,17 +141,17 @@ func alarms(c *chart) []Finding {
 // defaultQuota is etcd's (server/v3 storage/quota.go); servers before 3.6 don't tell theirs.
 const defaultQuota = 2 << 30
 
-func space(c *chart) []Finding {
+func space(s *snapshot) []Finding {
 	var found []Finding
-	for _, v := range c.met() {
-		quota, told := v.status.DbSizeQuota, "its quota"
+	for _, m := range s.reached() {
+		quota, told := m.status.DbSizeQuota, "its quota"
 		if quota <= 0 {
 			quota, told = defaultQuota, "etcd's default quota"
 		}
-		percent := v.status.DbSize * 100 / quota
+		percent := m.status.DbSize * 100 / quota
 		f := warning("Switch on auto-compaction, defragment, or raise --quota-backend-bytes: when it is full nothing can be registered.",
 			"The database of %s has %d of %d MiB, %d%% of %s; %d MiB of it are in use.",
-			c.name(v), v.status.DbSize>>20, quota>>20, percent, told, v.status.DbSizeInUse>>20).about(v.address)
+			s.name(m), m.status.DbSize>>20, quota>>20, percent, told, m.status.DbSizeInUse>>20).about(m.address)
 		switch {
 		case percent >= 95:
 			f.Severity = Critical
@@ -167,40 +167,40 @@ func space(c *chart) []Finding {
 // etcdserver/v3_server.go, maxGapBetweenApplyAndCommitIndex).
 const maxLag = 1000
 
-func lag(c *chart) []Finding {
+func lag(s *snapshot) []Finding {
 	var newest uint64
-	for _, v := range c.met() {
-		newest = max(newest, v.status.RaftIndex)
+	for _, m := range s.reached() {
+		newest = max(newest, m.status.RaftIndex)
 	}
 	var found []Finding
-	for _, v := range c.met() {
-		unapplied, behind := v.status.RaftIndex-v.status.RaftAppliedIndex, newest-v.status.RaftIndex
-		if v.status.RaftAppliedIndex <= v.status.RaftIndex && unapplied > maxLag || behind > maxLag {
+	for _, m := range s.reached() {
+		unapplied, behind := m.status.RaftIndex-m.status.RaftAppliedIndex, newest-m.status.RaftIndex
+		if m.status.RaftAppliedIndex <= m.status.RaftIndex && unapplied > maxLag || behind > maxLag {
 			found = append(found, warning("Look at its disk and its network; its clients see old records and wait longer.",
-				"%s is behind: %d entries of the log haven't reached it, and %d aren't applied.", c.name(v), behind, unapplied).about(v.address))
+				"%s is behind: %d entries of the log haven't reached it, and %d aren't applied.", s.name(m), behind, unapplied).about(m.address))
 		}
 	}
 	return found
 }
 
-func learners(c *chart) []Finding {
+func learners(s *snapshot) []Finding {
 	var found []Finding
-	for _, v := range c.visits {
-		if v.err != nil || !v.status.IsLearner {
+	for _, m := range s.members {
+		if m.err != nil || !m.status.IsLearner {
 			continue
 		}
-		if slices.Contains(c.addresses, v.address) {
+		if slices.Contains(s.addresses, m.address) {
 			found = append(found, warning("Take it out of the registry's addresses until it is promoted: a learner serves no registry.",
-				"%s is a learner.", c.name(v)).about(v.address))
+				"%s is a learner.", s.name(m)).about(m.address))
 		} else {
-			found = append(found, info("Promote it with etcdctl member promote when it has caught up.", "%s is a learner.", c.name(v)).about(v.address))
+			found = append(found, info("Promote it with etcdctl member promote when it has caught up.", "%s is a learner.", s.name(m)).about(m.address))
 		}
 	}
 	return found
 }
 
-func mixedVersions(c *chart) []Finding {
-	versions := c.versions()
+func mixedVersions(s *snapshot) []Finding {
+	versions := s.versions()
 	if len(versions) < 2 {
 		return nil
 	}
@@ -211,9 +211,9 @@ func mixedVersions(c *chart) []Finding {
 // recommended are the first patch releases without the bugs that docs/operations.md lists.
 var recommended = map[[2]int]int{{3, 5}: 33, {3, 6}: 14, {3, 7}: 1}
 
-func oldVersions(c *chart) []Finding {
+func oldVersions(s *snapshot) []Finding {
 	var found []Finding
-	for _, version := range c.versions() {
+	for _, version := range s.versions() {
 		var major, minor, patch int
 		if _, err := fmt.Sscanf(version, "%d.%d.%d", &major, &minor, &patch); err != nil {
 			continue
@@ -233,20 +233,20 @@ func oldVersions(c *chart) []Finding {
 // maxSkew is what clocks may differ by, beyond the second that HTTP's dates leave open.
 const maxSkew = 2 * time.Second
 
-func clocks(c *chart) []Finding {
+func clocks(s *snapshot) []Finding {
 	var found []Finding
-	for _, v := range c.met() {
+	for _, m := range s.reached() {
 		switch {
-		case v.clockErr != nil:
+		case m.clockErr != nil:
 			found = append(found, info("It is told at /version over HTTP, on the same port as the rest unless --listen-client-http-urls says otherwise.",
-				"The clock of %s can't be compared: %v.", c.name(v), v.clockErr).about(v.address))
-		case v.skew > maxSkew || v.skew < -maxSkew:
+				"The clock of %s can't be compared: %v.", s.name(m), m.clockErr).about(m.address))
+		case m.skew > maxSkew || m.skew < -maxSkew:
 			direction := "ahead of"
-			if v.skew < 0 {
+			if m.skew < 0 {
 				direction = "behind"
 			}
 			found = append(found, warning("Set both clocks by NTP: leases don't mind, but certificates, logs and tokens do.",
-				"The clock of %s is at least %s %s this machine's.", c.name(v), v.skew.Abs().Round(100*time.Millisecond), direction).about(v.address))
+				"The clock of %s is at least %s %s this machine's.", s.name(m), m.skew.Abs().Round(100*time.Millisecond), direction).about(m.address))
 		}
 	}
 	return found

@@ -11,28 +11,28 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// cluster is a chart of members that answer; real ones can't be made to lag or to be old here.
-func cluster(statuses ...pb.StatusResponse) *chart {
-	c := &chart{}
+// cluster is a snapshot of members that answer; real ones can't be made to lag or to be old here.
+func cluster(statuses ...pb.StatusResponse) *snapshot {
+	s := &snapshot{}
 	for i := range statuses {
 		id := uint64(i + 1)
-		s := clientv3.StatusResponse(statuses[i])
+		status := clientv3.StatusResponse(statuses[i])
 		address := "http://etcd-" + string(rune('0'+i+1)) + ":2379"
-		c.addresses = append(c.addresses, address)
-		c.members = append(c.members, &pb.Member{ID: id, Name: "m" + string(rune('0'+i+1)), ClientURLs: []string{address}})
-		c.visits = append(c.visits, visit{address: address, member: id, cluster: 7, status: &s})
+		s.addresses = append(s.addresses, address)
+		s.memberList = append(s.memberList, &pb.Member{ID: id, Name: "m" + string(rune('0'+i+1)), ClientURLs: []string{address}})
+		s.members = append(s.members, member{address: address, id: id, cluster: 7, status: &status})
 	}
-	return c
+	return s
 }
 
 func TestMembersThatAreBehindAreTold(t *testing.T) {
-	c := cluster(
+	s := cluster(
 		pb.StatusResponse{RaftIndex: 5000, RaftAppliedIndex: 5000, Leader: 1},
 		pb.StatusResponse{RaftIndex: 3000, RaftAppliedIndex: 3000, Leader: 1},
 		pb.StatusResponse{RaftIndex: 5000, RaftAppliedIndex: 3500, Leader: 1},
 		pb.StatusResponse{RaftIndex: 4500, RaftAppliedIndex: 4501, Leader: 1},
 	)
-	found := lag(c)
+	found := lag(s)
 	require.Len(t, found, 2)
 	require.Contains(t, found[0].What, "m2 (http://etcd-2:2379) is behind: 2000 entries")
 	require.Contains(t, found[1].What, "1500 aren't applied")
@@ -42,9 +42,9 @@ func TestOldAndMixedVersionsAreTold(t *testing.T) {
 	for version, old := range map[string]bool{
 		"3.4.40": true, "2.3.0": true, "3.5.32": true, "3.5.33": false, "3.6.13": true, "3.6.14": false, "3.7.0": true, "3.7.1": false, "3.8.0": false, "4.0.0": false, "?": false,
 	} {
-		c := cluster(pb.StatusResponse{Version: version})
-		require.Equal(t, old, len(oldVersions(c)) == 1, version)
-		require.Empty(t, mixedVersions(c))
+		s := cluster(pb.StatusResponse{Version: version})
+		require.Equal(t, old, len(oldVersions(s)) == 1, version)
+		require.Empty(t, mixedVersions(s))
 	}
 	require.Len(t, mixedVersions(cluster(pb.StatusResponse{Version: "3.6.16"}, pb.StatusResponse{Version: "3.7.3"})), 1)
 }
@@ -63,12 +63,12 @@ func TestADatabaseNearItsQuotaIsTold(t *testing.T) {
 }
 
 func TestLearnersAlarmsAndLeadersAreTold(t *testing.T) {
-	c := cluster(pb.StatusResponse{Leader: 1, IsLearner: true, Errors: []string{"memberID:9 alarm:CORRUPT "}}, pb.StatusResponse{Leader: 2})
-	require.Equal(t, Warning, learners(c)[0].Severity)
-	c.addresses = c.addresses[1:]
-	require.Equal(t, Info, learners(c)[0].Severity)
-	require.Contains(t, alarms(c)[0].What, "CORRUPT")
-	require.Contains(t, missingLeaders(c)[0].What, "2 different leaders")
+	s := cluster(pb.StatusResponse{Leader: 1, IsLearner: true, Errors: []string{"memberID:9 alarm:CORRUPT "}}, pb.StatusResponse{Leader: 2})
+	require.Equal(t, Warning, learners(s)[0].Severity)
+	s.addresses = s.addresses[1:]
+	require.Equal(t, Info, learners(s)[0].Severity)
+	require.Contains(t, alarms(s)[0].What, "CORRUPT")
+	require.Contains(t, missingLeaders(s)[0].What, "2 different leaders")
 }
 
 func TestClocksAreComparedByTheDateOfAnHTTPAnswer(t *testing.T) {
@@ -81,20 +81,20 @@ func TestClocksAreComparedByTheDateOfAnHTTPAnswer(t *testing.T) {
 			}
 			w.Header().Set("Date", time.Now().Add(ahead).UTC().Format(http.TimeFormat))
 		}))
-		c := cluster(pb.StatusResponse{})
+		s := cluster(pb.StatusResponse{})
 		var err error
-		c.visits[0].skew, err = (&Patient{}).skew(t.Context(), srv.URL)
+		s.members[0].skew, err = (&Target{}).skew(t.Context(), srv.URL)
 		srv.Close()
 		require.NoError(t, err)
-		found := clocks(c)
+		found := clocks(s)
 		require.Equal(t, want != "", len(found) == 1, "%s: %+v", ahead, found)
 		if want != "" {
 			require.Contains(t, found[0].What, want)
 		}
 	}
-	c := cluster(pb.StatusResponse{})
-	_, c.visits[0].clockErr = (&Patient{}).skew(t.Context(), "http://127.0.0.1:1")
-	require.Contains(t, clocks(c)[0].What, "can't be compared")
+	s := cluster(pb.StatusResponse{})
+	_, s.members[0].clockErr = (&Target{}).skew(t.Context(), "http://127.0.0.1:1")
+	require.Contains(t, clocks(s)[0].What, "can't be compared")
 }
 
 func TestApartLeavesOpenWhatASecondDoes(t *testing.T) {

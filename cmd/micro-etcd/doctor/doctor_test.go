@@ -36,13 +36,13 @@ type silent struct{ logger.Logger }
 func (silent) Log(logger.Level, ...any)          {}
 func (silent) Logf(logger.Level, string, ...any) {}
 
-func examine(t testing.TB, p Patient, opts ...registry.Option) *Report {
+func examine(t testing.TB, target Target, opts ...registry.Option) *Report {
 	t.Helper()
-	p.Options = append(opts, registry.Logger(silent{logger.NewLogger(logger.WithOutput(io.Discard))}))
-	if p.Timeout == 0 {
-		p.Timeout = 2 * time.Second
+	target.Options = append(opts, registry.Logger(silent{logger.NewLogger(logger.WithOutput(io.Discard))}))
+	if target.Timeout == 0 {
+		target.Timeout = 2 * time.Second
 	}
-	r, err := Examine(t.Context(), p)
+	r, err := Examine(t.Context(), target)
 	require.NoError(t, err)
 	return r
 }
@@ -112,7 +112,7 @@ func TestAHealthyEtcdHasNoFindings(t *testing.T) {
 		require.NoError(t, r.Register(node("shop/cart", fmt.Sprint("topic/", i), fmt.Sprint("h:", i)), registry.RegisterTTL(time.Minute)))
 	}
 	before := revision(t, c)
-	report := examine(t, Patient{Addresses: cluster.Endpoints()})
+	report := examine(t, Target{Addresses: cluster.Endpoints()})
 	require.Empty(t, report.Findings)
 	require.Equal(t, []int{3, 3, 1, 3}, []int{report.Members, report.Reached, report.Services, report.Records})
 	require.Equal(t, before, revision(t, c), "nothing was written")
@@ -123,16 +123,16 @@ func TestAStoppedMemberIsNamedAndAMajorityIsMissed(t *testing.T) {
 	cluster := etcdtest.StartCluster(t, 3)
 	cluster.Members[2].Stop()
 	some := cluster.Endpoints()[:2]
-	report := examine(t, Patient{Addresses: some})
+	report := examine(t, Target{Addresses: some})
 	require.Empty(t, report.found("connection"), "its address wasn't given")
 	report.only(t, "members", Warning, "member-3", cluster.Members[2].Endpoint())
 	require.Equal(t, Warning, report.Worst())
-	report = examine(t, Patient{Addresses: cluster.Endpoints()})
+	report = examine(t, Target{Addresses: cluster.Endpoints()})
 	report.only(t, "connection", Warning, cluster.Members[2].Endpoint(), "connection refused")
 
 	cluster.Members[1].Stop()
 	require.Eventually(t, func() bool { // until the last one has noticed
-		report = examine(t, Patient{Addresses: cluster.Endpoints()[:1], Timeout: time.Second})
+		report = examine(t, Target{Addresses: cluster.Endpoints()[:1], Timeout: time.Second})
 		return len(report.found("leader")) == 1
 	}, patience, 10*time.Millisecond)
 	report.only(t, "leader", Critical, "member-1", "no leader")
@@ -143,23 +143,23 @@ func TestAStoppedMemberIsNamedAndAMajorityIsMissed(t *testing.T) {
 
 func TestAnEtcdOutOfReachIsReportedInTheRegistrysWords(t *testing.T) {
 	srv := etcdtest.Start(t)
-	report := examine(t, Patient{Addresses: []string{"https://" + srv.Endpoint()}, Timeout: time.Second})
+	report := examine(t, Target{Addresses: []string{"https://" + srv.Endpoint()}, Timeout: time.Second})
 	report.only(t, "connection", Critical, "https://"+srv.Endpoint(), "authentication handshake failed")
 	srv.Stop()
 	r, err := etcd.New(registry.Addrs(srv.Endpoint()), registry.Timeout(time.Second), registry.Logger(silent{logger.DefaultLogger}))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, r.Close()) }()
 	_, want := r.ListServices()
-	report = examine(t, Patient{Addresses: srv.Endpoints(), Timeout: time.Second})
+	report = examine(t, Target{Addresses: srv.Endpoints(), Timeout: time.Second})
 	report.only(t, "connection", Critical, strings.TrimPrefix(want.Error(), "list services: "))
 
-	_, err = Examine(t.Context(), Patient{Addresses: []string{"a:b:c"}})
+	_, err = Examine(t.Context(), Target{Addresses: []string{"a:b:c"}})
 	require.ErrorIs(t, err, etcd.ErrAddress)
 }
 
 func TestMembersOfDifferentClustersAreTold(t *testing.T) {
 	one, two := etcdtest.Start(t), etcdtest.Start(t)
-	report := examine(t, Patient{Addresses: []string{one.Endpoint(), two.Endpoint()}})
+	report := examine(t, Target{Addresses: []string{one.Endpoint(), two.Endpoint()}})
 	report.only(t, "cluster", Critical, one.Endpoint(), two.Endpoint())
 }
 
@@ -168,7 +168,7 @@ func TestAMemberThatWasNeverStartedIsTold(t *testing.T) {
 	c := srv.Client(t)
 	_, err := c.MemberAddAsLearner(t.Context(), []string{"http://127.0.0.1:1"})
 	require.NoError(t, err)
-	examine(t, Patient{Addresses: srv.Endpoints()}).only(t, "members", Warning, "never been started", "http://127.0.0.1:1")
+	examine(t, Target{Addresses: srv.Endpoints()}).only(t, "members", Warning, "never been started", "http://127.0.0.1:1")
 }
 
 func TestAServiceWithoutRecordsIsTold(t *testing.T) {
@@ -177,7 +177,7 @@ func TestAServiceWithoutRecordsIsTold(t *testing.T) {
 	put(t, c, "junk/1", "junk")
 	put(t, c, "a-b/1", node("a-b", "1", "h:1"), lease(t, c, 60))
 	for service, nothing := range map[string]bool{"nosuch": true, "a/b": true, "a-b": false, "junk": false, "": false} {
-		report := examine(t, Patient{Addresses: srv.Endpoints(), Service: service})
+		report := examine(t, Target{Addresses: srv.Endpoints(), Service: service})
 		if nothing {
 			report.only(t, "no-records", Info, "ervice "+service+" has no records")
 		} else {
@@ -195,7 +195,7 @@ func TestAFullEtcdIsTold(t *testing.T) {
 	}, patience, time.Millisecond)
 	var report *Report
 	require.Eventually(t, func() bool { // the alarm goes through raft
-		report = examine(t, Patient{Addresses: srv.Endpoints()})
+		report = examine(t, Target{Addresses: srv.Endpoints()})
 		return len(report.found("alarm")) > 0
 	}, patience, 10*time.Millisecond)
 	report.only(t, "alarm", Critical, "NOSPACE")
@@ -241,7 +241,7 @@ func TestMissingPermissionsAreToldAndNothingIsWritten(t *testing.T) {
 	before := revision(t, c)
 	withRoles(t, c)
 	as := func(user, service string) *Report {
-		return examine(t, Patient{Addresses: srv.Endpoints(), Service: service}, etcd.Auth(user, "pw"))
+		return examine(t, Target{Addresses: srv.Endpoints(), Service: service}, etcd.Auth(user, "pw"))
 	}
 	require.Empty(t, as("root", "").Findings)
 	require.Empty(t, as("provider", "greeter").Findings)
@@ -254,10 +254,10 @@ func TestMissingPermissionsAreToldAndNothingIsWritten(t *testing.T) {
 	for _, user := range []string{"consumer", "lister", "nobody", "writer"} {
 		require.Empty(t, as(user, "greeter").found("lookup"), "the permission says it")
 	}
-	report := examine(t, Patient{Addresses: srv.Endpoints()})
+	report := examine(t, Target{Addresses: srv.Endpoints()})
 	require.Equal(t, Critical, report.Worst())
 	require.Contains(t, report.Findings[0].What, "user name is empty")
-	report = examine(t, Patient{Addresses: srv.Endpoints()}, etcd.Auth("root", "wrong"))
+	report = examine(t, Target{Addresses: srv.Endpoints()}, etcd.Auth("root", "wrong"))
 	require.Contains(t, report.Findings[0].What, "authentication failed")
 
 	root, err := clientv3.New(clientv3.Config{Endpoints: srv.Endpoints(), Username: "root", Password: "pw"})
@@ -290,7 +290,7 @@ func TestWhatIsWrongWithRecordsIsTold(t *testing.T) {
 	put(t, c, "big/1", big, minute)
 	put(t, c, "big/2", giant, minute)
 
-	report := examine(t, Patient{Addresses: srv.Endpoints()})
+	report := examine(t, Target{Addresses: srv.Endpoints()})
 	report.only(t, "malformed", Warning, prefix+"greeter/junk", "invalid character")
 	report.only(t, "collision", Warning, "a-b, a/b", prefix+"a-b/")
 	report.only(t, "misplaced", Warning, prefix+"greeter/elsewhere holds the node 3")
@@ -309,7 +309,7 @@ func TestWhatIsWrongWithRecordsIsTold(t *testing.T) {
 	b, err := json.Marshal(report)
 	require.NoError(t, err)
 	require.Contains(t, string(b), `"severity":"critical"`)
-	only := examine(t, Patient{Addresses: srv.Endpoints(), Service: "mail"})
+	only := examine(t, Target{Addresses: srv.Endpoints(), Service: "mail"})
 	require.Equal(t, 3, only.Records)
 	require.Len(t, only.Findings, 2)
 }
@@ -320,7 +320,7 @@ func TestALeaseThatNobodyRenewsIsTold(t *testing.T) {
 	put(t, c, "greeter/1", node("greeter", "1", "h:1"), lease(t, c, 6))
 	var report *Report
 	require.Eventually(t, func() bool {
-		report = examine(t, Patient{Addresses: srv.Endpoints()})
+		report = examine(t, Target{Addresses: srv.Endpoints()})
 		return len(report.found("expiring")) > 0
 	}, patience, 50*time.Millisecond)
 	report.only(t, "expiring", Warning, prefix+"greeter/1", "1s")
@@ -332,7 +332,7 @@ func TestThousandsOfMalformedRecordsAreAFewFindings(t *testing.T) {
 	for i := range 30 {
 		put(t, c, fmt.Sprintf("greeter/%02d", i), "junk")
 	}
-	found := examine(t, Patient{Addresses: srv.Endpoints()}).found("malformed")
+	found := examine(t, Target{Addresses: srv.Endpoints()}).found("malformed")
 	require.Len(t, found, maxEach+1)
 	require.Len(t, found[maxEach].Subjects, 10)
 }
@@ -340,8 +340,8 @@ func TestThousandsOfMalformedRecordsAreAFewFindings(t *testing.T) {
 func TestTheDocumentationKnowsEveryCheck(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "command.md"))
 	require.NoError(t, err)
-	for _, e := range examinations {
-		require.Contains(t, string(page), "`"+e.check+"`")
+	for _, c := range checks {
+		require.Contains(t, string(page), "`"+c.name+"`")
 	}
 }
 
@@ -349,14 +349,14 @@ func TestAnExaminationEndsWithItsContext(t *testing.T) {
 	srv := etcdtest.Start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := Examine(ctx, Patient{Addresses: srv.Endpoints(), Options: []registry.Option{registry.Logger(silent{logger.DefaultLogger})}})
+	_, err := Examine(ctx, Target{Addresses: srv.Endpoints(), Options: []registry.Option{registry.Logger(silent{logger.DefaultLogger})}})
 	require.ErrorIs(t, err, context.Canceled)
 }
 
 func TestEachVisitIsTold(t *testing.T) {
 	srv := etcdtest.Start(t)
 	var told [][2]int
-	examine(t, Patient{Addresses: []string{srv.Endpoint(), "127.0.0.1:1"}, Progress: func(what string, done, all int) {
+	examine(t, Target{Addresses: []string{srv.Endpoint(), "127.0.0.1:1"}, Progress: func(what string, done, all int) {
 		if what == "visiting members" {
 			told = append(told, [2]int{done, all})
 		}

@@ -1,25 +1,20 @@
 package doctor
 
 import (
-	"errors"
 	"fmt"
-
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 )
 
-func isDenied(err error) bool { return errors.Is(err, rpctypes.ErrPermissionDenied) }
-
 // permissions says what a consumer and a provider could do with this user.
-func permissions(c *chart) []Finding {
-	if c.connection != nil {
+func permissions(s *snapshot) []Finding {
+	if s.connectErr != nil {
 		return nil
 	}
-	dir := c.source.Dir()
-	whole := c.patient.Service == ""
+	dir := s.source.Dir()
+	whole := s.target.Service == ""
 	grant := func(what string) string {
 		return fmt.Sprintf("Grant it with etcdctl role grant-permission ROLE --prefix=true %s %s (docs/roles.md).", what, dir)
 	}
-	switch read, write := isDenied(c.mayRead), isDenied(c.mayWrite); {
+	switch read, write := isDenied(s.readErr), isDenied(s.writeErr); {
 	case read && whole:
 		return []Finding{warning("If it shall only call or provide some services, examine one of them with --service NAME. Else: "+grant("read"),
 			"This user may not read %s: it can't list or watch all services.", dir).about(dir)}
@@ -29,20 +24,20 @@ func permissions(c *chart) []Finding {
 		return []Finding{critical(grant("readwrite"), "This user may write but not read %s: it can't find the service, and a provider must read too, since its writes are guarded.", dir).about(dir)}
 	case write:
 		return []Finding{info("Enough for who calls. For who provides: "+grant("readwrite"), "This user may read but not write %s.", dir).about(dir)}
-	case c.mayWrite != nil && c.mayRead == nil:
-		return []Finding{critical("See what errors mean, in docs/operations.md.", "Nothing can be written below %s: %v.", dir, c.mayWrite).about(dir)}
+	case s.writeErr != nil && s.readErr == nil:
+		return []Finding{critical("See what errors mean, in docs/operations.md.", "Nothing can be written below %s: %v.", dir, s.writeErr).about(dir)}
 	}
 	return nil
 }
 
 // unread says what couldn't be examined.
-func unread(c *chart) []Finding {
+func unread(s *snapshot) []Finding {
 	var found []Finding
-	if c.fleetErr != nil && !isDenied(c.fleetErr) {
-		found = append(found, critical("See what errors mean, in docs/operations.md.", "The records can't be read: %v.", c.fleetErr))
+	if s.fleetErr != nil && !isDenied(s.fleetErr) {
+		found = append(found, critical("See what errors mean, in docs/operations.md.", "The records can't be read: %v.", s.fleetErr))
 	}
-	if c.unasked != nil {
-		found = append(found, info("Nothing is said about leases here.", "The leases can't be examined: %v.", c.unasked))
+	if s.leasesErr != nil {
+		found = append(found, info("Nothing is said about leases here.", "The leases can't be examined: %v.", s.leasesErr))
 	}
 	return found
 }

@@ -82,10 +82,10 @@ func TestAPasswordGoesToNoPlainURLWhenTheAddressesAreNot(t *testing.T) {
 	withRoles(t, c)
 
 	t.Setenv("ETCD_CACERT", info.CertFile) // with options for TLS the registry refuses a plain address itself
-	patient := Patient{Addresses: []string{given}, TLS: config, Timeout: 5 * time.Second}
+	target := Target{Addresses: []string{given}, TLS: config, Timeout: 5 * time.Second}
 	var report *Report
-	require.Eventually(t, func() bool { // on a busy machine a visit may not be answered in time
-		report = examine(t, patient, etcd.Auth("root", "pw"))
+	require.Eventually(t, func() bool { // on a busy machine a member may not be answered in time
+		report = examine(t, target, etcd.Auth("root", "pw"))
 		return report.Members > 0
 	}, patience, time.Millisecond)
 	require.Zero(t, plain.caught.Load())

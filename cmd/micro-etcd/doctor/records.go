@@ -14,19 +14,19 @@ import (
 const maxEach = 20
 
 // recordless is a service that was asked for and that nobody provides, or that is called otherwise.
-func recordless(c *chart) []Finding {
-	name := c.patient.Service
-	if name == "" || c.fleet == nil || len(c.fleet.Records) > 0 {
+func recordless(s *snapshot) []Finding {
+	name := s.target.Service
+	if name == "" || s.fleet == nil || len(s.fleet.Records) > 0 {
 		return nil
 	}
 	return []Finding{info("Compare the name with micro-etcd services, and the prefix with the registry's. If both are right, none of its nodes run.",
 		"Service %s has no records.", short(name)).about(name)}
 }
 
-func malformed(c *chart) []Finding {
+func malformed(s *snapshot) []Finding {
 	var found []Finding
 	var rest []string
-	for _, r := range c.records() {
+	for _, r := range s.records() {
 		switch {
 		case r.Err == nil:
 		case len(found) < maxEach:
@@ -44,9 +44,9 @@ func malformed(c *chart) []Finding {
 }
 
 // collisions are services that share a directory.
-func collisions(c *chart) []Finding {
+func collisions(s *snapshot) []Finding {
 	names := make(map[string][]string)
-	for _, name := range slices.Sorted(maps.Keys(c.byService())) {
+	for _, name := range slices.Sorted(maps.Keys(s.byService())) {
 		dir := strings.ReplaceAll(name, "/", "-")
 		names[dir] = append(names[dir], name)
 	}
@@ -54,34 +54,34 @@ func collisions(c *chart) []Finding {
 	for _, dir := range slices.Sorted(maps.Keys(names)) {
 		if len(names[dir]) > 1 {
 			found = append(found, warning("Rename one of them: they overwrite each other where node ids are equal, and the official plugin mixes their lookups.",
-				"The services %s share the directory %s.", list(names[dir]), short(c.dir(names[dir][0]))).about(names[dir]...))
+				"The services %s share the directory %s.", list(names[dir]), short(s.dir(names[dir][0]))).about(names[dir]...))
 		}
 	}
 	return found
 }
 
-func (c *chart) dir(service string) string {
-	s := c.source
-	s.Service = service
-	return s.Dir()
+func (s *snapshot) dir(service string) string {
+	source := s.source
+	source.Service = service
+	return source.Dir()
 }
 
 // place is the part of a record's key that should be its node id.
-func (c *chart) place(r *fleet.Record) string {
-	return strings.TrimPrefix(r.Key, c.dir(r.Service.Name))
+func (s *snapshot) place(r *fleet.Record) string {
+	return strings.TrimPrefix(r.Key, s.dir(r.Service.Name))
 }
 
 // isPluginKey reports whether a key is as the official plugin makes it, and not as this registry does.
-func (c *chart) isPluginKey(r *fleet.Record) bool {
+func (s *snapshot) isPluginKey(r *fleet.Record) bool {
 	id := r.Node().Id
-	return strings.Contains(id, "/") && c.place(r) == strings.ReplaceAll(id, "/", "-")
+	return strings.Contains(id, "/") && s.place(r) == strings.ReplaceAll(id, "/", "-")
 }
 
-func misplaced(c *chart) []Finding {
+func misplaced(s *snapshot) []Finding {
 	var keys []string
 	example := ""
-	for _, r := range c.records() {
-		if r.Service == nil || c.place(r) == r.Node().Id || c.isPluginKey(r) {
+	for _, r := range s.records() {
+		if r.Service == nil || s.place(r) == r.Node().Id || s.isPluginKey(r) {
 			continue
 		}
 		if keys = append(keys, r.Key); example == "" {
@@ -95,9 +95,9 @@ func misplaced(c *chart) []Finding {
 		"%s at a key that isn't the node's: %s.", number(len(keys), "record is", "records are"), example).about(keys...)}
 }
 
-func leaseless(c *chart) []Finding {
+func leaseless(s *snapshot) []Finding {
 	var keys []string
-	for _, r := range c.records() {
+	for _, r := range s.records() {
 		if r.Service != nil && r.Lease == 0 {
 			keys = append(keys, r.Key)
 		}
@@ -109,11 +109,11 @@ func leaseless(c *chart) []Finding {
 		"%s no lease, which means for ever unless somebody intervenes: %s.", number(len(keys), "record has", "records have"), list(keys)).about(keys...)}
 }
 
-func expiring(c *chart) []Finding {
+func expiring(s *snapshot) []Finding {
 	var keys []string
 	var soonest time.Duration
-	for _, r := range c.records() {
-		l, ok := c.leases[r.Lease]
+	for _, r := range s.records() {
+		l, ok := s.leases[r.Lease]
 		if !ok || l.Left*3 >= l.Granted {
 			continue
 		}
@@ -130,19 +130,19 @@ func expiring(c *chart) []Finding {
 }
 
 const (
-	bigValue   = 64 << 10
-	giantValue = 5 << 18 // 1.25 MiB; etcd takes 1.5 (--max-request-bytes)
+	bigValue  = 64 << 10
+	hugeValue = 5 << 18 // 1.25 MiB; etcd takes 1.5 (--max-request-bytes)
 )
 
-func giants(c *chart) []Finding {
+func largeRecords(s *snapshot) []Finding {
 	var found []Finding
-	for _, r := range c.records() {
+	for _, r := range s.records() {
 		if r.Size <= bigValue || len(found) == maxEach {
 			continue
 		}
 		f := warning("Take metadata out: each lookup and each change of the service carries all of it.",
 			"%s has %d KiB.", short(r.Key), r.Size>>10).about(r.Key)
-		if r.Size > giantValue {
+		if r.Size > hugeValue {
 			f.Severity = Critical
 			f.What = fmt.Sprintf("%s has %d KiB, and at 1536 KiB etcd refuses it.", short(r.Key), r.Size>>10)
 		}
@@ -152,9 +152,9 @@ func giants(c *chart) []Finding {
 }
 
 // doubleIDs are nodes of a service with several keys.
-func doubleIDs(c *chart) []Finding {
+func doubleIDs(s *snapshot) []Finding {
 	var found []Finding
-	services := c.byService()
+	services := s.byService()
 	for _, name := range slices.Sorted(maps.Keys(services)) {
 		keys := make(map[string][]string)
 		for _, r := range services[name] {
@@ -171,9 +171,9 @@ func doubleIDs(c *chart) []Finding {
 }
 
 // sharedIDs are node ids in several services.
-func sharedIDs(c *chart) []Finding {
+func sharedIDs(s *snapshot) []Finding {
 	names := make(map[string][]string)
-	services := c.byService()
+	services := s.byService()
 	for _, name := range slices.Sorted(maps.Keys(services)) {
 		for _, r := range services[name] {
 			if id := r.Node().Id; !slices.Contains(names[id], name) {
@@ -192,9 +192,9 @@ func sharedIDs(c *chart) []Finding {
 }
 
 // doubleAddresses are addresses of several nodes of a service.
-func doubleAddresses(c *chart) []Finding {
+func doubleAddresses(s *snapshot) []Finding {
 	var found []Finding
-	services := c.byService()
+	services := s.byService()
 	for _, name := range slices.Sorted(maps.Keys(services)) {
 		ids := make(map[string][]string)
 		for _, r := range services[name] {

@@ -17,7 +17,7 @@ func TestTLSThatOneSideOnlySpeaksIsRecognized(t *testing.T) {
 		"https://" + plain.Endpoint():         "(TLS, but etcd seems to be plain).",
 		"http://" + tls.Members[0].Endpoint(): "or it may expect TLS (https://).",
 	} {
-		report := examine(t, Patient{Addresses: []string{address}, Timeout: time.Second})
+		report := examine(t, Target{Addresses: []string{address}, Timeout: time.Second})
 		report.only(t, "connection", Critical, address, want)
 	}
 }
@@ -30,6 +30,6 @@ func TestOtherErrorsSpeakForThemselves(t *testing.T) {
 		{"http://h:1", "etcdserver: authentication failed"},
 	} {
 		err := errors.New(c[1])
-		require.Equal(t, err, Meaning(c[0], err))
+		require.Equal(t, err, Hint(c[0], err))
 	}
 }

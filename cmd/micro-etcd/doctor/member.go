@@ -11,54 +11,54 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// visit is what a member said, asked alone.
-type visit struct {
-	address string
-	err     error // in the registry's words; the rest is nothing then
-	member  uint64
-	cluster uint64
-	status  *clientv3.StatusResponse
-	members []*pb.Member
+// member is what a member said at one address, asked alone.
+type member struct {
+	address    string
+	err        error // in the registry's words; the rest is nothing then
+	id         uint64
+	cluster    uint64
+	status     *clientv3.StatusResponse
+	memberList []*pb.Member
 
 	skew     time.Duration // by which its clock is ahead of ours at least; negative for behind
 	clockErr error
 }
 
-// visitTime bounds a visit of a member that doesn't answer.
-const visitTime = 3 * time.Second
+// memberTimeout bounds what a member is waited for that doesn't answer.
+const memberTimeout = 3 * time.Second
 
-// visit connects to an address as a plugin would that has no other.
-func (p *Patient) visit(ctx context.Context, address string) visit {
-	v := visit{address: address}
-	r, err := p.open([]string{address})
+// ask connects to an address as a plugin would that has no other.
+func (t *Target) ask(ctx context.Context, address string) member {
+	m := member{address: address}
+	r, err := t.open([]string{address})
 	if err != nil {
-		v.err = err
-		return v
+		m.err = err
+		return m
 	}
 	defer func() { _ = r.Close() }()
-	ctx, cancel := context.WithTimeout(ctx, min(p.timeout(), visitTime))
+	ctx, cancel := context.WithTimeout(ctx, min(t.timeout(), memberTimeout))
 	defer cancel()
 	c, err := r.Client(ctx)
 	if err != nil {
-		v.err = err
-		return v
+		m.err = err
+		return m
 	}
-	if v.status, err = c.Status(ctx, c.Endpoints()[0]); err != nil {
-		v.err = fmt.Errorf("status: %w", err)
-		return v
+	if m.status, err = c.Status(ctx, c.Endpoints()[0]); err != nil {
+		m.err = fmt.Errorf("status: %w", err)
+		return m
 	}
-	v.member, v.cluster = v.status.Header.MemberId, v.status.Header.ClusterId
+	m.id, m.cluster = m.status.Header.MemberId, m.status.Header.ClusterId
 	// Not linearizable, so that a member tells that has no leader.
 	if list, err := pb.NewClusterClient(c.ActiveConnection()).MemberList(ctx, &pb.MemberListRequest{}); err == nil {
-		v.members = list.Members
+		m.memberList = list.Members
 	}
-	v.skew, v.clockErr = p.skew(ctx, address)
-	return v
+	m.skew, m.clockErr = t.skew(ctx, address)
+	return m
 }
 
 // skew compares clocks. etcd's API tells no time, but the answer to each HTTP request does, in whole
 // seconds.
-func (p *Patient) skew(ctx context.Context, address string) (time.Duration, error) {
+func (t *Target) skew(ctx context.Context, address string) (time.Duration, error) {
 	if strings.HasPrefix(address, "unix:") {
 		return 0, nil // the same machine
 	}
@@ -66,7 +66,7 @@ func (p *Patient) skew(ctx context.Context, address string) (time.Duration, erro
 	if err != nil {
 		return 0, err
 	}
-	transport := &http.Transport{TLSClientConfig: p.TLS.Clone(), DisableKeepAlives: true}
+	transport := &http.Transport{TLSClientConfig: t.TLS.Clone(), DisableKeepAlives: true}
 	before := time.Now()
 	answer, err := transport.RoundTrip(request)
 	if err != nil {

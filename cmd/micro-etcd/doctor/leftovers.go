@@ -10,10 +10,10 @@ import (
 
 // What the official plugin leaves behind, and others may too.
 
-func pluginKeys(c *chart) []Finding {
+func pluginKeys(s *snapshot) []Finding {
 	var keys []string
-	for _, r := range c.records() {
-		if r.Service != nil && c.isPluginKey(r) {
+	for _, r := range s.records() {
+		if r.Service != nil && s.isPluginKey(r) {
 			keys = append(keys, r.Key)
 		}
 	}
@@ -26,9 +26,9 @@ func pluginKeys(c *chart) []Finding {
 }
 
 // pluginProfiles are versions that their nodes describe differently.
-func pluginProfiles(c *chart) []Finding {
+func pluginProfiles(s *snapshot) []Finding {
 	var found []Finding
-	services := c.byService()
+	services := s.byService()
 	for _, name := range slices.Sorted(maps.Keys(services)) {
 		profiles := make(map[string]map[string]string) // by version and profile, a key that has it
 		for _, r := range services[name] {
@@ -52,12 +52,12 @@ func pluginProfiles(c *chart) []Finding {
 	return found
 }
 
-func emptyLeases(c *chart) []Finding {
-	if len(c.empty) == 0 {
+func leasesWithoutKeys(s *snapshot) []Finding {
+	if len(s.emptyLeases) == 0 {
 		return nil
 	}
 	var ids []string
-	for _, l := range c.empty {
+	for _, l := range s.emptyLeases {
 		ids = append(ids, fleet.LeaseName(l.ID))
 	}
 	return []Finding{info("They end with their TTL. Many of them cost etcd memory: look for puts that fail, or for another user of this etcd.",
