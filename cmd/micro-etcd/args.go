@@ -10,14 +10,14 @@ import (
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
-// misused is an error about a command line, and says where the right one is described.
-func misused(cmd *cobra.Command, format string, args ...any) error {
+// usageError is an error about a command line, and says where the right one is described.
+func usageError(cmd *cobra.Command, format string, args ...any) error {
 	return fmt.Errorf(format+"; see %s --help", append(args, cmd.CommandPath())...)
 }
 
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return misused(cmd, "%s takes no arguments", cmd.Name())
+		return usageError(cmd, "%s takes no arguments", cmd.Name())
 	}
 	return nil
 }
@@ -25,11 +25,11 @@ func noArgs(cmd *cobra.Command, args []string) error {
 func oneService(cmd *cobra.Command, args []string) error {
 	switch len(args) {
 	case 0:
-		return misused(cmd, "give a SERVICE")
+		return usageError(cmd, "give a SERVICE")
 	case 1:
 		return checkService(args[0])
 	}
-	return misused(cmd, "%s takes one SERVICE", cmd.Name())
+	return usageError(cmd, "%s takes one SERVICE", cmd.Name())
 }
 
 func oneServiceOrAll(cmd *cobra.Command, args []string) error {
@@ -39,7 +39,7 @@ func oneServiceOrAll(cmd *cobra.Command, args []string) error {
 	case 1:
 		return checkService(args[0])
 	}
-	return misused(cmd, "%s takes one SERVICE at most", cmd.Name())
+	return usageError(cmd, "%s takes one SERVICE at most", cmd.Name())
 }
 
 // checkService refuses the empty name, which means all services where records are read: that is hardly
@@ -60,7 +60,7 @@ func requireFlags(cmd *cobra.Command) error {
 		}
 	})
 	if len(missing) > 0 {
-		return misused(cmd, "give %s", strings.Join(missing, ", "))
+		return usageError(cmd, "give %s", strings.Join(missing, ", "))
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/iostreams"
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 )
 
@@ -48,7 +49,7 @@ func TestTheBinaryIsStaticAndEndsAsItShould(t *testing.T) {
 	put(t, srv.Client(t), legacyKey, "junk")
 	require.Equal(t, exitNo, code("doctor"))
 	require.Equal(t, exitFailed, code("deregister", "--record-key", legacyKey), "standard input is no terminal")
-	require.Equal(t, exitOK, run(t.Context(), []string{"--version"}, streams{out: io.Discard, err: io.Discard}))
+	require.Equal(t, exitOK, run(t.Context(), []string{"--version"}, iostreams.Streams{Out: io.Discard, Err: io.Discard}))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

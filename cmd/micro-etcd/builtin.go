@@ -38,7 +38,7 @@ func knownCommand(root *cobra.Command, args []string) error {
 	}
 	similar := root.SuggestionsFor(args[0])
 	if len(similar) == 0 {
-		return misused(root, "unknown command %q", args[0])
+		return usageError(root, "unknown command %q", args[0])
 	}
 	return fmt.Errorf("unknown command %q; did you mean %s? See %s --help", args[0], strings.Join(similar, " or "), root.CommandPath())
 }
@@ -59,5 +59,5 @@ func knownShell(cmd *cobra.Command, args []string) error {
 	for _, shell := range cmd.Commands() {
 		shells = append(shells, shell.Name())
 	}
-	return misused(cmd, "unknown shell %q, want %s", args[0], strings.Join(shells, ", "))
+	return usageError(cmd, "unknown shell %q, want %s", args[0], strings.Join(shells, ", "))
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 )
 
 // completionTime bounds what a shell waits for.
@@ -32,15 +34,15 @@ func (a *app) completeNode(cmd *cobra.Command, args []string, toComplete string)
 
 // complete returns each name once.
 func (a *app) complete(ctx context.Context, service string, name func(*record) string) []cobra.Completion {
-	a.asks = false
-	a.flags.timeout = min(a.flags.timeout, completionTime)
+	a.CanPrompt = false
+	a.flags.Timeout = min(a.flags.Timeout, completionTime)
 	ctx, cancel := context.WithTimeout(ctx, completionTime)
 	defer cancel()
-	c, err := a.connect(ctx, service, io.Discard)
+	c, err := a.flags.Connect(ctx, a.Streams, service, io.Discard)
 	if err != nil {
 		return nil
 	}
-	defer c.close()
+	defer c.Close()
 	f, err := c.Read(ctx, nil)
 	if err != nil {
 		return nil
@@ -49,7 +51,7 @@ func (a *app) complete(ctx context.Context, service string, name func(*record) s
 	for _, r := range f.Records {
 		if r.Service != nil {
 			v := newRecord(r)
-			names = append(names, plain(name(&v)))
+			names = append(names, output.Escape(name(&v)))
 		}
 	}
 	slices.Sort(names)

@@ -13,7 +13,9 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
@@ -36,7 +38,7 @@ says so. Such a record goes for good only when its process is stopped.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case key == "" && len(args) != 2, key != "" && len(args) != 0:
-				return misused(cmd, "give a SERVICE and a NODE, or --record-key KEY")
+				return usageError(cmd, "give a SERVICE and a NODE, or --record-key KEY")
 			case key != "":
 				return nil
 			case args[1] == "":
@@ -58,29 +60,29 @@ says so. Such a record goes for good only when its process is stopped.`,
 }
 
 func (a *app) deregister(ctx context.Context, service, node, key string, yes bool) error {
-	c, err := a.connect(ctx, service, io.Discard)
+	c, err := a.flags.Connect(ctx, a.Streams, service, io.Discard)
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer c.Close()
 	source := c.Source
 	found, err := a.find(ctx, source, node, key)
 	if err != nil {
-		return explain(err)
+		return connect.Explain(err)
 	}
 	for _, r := range found {
 		a.describe(ctx, source, r, "A process that lives puts it back.")
 	}
-	if err := a.confirm(ctx, "Remove "+count(len(found), "record")+"?", "nothing removed", yes); err != nil {
+	if err := a.confirm(ctx, "Remove "+output.Count(len(found), "record")+"?", "nothing removed", yes); err != nil {
 		return err
 	}
 	var failed error
 	for _, r := range found {
 		if ctx.Err() != nil {
-			failed = both(failed, fmt.Errorf("%s stays", line(r.Key)))
+			failed = join(failed, fmt.Errorf("%s stays", output.Line(r.Key)))
 			continue
 		}
-		failed = both(failed, explain(a.remove(ctx, source, r)))
+		failed = join(failed, connect.Explain(a.remove(ctx, source, r)))
 	}
 	return failed
 }
@@ -111,7 +113,7 @@ func (a *app) find(ctx context.Context, source fleet.Source, node, key string) (
 }
 
 // spellings are what a text may mean that was given as it is, or as it was shown.
-func spellings(s string) []string { return slices.Compact([]string{s, unplain(s)}) }
+func spellings(s string) []string { return slices.Compact([]string{s, output.Unescape(s)}) }
 
 // findNode returns the records of one node id; with a collision there may be several.
 func (a *app) findNode(ctx context.Context, source fleet.Source, node string) ([]*fleet.Record, error) {
@@ -148,25 +150,6 @@ func withID(records []*fleet.Record, id string) []*fleet.Record {
 	return found
 }
 
-// describe says what a record is, how long it would last, and what becomes of it.
-func (a *app) describe(ctx context.Context, source fleet.Source, r *fleet.Record, fate string) {
-	v := newRecord(r)
-	if leases, err := source.Leases(ctx, []clientv3.LeaseID{r.Lease}, nil); err == nil { // else without times
-		v.fill(leases[r.Lease])
-	}
-	fmt.Fprintf(a.err, "%s: ", line(v.Key))
-	if v.Malformed != "" {
-		fmt.Fprintf(a.err, "%s, of %s", line(v.Malformed), count(v.Bytes, "byte"))
-	} else {
-		fmt.Fprintf(a.err, "node %s of service %s, version %s, at %s", cell(v.Node), cell(v.Service), cell(v.Version), cell(v.Address))
-	}
-	if v.Lease == nil {
-		fmt.Fprintf(a.err, "; without a lease, so it stays until somebody removes it. %s\n", fate)
-	} else {
-		fmt.Fprintf(a.err, "; lease %s, %s left. %s\n", v.Lease.ID, v.ttl(), fate)
-	}
-}
-
 func onLease(id int64) string {
 	if id == 0 {
 		return "without a lease"
@@ -176,11 +159,11 @@ func onLease(id int64) string {
 
 // remove deletes a record as it was shown, and looks whether it comes back.
 func (a *app) remove(ctx context.Context, source fleet.Source, r *fleet.Record) error {
-	answer, err := a.ifStill(ctx, source, r.Key, r, clientv3.OpDelete(r.Key))
+	answer, err := a.ifUnchanged(ctx, source, r.Key, r, clientv3.OpDelete(r.Key))
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.err, "Removed %s at revision %d.\n", line(r.Key), answer.Header.Revision)
+	fmt.Fprintf(a.Err, "Removed %s at revision %d.\n", output.Line(r.Key), answer.Header.Revision)
 	return requireGone(ctx, source, r.Key, answer.Header.Revision)
 }
 
@@ -192,13 +175,13 @@ func requireGone(ctx context.Context, source fleet.Source, key string, revision 
 	how, err := awaitReturn(ctx, source, key, revision)
 	switch {
 	case how != "":
-		return no("%s %s: its process lives; stop that one", line(key), how)
+		return no("%s %s: its process lives; stop that one", output.Line(key), how)
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return fmt.Errorf("interrupted before it was clear whether %s comes back", line(key))
+		return fmt.Errorf("interrupted before it was clear whether %s comes back", output.Line(key))
 	}
-	return fmt.Errorf("could not look whether %s comes back: %w", line(key), err)
+	return fmt.Errorf("could not look whether %s comes back: %w", output.Line(key), err)
 }
 
 // awaitReturn says how a key came back, if it did.

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,9 +9,10 @@ import (
 
 	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
-	"go.etcd.io/etcd/client/pkg/v3/transport"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/doctor"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/iostreams"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 )
 
 func newDoctor(a *app) *cobra.Command {
@@ -44,7 +43,7 @@ It writes nothing. A user that may read one service only gives --service.`,
 			return a.doctor(cmd.Context(), service)
 		},
 	}
-	a.flags.addOutput(cmd)
+	a.format.AddFlag(cmd)
 	cmd.Flags().StringVar(&service, "service", "", "examine permissions and records of this service only")
 	return cmd
 }
@@ -54,63 +53,50 @@ func (a *app) doctor(ctx context.Context, service string) error {
 	if err != nil {
 		return err
 	}
-	var p *progress
+	var p *iostreams.Progress
 	shown := ""
 	target.Progress = func(what string, done, all int) {
 		if what != shown {
-			p.end()
-			p, shown = a.progress(what), what
+			p.End()
+			p, shown = a.Progress(what), what
 		}
-		p.tell(done, all)
+		p.Update(done, all)
 	}
 	report, err := doctor.Examine(ctx, *target)
-	p.end()
+	p.End()
 	if err != nil {
 		return err
 	}
 	escapeKeys(report)
-	if err := a.print(report, func(w io.Writer) error { return writeReport(w, report) }); err != nil {
+	if err := a.format.Print(a.Out, report, func(w io.Writer) error { return writeReport(w, report) }); err != nil {
 		return err
 	}
 	switch report.Worst() {
 	case doctor.Critical:
-		return exit{code: exitCritical}
+		return exitError{code: exitCritical}
 	case doctor.Warning:
-		return exit{code: exitNo}
+		return exitError{code: exitNo}
 	}
 	return nil
 }
 
 func (a *app) target(ctx context.Context, service string) (*doctor.Target, error) {
-	opts, err := a.options(ctx, io.Discard)
+	opts, err := a.flags.Options(ctx, a.Streams, io.Discard)
 	if err != nil {
 		return nil, err
 	}
-	config, err := a.tls()
+	config, err := a.flags.TLS()
 	if err != nil {
 		return nil, err
 	}
 	return &doctor.Target{
-		Addresses: a.flags.addresses,
+		Addresses: a.flags.Addresses,
 		Options:   opts,
-		Prefix:    a.flags.prefix,
+		Prefix:    a.flags.Prefix,
 		Service:   service,
 		TLS:       config,
-		Timeout:   a.flags.timeout,
+		Timeout:   a.flags.Timeout,
 	}, nil
-}
-
-// tls is for requests beside the registry's.
-func (a *app) tls() (*tls.Config, error) {
-	ca, cert, key := a.flags.files()
-	if (cert == "") != (key == "") {
-		return nil, errors.New("--cert and --key belong together")
-	}
-	config, err := transport.TLSInfo{TrustedCAFile: ca, CertFile: cert, KeyFile: key}.ClientConfig()
-	if err != nil {
-		return nil, fmt.Errorf("TLS files: %w", err)
-	}
-	return config, nil
 }
 
 // escapeKeys replaces what JSON can't have: bytes of keys that are no UTF-8.
@@ -118,11 +104,11 @@ func escapeKeys(r *doctor.Report) {
 	for i := range r.Findings {
 		f := &r.Findings[i]
 		if !utf8.ValidString(f.What) {
-			f.What = harmless(f.What)
+			f.What = output.Sanitize(f.What)
 		}
 		for j, subject := range f.Subjects {
 			if !utf8.ValidString(subject) {
-				f.Subjects[j] = plain(subject)
+				f.Subjects[j] = output.Escape(subject)
 			}
 		}
 	}
@@ -137,17 +123,19 @@ func writeReport(w io.Writer, r *doctor.Report) error {
 	for _, f := range r.Findings {
 		counts[f.Severity]++
 		fmt.Fprintf(&b, "%s (%s)\n", strings.ToUpper(f.Severity.String()), f.Check)
-		wrap(&b, "  ", harmless(f.What))
-		wrap(&b, "  → ", harmless(f.Advice))
+		wrap(&b, "  ", output.Sanitize(f.What))
+		wrap(&b, "  → ", output.Sanitize(f.Advice))
 		b.WriteString("\n")
 	}
-	wrap(&b, "", fmt.Sprintf("Asked %s; met %s.", harmless(strings.Join(r.Addresses, ", ")), met(r)))
+	wrap(&b, "", fmt.Sprintf("Asked %s; met %s.", output.Sanitize(strings.Join(r.Addresses, ", ")), met(r)))
 	if r.Revision != 0 {
-		wrap(&b, "", fmt.Sprintf("Read %s of %s below %s at revision %d.", count(r.Records, "record"), count(r.Services, "service"), harmless(r.Prefix), r.Revision))
+		wrap(&b, "", fmt.Sprintf("Read %s of %s below %s at revision %d.",
+			output.Count(r.Records, "record"), output.Count(r.Services, "service"), output.Sanitize(r.Prefix), r.Revision))
 	} else {
 		b.WriteString("Read no records.\n")
 	}
-	fmt.Fprintf(&b, "%d critical, %s, %d to know.\n", counts[doctor.Critical], count(counts[doctor.Warning], "warning"), counts[doctor.Info])
+	fmt.Fprintf(&b, "%d critical, %s, %d to know.\n",
+		counts[doctor.Critical], output.Count(counts[doctor.Warning], "warning"), counts[doctor.Info])
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -157,7 +145,8 @@ func met(r *doctor.Report) string {
 	if r.Reached == 0 {
 		return "no member"
 	}
-	return fmt.Sprintf("%d of %s, etcd %s", r.Reached, count(r.Members, "member"), harmless(strings.Join(r.Versions, ", ")))
+	return fmt.Sprintf("%d of %s, etcd %s",
+		r.Reached, output.Count(r.Members, "member"), output.Sanitize(strings.Join(r.Versions, ", ")))
 }
 
 // wrap writes a text in lines that begin below the end of first.

@@ -14,6 +14,7 @@ import (
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/iostreams"
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 	"github.com/micro-etcd/micro-etcd/test/leak"
@@ -55,10 +56,10 @@ func start(t testing.TB, srv *etcdtest.Server, input io.Reader, args ...string) 
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &running{t: t, cancel: cancel, done: make(chan int, 1)}
-	s := streams{in: input, out: &r.out, err: &r.err, asks: input != nil, password: func(context.Context) ([]byte, error) {
-		text, err := io.ReadAll(input)
-		return text, err
-	}}
+	s := iostreams.Streams{
+		In: input, Out: &r.out, Err: &r.err, CanPrompt: input != nil,
+		ReadPassword: func(context.Context) ([]byte, error) { return io.ReadAll(input) },
+	}
 	if srv != nil {
 		args = append([]string{"-a", srv.Endpoint()}, args...)
 	}

@@ -4,23 +4,23 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
-	"golang.org/x/term"
+	"go-micro.dev/v4/logger"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/iostreams"
 )
+
+// Go-micro's parts log to this one unless they are told otherwise.
+func init() { logger.DefaultLogger = connect.NewLogger(io.Discard) }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], streams{
-		in:       os.Stdin,
-		out:      os.Stdout,
-		err:      os.Stderr,
-		asks:     term.IsTerminal(int(os.Stdin.Fd())),
-		progress: term.IsTerminal(int(os.Stderr.Fd())),
-		password: func(ctx context.Context) ([]byte, error) { return readPassword(ctx, int(os.Stdin.Fd())) },
-	})
+	code := run(ctx, os.Args[1:], iostreams.System())
 	stop()
 	os.Exit(code)
 }

@@ -6,13 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 )
-
-const whyNoAge = `etcd stores no times, so the age of a record can't be read from it. AGE shows what can: the revision
-of etcd at which the record was made, and how often it was written. With --ask the nodes themselves
-are asked, through go-micro's Debug.Stats, how long their processes have been running. Go Micro v4
-services have that only if they register its handler; others show as answering, or as unreachable.`
 
 func newNodes(a *app) *cobra.Command {
 	var ask bool
@@ -30,8 +25,8 @@ renewed, and which lease owns them.
 		ValidArgsFunction: a.completeService,
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.nodes(cmd.Context(), args[0], ask) },
 	}
-	a.flags.addOutput(cmd)
-	cmd.Flags().BoolVar(&ask, "ask", false, "ask each node how long it has been running")
+	a.format.AddFlag(cmd)
+	addAsk(cmd, &ask)
 	return cmd
 }
 
@@ -40,40 +35,12 @@ func (a *app) nodes(ctx context.Context, service string, ask bool) error {
 	if err != nil {
 		return err
 	}
-	return a.print(records, func(w io.Writer) error {
-		t := table{{"NODE", "VERSION", "ADDRESS", "TTL LEFT", "LEASE", "AGE"}}
+	return a.format.Print(a.Out, records, func(w io.Writer) error {
+		t := output.Table{{"NODE", "VERSION", "ADDRESS", "TTL LEFT", "LEASE", "AGE"}}
 		for i := range records {
 			r := &records[i]
-			t.row(cell(r.Node), cell(r.Version), cell(r.Address), r.ttl(), r.leaseName(), r.age())
+			t.Row(output.Cell(r.Node), output.Cell(r.Version), output.Cell(r.Address), r.ttl(), r.leaseName(), r.age())
 		}
-		return t.write(w)
+		return t.Write(w)
 	})
-}
-
-// readService reads a service, and its nodes' records in the order in which it has them. Having none
-// is an error.
-func (a *app) readService(ctx context.Context, service string, ask bool) (*fleet.Service, []record, error) {
-	c, err := a.connect(ctx, service, io.Discard)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer c.close()
-	p := a.progress("reading records")
-	f, err := c.Read(ctx, p.tell)
-	p.end()
-	if err != nil {
-		return nil, nil, explain(err)
-	}
-	services := a.seen(f)
-	if len(services) == 0 {
-		return nil, nil, no("no node of service %q below %s", service, c.Dir())
-	}
-	records, err := a.newRecords(ctx, c.Source, &services[0])
-	if err != nil {
-		return nil, nil, explain(err)
-	}
-	if ask {
-		a.askProcesses(ctx, records)
-	}
-	return &services[0], records, nil
 }

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"io"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -13,7 +10,6 @@ import (
 
 	"github.com/creack/pty"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/term"
 
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 )
@@ -27,45 +23,6 @@ func TestAPromptEndsWithItsContext(t *testing.T) {
 		r.says("[y/N]")
 		require.Equal(t, exitNo, r.stop())
 		require.Contains(t, r.err.String(), "nothing registered")
-	}
-}
-
-func stateOf(t testing.TB, terminal *os.File) term.State {
-	t.Helper()
-	state, err := term.GetState(int(terminal.Fd()))
-	require.NoError(t, err)
-	return *state
-}
-
-func TestATerminalEchoesAgainAfterAPassword(t *testing.T) {
-	interrupted := errors.New("interrupted")
-	for _, want := range []error{nil, interrupted} {
-		keyboard, terminal, err := pty.Open()
-		require.NoError(t, err)
-		before := stateOf(t, terminal)
-		ctx, cancel := context.WithCancelCause(t.Context())
-		ended := make(chan error, 1)
-		go func() {
-			password, err := readPassword(ctx, int(terminal.Fd()))
-			if err == nil && string(password) != "secret" {
-				err = errors.New("got " + string(password))
-			}
-			ended <- err
-		}()
-		require.Eventually(t, func() bool { return stateOf(t, terminal) != before }, patience, time.Millisecond, "no echo")
-		if want != nil {
-			cancel(want)
-			require.ErrorIs(t, <-ended, want)
-			require.Equal(t, before, stateOf(t, terminal))
-		}
-		_, err = keyboard.WriteString("secret\n") // ends the read in any case
-		require.NoError(t, err)
-		if want == nil {
-			require.NoError(t, <-ended)
-			require.Equal(t, before, stateOf(t, terminal))
-		}
-		cancel(nil)
-		require.NoError(t, keyboard.Close())
 	}
 }
 

@@ -14,7 +14,9 @@ import (
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
@@ -106,64 +108,65 @@ func (a *app) register(ctx context.Context, r *registration) error {
 	if err != nil {
 		return err
 	}
-	c, err := a.connect(ctx, r.service, a.err)
+	c, err := a.flags.Connect(ctx, a.Streams, r.service, a.Err)
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer c.Close()
 	source := c.Source
 	there, err := source.Key(ctx, source.Dir()+r.node)
 	if err != nil {
-		return explain(err)
+		return connect.Explain(err)
 	}
 	if err := a.confirm(ctx, a.proposal(ctx, source, r, there), "nothing registered", r.yes); err != nil {
 		return err
 	}
 	if r.ttl == 0 {
-		return a.putForGood(ctx, source, s, there)
+		return a.putWithoutLease(ctx, source, s, there)
 	}
-	if err := a.requireStill(ctx, source, source.Dir()+r.node, there); err != nil {
+	if err := a.requireUnchanged(ctx, source, source.Dir()+r.node, there); err != nil {
 		return err
 	}
-	return a.keep(ctx, c, s, r.ttl)
+	return a.keepRegistered(ctx, c, s, r.ttl)
 }
 
 // proposal says what is there and what will be done, and returns the question.
 func (a *app) proposal(ctx context.Context, source fleet.Source, r *registration, there *fleet.Record) string {
-	key := line(source.Dir() + r.node)
+	key := output.Line(source.Dir() + r.node)
 	if there == nil {
-		fmt.Fprintf(a.err, "%s is free.\n", key)
+		fmt.Fprintf(a.Err, "%s is free.\n", key)
 	} else {
 		a.describe(ctx, source, there, "It will be overwritten.")
 		if s := there.Service; s != nil && s.Name != r.service {
-			fmt.Fprintf(a.err, "Warning: it belongs to another service. %s and %s share that key, so %s loses this node.\n",
-				cell(s.Name), cell(r.service), cell(s.Name))
+			fmt.Fprintf(a.Err, "Warning: it belongs to another service. %s and %s share that key, so %s loses this node.\n",
+				output.Cell(s.Name), output.Cell(r.service), output.Cell(s.Name))
 		}
 	}
 	if r.ttl == 0 {
-		fmt.Fprintln(a.err, "Without a lease the record stays until somebody removes it, also when nothing listens at its address any more.")
+		fmt.Fprintln(a.Err, "Without a lease the record stays until somebody removes it, also when nothing listens at its address any more.")
 	} else {
-		fmt.Fprintf(a.err, "The record stays as long as this command runs, and up to %s if it is killed; etcd raises a TTL that it finds too short.\n", r.ttl)
+		fmt.Fprintf(a.Err, "The record stays as long as this command runs, and up to %s if it is killed; etcd raises a TTL that it finds too short.\n", r.ttl)
 	}
 	verb := "Register"
 	if there != nil {
 		verb = "Overwrite it with"
 	}
-	return fmt.Sprintf("%s node %s of service %s, version %s, at %s?", verb, cell(r.node), cell(r.service), cell(r.version), cell(r.address))
+	return fmt.Sprintf("%s node %s of service %s, version %s, at %s?",
+		verb, output.Cell(r.node), output.Cell(r.service), output.Cell(r.version), output.Cell(r.address))
 }
 
-// keep registers as any process does, and stays until ctx ends.
-func (a *app) keep(ctx context.Context, c *connection, s *registry.Service, ttl time.Duration) error {
-	err := c.registry.Register(s, registry.RegisterTTL(ttl), registry.RegisterContext(ctx))
+// keepRegistered registers as any process does, and stays until ctx ends.
+func (a *app) keepRegistered(ctx context.Context, c *connect.Connection, s *registry.Service, ttl time.Duration) error {
+	err := c.Registry.Register(s, registry.RegisterTTL(ttl), registry.RegisterContext(ctx))
 	if err != nil {
-		return explain(err)
+		return connect.Explain(err)
 	}
-	fmt.Fprintf(a.err, "Registered%s. Ctrl-C deregisters it and ends.\n", withTTL(ctx, c.Source, c.Dir()+s.Nodes[0].Id))
+	fmt.Fprintf(a.Err, "Registered%s. Ctrl-C deregisters it and ends.\n", withTTL(ctx, c.Source, c.Dir()+s.Nodes[0].Id))
 	<-ctx.Done()
-	if err := c.registry.Close(); err != nil {
+	if err := c.Registry.Close(); err != nil {
 		return err
 	}
-	fmt.Fprintln(a.err, "Deregistered.")
+	fmt.Fprintln(a.Err, "Deregistered.")
 	return nil
 }
 
@@ -181,59 +184,22 @@ func withTTL(ctx context.Context, source fleet.Source, key string) string {
 	return fmt.Sprintf(" with a TTL of %s", leases[r.Lease].Granted)
 }
 
-// putForGood writes a record without a lease, if there is still what was shown.
-func (a *app) putForGood(ctx context.Context, source fleet.Source, s *registry.Service, there *fleet.Record) error {
+// putWithoutLease writes a record without a lease, if there is still what was shown.
+func (a *app) putWithoutLease(
+	ctx context.Context, source fleet.Source, s *registry.Service, there *fleet.Record,
+) error {
 	key := source.Dir() + s.Nodes[0].Id
 	value, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	if _, err := etcd.Decode(a.flags.prefix, key, value); err != nil {
+	if _, err := etcd.Decode(a.flags.Prefix, key, value); err != nil {
 		return fmt.Errorf("that would be no record: %w", err)
 	}
-	answer, err := a.ifStill(ctx, source, key, there, clientv3.OpPut(key, string(value)))
+	answer, err := a.ifUnchanged(ctx, source, key, there, clientv3.OpPut(key, string(value)))
 	if err != nil {
-		return explain(err)
+		return connect.Explain(err)
 	}
-	fmt.Fprintf(a.err, "Registered at revision %d.\n", answer.Header.Revision)
+	fmt.Fprintf(a.Err, "Registered at revision %d.\n", answer.Header.Revision)
 	return nil
-}
-
-func moved(key string) error {
-	return no("not done: what is at %s has changed since it was shown", line(key))
-}
-
-// revisionOf is when what was shown was written; nil is a key that wasn't there.
-func revisionOf(shown *fleet.Record) int64 {
-	if shown == nil {
-		return 0
-	}
-	return shown.Modified
-}
-
-// requireStill returns an error unless a key is still as it was shown. It may change right after.
-func (a *app) requireStill(ctx context.Context, source fleet.Source, key string, shown *fleet.Record) error {
-	now, err := source.Key(ctx, key)
-	if err != nil {
-		return explain(err)
-	}
-	if revisionOf(now) != revisionOf(shown) {
-		return moved(key)
-	}
-	return nil
-}
-
-// ifStill does an operation if a key is still as it was shown.
-func (a *app) ifStill(ctx context.Context, source fleet.Source, key string, shown *fleet.Record, op clientv3.Op) (*clientv3.TxnResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.flags.timeout)
-	defer cancel()
-	still := clientv3.Compare(clientv3.ModRevision(key), "=", revisionOf(shown))
-	answer, err := source.Client.Txn(clientv3.WithRequireLeader(ctx)).If(still).Then(op).Commit()
-	if err != nil {
-		return nil, err
-	}
-	if !answer.Succeeded {
-		return nil, moved(key)
-	}
-	return answer, nil
 }

@@ -8,7 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 )
 
 // service is one as programs get it.
@@ -34,34 +36,34 @@ func newServices(a *app) *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return a.services(cmd.Context()) },
 	}
-	a.flags.addOutput(cmd)
+	a.format.AddFlag(cmd)
 	return cmd
 }
 
 func (a *app) services(ctx context.Context) error {
-	c, err := a.connect(ctx, "", io.Discard)
+	c, err := a.flags.Connect(ctx, a.Streams, "", io.Discard)
 	if err != nil {
 		return err
 	}
-	defer c.close()
-	p := a.progress("reading records")
-	f, err := c.Read(ctx, p.tell)
-	p.end()
+	defer c.Close()
+	p := a.Progress("reading records")
+	f, err := c.Read(ctx, p.Update)
+	p.End()
 	if err != nil {
-		return explain(err)
+		return connect.Explain(err)
 	}
-	services := summarize(a.seen(f))
+	services := summarize(a.visibleServices(f))
 	if len(services) == 0 {
-		fmt.Fprintf(a.err, "no service below %s\n", line(c.Dir()))
+		fmt.Fprintf(a.Err, "no service below %s\n", output.Line(c.Dir()))
 	}
-	return a.print(services, func(w io.Writer) error {
-		t := table{{"SERVICE", "VERSION", "NODES"}}
+	return a.format.Print(a.Out, services, func(w io.Writer) error {
+		t := output.Table{{"SERVICE", "VERSION", "NODES"}}
 		for _, s := range services {
 			for _, v := range s.Versions {
-				t.row(cell(s.Name), cell(v.Version), strconv.Itoa(v.Nodes))
+				t.Row(output.Cell(s.Name), output.Cell(v.Version), strconv.Itoa(v.Nodes))
 			}
 		}
-		return t.write(w)
+		return t.Write(w)
 	})
 }
 

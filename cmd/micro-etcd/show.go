@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/micro-etcd/micro-etcd/internal/catalog"
-
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 func newShow(a *app) *cobra.Command {
@@ -31,8 +31,8 @@ them whole.
 		ValidArgsFunction: a.completeService,
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.show(cmd.Context(), args[0], ask) },
 	}
-	a.flags.addOutput(cmd)
-	cmd.Flags().BoolVar(&ask, "ask", false, "ask each node how long it has been running")
+	a.format.AddFlag(cmd)
+	addAsk(cmd, &ask)
 	return cmd
 }
 
@@ -41,7 +41,7 @@ func (a *app) show(ctx context.Context, service string, ask bool) error {
 	if err != nil {
 		return err
 	}
-	return a.print(records, func(w io.Writer) error {
+	return a.format.Print(a.Out, records, func(w io.Writer) error {
 		var b strings.Builder
 		left := records
 		for _, v := range s.Versions {
@@ -60,14 +60,14 @@ func (a *app) show(ctx context.Context, service string, ask bool) error {
 const maxShown = 40
 
 func describeVersion(b *strings.Builder, service string, v *fleet.Version) {
-	fmt.Fprintf(b, "%s, version %s\n", cell(service), cell(v.Version))
+	fmt.Fprintf(b, "%s, version %s\n", output.Cell(service), output.Cell(v.Version))
 	describeMetadata(b, "  ", v.Profile.Metadata)
 	for i, e := range v.Profile.Endpoints {
 		if i == maxShown {
-			fmt.Fprintf(b, "  … and %s more\n", count(len(v.Profile.Endpoints)-i, "endpoint"))
+			fmt.Fprintf(b, "  … and %s more\n", output.Count(len(v.Profile.Endpoints)-i, "endpoint"))
 			break
 		}
-		fmt.Fprintf(b, "  endpoint %s(%s) %s\n", cell(e.Name), valueType(e.Request), valueType(e.Response))
+		fmt.Fprintf(b, "  endpoint %s(%s) %s\n", output.Cell(e.Name), valueType(e.Request), valueType(e.Response))
 		describeMetadata(b, "    ", e.Metadata)
 	}
 }
@@ -76,13 +76,13 @@ func valueType(v *catalog.Value) string {
 	if v == nil {
 		return "-"
 	}
-	return cell(v.Type)
+	return output.Cell(v.Type)
 }
 
 func (r *record) describe(b *strings.Builder) {
-	fmt.Fprintf(b, "  node %s at %s\n", cell(r.Node), cell(r.Address))
+	fmt.Fprintf(b, "  node %s at %s\n", output.Cell(r.Node), output.Cell(r.Address))
 	describeMetadata(b, "    ", r.Metadata)
-	fmt.Fprintf(b, "    key    %s, %s\n", line(r.Key), count(r.Bytes, "byte"))
+	fmt.Fprintf(b, "    key    %s, %s\n", output.Line(r.Key), output.Count(r.Bytes, "byte"))
 	switch {
 	case r.Lease == nil:
 		b.WriteString("    lease  none: it stays until somebody deletes it\n")
@@ -93,7 +93,7 @@ func (r *record) describe(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, "    made at revision %d, written %s, last at revision %d\n", r.Created, times(r.Writes), r.Modified)
 	if r.Process != nil {
-		fmt.Fprintf(b, "    process %s (%s)\n", r.Process, line(r.Process.Started+r.Process.Error))
+		fmt.Fprintf(b, "    process %s (%s)\n", r.Process, output.Line(r.Process.Started+r.Process.Error))
 	}
 }
 
@@ -110,6 +110,6 @@ func describeMetadata(b *strings.Builder, indent string, metadata map[string]str
 			fmt.Fprintf(b, "%s… and %d more\n", indent, len(metadata)-i)
 			return
 		}
-		fmt.Fprintf(b, "%s%s = %s\n", indent, cell(key), cell(metadata[key]))
+		fmt.Fprintf(b, "%s%s = %s\n", indent, output.Cell(key), output.Cell(metadata[key]))
 	}
 }

@@ -195,25 +195,3 @@ func TestDoctorsWorstFindingIsItsExitCode(t *testing.T) {
 	out, _ = must(t, exitCritical, srv, "doctor", "--timeout", "500ms")
 	require.Contains(t, out, "; met no member.\n")
 }
-
-func TestPlainIsReversedByUnplain(t *testing.T) {
-	for _, text := range append(hostile, "\xff", "a\xc3", `\n`, `\\`, `"`) {
-		requireHarmless(t, plain(text))
-		require.Equal(t, text, unplain(plain(text)), "%q", text)
-	}
-	require.Equal(t, `plain \q`, unplain(`plain \q`))
-}
-
-func TestProgressIsShownOnLongWorkAtATerminalOnly(t *testing.T) {
-	for _, terminal := range []bool{true, false} {
-		var said buffer
-		p := (&app{streams: streams{err: &said, progress: terminal}}).progress("reading records")
-		p.tell(1, 3)
-		require.Empty(t, said.String(), "it doesn't take long yet")
-		p.began = p.began.Add(-progressAfter)
-		p.tell(2, 3)
-		p.end()
-		require.Equal(t, terminal, strings.Contains(said.String(), "reading records: 2 of 3"))
-		require.Equal(t, terminal, strings.HasSuffix(said.String(), "\r\x1b[K"))
-	}
-}

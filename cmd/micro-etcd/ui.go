@@ -14,8 +14,10 @@ import (
 	"github.com/spf13/pflag"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/demo"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/page"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
@@ -71,14 +73,14 @@ func (u *ui) run(ctx context.Context) error {
 	if u.demo {
 		return u.serveDemo(ctx, listener)
 	}
-	c, err := u.open(ctx, "", io.Discard)
+	c, err := u.flags.Open(ctx, u.Streams, "", io.Discard)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	defer c.close()
+	defer c.Close()
 	said := false
-	connect := func(ctx context.Context) (*clientv3.Client, error) {
-		client, err := c.dial(ctx)
+	dial := func(ctx context.Context) (*clientv3.Client, error) {
+		client, err := c.Dial(ctx)
 		if err != nil && ctx.Err() == nil && !said {
 			said = true
 			u.sayFailed(err)
@@ -87,25 +89,27 @@ func (u *ui) run(ctx context.Context) error {
 	}
 	lost := func(err error) {
 		if retry.Refused(err) { // else the page will say when etcd is back
-			u.sayFailed(explain(err))
+			u.sayFailed(connect.Explain(err))
 		}
 	}
-	return u.serve(ctx, page.Config{Listener: listener, Source: c.Source, Connect: connect, Lost: lost})
+	return u.serve(ctx, page.Config{Listener: listener, Source: c.Source, Connect: dial, Lost: lost})
 }
 
-func (u *ui) sayFailed(err error) { fmt.Fprintf(u.err, "%s. Trying again.\n", harmless(err.Error())) }
+func (u *ui) sayFailed(err error) {
+	fmt.Fprintf(u.Err, "%s. Trying again.\n", output.Sanitize(err.Error()))
+}
 
 // serve ends with ctx, and closes the listener.
 func (u *ui) serve(ctx context.Context, cfg page.Config) error {
 	cfg.Listen = u.listen
 	at := cfg.Listener.Addr()
-	fmt.Fprintln(u.out, pageURL(u.listen, at))
+	fmt.Fprintln(u.Out, pageURL(u.listen, at))
 	if !page.Local(at) {
 		reach := at.String() + " can be reached from other machines"
 		if isEverywhere(at) {
 			reach = "it listens at every address of this machine, so it can be reached from others"
 		}
-		fmt.Fprintf(u.err, "Warning: %s, and there is no authentication: whoever reaches it reads the registry.\n", reach)
+		fmt.Fprintf(u.Err, "Warning: %s, and there is no authentication: whoever reaches it reads the registry.\n", reach)
 	}
 	return page.Serve(ctx, cfg)
 }
@@ -136,14 +140,14 @@ func (u *ui) serveDemo(ctx context.Context, listener net.Listener) error {
 		return errors.Join(err, listener.Close())
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // what stays is in the directory for temporary files
-	fmt.Fprintln(u.err, "Starting etcd and a small fleet.")
+	fmt.Fprintln(u.Err, "Starting etcd and a small fleet.")
 	d, err := demo.Start(dir)
 	if err != nil {
 		return errors.Join(fmt.Errorf("--demo: %w", err), listener.Close())
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var living sync.WaitGroup
-	living.Go(func() { d.Live(ctx, func(err error) { fmt.Fprintln(u.err, "demo:", err) }) })
+	living.Go(func() { d.Live(ctx, func(err error) { fmt.Fprintln(u.Err, "demo:", err) }) })
 	defer living.Wait()
 	defer cancel()
 	client, err := d.Client()
@@ -152,5 +156,6 @@ func (u *ui) serveDemo(ctx context.Context, listener net.Listener) error {
 	}
 	defer func() { _ = client.Close() }() // it reports no more than its own canceled context
 	connected := func(context.Context) (*clientv3.Client, error) { return client, nil }
-	return u.serve(ctx, page.Config{Listener: listener, Source: fleet.Source{Timeout: u.flags.timeout}, Connect: connected})
+	source := fleet.Source{Timeout: u.flags.Timeout}
+	return u.serve(ctx, page.Config{Listener: listener, Source: source, Connect: connected})
 }

@@ -16,7 +16,7 @@ func newVersion(a *app) *cobra.Command {
 		Args:              noArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(a.out, "%s version %s\n", cmd.Root().Name(), version())
+			_, err := fmt.Fprintf(a.Out, "%s version %s\n", cmd.Root().Name(), version())
 			return err
 		},
 	}

@@ -13,7 +13,9 @@ import (
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 )
 
 // event is one as programs get it.
@@ -49,26 +51,26 @@ document per event.`,
 			return a.watch(cmd.Context(), service)
 		},
 	}
-	a.flags.addOutput(cmd)
+	a.format.AddFlag(cmd)
 	return cmd
 }
 
 // watch ends without an error when ctx does.
 func (a *app) watch(ctx context.Context, service string) error {
-	c, err := a.connect(ctx, service, io.Discard)
+	c, err := a.flags.Connect(ctx, a.Streams, service, io.Discard)
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer c.Close()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	connected, empty := false, true
 	err = c.Follow(ctx, func(e fleet.Event) {
 		if !connected && errors.Is(e.Err, rpctypes.ErrPermissionDenied) {
-			cancel(explain(e.Err))
+			cancel(connect.Explain(e.Err))
 			return
 		}
-		if err := a.tell(e); err != nil {
+		if err := a.printEvent(e); err != nil {
 			cancel(err)
 			return
 		}
@@ -76,7 +78,7 @@ func (a *app) watch(ctx context.Context, service string) error {
 		if e.Kind == fleet.Connected && !connected {
 			connected = true
 			if empty {
-				a.sayNone(c.Source)
+				a.reportNone(c.Source)
 			}
 		}
 	})
@@ -86,27 +88,27 @@ func (a *app) watch(ctx context.Context, service string) error {
 	return err
 }
 
-// sayNone tells somebody who has mistyped a name from one who waits for the first record.
-func (a *app) sayNone(source fleet.Source) {
+// reportNone tells somebody who has mistyped a name from one who waits for the first record.
+func (a *app) reportNone(source fleet.Source) {
 	if source.Service == "" {
-		fmt.Fprintf(a.err, "no record below %s yet\n", line(source.Dir()))
+		fmt.Fprintf(a.Err, "no record below %s yet\n", output.Line(source.Dir()))
 	} else {
-		fmt.Fprintf(a.err, "no record of service %s yet\n", cell(source.Service))
+		fmt.Fprintf(a.Err, "no record of service %s yet\n", output.Cell(source.Service))
 	}
 }
 
-func (a *app) tell(e fleet.Event) error {
+func (a *app) printEvent(e fleet.Event) error {
 	v := newEvent(e)
-	switch a.flags.output {
+	switch a.format {
 	case "json":
-		return writeJSON(a.out, v, "")
+		return output.JSON(a.Out, v, "")
 	case "yaml":
-		if _, err := io.WriteString(a.out, "---\n"); err != nil {
+		if _, err := io.WriteString(a.Out, "---\n"); err != nil {
 			return err
 		}
-		return writeYAML(a.out, v)
+		return output.YAML(a.Out, v)
 	}
-	_, err := fmt.Fprintf(a.out, "%s  %-12s  %s\n", e.At.Format(time.TimeOnly), v.Event, v.text())
+	_, err := fmt.Fprintf(a.Out, "%s  %-12s  %s\n", e.At.Format(time.TimeOnly), v.Event, v.text())
 	return err
 }
 
@@ -138,14 +140,15 @@ func newEvent(e fleet.Event) event {
 func (v *event) text() string {
 	switch {
 	case v.Error != "":
-		return harmless(v.Error)
+		return output.Sanitize(v.Error)
 	case v.Record == nil:
 		return fmt.Sprintf("all there is as of revision %d", v.Revision)
 	case v.Record.Malformed != "":
-		return fmt.Sprintf("%s: %s", line(v.Record.Key), line(v.Record.Malformed))
+		return fmt.Sprintf("%s: %s", output.Line(v.Record.Key), output.Line(v.Record.Malformed))
 	}
 	r := v.Record
-	text := fmt.Sprintf("%s %s  %s at %s", cell(r.Service), cell(r.Version), cell(r.Node), cell(r.Address))
+	text := fmt.Sprintf("%s %s  %s at %s",
+		output.Cell(r.Service), output.Cell(r.Version), output.Cell(r.Node), output.Cell(r.Address))
 	switch {
 	case v.Changes != "":
 		text += ": " + v.Changes
@@ -171,7 +174,7 @@ func changes(x, y *record) []string {
 		{"lease", x.leaseName(), y.leaseName()},
 	} {
 		if field[1] != field[2] {
-			all = append(all, fmt.Sprintf("%s %s → %s", field[0], cell(field[1]), cell(field[2])))
+			all = append(all, fmt.Sprintf("%s %s → %s", field[0], output.Cell(field[1]), output.Cell(field[2])))
 		}
 	}
 	all = append(all, mapChanges("metadata", x.Metadata, y.Metadata)...)
@@ -199,11 +202,11 @@ func mapChanges(what string, x, y map[string]string) []string {
 		case had && has && before == after:
 			continue
 		case !had:
-			all = append(all, fmt.Sprintf("%s %s = %s", what, cell(key), cell(after)))
+			all = append(all, fmt.Sprintf("%s %s = %s", what, output.Cell(key), output.Cell(after)))
 		case !has:
-			all = append(all, fmt.Sprintf("%s without %s", what, cell(key)))
+			all = append(all, fmt.Sprintf("%s without %s", what, output.Cell(key)))
 		default:
-			all = append(all, fmt.Sprintf("%s %s = %s → %s", what, cell(key), cell(before), cell(after)))
+			all = append(all, fmt.Sprintf("%s %s = %s → %s", what, output.Cell(key), output.Cell(before), output.Cell(after)))
 		}
 		if len(all) == maxChanges {
 			return append(all, "…")

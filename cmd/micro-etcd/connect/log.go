@@ -1,4 +1,4 @@
-package main
+package connect
 
 import (
 	"fmt"
@@ -6,11 +6,16 @@ import (
 	"strings"
 
 	"go-micro.dev/v4/logger"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 )
 
 // lines is a go-micro logger that writes lines. Go-micro's own one writes to standard output, whatever
 // its options say (logger/default.go, Log), where the data is.
 type lines struct{ to io.Writer }
+
+// NewLogger returns a logger that writes to w, and nothing that is less than information.
+func NewLogger(w io.Writer) logger.Logger { return lines{w} }
 
 func (l lines) Init(...logger.Option) error         { return nil }
 func (l lines) Options() logger.Options             { return logger.Options{} }
@@ -25,9 +30,6 @@ func (l lines) Logf(level logger.Level, format string, v ...any) {
 
 func (l lines) write(level logger.Level, text string) {
 	if level >= logger.InfoLevel {
-		_, _ = fmt.Fprintln(l.to, harmless(strings.TrimRight(text, "\n"))) // nobody is left to be told
+		_, _ = fmt.Fprintln(l.to, output.Sanitize(strings.TrimRight(text, "\n"))) // nobody is left to be told
 	}
 }
-
-// Go-micro's parts log to this one unless they are told otherwise.
-func init() { logger.DefaultLogger = lines{io.Discard} }

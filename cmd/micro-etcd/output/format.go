@@ -1,4 +1,4 @@
-package main
+package output
 
 import (
 	"bytes"
@@ -9,27 +9,46 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 )
 
-// print writes v as JSON or YAML if the flags say so, else what the table function writes.
-func (a *app) print(v any, table func(io.Writer) error) error {
-	switch a.flags.output {
-	case "json":
-		return writeJSON(a.out, v, "  ")
-	case "yaml":
-		return writeYAML(a.out, v)
-	}
-	return table(a.out)
+// Format is what the flag --output takes: table, json or yaml.
+type Format string
+
+// AddFlag adds the flag to a command. All commands may share one format.
+func (f *Format) AddFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVarP((*string)(f), "output", "o", "table", "table, json or yaml")
+	formats := cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)
+	_ = cmd.RegisterFlagCompletionFunc("output", formats) // fails for an unknown flag only
 }
 
-// writeJSON writes a value as JSON and a line break; without an indent on one line.
-func writeJSON(w io.Writer, v any, indent string) error {
+// Check returns an error about a format that there isn't.
+func (f *Format) Check() error {
+	if *f != "table" && *f != "json" && *f != "yaml" {
+		return fmt.Errorf("--output %q is not table, json or yaml", *f)
+	}
+	return nil
+}
+
+// Print writes v as JSON or YAML if that is the format, else what the table function writes.
+func (f *Format) Print(w io.Writer, v any, table func(io.Writer) error) error {
+	switch *f {
+	case "json":
+		return JSON(w, v, "  ")
+	case "yaml":
+		return YAML(w, v)
+	}
+	return table(w)
+}
+
+// JSON writes a value as JSON and a line break; without an indent on one line.
+func JSON(w io.Writer, v any, indent string) error {
 	text, err := encode(v, indent)
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(w, tame(text, func(r rune) string {
+	_, err = io.WriteString(w, escapeUnprintable(text, func(r rune) string {
 		if r > 0xffff {
 			r -= 0x10000
 			return fmt.Sprintf(`\u%04x\u%04x`, 0xd800+r>>10, 0xdc00+r&0x3ff)
@@ -48,9 +67,9 @@ func encode(v any, indent string) (string, error) {
 	return b.String(), err
 }
 
-// tame escapes what a terminal might take for a command: both JSON and YAML leave more as it is
+// escapeUnprintable escapes what a terminal might take for a command: both JSON and YAML leave more as it is
 // than a terminal can bear.
-func tame(text string, escape func(rune) string) string {
+func escapeUnprintable(text string, escape func(rune) string) string {
 	var b strings.Builder
 	for _, r := range text {
 		if r == '\n' || strconv.IsPrint(r) {
@@ -62,8 +81,8 @@ func tame(text string, escape func(rune) string) string {
 	return b.String()
 }
 
-// writeYAML writes a value as YAML, with the names and the order of its JSON.
-func writeYAML(w io.Writer, v any) error {
+// YAML writes a value as YAML, with the names and the order of its JSON.
+func YAML(w io.Writer, v any) error {
 	text, err := encode(v, "")
 	if err != nil {
 		return err
@@ -83,7 +102,7 @@ func writeYAML(w io.Writer, v any) error {
 	if err := e.Close(); err != nil {
 		return err
 	}
-	_, err = io.WriteString(w, tame(b.String(), func(r rune) string { return fmt.Sprintf(`\U%08X`, r) }))
+	_, err = io.WriteString(w, escapeUnprintable(b.String(), func(r rune) string { return fmt.Sprintf(`\U%08X`, r) }))
 	return err
 }
 
@@ -120,7 +139,7 @@ func yamlNode(d *json.Decoder) (*yaml.Node, error) {
 	case string:
 		node := &yaml.Node{}
 		node.SetString(t)
-		if !printable(t) {
+		if !isPrintable(t) {
 			node.Style = yaml.DoubleQuotedStyle
 		}
 		return node, nil
@@ -132,6 +151,6 @@ func yamlNode(d *json.Decoder) (*yaml.Node, error) {
 	return node, err
 }
 
-func printable(s string) bool {
+func isPrintable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) })
 }

@@ -12,7 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/iostreams"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
@@ -92,11 +95,11 @@ func TestDeregisterSaysThatItCouldNotLookWhetherARecordComesBack(t *testing.T) {
 		source := fleet.Source{Client: c}
 		shown, err := source.Key(t.Context(), legacyKey)
 		require.NoError(t, err)
-		a := &app{streams: streams{err: io.Discard}, flags: flags{timeout: patience}}
+		a := &app{Streams: iostreams.Streams{Err: io.Discard}, flags: connect.Flags{Timeout: patience}}
 		err = a.remove(t.Context(), source, shown)
 		require.ErrorContains(t, err, "could not look whether "+legacyKey+" comes back")
 		require.ErrorContains(t, err, want)
-		require.Equal(t, exitFailed, ending(err).code)
+		require.Equal(t, exitFailed, exitOf(err).code)
 	}
 }
 
@@ -121,11 +124,11 @@ func TestDeregisterReadsOnceMoreBecauseAWatchMayHaveBeenDeaf(t *testing.T) {
 	put(t, c, legacyKey, "junk")
 	err = await()
 	require.EqualError(t, err, legacyKey+" is there again, without a lease: its process lives; stop that one")
-	require.Equal(t, exitNo, ending(err).code)
+	require.Equal(t, exitNo, exitOf(err).code)
 	srv.Stop()
 	err = await()
 	require.ErrorContains(t, err, "could not look whether "+legacyKey+" comes back: ")
-	require.Equal(t, exitFailed, ending(err).code)
+	require.Equal(t, exitFailed, exitOf(err).code)
 }
 
 func TestDeregisterSaysThatItWasInterrupted(t *testing.T) {
@@ -170,11 +173,11 @@ func TestDeregisterGoesOnAfterARecordThatStays(t *testing.T) {
 }
 
 func TestTheWorstOfTwoErrorsEndsACommand(t *testing.T) {
-	failed := both(no("declined"), errors.New("broken"))
-	require.Equal(t, exitFailed, ending(failed).code)
+	failed := join(no("declined"), errors.New("broken"))
+	require.Equal(t, exitFailed, exitOf(failed).code)
 	require.EqualError(t, failed, "declined; broken")
-	require.Equal(t, exitNo, ending(both(nil, no("declined"))).code)
-	require.NoError(t, both(nil, nil))
+	require.Equal(t, exitNo, exitOf(join(nil, no("declined"))).code)
+	require.NoError(t, join(nil, nil))
 }
 
 func TestWhatHasChangedSinceItWasShownStays(t *testing.T) {
@@ -198,7 +201,7 @@ func TestKeysAndNodesMayBeGivenAsTheyAreShown(t *testing.T) {
 	c := srv.Client(t)
 	key := etcd.DefaultPrefix + "gre\x1b[31meter\xff/\u202e"
 	put(t, c, key, "junk")
-	must(t, exitOK, srv, "deregister", "--yes", "--record-key", plain(key))
+	must(t, exitOK, srv, "deregister", "--yes", "--record-key", output.Escape(key))
 	require.Empty(t, get(t, c, key))
 
 	s := greeter("1", "80")
@@ -232,7 +235,7 @@ func TestADeniedSpellingDoesNotHideTheOther(t *testing.T) {
 
 	deregister := []string{"deregister", "--user", "tab", "--password-file", passwordFile(t), "--yes"}
 	must(t, exitOK, srv, append(deregister, `gr\teeter`, "80")...)
-	must(t, exitOK, srv, append(deregister, "--record-key", plain(dir+"junk"))...)
+	must(t, exitOK, srv, append(deregister, "--record-key", output.Escape(dir+"junk"))...)
 	_, said := must(t, exitFailed, srv, append(deregister, "greeter", "80")...)
 	require.Contains(t, said, "permission denied")
 	require.Equal(t, []string{"greeter"}, spellings("greeter"), "it is read once")

@@ -1,4 +1,4 @@
-package main
+package output
 
 import (
 	"fmt"
@@ -9,13 +9,13 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-// plain makes a text from etcd harmless to a terminal and to its reader: control characters, line
+// Escape makes a text from etcd harmless to a terminal and to its reader: control characters, line
 // breaks, escape sequences, invisible characters, those that turn the direction of writing, and
 // bytes that are no UTF-8 come out as Go's escapes, as does the backslash.
-func plain(s string) string { return harmless(strings.ReplaceAll(s, `\`, `\\`)) }
+func Escape(s string) string { return Sanitize(strings.ReplaceAll(s, `\`, `\\`)) }
 
-// harmless is plain but for the backslash, for texts that aren't to be reversed.
-func harmless(s string) string {
+// Sanitize is Escape but for the backslash, for texts that aren't to be reversed.
+func Sanitize(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])
@@ -33,11 +33,11 @@ func harmless(s string) string {
 	return b.String()
 }
 
-// unplain reverses plain, so that a name can be given as it was shown. What plain can't have made
+// Unescape reverses Escape, so that a name can be given as it was shown. What Escape can't have made
 // comes back as it is.
-func unplain(s string) string {
+func Unescape(s string) string {
 	raw, err := strconv.Unquote(`"` + strings.ReplaceAll(s, `"`, `\"`) + `"`)
-	if err != nil || plain(raw) != s {
+	if err != nil || Escape(raw) != s {
 		return s
 	}
 	return raw
@@ -48,11 +48,11 @@ const (
 	maxLine = 200 // that of a key in a sentence
 )
 
-// cell is plain, cut to a bearable width; nothing is shown as "-".
-func cell(s string) string { return cut(s, maxCell) }
+// Cell is Escape, cut to a bearable width; nothing is shown as "-".
+func Cell(s string) string { return cut(s, maxCell) }
 
-// line is cell for what has a line for itself.
-func line(s string) string { return cut(s, maxLine) }
+// Line is Cell for what has a line for itself.
+func Line(s string) string { return cut(s, maxLine) }
 
 func cut(s string, width int) string {
 	if s == "" {
@@ -62,9 +62,17 @@ func cut(s string, width int) string {
 	for end < len(s) && !utf8.RuneStart(s[end]) {
 		end--
 	}
-	text := plain(s[:end])
+	text := Escape(s[:end])
 	if end < len(s) {
 		text += "…"
 	}
 	return runewidth.Truncate(text, width, "…")
+}
+
+// Count is a number with its noun.
+func Count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

@@ -1,4 +1,4 @@
-package main
+package output
 
 import (
 	"io"
@@ -7,13 +7,14 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-// table is rows of cells, the first one a heading. Cells are made by cell or known to be harmless.
-type table [][]string
+// Table is rows of cells, the first one a heading. Cells are made by [Cell] or known to be harmless.
+type Table [][]string
 
-func (t *table) row(cells ...string) { *t = append(*t, cells) }
+// Row adds a row.
+func (t *Table) Row(cells ...string) { *t = append(*t, cells) }
 
-// write prints columns two blanks apart.
-func (t *table) write(w io.Writer) error {
+// Write writes columns two blanks apart.
+func (t *Table) Write(w io.Writer) error {
 	var widths []int
 	for _, row := range *t {
 		for i, c := range row {

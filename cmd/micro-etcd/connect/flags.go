@@ -1,0 +1,62 @@
+// Package connect connects the command to etcd as the registry does, with what its flags and the environment say.
+package connect
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+)
+
+// Flags say where etcd is, and how to be let in. All commands have them.
+type Flags struct {
+	Addresses []string // as the registry takes them
+	Prefix    string
+	Timeout   time.Duration
+
+	user              string
+	passwordFile      string
+	cacert, cert, key string
+	secure            bool
+}
+
+// Add adds the flags to the root command.
+func (f *Flags) Add(root *cobra.Command) {
+	p := root.PersistentFlags()
+	p.StringArrayVarP(&f.Addresses, "registry_address", "a", nil, "etcd's addresses, with commas (MICRO_REGISTRY_ADDRESS; else 127.0.0.1:2379)")
+	p.StringVar(&f.Prefix, "prefix", etcd.DefaultPrefix, "where the records are")
+	p.StringVar(&f.user, "user", "", "etcd user (ETCD_USERNAME); its password comes from ETCD_PASSWORD, --password-file, or a prompt")
+	p.StringVar(&f.passwordFile, "password-file", "", "file with the user's password in its first line")
+	p.StringVar(&f.cacert, "cacert", "", "PEM file of the CA that signed etcd's certificate (ETCD_CACERT)")
+	p.StringVar(&f.cert, "cert", "", "PEM file of the certificate to show to etcd (ETCD_CERT)")
+	p.StringVar(&f.key, "key", "", "PEM file of its key (ETCD_KEY)")
+	p.BoolVar(&f.secure, "secure", false, "TLS, verified with the system's roots; https:// addresses do the same")
+	p.DurationVar(&f.Timeout, "timeout", 5*time.Second, "bound of each request to etcd")
+	root.SetGlobalNormalizationFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		switch name {
+		case "registry-address":
+			name = "registry_address"
+		case "username":
+			name = "user"
+		}
+		return pflag.NormalizedName(name)
+	})
+}
+
+// Check returns an error about flags that make no sense.
+func (f *Flags) Check() error {
+	switch {
+	case f.Prefix == "":
+		return errors.New("--prefix is empty")
+	case f.Timeout <= 0:
+		return fmt.Errorf("--timeout %s is not positive", f.Timeout)
+	case strings.Contains(f.user, ":"):
+		return errors.New("--user takes a name only: a password on a command line can be read by everybody on the machine; use ETCD_PASSWORD, --password-file, or the prompt")
+	}
+	return nil
+}
