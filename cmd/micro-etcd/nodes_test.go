@@ -69,6 +69,6 @@ func TestAskAsksTheProcesses(t *testing.T) {
 		"greeter-mucp": "up", "greeter-grpc": "up", "greeter-mute": mute, "greeter-mute-grpc": mute, "dead": "unreachable",
 	}, got)
 	out, _ := must(t, exitOK, srv, "show", "greeter", "--ask")
-	require.Regexp(t, `process up \d+s \(20`, out)
+	require.Regexp(t, `process up [\dhm]+s \(20`, out)
 	require.Regexp(t, `process unreachable \(.*refused`, out)
 }

@@ -68,11 +68,3 @@ func cut(s string, width int) string {
 	}
 	return runewidth.Truncate(text, width, "…")
 }
-
-// Count is a number with its noun.
-func Count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
-}
