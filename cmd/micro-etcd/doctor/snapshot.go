@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -142,10 +143,14 @@ func (s *snapshot) askLeases(ctx context.Context) {
 	for _, r := range s.fleet.Records {
 		ids = append(ids, r.Lease)
 	}
+	var listErr, readErr error
 	if s.target.Service == "" {
-		ids = append(ids, s.allLeases(ctx)...)
+		var all []clientv3.LeaseID
+		all, listErr = s.allLeases(ctx)
+		ids = append(ids, all...)
 	}
-	s.leases, s.leasesErr = s.source.Leases(ctx, ids, s.target.progress("reading leases"))
+	s.leases, readErr = s.source.Leases(ctx, ids, s.target.progress("reading leases"))
+	s.leasesErr = cmp.Or(listErr, readErr)
 	for _, id := range slices.Sorted(maps.Keys(s.leases)) {
 		if l := s.leases[id]; len(l.Keys) == 0 && !l.Hidden {
 			s.emptyLeases = append(s.emptyLeases, l)
@@ -154,21 +159,21 @@ func (s *snapshot) askLeases(ctx context.Context) {
 }
 
 // allLeases returns none where the user may not see them all.
-func (s *snapshot) allLeases(ctx context.Context) []clientv3.LeaseID {
+func (s *snapshot) allLeases(ctx context.Context) ([]clientv3.LeaseID, error) {
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), s.target.timeout())
 	defer cancel()
 	answer, err := s.source.Client.Leases(ctx)
-	if err != nil {
-		if !isDenied(err) {
-			s.leasesErr = fmt.Errorf("list leases: %w", err)
-		}
-		return nil
+	switch {
+	case isDenied(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("list leases: %w", err)
 	}
 	var ids []clientv3.LeaseID
 	for _, l := range answer.Leases {
 		ids = append(ids, l.ID)
 	}
-	return ids
+	return ids, nil
 }
 
 // isSkipped reports whether a member may well run, but has no URL that was asked.
