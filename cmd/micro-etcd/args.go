@@ -42,8 +42,8 @@ func oneServiceOrAll(cmd *cobra.Command, args []string) error {
 	return usageError(cmd, "%s takes one SERVICE at most", cmd.Name())
 }
 
-// checkService refuses the empty name, which means all services where records are read: that is hardly
-// what a script wants whose variable isn't set.
+// checkService refuses the empty name, which means all services where records are read: that is hardly what a script
+// wants whose variable isn't set.
 func checkService(name string) error {
 	if name == "" {
 		return fmt.Errorf("%w %q", etcd.ErrServiceName, name)

@@ -39,8 +39,10 @@ func TestAMisusedCommandSaysWhatItTakesInOneLine(t *testing.T) {
 // A script's unset variable must not mean everything.
 func TestAnEmptyNameIsInvalid(t *testing.T) {
 	for want, lines := range map[string][][]string{
-		`invalid service name ""`: {{"nodes", ""}, {"show", ""}, {"watch", ""}, {"deregister", "", "y", "--yes"}, {"doctor", "--service", ""}},
-		`invalid node id ""`:      {{"deregister", "x", "", "--yes"}},
+		`invalid service name ""`: {
+			{"nodes", ""}, {"show", ""}, {"watch", ""}, {"deregister", "", "y", "--yes"}, {"doctor", "--service", ""},
+		},
+		`invalid node id ""`: {{"deregister", "x", "", "--yes"}},
 	} {
 		for _, line := range lines {
 			_, said := must(t, exitFailed, nil, line...)
@@ -67,10 +69,13 @@ func TestHelpAndVersionAreAnsweredWhicheverWayTheyAreAskedFor(t *testing.T) {
 func TestAnAddressIsOneThatCanBeCalled(t *testing.T) {
 	for address, good := range map[string]bool{
 		"10.0.0.7:80": true, "[::1]:80": true, "host:65535": true,
-		"": false, "foo": false, "foo:": false, ":80": false, "foo:http": false, "foo:0": false, "foo:65536": false, "::1": false, "http://foo:80": false,
+		"": false, "foo": false, "foo:": false, ":80": false, "foo:http": false, "foo:0": false, "foo:65536": false,
+		"::1": false, "http://foo:80": false,
 	} {
 		require.Equal(t, good, isHostPort(address), address)
 	}
-	_, said := must(t, exitFailed, nil, "register", "--service", "x", "--node", "y", "--address", "foo", "--ttl", "0", "--yes")
+	_, said := must(
+		t, exitFailed, nil, "register", "--service", "x", "--node", "y", "--address", "foo", "--ttl", "0", "--yes",
+	)
 	require.Equal(t, "micro-etcd: --address \"foo\" is not host:port\n", said)
 }

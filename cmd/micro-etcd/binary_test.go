@@ -17,13 +17,13 @@ import (
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 )
 
-func build(t testing.TB) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "micro-etcd")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
+func build(tb testing.TB) string {
+	tb.Helper()
+	binary := filepath.Join(tb.TempDir(), "micro-etcd")
+	build := exec.CommandContext(tb.Context(), "go", "build", "-o", binary, ".")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
-	require.NoError(t, err, string(out))
+	require.NoError(tb, err, string(out))
 	return binary
 }
 

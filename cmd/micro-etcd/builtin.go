@@ -7,8 +7,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// addBuiltins adds the commands that cobra would add itself, but has them refuse unknown names: cobra
-// answers those with a help text and success.
+// addBuiltins adds the commands that cobra would add itself, but has them refuse unknown names: cobra answers those
+// with a help text and success.
 func addBuiltins(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
@@ -40,7 +40,9 @@ func knownCommand(root *cobra.Command, args []string) error {
 	if len(similar) == 0 {
 		return usageError(root, "unknown command %q", args[0])
 	}
-	return fmt.Errorf("unknown command %q; did you mean %s? See %s --help", args[0], strings.Join(similar, " or "), root.CommandPath())
+	return fmt.Errorf(
+		"unknown command %q; did you mean %s? See %s --help", args[0], strings.Join(similar, " or "), root.CommandPath(),
+	)
 }
 
 func knownTopic(cmd *cobra.Command, args []string) error {

@@ -20,8 +20,8 @@ func addYes(cmd *cobra.Command, yes *bool) {
 
 var errNobody = errors.New("nobody to ask: standard input is no terminal; --yes does it without asking")
 
-// confirm asks whether to do what was said, unless --yes was given. When it is declined, which it is when
-// ctx ends, the error says what was done: nothing.
+// confirm asks whether to do what was said, unless --yes was given. When it is declined, which it is when ctx ends, the
+// error says what was done: nothing.
 func (a *app) confirm(ctx context.Context, question, nothing string, yes bool) error {
 	if yes {
 		return nil

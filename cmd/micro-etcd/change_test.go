@@ -22,7 +22,10 @@ import (
 
 const legacyKey = etcd.DefaultPrefix + "legacy/l-1"
 
-var registerLegacy = []string{"register", "--service", "legacy", "--version", "2", "--node", "l-1", "--address", "10.0.0.7:80", "--metadata", "a=b=c"}
+var registerLegacy = []string{
+	"register", "--service", "legacy", "--version", "2", "--node", "l-1", "--address", "10.0.0.7:80", "--metadata",
+	"a=b=c",
+}
 
 func TestNothingIsDoneUnasked(t *testing.T) {
 	srv := etcdtest.Start(t)
@@ -140,7 +143,9 @@ func TestDeregisterSaysThatItWasInterrupted(t *testing.T) {
 	r := start(t, srv, nil, "deregister", "greeter", "80", "--yes")
 	r.says("Removed " + one)
 	require.Equal(t, exitFailed, r.stop())
-	require.Contains(t, r.err.String(), "micro-etcd: interrupted before it was clear whether "+one+" comes back; "+two+" stays\n")
+	require.Contains(
+		t, r.err.String(), "micro-etcd: interrupted before it was clear whether "+one+" comes back; "+two+" stays\n",
+	)
 	require.NotEmpty(t, get(t, c, two))
 }
 
@@ -164,7 +169,9 @@ func TestDeregisterGoesOnAfterARecordThatStays(t *testing.T) {
 	put(t, c, one, node)
 	put(t, c, two, node)
 	put(t, c, three, node)
-	r := start(t, srv, answers(func() string { put(t, c, one, "junk"); put(t, c, two, "junk"); return "y\n" }), "deregister", "greeter", "80")
+	r := start(t, srv, answers(
+		func() string { put(t, c, one, "junk"); put(t, c, two, "junk"); return "y\n" },
+	), "deregister", "greeter", "80")
 	require.Equal(t, exitNo, r.wait())
 	require.Contains(t, r.err.String(), one+" has changed since it was shown; ")
 	require.Contains(t, r.err.String(), two+" has changed since it was shown")
@@ -227,7 +234,9 @@ func TestADeniedSpellingDoesNotHideTheOther(t *testing.T) {
 	require.NoError(t, err)
 	_, err = c.RoleAdd(t.Context(), "tab")
 	require.NoError(t, err)
-	_, err = c.RoleGrantPermission(t.Context(), "tab", dir, clientv3.GetPrefixRangeEnd(dir), clientv3.PermissionType(clientv3.PermReadWrite))
+	_, err = c.RoleGrantPermission(
+		t.Context(), "tab", dir, clientv3.GetPrefixRangeEnd(dir), clientv3.PermissionType(clientv3.PermReadWrite),
+	)
 	require.NoError(t, err)
 	_, err = c.UserGrantRole(t.Context(), "tab", "tab")
 	require.NoError(t, err)

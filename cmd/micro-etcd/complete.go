@@ -15,7 +15,9 @@ import (
 const completionTime = time.Second
 
 // completeService offers the services in etcd. A password is never asked for.
-func (a *app) completeService(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func (a *app) completeService(
+	cmd *cobra.Command, args []string, _ string,
+) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -24,7 +26,9 @@ func (a *app) completeService(cmd *cobra.Command, args []string, _ string) ([]co
 }
 
 // completeNode offers services, and then the nodes of the one that was chosen.
-func (a *app) completeNode(cmd *cobra.Command, args []string, toComplete string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func (a *app) completeNode(
+	cmd *cobra.Command, args []string, toComplete string,
+) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) != 1 {
 		return a.completeService(cmd, args, toComplete)
 	}

@@ -14,7 +14,8 @@ import (
 func TestAConnectionErrorSaysWhatItMeansAndWhoSaysMore(t *testing.T) {
 	plain, down := etcdtest.Start(t), etcdtest.Start(t)
 	down.Stop()
-	info, err := transport.SelfCert(zap.NewNop(), t.TempDir(), []string{"127.0.0.1:0"}, 1) // of the address it takes the host
+	// of the address it takes the host
+	info, err := transport.SelfCert(zap.NewNop(), t.TempDir(), []string{"127.0.0.1:0"}, 1)
 	require.NoError(t, err)
 	secure := etcdtest.Start(t, func(c *embed.Config) {
 		c.ClientTLSInfo = info

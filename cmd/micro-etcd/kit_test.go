@@ -52,10 +52,10 @@ type running struct {
 }
 
 // start runs a command line. With an input it is at a terminal.
-func start(t testing.TB, srv *etcdtest.Server, input io.Reader, args ...string) *running {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	r := &running{t: t, cancel: cancel, done: make(chan int, 1)}
+func start(tb testing.TB, srv *etcdtest.Server, input io.Reader, args ...string) *running {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(tb.Context())
+	r := &running{t: tb, cancel: cancel, done: make(chan int, 1)}
 	s := iostreams.Streams{
 		In: input, Out: &r.out, Err: &r.err, CanPrompt: input != nil,
 		ReadPassword: func(context.Context) ([]byte, error) { return io.ReadAll(input) },
@@ -64,7 +64,7 @@ func start(t testing.TB, srv *etcdtest.Server, input io.Reader, args ...string) 
 		args = append([]string{"-a", srv.Endpoint()}, args...)
 	}
 	go func() { r.done <- run(ctx, args, s) }()
-	t.Cleanup(cancel)
+	tb.Cleanup(cancel)
 	return r
 }
 
@@ -89,38 +89,42 @@ func (r *running) stop() int {
 // says waits until the command has written something.
 func (r *running) says(text string) {
 	r.t.Helper()
-	require.Eventually(r.t, func() bool { return strings.Contains(r.out.String()+r.err.String(), text) }, patience, 5*time.Millisecond, text)
+	require.Eventually(
+		r.t, func() bool { return strings.Contains(r.out.String()+r.err.String(), text) }, patience, 5*time.Millisecond, text,
+	)
 }
 
 // must runs a command that ends with a code, and returns its output and what it said beside.
-func must(t testing.TB, code int, srv *etcdtest.Server, args ...string) (out, err string) {
-	t.Helper()
-	r := start(t, srv, nil, args...)
-	require.Equal(t, code, r.wait(), "%v\n%s\n%s", args, r.out.String(), r.err.String())
+func must(tb testing.TB, code int, srv *etcdtest.Server, args ...string) (out, err string) {
+	tb.Helper()
+	r := start(tb, srv, nil, args...)
+	require.Equal(tb, code, r.wait(), "%v\n%s\n%s", args, r.out.String(), r.err.String())
 	return r.out.String(), r.err.String()
 }
 
 // as decodes the JSON that a command writes.
-func as[T any](t testing.TB, srv *etcdtest.Server, args ...string) T {
-	t.Helper()
-	out, _ := must(t, exitOK, srv, append(args, "-o", "json")...)
+func as[T any](tb testing.TB, srv *etcdtest.Server, args ...string) T {
+	tb.Helper()
+	out, _ := must(tb, exitOK, srv, append(args, "-o", "json")...)
 	var v T
-	require.NoError(t, json.Unmarshal([]byte(out), &v), out)
+	require.NoError(tb, json.Unmarshal([]byte(out), &v), out)
 	return v
 }
 
-func open(t testing.TB, srv *etcdtest.Server, opts ...registry.Option) *etcd.Registry {
-	t.Helper()
+func open(tb testing.TB, srv *etcdtest.Server, opts ...registry.Option) *etcd.Registry {
+	tb.Helper()
 	r, err := etcd.New(append([]registry.Option{registry.Addrs(srv.Endpoint())}, opts...)...)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = r.Close() })
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = r.Close() })
 	return r
 }
 
 func greeter(version string, ids ...string) *registry.Service {
 	s := &registry.Service{
 		Name: "greeter", Version: version, Metadata: map[string]string{"team": "blue"},
-		Endpoints: []*registry.Endpoint{{Name: "Greeter.Hello", Request: &registry.Value{Type: "Request"}, Response: &registry.Value{Type: "Response"}}},
+		Endpoints: []*registry.Endpoint{
+			{Name: "Greeter.Hello", Request: &registry.Value{Type: "Request"}, Response: &registry.Value{Type: "Response"}},
+		},
 	}
 	for _, id := range ids {
 		s.Nodes = append(s.Nodes, &registry.Node{Id: id, Address: "10.0.0.1:" + id, Metadata: map[string]string{"zone": "a"}})
@@ -128,21 +132,21 @@ func greeter(version string, ids ...string) *registry.Service {
 	return s
 }
 
-func register(t testing.TB, r *etcd.Registry, s *registry.Service) {
-	t.Helper()
-	require.NoError(t, r.Register(s, registry.RegisterTTL(time.Minute)))
+func register(tb testing.TB, r *etcd.Registry, s *registry.Service) {
+	tb.Helper()
+	require.NoError(tb, r.Register(s, registry.RegisterTTL(time.Minute)))
 }
 
-func put(t testing.TB, c *clientv3.Client, key, value string, opts ...clientv3.OpOption) {
-	t.Helper()
-	_, err := c.Put(t.Context(), key, value, opts...)
-	require.NoError(t, err)
+func put(tb testing.TB, c *clientv3.Client, key, value string, opts ...clientv3.OpOption) {
+	tb.Helper()
+	_, err := c.Put(tb.Context(), key, value, opts...)
+	require.NoError(tb, err)
 }
 
-func get(t testing.TB, c *clientv3.Client, key string) string {
-	t.Helper()
-	got, err := c.Get(t.Context(), key)
-	require.NoError(t, err)
+func get(tb testing.TB, c *clientv3.Client, key string) string {
+	tb.Helper()
+	got, err := c.Get(tb.Context(), key)
+	require.NoError(tb, err)
 	if len(got.Kvs) == 0 {
 		return ""
 	}
@@ -150,9 +154,9 @@ func get(t testing.TB, c *clientv3.Client, key string) string {
 }
 
 // stored is a record as a registry would write it.
-func stored(t testing.TB, s *registry.Service) string {
-	t.Helper()
+func stored(tb testing.TB, s *registry.Service) string {
+	tb.Helper()
 	b, err := json.Marshal(s)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return string(b)
 }

@@ -1,5 +1,5 @@
-// Micro-etcd shows what go-micro services have registered in etcd, mends it by hand, and says what
-// is wrong. `micro-etcd help` lists its commands.
+// Micro-etcd shows what go-micro services have registered in etcd, mends it by hand, and says what is wrong.
+// `micro-etcd help` lists its commands.
 package main
 
 import (

@@ -25,18 +25,18 @@ type Mute struct{}
 func (Mute) Hello(_ context.Context, _, _ *proto.HealthRequest) error { return nil }
 
 // serve runs a real Go Micro server until the test ends.
-func serve(t testing.TB, s server.Server, srv *etcdtest.Server, id string, debug bool) {
-	t.Helper()
-	require.NoError(t, s.Init(
-		server.Name("greeter"), server.Id(id), server.Address("127.0.0.1:0"), server.Registry(open(t, srv)),
+func serve(tb testing.TB, s server.Server, srv *etcdtest.Server, id string, debug bool) {
+	tb.Helper()
+	require.NoError(tb, s.Init(
+		server.Name("greeter"), server.Id(id), server.Address("127.0.0.1:0"), server.Registry(open(tb, srv)),
 		server.Broker(broker.NewMemoryBroker()), server.RegisterTTL(time.Minute)))
 	if debug {
-		require.NoError(t, proto.RegisterDebugHandler(s, handler.NewHandler(nil), server.InternalHandler(true)))
+		require.NoError(tb, proto.RegisterDebugHandler(s, handler.NewHandler(nil), server.InternalHandler(true)))
 	} else {
-		require.NoError(t, s.Handle(s.NewHandler(Mute{})))
+		require.NoError(tb, s.Handle(s.NewHandler(Mute{})))
 	}
-	require.NoError(t, s.Start())
-	t.Cleanup(func() { require.NoError(t, s.Stop()) })
+	require.NoError(tb, s.Start())
+	tb.Cleanup(func() { require.NoError(tb, s.Stop()) })
 }
 
 func TestAskAsksTheProcesses(t *testing.T) {

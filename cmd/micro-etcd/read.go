@@ -23,8 +23,7 @@ func addAsk(cmd *cobra.Command, ask *bool) {
 	cmd.Flags().BoolVar(ask, "ask", false, "ask each node how long it has been running")
 }
 
-// readService reads a service, and its nodes' records in the order in which it has them. Having none
-// is an error.
+// readService reads a service, and its nodes' records in the order in which it has them. Having none is an error.
 func (a *app) readService(ctx context.Context, service string, ask bool) (*fleet.Service, []record, error) {
 	c, err := a.flags.Connect(ctx, a.Streams, service, io.Discard)
 	if err != nil {

@@ -78,7 +78,9 @@ func (r *registration) value() (*registry.Service, error) {
 		}
 		metadata[key] = value
 	}
-	for name, value := range map[string]string{"service": r.service, "node": r.node, "address": r.address, "version": r.version} {
+	for name, value := range map[string]string{
+		"service": r.service, "node": r.node, "address": r.address, "version": r.version,
+	} {
 		if !utf8.ValidString(value) || value == "" && name != "version" {
 			return nil, fmt.Errorf("--%s %q is empty or not UTF-8", name, value)
 		}
@@ -143,9 +145,15 @@ func (a *app) proposal(ctx context.Context, source fleet.Source, r *registration
 		}
 	}
 	if r.ttl == 0 {
-		fmt.Fprintln(a.Err, "Without a lease the record stays until somebody removes it, also when nothing listens at its address any more.")
+		fmt.Fprintln(
+			a.Err,
+			"Without a lease the record stays until somebody removes it, also when nothing listens at its address any more.",
+		)
 	} else {
-		fmt.Fprintf(a.Err, "The record stays as long as this command runs, and up to %s if it is killed; etcd raises a TTL that it finds too short.\n", r.ttl)
+		fmt.Fprintf(
+			a.Err,
+			"The record stays as long as this command runs, and up to %s if it is killed; etcd raises a TTL that it finds too short.\n", r.ttl,
+		)
 	}
 	verb := "Register"
 	if there != nil {
@@ -170,8 +178,8 @@ func (a *app) keepRegistered(ctx context.Context, c *connect.Connection, s *regi
 	return nil
 }
 
-// withTTL says what TTL a record got: etcd raises those below its election timeout. It says nothing if
-// that can't be read, because the record is there in any case.
+// withTTL says what TTL a record got: etcd raises those below its election timeout. It says nothing if that can't be
+// read, because the record is there in any case.
 func withTTL(ctx context.Context, source fleet.Source, key string) string {
 	r, err := source.Key(ctx, key)
 	if err != nil || r == nil {

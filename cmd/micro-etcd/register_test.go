@@ -47,17 +47,21 @@ func TestRegisterSaysWhatItOverwrites(t *testing.T) {
 		says  []string
 		not   string
 	}{
-		"by nobody":          {"", []string{"is free"}, overwritten},
-		"by the same":        {stored(t, named("a-b")), []string{"without a lease", overwritten}, another},
-		"by another service": {stored(t, named("a/b")), []string{overwritten, "Warning: it belongs to another service. a/b and a-b share that key, so a/b loses this node.\n"}, "puts it back"},
-		"by junk":            {"junk", []string{"malformed", overwritten}, another},
+		"by nobody":   {"", []string{"is free"}, overwritten},
+		"by the same": {stored(t, named("a-b")), []string{"without a lease", overwritten}, another},
+		"by another service": {stored(t, named("a/b")), []string{
+			overwritten, "Warning: it belongs to another service. a/b and a-b share that key, so a/b loses this node.\n",
+		}, "puts it back"},
+		"by junk": {"junk", []string{"malformed", overwritten}, another},
 	} {
 		t.Run(taken, func(t *testing.T) {
 			srv := etcdtest.Start(t)
 			if want.value != "" {
 				put(t, srv.Client(t), etcd.DefaultPrefix+"a-b/80", want.value)
 			}
-			_, said := must(t, exitOK, srv, "register", "--service", "a-b", "--node", "80", "--address", "h:80", "--ttl", "0", "--yes")
+			_, said := must(
+				t, exitOK, srv, "register", "--service", "a-b", "--node", "80", "--address", "h:80", "--ttl", "0", "--yes",
+			)
 			for _, text := range want.says {
 				require.Contains(t, said, text)
 			}

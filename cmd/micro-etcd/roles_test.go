@@ -16,36 +16,36 @@ import (
 // cheapPasswords spares the machine: etcd's usual cost takes seconds under the race detector.
 func cheapPasswords(c *embed.Config) { c.BcryptCost = 4 }
 
-// withRoles switches authentication on: "provider" may read and write greeter, "consumer" read it,
-// "writer" write it, and "nobody" nothing.
-func withRoles(t testing.TB, srv *etcdtest.Server) {
-	t.Helper()
-	c := srv.Client(t)
-	ctx := t.Context()
+// withRoles switches authentication on: "provider" may read and write greeter, "consumer" read it, "writer" write it,
+// and "nobody" nothing.
+func withRoles(tb testing.TB, srv *etcdtest.Server) {
+	tb.Helper()
+	c := srv.Client(tb)
+	ctx := tb.Context()
 	dir := "/micro/registry/greeter/"
 	for user, may := range map[string]clientv3.PermissionType{
 		"provider": clientv3.PermissionType(clientv3.PermReadWrite), "consumer": clientv3.PermissionType(clientv3.PermRead),
 		"writer": clientv3.PermissionType(clientv3.PermWrite), "nobody": -1, "root": -1,
 	} {
 		_, err := c.UserAdd(ctx, user, "pw")
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		_, err = c.RoleAdd(ctx, user)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		if may >= 0 {
 			_, err = c.RoleGrantPermission(ctx, user, dir, clientv3.GetPrefixRangeEnd(dir), may)
-			require.NoError(t, err)
+			require.NoError(tb, err)
 		}
 		_, err = c.UserGrantRole(ctx, user, user)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 	}
 	_, err := c.AuthEnable(ctx)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 }
 
-func passwordFile(t testing.TB) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "password")
-	require.NoError(t, os.WriteFile(file, []byte("pw\n"), 0o600))
+func passwordFile(tb testing.TB) string {
+	tb.Helper()
+	file := filepath.Join(tb.TempDir(), "password")
+	require.NoError(tb, os.WriteFile(file, []byte("pw\n"), 0o600))
 	return file
 }
 
@@ -56,7 +56,9 @@ func TestRepairOfAKeyNeedsPermissionForThatKeyOnly(t *testing.T) {
 	require.NoError(t, err)
 	_, err = c.RoleAdd(t.Context(), "keyholder")
 	require.NoError(t, err)
-	_, err = c.RoleGrantPermission(t.Context(), "keyholder", legacyKey, "", clientv3.PermissionType(clientv3.PermReadWrite))
+	_, err = c.RoleGrantPermission(
+		t.Context(), "keyholder", legacyKey, "", clientv3.PermissionType(clientv3.PermReadWrite),
+	)
 	require.NoError(t, err)
 	_, err = c.UserGrantRole(t.Context(), "keyholder", "keyholder")
 	require.NoError(t, err)

@@ -95,7 +95,8 @@ func TestShowHasEverything(t *testing.T) {
 	register(t, open(t, srv), greeter("1", "80"))
 	out, _ := must(t, exitOK, srv, "show", "greeter")
 	for _, want := range []string{
-		"greeter, version 1\n", "  team = blue\n", "  endpoint Greeter.Hello(Request) Response\n", "  node 80 at 10.0.0.1:80\n",
+		"greeter, version 1\n", "  team = blue\n", "  endpoint Greeter.Hello(Request) Response\n",
+		"  node 80 at 10.0.0.1:80\n",
 		"    zone = a\n", "    key    /micro/registry/greeter/80, ", "s left of 60 s\n", "made at revision 2, written once",
 	} {
 		require.Contains(t, out, want)
@@ -117,7 +118,8 @@ func TestAPrefixIsATenant(t *testing.T) {
 // hostile are texts that somebody may have put into etcd to fool a terminal, its reader, or a parser.
 var hostile = []string{
 	"\x1b[2J\x1b[31mred\x07", "a\r\nb", "\u202egnp.exe", "\u2066x", "zero\u200bwidth", "\x00\x7f\u009b31m", "tab\there",
-	`back\slash "quote" 'single'`, "- yaml: [", "#no", "true", "1e3", "~", " lead", "\u00a0nbsp", "\ufeffbom", "\U000e0041tag", "日本語", "🤷", "",
+	`back\slash "quote" 'single'`, "- yaml: [", "#no", "true", "1e3", "~", " lead", "\u00a0nbsp", "\ufeffbom",
+	"\U000e0041tag", "日本語", "🤷", "",
 	strings.Repeat("\u202e", 500), "?" + strings.Repeat("k", 2000), "{{.}} %s %d", "'", "\u2028ls",
 }
 
@@ -132,11 +134,11 @@ func hostileService() *registry.Service {
 	return s
 }
 
-func requireHarmless(t testing.TB, text string) {
-	t.Helper()
+func requireHarmless(tb testing.TB, text string) {
+	tb.Helper()
 	for i, r := range text {
 		if r != '\n' && !unicode.IsPrint(r) {
-			require.FailNow(t, "that could harm", "%q at %d in %q", r, i, text)
+			require.FailNow(tb, "that could harm", "%q at %d in %q", r, i, text)
 		}
 	}
 }
@@ -148,7 +150,9 @@ func TestHostileTextsAreHarmlessInTablesAndWholeForPrograms(t *testing.T) {
 
 	lines := [][]string{{"\x1b[31m"}, {"deregister", "greeter", "\u202e"}}
 	for _, format := range []string{"table", "json", "yaml"} {
-		for _, args := range [][]string{{"services"}, {"nodes", "greeter"}, {"show", "greeter"}, {"nodes", "\x1b[31m"}, {"doctor"}} {
+		for _, args := range [][]string{
+			{"services"}, {"nodes", "greeter"}, {"show", "greeter"}, {"nodes", "\x1b[31m"}, {"doctor"},
+		} {
 			lines = append(lines, append(args, "-o", format))
 		}
 	}
@@ -171,7 +175,10 @@ func TestHostileTextsAreHarmlessInTablesAndWholeForPrograms(t *testing.T) {
 	out, _ = must(t, exitOK, srv, "show", "greeter", "-o", "json")
 	require.NoError(t, json.Unmarshal([]byte(out), &fromJSON))
 	require.Equal(t, fromJSON[0]["metadata"], fromYAML[0]["metadata"])
-	require.Equal(t, fromJSON[0]["endpoints"].([]any)[5].(map[string]any)["name"], fromYAML[0]["endpoints"].([]any)[5].(map[string]any)["name"])
+	require.Equal(
+		t, fromJSON[0]["endpoints"].([]any)[5].(map[string]any)["name"],
+		fromYAML[0]["endpoints"].([]any)[5].(map[string]any)["name"],
+	)
 }
 
 func TestEnormousMetadataIsCutInTablesAndWholeInJSON(t *testing.T) {

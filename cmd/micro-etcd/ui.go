@@ -114,8 +114,8 @@ func (u *ui) serve(ctx context.Context, cfg page.Config) error {
 	return page.Serve(ctx, cfg)
 }
 
-// pageURL is where a browser on this machine finds the page: at the host that was asked for, whose name
-// the page answers to, and at the port that it got.
+// pageURL is where a browser on this machine finds the page: at the host that was asked for, whose name the page
+// answers to, and at the port that it got.
 func pageURL(listen string, at net.Addr) string {
 	host, _, err := net.SplitHostPort(listen)
 	_, port, errAt := net.SplitHostPort(at.String())

@@ -103,11 +103,14 @@ func TestUIThatListensEverywhereSaysSo(t *testing.T) {
 
 func TestADemoRefusesWhatItWouldIgnore(t *testing.T) {
 	for name, value := range map[string]string{
-		"registry_address": "h:1", "registry-address": "h:1", "prefix": "/x", "user": "u", "username": "u", "password-file": "f",
-		"cacert": "f", "cert": "f", "key": "f", "secure": "true",
+		"registry_address": "h:1", "registry-address": "h:1", "prefix": "/x", "user": "u", "username": "u",
+		"password-file": "f",
+		"cacert":        "f", "cert": "f", "key": "f", "secure": "true",
 	} {
 		_, said := must(t, exitFailed, nil, "ui", "--demo", "--"+name+"="+value)
-		require.Contains(t, said, "doesn't go with --"+strings.NewReplacer("-address", "_address", "username", "user").Replace(name))
+		require.Contains(
+			t, said, "doesn't go with --"+strings.NewReplacer("-address", "_address", "username", "user").Replace(name),
+		)
 	}
 	_, said := must(t, exitFailed, nil, "ui", "--demo", "-a", "h:1", "--prefix", "/x")
 	require.Contains(t, said, "doesn't go with --prefix, --registry_address\n")

@@ -13,15 +13,15 @@ import (
 )
 
 // events decodes what watch has written so far: one object per line.
-func events(t testing.TB, r *running) []event {
-	t.Helper()
+func events(tb testing.TB, r *running) []event {
+	tb.Helper()
 	var all []event
 	for line := range strings.Lines(r.out.String()) {
 		var e event
 		if !strings.HasSuffix(line, "\n") {
 			break
 		}
-		require.NoError(t, json.Unmarshal([]byte(line), &e), line)
+		require.NoError(tb, json.Unmarshal([]byte(line), &e), line)
 		all = append(all, e)
 	}
 	return all

@@ -15,8 +15,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
-// auth returns no option if there is no user, or the environment says all. A user without a password is
-// asked for it: the registry would leave out both, and etcd then says that the user name is empty.
+// auth returns no option if there is no user, or the environment says all. A user without a password is asked for it:
+// the registry would leave out both, and etcd then says that the user name is empty.
 func (f *Flags) auth(ctx context.Context, s iostreams.Streams) ([]registry.Option, error) {
 	user := cmp.Or(f.user, os.Getenv("ETCD_USERNAME"))
 	switch {
@@ -51,9 +51,13 @@ func (f *Flags) password(ctx context.Context, s iostreams.Streams, user string) 
 	switch {
 	case s.CanPrompt:
 	case f.user == "":
-		return "", errors.New("ETCD_USERNAME is set, ETCD_PASSWORD isn't: set it, give --password-file, or run it at a terminal")
+		return "", errors.New(
+			"ETCD_USERNAME is set, ETCD_PASSWORD isn't: set it, give --password-file, or run it at a terminal",
+		)
 	default:
-		return "", fmt.Errorf("no password for user %q: set ETCD_PASSWORD, give --password-file, or run it at a terminal", user)
+		return "", fmt.Errorf(
+			"no password for user %q: set ETCD_PASSWORD, give --password-file, or run it at a terminal", user,
+		)
 	}
 	fmt.Fprintf(s.Err, "Password of %s: ", output.Escape(user))
 	password, err := s.ReadPassword(ctx)

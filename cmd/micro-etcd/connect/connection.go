@@ -16,15 +16,15 @@ import (
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
-// Connection is a registry with the settings of the flags and the environment, and where records are
-// read from through it.
+// Connection is a registry with the settings of the flags and the environment, and where records are read from through
+// it.
 type Connection struct {
 	fleet.Source
 	Registry *etcd.Registry
 }
 
-// Connect returns a connection for a service's records, or for all of them for "". Its registry logs
-// to log. Somebody may be asked for a password. The caller closes the connection.
+// Connect returns a connection for a service's records, or for all of them for "". Its registry logs to log. Somebody
+// may be asked for a password. The caller closes the connection.
 func (f *Flags) Connect(ctx context.Context, s iostreams.Streams, service string, log io.Writer) (*Connection, error) {
 	c, err := f.Open(ctx, s, service, log)
 	if err != nil {

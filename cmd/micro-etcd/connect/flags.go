@@ -28,9 +28,14 @@ type Flags struct {
 // Add adds the flags to the root command.
 func (f *Flags) Add(root *cobra.Command) {
 	p := root.PersistentFlags()
-	p.StringArrayVarP(&f.Addresses, "registry_address", "a", nil, "etcd's addresses, with commas (MICRO_REGISTRY_ADDRESS; else 127.0.0.1:2379)")
+	p.StringArrayVarP(
+		&f.Addresses, "registry_address", "a", nil,
+		"etcd's addresses, with commas (MICRO_REGISTRY_ADDRESS; else 127.0.0.1:2379)",
+	)
 	p.StringVar(&f.Prefix, "prefix", etcd.DefaultPrefix, "where the records are")
-	p.StringVar(&f.user, "user", "", "etcd user (ETCD_USERNAME); its password comes from ETCD_PASSWORD, --password-file, or a prompt")
+	p.StringVar(
+		&f.user, "user", "", "etcd user (ETCD_USERNAME); its password comes from ETCD_PASSWORD, --password-file, or a prompt",
+	)
 	p.StringVar(&f.passwordFile, "password-file", "", "file with the user's password in its first line")
 	p.StringVar(&f.cacert, "cacert", "", "PEM file of the CA that signed etcd's certificate (ETCD_CACERT)")
 	p.StringVar(&f.cert, "cert", "", "PEM file of the certificate to show to etcd (ETCD_CERT)")
@@ -56,7 +61,9 @@ func (f *Flags) Check() error {
 	case f.Timeout <= 0:
 		return fmt.Errorf("--timeout %s is not positive", f.Timeout)
 	case strings.Contains(f.user, ":"):
-		return errors.New("--user takes a name only: a password on a command line can be read by everybody on the machine; use ETCD_PASSWORD, --password-file, or the prompt")
+		return errors.New(
+			"--user takes a name only: a password on a command line can be read by everybody on the machine; use ETCD_PASSWORD, --password-file, or the prompt",
+		)
 	}
 	return nil
 }

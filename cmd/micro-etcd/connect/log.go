@@ -10,8 +10,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 )
 
-// lines is a go-micro logger that writes lines. Go-micro's own one writes to standard output, whatever
-// its options say (logger/default.go, Log), where the data is.
+// lines is a go-micro logger that writes lines. Go-micro's own one writes to standard output, whatever its options say
+// (logger/default.go, Log), where the data is.
 type lines struct{ to io.Writer }
 
 // NewLogger returns a logger that writes to w, and nothing that is less than information.

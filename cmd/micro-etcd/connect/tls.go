@@ -25,5 +25,7 @@ func (f *Flags) TLS() (*tls.Config, error) {
 
 // files are the PEM files. One that isn't given comes from the environment, as the registry has it.
 func (f *Flags) files() (ca, cert, key string) {
-	return cmp.Or(f.cacert, os.Getenv("ETCD_CACERT")), cmp.Or(f.cert, os.Getenv("ETCD_CERT")), cmp.Or(f.key, os.Getenv("ETCD_KEY"))
+	return cmp.Or(
+		f.cacert, os.Getenv("ETCD_CACERT"),
+	), cmp.Or(f.cert, os.Getenv("ETCD_CERT")), cmp.Or(f.key, os.Getenv("ETCD_KEY"))
 }

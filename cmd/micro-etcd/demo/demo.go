@@ -36,10 +36,12 @@ func Start(dir string) (*Demo, error) {
 	return d, nil
 }
 
-// patient is for machines that are busy with something else: etcd alone would be quicker, but loses itself as leader there.
+// patient is for machines that are busy with something else: etcd alone would be quicker, but loses itself as leader
+// there.
 func patient(cfg *embed.Config) { cfg.TickMs, cfg.ElectionMs = 100, 1000 }
 
-// Client returns a client of the demo's etcd, which the caller closes. It leaves the environment aside, which is about another etcd.
+// Client returns a client of the demo's etcd, which the caller closes. It leaves the environment aside, which is about
+// another etcd.
 func (d *Demo) Client() (*clientv3.Client, error) { return connect(d.server.Endpoint()) }
 
 // Live plays until ctx ends, then stops everything. What goes wrong is told, and the play goes on.

@@ -45,7 +45,8 @@ func start(endpoint string, r *role) (*node, error) {
 	metadata := maps.Clone(r.metadata)
 	metadata["zone"] = zones[rand.N(len(zones))]
 	n := &node{registry: reg, client: client, server: server.NewServer(
-		server.Name(r.name), server.Id(uuid.NewString()), server.Version(r.version()), server.Address("127.0.0.1:0"), server.Metadata(metadata),
+		server.Name(r.name), server.Id(uuid.NewString()), server.Version(r.version()), server.Address("127.0.0.1:0"),
+		server.Metadata(metadata),
 		server.Registry(reg), server.RegisterTTL(ttl), server.RegisterInterval(interval),
 		server.Broker(broker.NewMemoryBroker()), // the default one listens on all addresses
 		server.WithLogger(silent),

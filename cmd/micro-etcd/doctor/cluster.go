@@ -50,10 +50,12 @@ func unreachableMembers(s *snapshot) []Finding {
 			}
 		case m.Name == "" && len(m.ClientURLs) == 0:
 			found = append(found, warning("Start it, or remove it with etcdctl member remove: until then it counts for the majority.",
-				"Member %x (%s) was added but has never been started.", m.ID, strings.Join(m.PeerURLs, ", ")).about(fmt.Sprintf("%x", m.ID)))
+				"Member %x (%s) was added but has never been started.", m.ID,
+				strings.Join(m.PeerURLs, ", ")).about(fmt.Sprintf("%x", m.ID)))
 		default:
 			found = append(found, warning("Start it, or mend the network between here and there; if it is gone for good, remove it with etcdctl member remove.",
-				"Member %s (%x) can't be reached at %s.", short(m.Name), m.ID, strings.Join(m.ClientURLs, ", ")).about(m.ClientURLs...))
+				"Member %s (%x) can't be reached at %s.", short(m.Name), m.ID,
+				strings.Join(m.ClientURLs, ", ")).about(m.ClientURLs...))
 		}
 	}
 	if len(s.memberList) > 0 && reached <= voters/2 {
@@ -132,7 +134,9 @@ func alarms(s *snapshot) []Finding {
 			case "CORRUPT":
 				advice = "Replace the members whose data differs, then etcdctl alarm disarm: a cluster with this alarm refuses writes."
 			}
-			found = append(found, critical(advice, "etcd has raised the alarm %s (%s).", alarm, strings.TrimSpace(text)).about(m.address))
+			found = append(
+				found, critical(advice, "etcd has raised the alarm %s (%s).", alarm, strings.TrimSpace(text)).about(m.address),
+			)
 		}
 	}
 	return found
@@ -163,8 +167,8 @@ func space(s *snapshot) []Finding {
 	return found
 }
 
-// maxLag is how many entries a member may be behind. Etcd refuses requests at 5,000 (server/v3
-// etcdserver/v3_server.go, maxGapBetweenApplyAndCommitIndex).
+// maxLag is how many entries a member may be behind. Etcd refuses requests at 5,000 (server/v3 etcdserver/v3_server.go,
+// maxGapBetweenApplyAndCommitIndex).
 const maxLag = 1000
 
 func lag(s *snapshot) []Finding {
@@ -177,7 +181,8 @@ func lag(s *snapshot) []Finding {
 		unapplied, behind := m.status.RaftIndex-m.status.RaftAppliedIndex, newest-m.status.RaftIndex
 		if m.status.RaftAppliedIndex <= m.status.RaftIndex && unapplied > maxLag || behind > maxLag {
 			found = append(found, warning("Look at its disk and its network; its clients see old records and wait longer.",
-				"%s is behind: %d entries of the log haven't reached it, and %d aren't applied.", s.name(m), behind, unapplied).about(m.address))
+				"%s is behind: %d entries of the log haven't reached it, and %d aren't applied.", s.name(m), behind,
+				unapplied).about(m.address))
 		}
 	}
 	return found
@@ -193,7 +198,9 @@ func learners(s *snapshot) []Finding {
 			found = append(found, warning("Take it out of the registry's addresses until it is promoted: a learner serves no registry.",
 				"%s is a learner.", s.name(m)).about(m.address))
 		} else {
-			found = append(found, info("Promote it with etcdctl member promote when it has caught up.", "%s is a learner.", s.name(m)).about(m.address))
+			found = append(found, info(
+				"Promote it with etcdctl member promote when it has caught up.", "%s is a learner.", s.name(m),
+			).about(m.address))
 		}
 	}
 	return found
@@ -224,7 +231,8 @@ func oldVersions(s *snapshot) []Finding {
 			found = append(found, warning("Upgrade to 3.6 or 3.7.", "etcd %s is no longer maintained.", version))
 		case known && patch < first:
 			found = append(found, warning(fmt.Sprintf("Upgrade to %d.%d.%d or later.", major, minor, first),
-				"etcd %s has known bugs: among others, who may read one key can watch all that follow (GHSA-xg4h-6gfc-h4m8).", version))
+				"etcd %s has known bugs: among others, who may read one key can watch all that follow (GHSA-xg4h-6gfc-h4m8).",
+				version))
 		}
 	}
 	return found
@@ -246,7 +254,8 @@ func clocks(s *snapshot) []Finding {
 				direction = "behind"
 			}
 			found = append(found, warning("Set both clocks by NTP: leases don't mind, but certificates, logs and tokens do.",
-				"The clock of %s is at least %s %s this machine's.", s.name(m), m.skew.Abs().Round(100*time.Millisecond), direction).about(m.address))
+				"The clock of %s is at least %s %s this machine's.", s.name(m), m.skew.Abs().Round(100*time.Millisecond),
+				direction).about(m.address))
 		}
 	}
 	return found

@@ -19,7 +19,9 @@ func cluster(statuses ...pb.StatusResponse) *snapshot {
 		status := clientv3.StatusResponse(statuses[i])
 		address := "http://etcd-" + string(rune('0'+i+1)) + ":2379"
 		s.addresses = append(s.addresses, address)
-		s.memberList = append(s.memberList, &pb.Member{ID: id, Name: "m" + string(rune('0'+i+1)), ClientURLs: []string{address}})
+		s.memberList = append(
+			s.memberList, &pb.Member{ID: id, Name: "m" + string(rune('0'+i+1)), ClientURLs: []string{address}},
+		)
 		s.members = append(s.members, member{address: address, id: id, cluster: 7, status: &status})
 	}
 	return s
@@ -40,7 +42,8 @@ func TestMembersThatAreBehindAreTold(t *testing.T) {
 
 func TestOldAndMixedVersionsAreTold(t *testing.T) {
 	for version, old := range map[string]bool{
-		"3.4.40": true, "2.3.0": true, "3.5.32": true, "3.5.33": false, "3.6.13": true, "3.6.14": false, "3.7.0": true, "3.7.1": false, "3.8.0": false, "4.0.0": false, "?": false,
+		"3.4.40": true, "2.3.0": true, "3.5.32": true, "3.5.33": false, "3.6.13": true, "3.6.14": false, "3.7.0": true,
+		"3.7.1": false, "3.8.0": false, "4.0.0": false, "?": false,
 	} {
 		s := cluster(pb.StatusResponse{Version: version})
 		require.Equal(t, old, len(oldVersions(s)) == 1, version)
@@ -63,7 +66,9 @@ func TestADatabaseNearItsQuotaIsTold(t *testing.T) {
 }
 
 func TestLearnersAlarmsAndLeadersAreTold(t *testing.T) {
-	s := cluster(pb.StatusResponse{Leader: 1, IsLearner: true, Errors: []string{"memberID:9 alarm:CORRUPT "}}, pb.StatusResponse{Leader: 2})
+	s := cluster(pb.StatusResponse{
+		Leader: 1, IsLearner: true, Errors: []string{"memberID:9 alarm:CORRUPT "},
+	}, pb.StatusResponse{Leader: 2})
 	require.Equal(t, Warning, learners(s)[0].Severity)
 	s.addresses = s.addresses[1:]
 	require.Equal(t, Info, learners(s)[0].Severity)

@@ -1,5 +1,5 @@
-// Package doctor examines a registry in etcd as a plugin would meet it, and says what is wrong in
-// sentences. It writes nothing.
+// Package doctor examines a registry in etcd as a plugin would meet it, and says what is wrong in sentences. It writes
+// nothing.
 package doctor
 
 import (
@@ -33,8 +33,8 @@ func (r *Report) Worst() Severity {
 	return worst
 }
 
-// Examine looks at everything. Its error says that it couldn't: bad options, or ctx ended. An etcd
-// that can't be reached is a finding.
+// Examine looks at everything. Its error says that it couldn't: bad options, or ctx ended. An etcd that can't be
+// reached is a finding.
 func Examine(ctx context.Context, t Target) (*Report, error) {
 	s, err := gather(ctx, t)
 	if err != nil {

@@ -36,14 +36,14 @@ type silent struct{ logger.Logger }
 func (silent) Log(logger.Level, ...any)          {}
 func (silent) Logf(logger.Level, string, ...any) {}
 
-func examine(t testing.TB, target Target, opts ...registry.Option) *Report {
-	t.Helper()
+func examine(tb testing.TB, target Target, opts ...registry.Option) *Report {
+	tb.Helper()
 	target.Options = append(opts, registry.Logger(silent{logger.NewLogger(logger.WithOutput(io.Discard))}))
 	if target.Timeout == 0 {
 		target.Timeout = 2 * time.Second
 	}
-	r, err := Examine(t.Context(), target)
-	require.NoError(t, err)
+	r, err := Examine(tb.Context(), target)
+	require.NoError(tb, err)
 	return r
 }
 
@@ -59,35 +59,35 @@ func (r *Report) found(check string) []Finding {
 }
 
 // only requires one finding of a check, which says all of the words.
-func (r *Report) only(t testing.TB, check string, severity Severity, words ...string) Finding {
-	t.Helper()
+func (r *Report) only(tb testing.TB, check string, severity Severity, words ...string) Finding {
+	tb.Helper()
 	found := r.found(check)
-	require.Len(t, found, 1, "%s: %+v", check, r.Findings)
-	require.Equal(t, severity.String(), found[0].Severity.String(), found[0].What)
+	require.Len(tb, found, 1, "%s: %+v", check, r.Findings)
+	require.Equal(tb, severity.String(), found[0].Severity.String(), found[0].What)
 	for _, word := range words {
-		require.Contains(t, found[0].What, word)
+		require.Contains(tb, found[0].What, word)
 	}
-	require.True(t, strings.HasSuffix(found[0].What, "."))
-	require.NotEmpty(t, found[0].Advice)
+	require.True(tb, strings.HasSuffix(found[0].What, "."))
+	require.NotEmpty(tb, found[0].Advice)
 	return found[0]
 }
 
-func put(t testing.TB, c *clientv3.Client, key string, value any, opts ...clientv3.OpOption) {
-	t.Helper()
+func put(tb testing.TB, c *clientv3.Client, key string, value any, opts ...clientv3.OpOption) {
+	tb.Helper()
 	text, ok := value.(string)
 	if !ok {
 		b, err := json.Marshal(value)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		text = string(b)
 	}
-	_, err := c.Put(t.Context(), prefix+key, text, opts...)
-	require.NoError(t, err)
+	_, err := c.Put(tb.Context(), prefix+key, text, opts...)
+	require.NoError(tb, err)
 }
 
-func lease(t testing.TB, c *clientv3.Client, ttl int64) clientv3.OpOption {
-	t.Helper()
-	grant, err := c.Grant(t.Context(), ttl)
-	require.NoError(t, err)
+func lease(tb testing.TB, c *clientv3.Client, ttl int64) clientv3.OpOption {
+	tb.Helper()
+	grant, err := c.Grant(tb.Context(), ttl)
+	require.NoError(tb, err)
 	return clientv3.WithLease(grant.ID)
 }
 
@@ -95,10 +95,10 @@ func node(name, id, address string) *registry.Service {
 	return &registry.Service{Name: name, Version: "1", Nodes: []*registry.Node{{Id: id, Address: address}}}
 }
 
-func revision(t testing.TB, c *clientv3.Client) int64 {
-	t.Helper()
-	got, err := c.Get(t.Context(), "x")
-	require.NoError(t, err)
+func revision(tb testing.TB, c *clientv3.Client) int64 {
+	tb.Helper()
+	got, err := c.Get(tb.Context(), "x")
+	require.NoError(tb, err)
 	return got.Header.Revision
 }
 
@@ -109,7 +109,9 @@ func TestAHealthyEtcdHasNoFindings(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, r.Close()) }()
 	for i := range 3 {
-		require.NoError(t, r.Register(node("shop/cart", fmt.Sprint("topic/", i), fmt.Sprint("h:", i)), registry.RegisterTTL(time.Minute)))
+		require.NoError(
+			t, r.Register(node("shop/cart", fmt.Sprint("topic/", i), fmt.Sprint("h:", i)), registry.RegisterTTL(time.Minute)),
+		)
 	}
 	before := revision(t, c)
 	report := examine(t, Target{Addresses: cluster.Endpoints()})
@@ -146,7 +148,9 @@ func TestAnEtcdOutOfReachIsReportedInTheRegistrysWords(t *testing.T) {
 	report := examine(t, Target{Addresses: []string{"https://" + srv.Endpoint()}, Timeout: time.Second})
 	report.only(t, "connection", Critical, "https://"+srv.Endpoint(), "authentication handshake failed")
 	srv.Stop()
-	r, err := etcd.New(registry.Addrs(srv.Endpoint()), registry.Timeout(time.Second), registry.Logger(silent{logger.DefaultLogger}))
+	r, err := etcd.New(
+		registry.Addrs(srv.Endpoint()), registry.Timeout(time.Second), registry.Logger(silent{logger.DefaultLogger}),
+	)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, r.Close()) }()
 	_, want := r.ListServices()
@@ -204,11 +208,11 @@ func TestAFullEtcdIsTold(t *testing.T) {
 	require.Empty(t, report.found("lookup"))
 }
 
-// withRoles switches authentication on: "provider" may read and write greeter, "consumer" read it,
-// "writer" write it, "nobody" nothing, and "lister" read everything.
-func withRoles(t testing.TB, c *clientv3.Client) {
-	t.Helper()
-	ctx := t.Context()
+// withRoles switches authentication on: "provider" may read and write greeter, "consumer" read it, "writer" write it,
+// "nobody" nothing, and "lister" read everything.
+func withRoles(tb testing.TB, c *clientv3.Client) {
+	tb.Helper()
+	ctx := tb.Context()
 	for user, grant := range map[string]struct {
 		dir string
 		may clientv3.PermissionType
@@ -220,18 +224,18 @@ func withRoles(t testing.TB, c *clientv3.Client) {
 		"nobody":   {}, "root": {},
 	} {
 		_, err := c.UserAdd(ctx, user, "pw")
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		_, err = c.RoleAdd(ctx, user)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		if grant.dir != "" {
 			_, err = c.RoleGrantPermission(ctx, user, grant.dir, clientv3.GetPrefixRangeEnd(grant.dir), grant.may)
-			require.NoError(t, err)
+			require.NoError(tb, err)
 		}
 		_, err = c.UserGrantRole(ctx, user, user)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 	}
 	_, err := c.AuthEnable(ctx)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 }
 
 func TestMissingPermissionsAreToldAndNothingIsWritten(t *testing.T) {
@@ -349,7 +353,9 @@ func TestAnExaminationEndsWithItsContext(t *testing.T) {
 	srv := etcdtest.Start(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := Examine(ctx, Target{Addresses: srv.Endpoints(), Options: []registry.Option{registry.Logger(silent{logger.DefaultLogger})}})
+	_, err := Examine(
+		ctx, Target{Addresses: srv.Endpoints(), Options: []registry.Option{registry.Logger(silent{logger.DefaultLogger})}},
+	)
 	require.ErrorIs(t, err, context.Canceled)
 }
 

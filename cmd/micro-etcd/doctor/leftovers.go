@@ -45,7 +45,8 @@ func pluginProfiles(s *snapshot) []Finding {
 			if n := len(profiles[version]); n > 1 && len(found) < maxEach {
 				keys := slices.Sorted(maps.Values(profiles[version]))
 				found = append(found, info("Give changed code a new version. The official plugin writes a change of endpoints or metadata only when the node itself changes.",
-					"Version %s of service %s is described in %d ways, and the record written last counts: %s.", short(version), short(name), n, list(keys)).about(keys...))
+					"Version %s of service %s is described in %d ways, and the record written last counts: %s.", short(version),
+					short(name), n, list(keys)).about(keys...))
 			}
 		}
 	}

@@ -56,8 +56,7 @@ func (t *Target) ask(ctx context.Context, address string) member {
 	return m
 }
 
-// skew compares clocks. etcd's API tells no time, but the answer to each HTTP request does, in whole
-// seconds.
+// skew compares clocks. etcd's API tells no time, but the answer to each HTTP request does, in whole seconds.
 func (t *Target) skew(ctx context.Context, address string) (time.Duration, error) {
 	if strings.HasPrefix(address, "unix:") {
 		return 0, nil // the same machine
@@ -83,8 +82,8 @@ func (t *Target) skew(ctx context.Context, address string) (time.Duration, error
 	return apart(date, before, after), nil
 }
 
-// apart returns by how much a clock that showed date, in whole seconds, somewhen between before and
-// after is ahead at least; negative for behind.
+// apart returns by how much a clock that showed date, in whole seconds, somewhen between before and after is ahead at
+// least; negative for behind.
 func apart(date, before, after time.Time) time.Duration {
 	switch {
 	case date.After(after):

@@ -26,10 +26,10 @@ type trap struct {
 	caught atomic.Int64
 }
 
-func newTrap(t testing.TB) *trap {
-	t.Helper()
+func newTrap(tb testing.TB) *trap {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	r := &trap{Listener: l}
 	done := make(chan struct{})
 	go func() {
@@ -43,16 +43,17 @@ func newTrap(t testing.TB) *trap {
 			_ = conn.Close()
 		}
 	}()
-	t.Cleanup(func() { require.NoError(t, l.Close()); <-done })
+	tb.Cleanup(func() { require.NoError(tb, l.Close()); <-done })
 	return r
 }
 
 // secured serves its clients with a certificate. All members but the first one advertise a plain URL.
-func secured(t testing.TB, n int, plain string) (*etcdtest.Cluster, transport.TLSInfo) {
-	t.Helper()
-	info, err := transport.SelfCert(zap.NewNop(), t.TempDir(), []string{"127.0.0.1:0"}, 1) // of the address it takes the host
-	require.NoError(t, err)
-	return etcdtest.StartCluster(t, n, func(c *embed.Config) {
+func secured(tb testing.TB, n int, plain string) (*etcdtest.Cluster, transport.TLSInfo) {
+	tb.Helper()
+	// of the address it takes the host
+	info, err := transport.SelfCert(zap.NewNop(), tb.TempDir(), []string{"127.0.0.1:0"}, 1)
+	require.NoError(tb, err)
+	return etcdtest.StartCluster(tb, n, func(c *embed.Config) {
 		c.BcryptCost = 4
 		c.ClientTLSInfo = info
 		c.ListenClientUrls[0].Scheme, c.AdvertiseClientUrls[0].Scheme = "https", "https"
@@ -62,12 +63,12 @@ func secured(t testing.TB, n int, plain string) (*etcdtest.Cluster, transport.TL
 	}), info
 }
 
-func roots(t testing.TB, file string) *x509.CertPool {
-	t.Helper()
+func roots(tb testing.TB, file string) *x509.CertPool {
+	tb.Helper()
 	text, err := os.ReadFile(file)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	pool := x509.NewCertPool()
-	require.True(t, pool.AppendCertsFromPEM(text))
+	require.True(tb, pool.AppendCertsFromPEM(text))
 	return pool
 }
 
@@ -76,7 +77,9 @@ func TestAPasswordGoesToNoPlainURLWhenTheAddressesAreNot(t *testing.T) {
 	cluster, info := secured(t, 2, plain.Addr().String())
 	given := "https://" + cluster.Members[0].Endpoint()
 	config := &tls.Config{RootCAs: roots(t, info.CertFile)}
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{given}, TLS: config, DialTimeout: patience, Logger: zap.NewNop()})
+	c, err := clientv3.New(
+		clientv3.Config{Endpoints: []string{given}, TLS: config, DialTimeout: patience, Logger: zap.NewNop()},
+	)
 	require.NoError(t, err)
 	defer func() { _ = c.Close() }()
 	withRoles(t, c)

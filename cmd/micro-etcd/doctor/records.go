@@ -106,7 +106,8 @@ func leaseless(s *snapshot) []Finding {
 		return nil
 	}
 	return []Finding{warning("If its process is gone, remove it with micro-etcd deregister.",
-		"%s no lease, which means for ever unless somebody intervenes: %s.", number(len(keys), "record has", "records have"), list(keys)).about(keys...)}
+		"%s no lease, which means for ever unless somebody intervenes: %s.", number(len(keys), "record has", "records have"),
+		list(keys)).about(keys...)}
 }
 
 func expiring(s *snapshot) []Finding {
@@ -163,7 +164,8 @@ func doubleIDs(s *snapshot) []Finding {
 		for _, id := range slices.Sorted(maps.Keys(keys)) {
 			if len(keys[id]) > 1 {
 				found = append(found, warning("Keep the key that its process renews, and remove the other; only one counts: that at the node's own key, or else the one written last.",
-					"Node %s of service %s is registered at %d keys: %s.", short(id), short(name), len(keys[id]), list(keys[id])).about(keys[id]...))
+					"Node %s of service %s is registered at %d keys: %s.", short(id), short(name), len(keys[id]),
+					list(keys[id])).about(keys[id]...))
 			}
 		}
 	}
@@ -205,7 +207,8 @@ func doubleAddresses(s *snapshot) []Finding {
 		for _, address := range slices.Sorted(maps.Keys(ids)) {
 			if len(ids[address]) > 1 {
 				found = append(found, warning("Often a process that was killed and came back on its port: the old record goes with its lease. Else remove what is left over; calls go there more often than to others.",
-					"%d nodes of service %s have the address %s: %s.", len(ids[address]), short(name), short(address), list(ids[address])).about(ids[address]...))
+					"%d nodes of service %s have the address %s: %s.", len(ids[address]), short(name), short(address),
+					list(ids[address])).about(ids[address]...))
 			}
 		}
 	}

@@ -125,13 +125,15 @@ func (s *snapshot) askCluster(ctx context.Context, r *etcd.Registry) {
 	}
 }
 
-// permitted finds out what the user may do, without writing anything: etcd checks permissions for both
-// branches of a transaction (server/v3 etcdserver/apply/apply_auth.go, checkTxnPermission), and never
-// takes Else when there is nothing to compare.
+// permitted finds out what the user may do, without writing anything: etcd checks permissions for both branches of a
+// transaction (server/v3 etcdserver/apply/apply_auth.go, checkTxnPermission), and never takes Else when there is
+// nothing to compare.
 func (s *snapshot) permitted(ctx context.Context) (read, write error) {
 	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), s.target.timeout())
 	defer cancel()
-	_, read = s.source.Client.Get(ctx, s.source.Dir(), clientv3.WithPrefix(), clientv3.WithLimit(1), clientv3.WithKeysOnly())
+	_, read = s.source.Client.Get(
+		ctx, s.source.Dir(), clientv3.WithPrefix(), clientv3.WithLimit(1), clientv3.WithKeysOnly(),
+	)
 	never := clientv3.OpPut(s.source.Dir()+"micro-etcd-doctor", "")
 	_, write = s.source.Client.Txn(ctx).Else(never).Commit()
 	return read, write
@@ -178,7 +180,9 @@ func (s *snapshot) allLeases(ctx context.Context) ([]clientv3.LeaseID, error) {
 
 // isSkipped reports whether a member may well run, but has no URL that was asked.
 func (s *snapshot) isSkipped(m *pb.Member) bool {
-	return len(m.ClientURLs) > 0 && !slices.ContainsFunc(m.ClientURLs, func(url string) bool { return !slices.Contains(s.skipped, url) })
+	return len(m.ClientURLs) > 0 && !slices.ContainsFunc(
+		m.ClientURLs, func(url string) bool { return !slices.Contains(s.skipped, url) },
+	)
 }
 
 // reachedByID returns the members that were reached, by id.

@@ -16,15 +16,14 @@ import (
 type Target struct {
 	// Addresses are etcd's, in the registry's notation; none means what the registry makes of that.
 	Addresses []string
-	// Options are the registry's beside addresses, timeout and prefix. Without a logger among them
-	// go-micro's default one gets what the registries say, which is in the report anyway.
+	// Options are the registry's beside addresses, timeout and prefix. Without a logger among them go-micro's default
+	// one gets what the registries say, which is in the report anyway.
 	Options []registry.Option
 	// Prefix is the registry's; "" means its default.
 	Prefix string
 	// Service limits permissions and records to one service; "" means all.
 	Service string
-	// TLS is for asking https:// members for their time, which etcd tells over HTTP only; nil means
-	// the system's roots.
+	// TLS is for asking https:// members for their time, which etcd tells over HTTP only; nil means the system's roots.
 	TLS *tls.Config
 	// Timeout bounds each request; 0 means 5 s.
 	Timeout time.Duration

@@ -26,7 +26,9 @@ func newConnection(ctx context.Context, client *clientv3.Client) *connection {
 	c.watches = &etcdconn.Watches{
 		Context: clientv3.WithRequireLeader(ctx),
 		Open: func(ctx context.Context) (pb.Watch_WatchClient, error) {
-			return pb.NewWatchClient(client.ActiveConnection()).Watch(ctx, grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(1<<31-1))
+			return pb.NewWatchClient(client.ActiveConnection()).Watch(
+				ctx, grpc.WaitForReady(true), grpc.MaxCallRecvMsgSize(1<<31-1),
+			)
 		},
 		Ended: func(error) {}, // each watch has the error
 		Go:    func(f func()) bool { c.running.Go(f); return true },

@@ -21,8 +21,8 @@ type Fleet struct {
 	others map[string]bool // keys that were read but aren't the wanted service's
 }
 
-// Read returns a consistent picture at one revision, sorted by key. It reads page by page, the first
-// one linearizably; ctx bounds the whole. Errors are etcd's and the context's.
+// Read returns a consistent picture at one revision, sorted by key. It reads page by page, the first one linearizably;
+// ctx bounds the whole. Errors are etcd's and the context's.
 func (s Source) Read(ctx context.Context, progress Progress) (*Fleet, error) {
 	lister := s.lister(&connection{client: s.Client}, progress)
 	all, err := lister.List(ctx)

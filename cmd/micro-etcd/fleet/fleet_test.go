@@ -20,35 +20,37 @@ const patience = 30 * time.Second
 
 func TestMain(m *testing.M) { leak.Verify(m) }
 
-func put(t testing.TB, c *clientv3.Client, key, value string, opts ...clientv3.OpOption) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+func put(tb testing.TB, c *clientv3.Client, key, value string, opts ...clientv3.OpOption) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	_, err := c.Put(ctx, key, value, opts...)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 }
 
-func remove(t testing.TB, c *clientv3.Client, key string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+func remove(tb testing.TB, c *clientv3.Client, key string) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), patience)
 	defer cancel()
 	_, err := c.Delete(ctx, key)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 }
 
 // node is a stored record of one node.
 func node(name, id string) string {
-	b, err := json.Marshal(&registry.Service{Name: name, Version: "1", Nodes: []*registry.Node{{Id: id, Address: "10.0.0.1:80"}}})
+	b, err := json.Marshal(
+		&registry.Service{Name: name, Version: "1", Nodes: []*registry.Node{{Id: id, Address: "10.0.0.1:80"}}},
+	)
 	if err != nil {
 		panic(err)
 	}
 	return string(b)
 }
 
-func read(t testing.TB, s Source) *Fleet {
-	t.Helper()
-	f, err := s.Read(t.Context(), nil)
-	require.NoError(t, err)
+func read(tb testing.TB, s Source) *Fleet {
+	tb.Helper()
+	f, err := s.Read(tb.Context(), nil)
+	require.NoError(tb, err)
 	return f
 }
 
@@ -137,14 +139,20 @@ func TestOneServiceIsReadFromItsDirectoryAsTheRegistryWroteIt(t *testing.T) {
 	r, err := etcd.New(registry.Addrs(srv.Endpoint()), etcd.Prefix("/tenant"))
 	require.NoError(t, err)
 	defer func() { require.NoError(t, r.Close()) }()
-	require.NoError(t, r.Register(&registry.Service{Name: "shop/cart", Nodes: []*registry.Node{{Id: "x/1"}}}, registry.RegisterTTL(time.Minute)))
-	require.NoError(t, r.Register(&registry.Service{Name: "shop-cart", Nodes: []*registry.Node{{Id: "2"}}}, registry.RegisterTTL(time.Minute)))
+	require.NoError(t, r.Register(
+		&registry.Service{Name: "shop/cart", Nodes: []*registry.Node{{Id: "x/1"}}}, registry.RegisterTTL(time.Minute),
+	))
+	require.NoError(t, r.Register(
+		&registry.Service{Name: "shop-cart", Nodes: []*registry.Node{{Id: "2"}}}, registry.RegisterTTL(time.Minute),
+	))
 	c, err := r.Client(t.Context())
 	require.NoError(t, err)
 	put(t, c, "/tenant/shop-cart/junk", "junk")
 	put(t, c, "/tenant/shop-cart-admin/3", node("shop-cart-admin", "3"))
 
-	require.Equal(t, []string{"/tenant/shop-cart/junk", "/tenant/shop-cart/x/1"}, keys(read(t, Source{Client: c, Prefix: "/tenant", Service: "shop/cart"})))
+	require.Equal(t, []string{
+		"/tenant/shop-cart/junk", "/tenant/shop-cart/x/1",
+	}, keys(read(t, Source{Client: c, Prefix: "/tenant", Service: "shop/cart"})))
 	require.Len(t, read(t, Source{Client: c, Prefix: "/tenant"}).Records, 4)
 }
 

@@ -69,11 +69,10 @@ const (
 	eventTime = 2 * time.Second  // which an event may need to arrive
 )
 
-// Follow tells what there is, as Appeared with Record.Before, and then Connected; and from then on
-// what changes. Where it can't follow it says Disconnected, once, and tries again, for ever. When it
-// is back it tells the difference, and Connected again. So what was told always adds up to what etcd
-// has, across compactions, restores, and lost leaders. A key that was deleted and made again meanwhile
-// is Gone and Appeared, not Changed.
+// Follow tells what there is, as Appeared with Record.Before, and then Connected; and from then on what changes. Where
+// it can't follow it says Disconnected, once, and tries again, for ever. When it is back it tells the difference, and
+// Connected again. So what was told always adds up to what etcd has, across compactions, restores, and lost leaders. A
+// key that was deleted and made again meanwhile is Gone and Appeared, not Changed.
 //
 // tell is called by the goroutine that called Follow. Follow returns when ctx ends, with ctx's cause.
 func (s Source) Follow(ctx context.Context, tell func(Event)) error {
@@ -210,8 +209,8 @@ func (f *following) Apply(events []*clientv3.Event) {
 	}
 }
 
-// probeLoop asks now and then whether etcd's history is still the one that the watch rests on: one from a revision
-// that etcd will only reach again, after its data was wiped or restored, is silent.
+// probeLoop asks now and then whether etcd's history is still the one that the watch rests on: one from a revision that
+// etcd will only reach again, after its data was wiped or restored, is silent.
 func (f *following) probeLoop(ctx context.Context) {
 	var doubtful *sight // a probe counted other keys than were known then
 	for ctx.Err() == nil {

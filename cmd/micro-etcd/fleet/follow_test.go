@@ -19,13 +19,14 @@ type follower struct {
 	done   chan error
 }
 
-func follow(t testing.TB, s Source) *follower {
-	ctx, cancel := context.WithCancel(t.Context())
-	f := &follower{t: t, events: make(chan Event, 1000), cancel: cancel, done: make(chan error, 1)}
+func follow(tb testing.TB, s Source) *follower {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(tb.Context())
+	f := &follower{t: tb, events: make(chan Event, 1000), cancel: cancel, done: make(chan error, 1)}
 	go func() { f.done <- s.Follow(ctx, func(e Event) { f.events <- e }) }()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		cancel()
-		require.ErrorIs(t, <-f.done, context.Canceled)
+		require.ErrorIs(tb, <-f.done, context.Canceled)
 	})
 	return f
 }

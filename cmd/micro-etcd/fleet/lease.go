@@ -26,9 +26,11 @@ func LeaseName(id clientv3.LeaseID) string { return fmt.Sprintf("%016x", int64(i
 // leaseRequests bounds the requests under way: etcd tells of one lease at a time.
 const leaseRequests = 32
 
-// Leases asks for each of the leases, a bounded number at a time. Those that are gone are not in the
-// result; neither is 0.
-func (s Source) Leases(ctx context.Context, ids []clientv3.LeaseID, progress Progress) (map[clientv3.LeaseID]Lease, error) {
+// Leases asks for each of the leases, a bounded number at a time. Those that are gone are not in the result; neither is
+// 0.
+func (s Source) Leases(
+	ctx context.Context, ids []clientv3.LeaseID, progress Progress,
+) (map[clientv3.LeaseID]Lease, error) {
 	ids = slices.Clone(ids)
 	slices.Sort(ids)
 	ids = slices.DeleteFunc(slices.Compact(ids), func(id clientv3.LeaseID) bool { return id == 0 })
@@ -66,7 +68,9 @@ func (s Source) lease(ctx context.Context, id clientv3.LeaseID) (*Lease, error) 
 	case answer.TTL <= 0:
 		return nil, nil
 	}
-	lease := &Lease{ID: id, Left: time.Duration(answer.TTL) * time.Second, Granted: time.Duration(answer.GrantedTTL) * time.Second, Hidden: hidden}
+	lease := &Lease{ID: id, Left: time.Duration(
+		answer.TTL,
+	) * time.Second, Granted: time.Duration(answer.GrantedTTL) * time.Second, Hidden: hidden}
 	for _, key := range answer.Keys {
 		lease.Keys = append(lease.Keys, string(key))
 	}

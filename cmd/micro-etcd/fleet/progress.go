@@ -16,8 +16,8 @@ func (p Progress) tell(done, all int) {
 	}
 }
 
-// Each calls do with 0 to n-1, at most limit at a time, and tells after each how many are done. It
-// returns the first error, with which the context of the others ends.
+// Each calls do with 0 to n-1, at most limit at a time, and tells after each how many are done. It returns the first
+// error, with which the context of the others ends.
 func (p Progress) Each(ctx context.Context, n, limit int, do func(ctx context.Context, i int) error) error {
 	var mu sync.Mutex
 	done := 0

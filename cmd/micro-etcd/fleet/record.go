@@ -23,9 +23,8 @@ type Record struct {
 	Modified int64 // and at which it was written last
 	Writes   int64 // how often it was written since it was created; etcd calls it Version
 
-	// Seen is when this process first saw the record, of this Created. etcd stores no times, so
-	// nobody can know more, unless Before is false: then it came at that moment, or while the
-	// connection was lost.
+	// Seen is when this process first saw the record, of this Created. etcd stores no times, so nobody can know more,
+	// unless Before is false: then it came at that moment, or while the connection was lost.
 	Seen time.Time
 	// Before says that the record was there when this process began to look: it is older than Seen.
 	Before bool
@@ -39,8 +38,8 @@ func (r *Record) Node() *catalog.Node {
 	return r.Service.Nodes[0]
 }
 
-// same reports whether two records of a key are one. In another history of etcd's equal revisions mean
-// nothing, but there the leases differ.
+// same reports whether two records of a key are one. In another history of etcd's equal revisions mean nothing, but
+// there the leases differ.
 func (r *Record) same(q *Record) bool {
 	return r.Created == q.Created && r.Modified == q.Modified && r.Lease == q.Lease && r.Size == q.Size
 }
@@ -50,8 +49,8 @@ type Source struct {
 	Client *clientv3.Client
 	// Prefix is the registry's, as [etcd.Prefix] takes it; "" means [etcd.DefaultPrefix].
 	Prefix string
-	// Service leaves out all others, and needs read permission for its own directory only. Malformed
-	// records in that directory are not left out. "" means everything below the prefix.
+	// Service leaves out all others, and needs read permission for its own directory only. Malformed records in that
+	// directory are not left out. "" means everything below the prefix.
 	Service string
 	// Timeout bounds each request; 0 means 5 s.
 	Timeout time.Duration
@@ -74,8 +73,8 @@ func (s Source) prefix() string {
 	return s.Prefix + "/"
 }
 
-// Dir returns what is read: a service's directory, or the whole prefix. Services whose names differ
-// only in "/" and "-" share a directory.
+// Dir returns what is read: a service's directory, or the whole prefix. Services whose names differ only in "/" and "-"
+// share a directory.
 func (s Source) Dir() string {
 	if s.Service == "" {
 		return s.prefix()
@@ -85,7 +84,9 @@ func (s Source) Dir() string {
 
 // record returns what a stored key is, or nil if it isn't the wanted service's.
 func (s Source) record(kv *mvccpb.KeyValue) *Record {
-	decoded, err := catalog.NewDecoder(catalog.Keyspace{Prefix: s.prefix()}).Decode(string(kv.Key), kv.ModRevision, kv.Value)
+	decoded, err := catalog.NewDecoder(catalog.Keyspace{Prefix: s.prefix()}).Decode(
+		string(kv.Key), kv.ModRevision, kv.Value,
+	)
 	if err == nil && s.Service != "" && decoded.Name != s.Service {
 		return nil
 	}

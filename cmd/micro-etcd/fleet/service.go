@@ -17,8 +17,8 @@ type Version struct {
 	Nodes   []*Record        // sorted by node id
 }
 
-// Services folds the records as every registry does: of several records of one node of a service only
-// the one written last counts, and malformed ones don't. They are sorted by name.
+// Services folds the records as every registry does: of several records of one node of a service only the one written
+// last counts, and malformed ones don't. They are sorted by name.
 func (f *Fleet) Services() []Service {
 	folded := catalog.New()
 	records := make(map[string]*Record, len(f.Records)) // by key
@@ -44,8 +44,7 @@ func (f *Fleet) Services() []Service {
 	return services
 }
 
-// CatalogRecord returns a record that isn't malformed as a catalog takes it, with which it shares what it
-// points to.
+// CatalogRecord returns a record that isn't malformed as a catalog takes it, with which it shares what it points to.
 func (r *Record) CatalogRecord() *catalog.Record {
 	c := r.Service.Record(r.Key, 0)
 	c.Revision = r.Modified

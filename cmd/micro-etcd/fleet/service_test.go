@@ -14,12 +14,15 @@ import (
 // written is a record at a key that was written at a revision.
 func written(revision int64, key, version, id string) *Record {
 	return &Record{Key: key, Modified: revision, Service: &catalog.Service{
-		Name: "greeter", Version: version, Metadata: map[string]string{"written": fmt.Sprint(revision)}, Nodes: []*catalog.Node{{Id: id}},
+		Name: "greeter", Version: version, Metadata: map[string]string{"written": fmt.Sprint(revision)},
+		Nodes: []*catalog.Node{{Id: id}},
 	}}
 }
 
 func TestOfTwoKeysOfANodeTheOneWrittenLastCounts(t *testing.T) {
-	a, old, moved, b := written(5, "a", "2", "a"), written(2, "b", "1", "b"), written(4, "moved", "2", "b"), written(3, "c", "1", "c")
+	a, old, moved, b := written(
+		5, "a", "2", "a",
+	), written(2, "b", "1", "b"), written(4, "moved", "2", "b"), written(3, "c", "1", "c")
 	f := &Fleet{Records: []*Record{a, old, b, {Key: "junk", Err: etcd.ErrMalformed}, moved}}
 	services := f.Services()
 	require.Len(t, services, 1)

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/term"
 )
 
-// await returns what read returns, or ctx's cause if ctx ends before. Nothing can interrupt a read
-// from a terminal, so it may then go on until the process ends.
+// await returns what read returns, or ctx's cause if ctx ends before. Nothing can interrupt a read from a terminal, so
+// it may then go on until the process ends.
 func await[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	type answer struct {
 		value T

@@ -18,10 +18,10 @@ const patience = 30 * time.Second
 
 func TestMain(m *testing.M) { leak.Verify(m) }
 
-func stateOf(t testing.TB, terminal *os.File) term.State {
-	t.Helper()
+func stateOf(tb testing.TB, terminal *os.File) term.State {
+	tb.Helper()
 	state, err := term.GetState(int(terminal.Fd()))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return *state
 }
 

@@ -9,9 +9,9 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-// Escape makes a text from etcd harmless to a terminal and to its reader: control characters, line
-// breaks, escape sequences, invisible characters, those that turn the direction of writing, and
-// bytes that are no UTF-8 come out as Go's escapes, as does the backslash.
+// Escape makes a text from etcd harmless to a terminal and to its reader: control characters, line breaks, escape
+// sequences, invisible characters, those that turn the direction of writing, and bytes that are no UTF-8 come out as
+// Go's escapes, as does the backslash.
 func Escape(s string) string { return Sanitize(strings.ReplaceAll(s, `\`, `\\`)) }
 
 // Sanitize is Escape but for the backslash, for texts that aren't to be reversed.
@@ -33,8 +33,8 @@ func Sanitize(s string) string {
 	return b.String()
 }
 
-// Unescape reverses Escape, so that a name can be given as it was shown. What Escape can't have made
-// comes back as it is.
+// Unescape reverses Escape, so that a name can be given as it was shown. What Escape can't have made comes back as it
+// is.
 func Unescape(s string) string {
 	raw, err := strconv.Unquote(`"` + strings.ReplaceAll(s, `"`, `\"`) + `"`)
 	if err != nil || Escape(raw) != s {

@@ -11,7 +11,8 @@ import (
 // hostile are texts that somebody may have put into etcd to fool a terminal, its reader, or a parser.
 var hostile = []string{
 	"\x1b[2J\x1b[31mred\x07", "a\r\nb", "\u202egnp.exe", "\u2066x", "zero\u200bwidth", "\x00\x7f\u009b31m", "tab\there",
-	`back\slash "quote" 'single'`, "- yaml: [", "#no", "true", "1e3", "~", " lead", "\u00a0nbsp", "\ufeffbom", "\U000e0041tag", "日本語", "🤷", "",
+	`back\slash "quote" 'single'`, "- yaml: [", "#no", "true", "1e3", "~", " lead", "\u00a0nbsp", "\ufeffbom",
+	"\U000e0041tag", "日本語", "🤷", "",
 	strings.Repeat("\u202e", 500), "?" + strings.Repeat("k", 2000), "{{.}} %s %d", "'", "\u2028ls",
 }
 

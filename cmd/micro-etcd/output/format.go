@@ -67,8 +67,8 @@ func encode(v any, indent string) (string, error) {
 	return b.String(), err
 }
 
-// escapeUnprintable escapes what a terminal might take for a command: both JSON and YAML leave more as it is
-// than a terminal can bear.
+// escapeUnprintable escapes what a terminal might take for a command: both JSON and YAML leave more as it is than a
+// terminal can bear.
 func escapeUnprintable(text string, escape func(rune) string) string {
 	var b strings.Builder
 	for _, r := range text {
@@ -106,8 +106,8 @@ func YAML(w io.Writer, v any) error {
 	return err
 }
 
-// yamlNode turns the next JSON value into a YAML node. A text with characters that a terminal can't
-// bear gets double quotes, within which they can be escaped.
+// yamlNode turns the next JSON value into a YAML node. A text with characters that a terminal can't bear gets double
+// quotes, within which they can be escaped.
 func yamlNode(d *json.Decoder) (*yaml.Node, error) {
 	token, err := d.Token()
 	if err != nil {

@@ -21,8 +21,9 @@ const (
 	maxDetailed  = 20 // versions with their endpoints
 )
 
-// service answers with a page of a service's nodes, and with its endpoints. Its parameters are name, find (a text that the nodes
-// must contain) and offset (how many nodes to leave out). A name that nobody has now is a service without nodes.
+// service answers with a page of a service's nodes, and with its endpoints. Its parameters are name, find (a text that
+// the nodes must contain) and offset (how many nodes to leave out). A name that nobody has now is a service without
+// nodes.
 func (p *page) service(w http.ResponseWriter, r *http.Request) {
 	offset, err := strconv.Atoi(cmp.Or(r.FormValue("offset"), "0"))
 	if err != nil || offset < 0 {

@@ -10,8 +10,8 @@ import (
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
-// guard refuses what a page that only reads doesn't need. If local, it also refuses requests that name another host than this
-// machine: a foreign site whose name resolves to loopback makes such.
+// guard refuses what a page that only reads doesn't need. If local, it also refuses requests that name another host
+// than this machine: a foreign site whose name resolves to loopback makes such.
 func guard(next http.Handler, local bool, listen string) http.Handler {
 	own, _, err := net.SplitHostPort(listen)
 	if err != nil {

@@ -60,8 +60,8 @@ type status struct {
 	err    error
 }
 
-// statuses asks every member at the address that it advertises, and if that isn't reachable from here, as behind NAT, finds it
-// behind one of the addresses that we were given.
+// statuses asks every member at the address that it advertises, and if that isn't reachable from here, as behind NAT,
+// finds it behind one of the addresses that we were given.
 func (c *checkup) statuses(ctx context.Context) []status {
 	if list, err := c.client.MemberList(ctx); err == nil {
 		c.members = list.Members

@@ -7,8 +7,8 @@ const (
 	historySpan = 10 * time.Minute
 )
 
-// point is one step of a history: when it began in Unix seconds, the number of nodes at its end,
-// and the lowest number within it.
+// point is one step of a history: when it began in Unix seconds, the number of nodes at its end, and the lowest number
+// within it.
 type point [3]int64
 
 // history is a number of nodes over time, ascending. It holds only steps in which the number changed: until the next

@@ -15,8 +15,8 @@ const (
 
 var errFull = errors.New("too many browsers look at this page")
 
-// frame is an encoded server-sent event, shared by all browsers. An empty one tells a browser's sender
-// that frames were dropped, so that it needs a snapshot.
+// frame is an encoded server-sent event, shared by all browsers. An empty one tells a browser's sender that frames were
+// dropped, so that it needs a snapshot.
 type frame []byte
 
 // hub tells every browser what changes. Its methods may be called from several goroutines.

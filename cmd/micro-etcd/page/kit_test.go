@@ -21,7 +21,9 @@ const prefix = etcd.DefaultPrefix
 func record(service, version, id string, metadata map[string]string) *fleet.Record {
 	return &fleet.Record{
 		Key: prefix + strings.ReplaceAll(service, "/", "-") + "/" + id, Lease: clientv3.LeaseID(7), Seen: time.Now(),
-		Service: &catalog.Service{Name: service, Version: version, Nodes: []*catalog.Node{{Id: id, Address: "10.0.0.1:80", Metadata: metadata}}},
+		Service: &catalog.Service{
+			Name: service, Version: version, Nodes: []*catalog.Node{{Id: id, Address: "10.0.0.1:80", Metadata: metadata}},
+		},
 	}
 }
 

@@ -20,9 +20,11 @@ type Config struct {
 	Source fleet.Source
 	// Connect returns the client. The page shows its error, and calls it again until there is none.
 	Connect Connect
-	// Lost, if not nil, is told each time that the records can't be followed, or no longer, and why. The page shows it anyway.
+	// Lost, if not nil, is told each time that the records can't be followed, or no longer, and why. The page shows it
+	// anyway.
 	Lost func(error)
-	// Listener is where browsers connect. Serve closes it. Bound to loopback, the page refuses requests for other hosts' names.
+	// Listener is where browsers connect. Serve closes it. Bound to loopback, the page refuses requests for other
+	// hosts' names.
 	Listener net.Listener
 	// Listen is the address as it was asked for, so that its name is answered to as well.
 	Listen string
@@ -40,8 +42,8 @@ type page struct {
 	stopping chan struct{} // closed when streams shall end
 }
 
-// Serve follows the registry and serves the page until ctx ends; it returns nil then, after all it started has ended. Other errors
-// are the listener's.
+// Serve follows the registry and serves the page until ctx ends; it returns nil then, after all it started has ended.
+// Other errors are the listener's.
 func Serve(ctx context.Context, cfg Config) error {
 	assets, err := loadAssets()
 	if err != nil {

@@ -95,7 +95,9 @@ func TestTheStreamTellsOfEtcd(t *testing.T) {
 	client := srv.Client(t)
 	base := serve(t, srv)
 	w := open(t, base)
-	w.until("etcd is healthy", func() bool { return w.health.Connected && len(w.health.Members) == 1 && w.health.Members[0].Leader })
+	w.until("etcd is healthy", func() bool {
+		return w.health.Connected && len(w.health.Members) == 1 && w.health.Members[0].Leader
+	})
 
 	_, err := client.Put(t.Context(), prefix+"greeter/a", stored)
 	require.NoError(t, err)
@@ -164,7 +166,8 @@ func TestNodesAreSearchedAndPaged(t *testing.T) {
 	v := newView(prefix)
 	for i := range 3 * nodesPerPage {
 		zone := []string{"east", "west"}[i%2]
-		v.apply(appeared(record("greeter", "1.0", "n"+strings.Repeat("x", i%5)+string(rune('a'+i%26))+time.Duration(i).String(), map[string]string{"zone": zone})))
+		v.apply(appeared(record("greeter", "1.0", "n"+strings.Repeat("x", i%5)+string(rune('a'+i%26))+
+			time.Duration(i).String(), map[string]string{"zone": zone})))
 	}
 	require.Equal(t, map[string]int{"greeter": 150}, v.search("zone=west"))
 	require.Empty(t, v.search(""))
@@ -203,7 +206,9 @@ func TestRequestsThatAPageDoesntNeedAreRefused(t *testing.T) {
 	for _, host := range []string{address, "localhost:" + port, "LOCALHOST:9000", "[::1]:80", "127.0.0.1"} {
 		require.Equal(t, http.StatusOK, status(http.MethodGet, "/", host), host)
 	}
-	for _, host := range []string{"evil.example", "evil.example:" + port, "127.0.0.1.evil.example", "10.0.0.1", "localhost.evil.example"} {
+	for _, host := range []string{
+		"evil.example", "evil.example:" + port, "127.0.0.1.evil.example", "10.0.0.1", "localhost.evil.example",
+	} {
 		for _, path := range []string{"/", "/api/stream", "/api/service?name=x"} {
 			require.Equal(t, http.StatusMisdirectedRequest, status(http.MethodGet, path, host), host)
 		}
@@ -219,7 +224,9 @@ func TestRequestsThatAPageDoesntNeedAreRefused(t *testing.T) {
 }
 
 func TestOnlyLoopbackIsLocal(t *testing.T) {
-	for address, local := range map[string]bool{"127.0.0.1": true, "127.9.9.9": true, "::1": true, "0.0.0.0": false, "::": false, "10.0.0.1": false} {
+	for address, local := range map[string]bool{
+		"127.0.0.1": true, "127.9.9.9": true, "::1": true, "0.0.0.0": false, "::": false, "10.0.0.1": false,
+	} {
 		require.Equal(t, local, Local(&net.TCPAddr{IP: net.ParseIP(address)}), address)
 	}
 	require.True(t, Local(&net.UnixAddr{}))
@@ -240,7 +247,10 @@ func TestAssetsAreOursAndTreatDataAsText(t *testing.T) {
 	require.Contains(t, assets, "/main.js")
 	for name, file := range assets {
 		require.NotEmpty(t, file.kind, name)
-		for _, word := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "createContextualFragment", "DOMParser", "style=\"", "onclick"} {
+		for _, word := range []string{
+			"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function",
+			"createContextualFragment", "DOMParser", "style=\"", "onclick",
+		} {
 			require.NotContains(t, string(file.data), word, name)
 		}
 		text := strings.ReplaceAll(string(file.data), "http://www.w3.org/2000/svg", "")

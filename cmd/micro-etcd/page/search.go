@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// search answers with the services whose nodes contain a text, and how many of them do. The browser itself knows
-// the services' names, but not their nodes.
+// search answers with the services whose nodes contain a text, and how many of them do. The browser itself knows the
+// services' names, but not their nodes.
 func (p *page) search(w http.ResponseWriter, r *http.Request) {
 	respond(w, p.view.search(strings.ToLower(r.FormValue("find"))))
 }

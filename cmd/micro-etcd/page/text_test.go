@@ -43,9 +43,10 @@ func TestVersionsAreOrderedAsPeopleDo(t *testing.T) {
 
 func TestSignatures(t *testing.T) {
 	require.Empty(t, signature(nil))
-	require.Equal(t, "Request {\n  name string\n  int64\n}", signature(&catalog.Value{Type: "Request", Values: []*catalog.Value{
+	request := &catalog.Value{Type: "Request", Values: []*catalog.Value{
 		{Name: "name", Type: "string"}, nil, {Name: "int64", Type: "int64"},
-	}}))
+	}}
+	require.Equal(t, "Request {\n  name string\n  int64\n}", signature(request))
 	deep := &catalog.Value{Name: "a", Type: "T"}
 	for range 1000 {
 		deep = &catalog.Value{Name: "a", Type: "T", Values: []*catalog.Value{deep}}

@@ -102,7 +102,13 @@ func TestARecordThatCantBeReadIsShownWhereItIs(t *testing.T) {
 
 	snap := v.snapshot()
 	require.Len(t, snap.Services, 1)
-	require.Equal(t, summary{Name: "greeter", Broken: 1, Immortal: 1, Versions: []version{}, Changed: snap.Services[0].Changed, History: snap.Services[0].History}, snap.Services[0])
+	require.Equal(
+		t,
+		summary{
+			Name: "greeter", Broken: 1, Immortal: 1, Versions: []version{}, Changed: snap.Services[0].Changed,
+			History: snap.Services[0].History,
+		}, snap.Services[0],
+	)
 	d, _ := v.detail("greeter", "", 0)
 	require.Equal(t, etcd.ErrMalformed.Error(), d.Nodes[0].Error)
 	require.Empty(t, d.Versions)

@@ -73,8 +73,8 @@ func ask(ctx context.Context, micro client.Client, service string, node *catalog
 	return &Status{Answers: true, Started: time.Unix(int64(stats.Started), 0).UTC().Format(time.RFC3339), Uptime: &uptime}
 }
 
-// isUnknown reports whether a process said that it doesn't have what it was asked for (go-micro
-// server/rpc_router.go, readHeader).
+// isUnknown reports whether a process said that it doesn't have what it was asked for (go-micro server/rpc_router.go,
+// readHeader).
 func isUnknown(err error) bool {
 	return status.Code(err) == codes.Unimplemented || strings.Contains(err.Error(), "rpc: can't find ")
 }

@@ -11,6 +11,7 @@ import (
 )
 
 func testStore(t *testing.T) *refStore {
+	t.Helper()
 	store := newRefStore()
 	t.Cleanup(func() { close(store.done) })
 	return store
