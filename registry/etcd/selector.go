@@ -110,18 +110,27 @@ func (st *selectorState) clock() int64 { return int64(time.Since(st.born)) }
 // Init changes options and forgets what is known of nodes. With an error it changes nothing. Errors: ErrSelectorClosed,
 // ErrOption.
 func (s *nodeSelector) Init(opts ...selector.Option) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	before := s.state.Load()
-	if before.closed.Load() {
-		return fmt.Errorf("init: %w", ErrSelectorClosed)
-	}
-	options, err := gather(before.options, opts)
+	before, err := s.replace(opts)
 	if err != nil {
 		return fmt.Errorf("init: %w", err)
 	}
-	s.state.Store(newSelectorState(options))
 	return before.close()
+}
+
+func (s *nodeSelector) replace(opts []selector.Option) (before *selectorState, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before = s.state.Load()
+	if before.closed.Load() {
+		return nil, ErrSelectorClosed
+	}
+	options, err := gather(before.options, opts)
+	if err != nil {
+		return nil, err
+	}
+	s.state.Store(newSelectorState(options))
+	before.refuse()
+	return before, nil
 }
 
 // Options returns the options as they were given, with defaults filled in.
@@ -133,8 +142,10 @@ func (s *nodeSelector) String() string { return "etcd" }
 // Close forgets everything. It may be called again. The registry stays open.
 func (s *nodeSelector) Close() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.state.Load().close()
+	st := s.state.Load()
+	st.refuse()
+	s.mu.Unlock()
+	return st.close()
 }
 
 // Select: see [NewSelector].
@@ -233,14 +244,19 @@ func (st *selectorState) follow(ctx context.Context, p *components, service stri
 	return v, err
 }
 
-func (st *selectorState) close() error {
+// refuse ends what the options have come to.
+func (st *selectorState) refuse() {
 	st.mu.Lock()
+	defer st.mu.Unlock()
 	st.closed.Store(true)
 	st.pools.Range(func(_, p any) bool {
 		st.drop(p.(*pool))
 		return true
 	})
-	st.mu.Unlock()
+}
+
+// close waits until all that refuse has ended is over. It may be called again.
+func (st *selectorState) close() error {
 	st.running.Wait()
 	if st.standard != nil {
 		return st.standard.Close()
