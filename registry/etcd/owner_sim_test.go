@@ -168,7 +168,9 @@ func TestAPutOfUnknownOutcome(t *testing.T) {
 func TestNobodysRecordDoesNotTakeTheKey(t *testing.T) {
 	other := rival()
 	other.Nodes[0].Id = "zzz"
-	for name, value := range map[string]string{"junk": "junk", "another node's record": stored(other)} {
+	for name, value := range map[string]string{
+		"junk": "junk", "an empty object": "{}", "null": "null", "another node's record": stored(other),
+	} {
 		for _, leased := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, ", leased ", leased), func(t *testing.T) {
 				withFake(t, func(t *testing.T, e *fakeEtcd) {

@@ -138,18 +138,6 @@ func TestP6OpeningAndClosingLeavesNothingBehind(t *testing.T) {
 	eventually(t, func() bool { return watchers(t, url) == 0 }, "etcd's watches")
 }
 
-func TestP6WatchersShareOneWatch(t *testing.T) {
-	metrics := make(chan string, 1)
-	srv := etcdtest.Start(t, exposeMetrics(metrics))
-	url := <-metrics
-	r := open(t, srv.Endpoints())
-	for range 1000 {
-		w := watch(t, r, registry.WatchService("greeter"))
-		defer w.Stop()
-	}
-	require.Equal(t, 1, watchers(t, url))
-}
-
 // exposeMetrics makes a server serve its metrics, and sends where.
 func exposeMetrics(at chan<- string) etcdtest.Option {
 	return func(c *embed.Config) {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
-	"go-micro.dev/v4/registry/cache"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/etcdtest"
@@ -64,39 +63,6 @@ func TestP4ALookUpAndALaterWatchMissNothing(t *testing.T) {
 		require.Equal(t, gone, res.Service)
 		w.Stop()
 	}
-}
-
-func TestP4GoMicrosCachesOfOneRegistryConverge(t *testing.T) {
-	srv := etcdtest.Start(t)
-	provider, consumer := open(t, srv.Endpoints()), open(t, srv.Endpoints())
-	require.NoError(t, provider.Register(service("greeter", "1", "a", "b"), registry.RegisterTTL(time.Minute)))
-	var caches []cache.Cache
-	for range 5 {
-		c := cache.New(consumer)
-		t.Cleanup(c.Stop)
-		_, err := c.GetService("greeter")
-		require.NoError(t, err)
-		caches = append(caches, c)
-	}
-	require.NoError(t, provider.Deregister(service("greeter", "1", "a")))
-	require.NoError(t, provider.Register(service("greeter", "2", "b"), registry.RegisterTTL(time.Minute)))
-	for _, c := range caches {
-		eventually(t, func() bool {
-			got, err := c.GetService("greeter")
-			return err == nil && len(got) == 1 && got[0].Version == "2" && len(got[0].Nodes) == 1
-		}, "cache has only b, in version 2")
-	}
-}
-
-func TestP4AVersionMoveIsADeleteAndAnUpdate(t *testing.T) {
-	srv := etcdtest.Start(t)
-	provider, consumer := open(t, srv.Endpoints()), open(t, srv.Endpoints())
-	require.NoError(t, provider.Register(service("greeter", "1", "a"), registry.RegisterTTL(time.Minute)))
-	w := watch(t, consumer, registry.WatchService("greeter"))
-	require.NoError(t, provider.Register(service("greeter", "2", "a"), registry.RegisterTTL(time.Minute)))
-	first, second := next(t, w), next(t, w)
-	require.Equal(t, []string{"delete", "1"}, []string{first.Action, first.Service.Version})
-	require.Equal(t, []string{"update", "2"}, []string{second.Action, second.Service.Version})
 }
 
 func TestP4CompactionWhileEtcdIsAwayIsADifference(t *testing.T) {

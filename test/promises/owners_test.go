@@ -39,38 +39,6 @@ func TestP2AThousandImmediateReregistrationsOnThreeMembers(t *testing.T) {
 	require.Equal(t, 1, leases(t, client))
 }
 
-func TestP3ALateDeregisterLeavesTheNewOwnersRecord(t *testing.T) {
-	srv := etcdtest.Start(t)
-	old, fresh := open(t, srv.Endpoints()), open(t, srv.Endpoints())
-	ttl := registry.RegisterTTL(time.Minute)
-	require.NoError(t, old.Register(service("greeter", "1", "a"), ttl))
-	require.NoError(t, fresh.Register(service("greeter", "2", "a"), ttl))
-	require.NoError(t, old.Register(service("greeter", "1", "a"), ttl), "a repeat is no fight")
-	for range 2 {
-		require.NoError(t, old.Deregister(service("greeter", "1", "a")))
-		got, err := old.GetService("greeter", etcd.Linearizable())
-		require.NoError(t, err)
-		require.Len(t, got, 1)
-		require.Equal(t, "2", got[0].Version)
-	}
-	require.NoError(t, old.Close())
-	require.Equal(t, 1, nodes(t, fresh, "greeter"))
-}
-
-func TestP2WhoStandsByIsBackWhenTheOtherGoes(t *testing.T) {
-	srv := etcdtest.Start(t)
-	old, fresh := open(t, srv.Endpoints()), open(t, srv.Endpoints())
-	ttl := registry.RegisterTTL(time.Minute)
-	require.NoError(t, old.Register(service("greeter", "1", "a"), ttl))
-	require.NoError(t, fresh.Register(service("greeter", "2", "a"), ttl))
-	eventually(t, func() bool { return old.Status().Registrations[0].State == "superseded" }, "the old one stands by")
-	require.NoError(t, fresh.Close())
-	eventually(t, func() bool {
-		got, err := old.GetService("greeter", etcd.Linearizable())
-		return err == nil && got[0].Version == "1"
-	}, "the old one is back")
-}
-
 func TestP3AToolMayDeregisterWhatItNeverRegistered(t *testing.T) {
 	srv := etcdtest.Start(t)
 	provider, tool := open(t, srv.Endpoints()), open(t, srv.Endpoints())
@@ -82,39 +50,6 @@ func TestP3AToolMayDeregisterWhatItNeverRegistered(t *testing.T) {
 	require.Equal(t, 1, nodes(t, tool, "stale"))
 	require.NoError(t, tool.Deregister(service("stale", "1", "ghost")))
 	require.Equal(t, 0, nodes(t, tool, "stale"), "own writes are visible at once")
-}
-
-func TestP2DeletedRevokedAndOverwrittenRecordsComeBack(t *testing.T) {
-	srv := etcdtest.Start(t)
-	client := srv.Client(t)
-	r := open(t, srv.Endpoints())
-	s := service("greeter", "1", "a", "b")
-	key, value := record(t, service("greeter", "1", "a"))
-	require.NoError(t, r.Register(s, registry.RegisterTTL(time.Minute)))
-	restored := func() bool {
-		got, err := client.Get(ctx(t), key)
-		return err == nil && len(got.Kvs) == 1 && string(got.Kvs[0].Value) == value && got.Kvs[0].Lease != 0
-	}
-	require.True(t, restored())
-
-	_, err := client.Delete(ctx(t), key)
-	require.NoError(t, err)
-	eventually(t, restored, "deleted key")
-	for _, junk := range []string{"junk", "{}", "null", value} {
-		_, err = client.Put(ctx(t), key, junk)
-		require.NoError(t, err)
-		eventually(t, restored, "overwritten by "+junk)
-	}
-	all, err := client.Leases(ctx(t))
-	require.NoError(t, err)
-	for _, l := range all.Leases {
-		_, err = client.Revoke(ctx(t), l.ID)
-		require.NoError(t, err)
-	}
-	eventually(t, restored, "revoked lease")
-	eventually(t, func() bool { return nodes(t, r, "greeter") == 2 }, "both nodes")
-	require.NoError(t, r.Deregister(s))
-	require.Zero(t, leases(t, client))
 }
 
 func TestP2TTLIsRoundedUpAndChangesAreWritten(t *testing.T) {
