@@ -3,7 +3,6 @@ package promises
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
@@ -44,24 +43,6 @@ func TestP4EveryEventOfABatchArrives(t *testing.T) {
 			}
 			require.Equal(t, want, got)
 		}
-	}
-}
-
-func TestP4ALookUpAndALaterWatchMissNothing(t *testing.T) {
-	srv := etcdtest.Start(t)
-	provider, consumer := open(t, srv.Endpoints()), open(t, srv.Endpoints())
-	for i := range 100 {
-		s := service(fmt.Sprintf("greeter-%d", i), "1", "gone", "stays")
-		require.NoError(t, provider.Register(s, registry.RegisterTTL(time.Minute)))
-		require.Equal(t, 2, nodes(t, consumer, s.Name))
-		gone := service(s.Name, "1", "gone")
-		require.NoError(t, provider.Deregister(gone))
-		eventually(t, func() bool { return nodes(t, consumer, s.Name) == 1 }, "the view follows")
-		w := watch(t, consumer, registry.WatchService(s.Name))
-		res := next(t, w)
-		require.Equal(t, "delete", res.Action)
-		require.Equal(t, gone, res.Service)
-		w.Stop()
 	}
 }
 

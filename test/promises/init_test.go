@@ -43,7 +43,7 @@ func TestP1TheRecordIsTheOfficialPluginsByteForByte(t *testing.T) {
 	require.Equal(t, value, string(got.Kvs[0].Value))
 }
 
-func TestInitMovesEverythingToAnotherCluster(t *testing.T) {
+func TestP2InitMovesEverythingToAnotherCluster(t *testing.T) {
 	a, b := etcdtest.Start(t), etcdtest.Start(t)
 	r := open(t, a.Endpoints())
 	key, value := record(t, service("only-b", "1", "x"))
@@ -70,7 +70,7 @@ func TestInitMovesEverythingToAnotherCluster(t *testing.T) {
 	eventually(t, func() bool { return nodes(t, r, "greeter") == 1 && nodes(t, r, "only-b") == 1 }, "the view is b's")
 }
 
-func TestInitIsSafeBesideRunningCallsAndLeaksNothing(t *testing.T) {
+func TestP6InitIsSafeBesideRunningCallsAndLeaksNothing(t *testing.T) {
 	srv := etcdtest.Start(t)
 	r := open(t, srv.Endpoints())
 	s := service("greeter", "1", "a")
@@ -118,7 +118,7 @@ func TestInitIsSafeBesideRunningCallsAndLeaksNothing(t *testing.T) {
 	}
 	close(stop)
 	wg.Wait()
-	settled(t, before, 6) // those of the lessor began with the first keepalive
+	goroutinesEnd(t, before, 6) // those of the lessor began with the first keepalive
 
 	require.NoError(t, r.Register(service("greeter", "1", "last"), ttl))
 	for next(t, w).Service.Nodes[0].Id != "last" {
@@ -126,7 +126,7 @@ func TestInitIsSafeBesideRunningCallsAndLeaksNothing(t *testing.T) {
 	require.Equal(t, 2, leases(t, srv.Client(t)), "one of each registration")
 }
 
-func TestTheClientIsTheRegistrysAndConnected(t *testing.T) {
+func TestP6TheClientIsTheRegistrysAndConnected(t *testing.T) {
 	srv := etcdtest.Start(t)
 	r := open(t, srv.Endpoints(), registry.Timeout(time.Second))
 	c, err := r.Client(t.Context())
@@ -149,4 +149,15 @@ func TestTheClientIsTheRegistrysAndConnected(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, r.Close())
 	require.Error(t, c.Ctx().Err())
+}
+
+func TestP3WhatIsLeftAtTheOldClusterGoesWithItsTTL(t *testing.T) {
+	a, b := etcdtest.Start(t), etcdtest.Start(t)
+	r := open(t, a.Endpoints())
+	require.NoError(t, r.Register(service("greeter", "1", "n1", "n2"), registry.RegisterTTL(3*time.Second)))
+	require.NoError(t, r.Init(registry.Addrs(b.Endpoints()...)))
+	for client, want := range map[*clientv3.Client]int{a.Client(t): 0, b.Client(t): 2} {
+		eventually(t, func() bool { return keys(t, client, etcd.DefaultPrefix) == want }, "records are only at the new cluster")
+	}
+	require.Zero(t, leases(t, a.Client(t)))
 }

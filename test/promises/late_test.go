@@ -98,7 +98,7 @@ func deletes(t testing.TB, c *clientv3.Client) func() []string {
 	}
 }
 
-// A put whose wish has changed meanwhile must not move the key to a lease that is then revoked.
+// A put whose record has changed meanwhile must not move the key to a lease that is then revoked.
 func TestP2ATTLThatChangesAllTheTimeCostsNoRecord(t *testing.T) {
 	cluster := etcdtest.StartCluster(t, 3)
 	r := open(t, cluster.Endpoints())
@@ -139,11 +139,11 @@ func TestP3ADeregisterDuringARegisterLeavesNoLease(t *testing.T) {
 }
 
 // The deadline of a call may end while another one takes up the client.
-func TestP6ALentClientIsTakenUpBesideDeadlinesThatEnd(t *testing.T) {
+func TestP6ACallersClientIsTakenUpBesideDeadlinesThatEnd(t *testing.T) {
 	srv := etcdtest.Start(t)
-	lent := srv.Client(t)
+	client := srv.Client(t)
 	for range 200 {
-		r, err := etcd.New(etcd.Client(lent))
+		r, err := etcd.New(etcd.Client(client))
 		require.NoError(t, err)
 		var calls sync.WaitGroup
 		for range 4 {

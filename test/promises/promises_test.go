@@ -6,6 +6,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
 	"runtime"
 	"strings"
 	"testing"
@@ -15,7 +19,9 @@ import (
 	"go-micro.dev/v4/logger"
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
 
+	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 	"github.com/micro-etcd/micro-etcd/test/leak"
 )
@@ -158,8 +164,8 @@ func goroutines() []string {
 	return ours
 }
 
-// settled waits until there are no more goroutines than before, but for a few.
-func settled(t testing.TB, before []string, slack int) {
+// goroutinesEnd waits until there are no more goroutines than before, but for a few.
+func goroutinesEnd(t testing.TB, before []string, slack int) {
 	t.Helper()
 	for began := time.Now(); len(goroutines()) > len(before)+slack; time.Sleep(20 * time.Millisecond) {
 		if time.Since(began) > patience {
@@ -167,4 +173,48 @@ func settled(t testing.TB, before []string, slack int) {
 			require.FailNow(t, "goroutines go on", "%d, where %d were before\n%s", len(now), len(before), strings.Join(now, "\n\n"))
 		}
 	}
+}
+
+// exposeMetrics makes a server serve its metrics, and sends where.
+func exposeMetrics(at chan<- string) etcdtest.Option {
+	return func(c *embed.Config) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return
+		}
+		_ = l.Close()
+		u := url.URL{Scheme: "http", Host: l.Addr().String()}
+		c.ListenMetricsUrls = []url.URL{u}
+		select {
+		case at <- u.String():
+		default:
+		}
+	}
+}
+
+// watchers reads how many watches etcd has.
+func watchers(t testing.TB, url string) int {
+	t.Helper()
+	return metric(t, url, "etcd_debugging_mvcc_watcher_total")
+}
+
+// metric reads one of etcd's metrics, named with its labels.
+func metric(t testing.TB, url, name string) int {
+	t.Helper()
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Get(url + "/metrics")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, answer.Body.Close()) }()
+	body, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	for line := range strings.Lines(string(body)) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			var n float64
+			_, err = fmt.Sscan(value, &n)
+			require.NoError(t, err)
+			return int(n)
+		}
+	}
+	require.FailNow(t, "etcd has no such metric", name)
+	return 0
 }

@@ -78,7 +78,7 @@ func TestP6ASilentMemberHoldsUpNoRegisterDeregisterAndClose(t *testing.T) {
 }
 
 // Four calls at a time go to all three members.
-func TestP6ASilentFollowerHoldsUpNoLookUpsListsAndForeignDeregisters(t *testing.T) {
+func TestP6ASilentFollowerHoldsUpNoLookupsListsAndForeignDeregisters(t *testing.T) {
 	t.Parallel()
 	cluster := etcdtest.StartCluster(t, 3)
 	leader := 0

@@ -72,3 +72,29 @@ func TestP2ManyRefusedRenewalsCostNoOtherRecord(t *testing.T) {
 	require.Equal(t, 30, keys(t, root, allowed))
 	require.Zero(t, keys(t, root, forbidden), "this etcd renews what may not be written")
 }
+
+func TestP6AWrongPasswordIsToldAtOnceAndNotTriedAtEveryCall(t *testing.T) {
+	metrics := make(chan string, 1)
+	srv := etcdtest.Start(t, exposeMetrics(metrics))
+	url := <-metrics
+	client := srv.Client(t)
+	for _, step := range []func() error{
+		func() error { _, err := client.UserAdd(ctx(t), "root", "right"); return err },
+		func() error { _, err := client.UserGrantRole(ctx(t), "root", "root"); return err },
+		func() error { _, err := client.AuthEnable(ctx(t)); return err },
+	} {
+		require.NoError(t, step())
+	}
+	r := open(t, srv.Endpoints(), etcd.Auth("root", "wrong"), registry.Timeout(time.Minute))
+	for range 1000 {
+		_, err := r.GetService("greeter")
+		require.ErrorContains(t, err, "authentication failed")
+	}
+	authentications := metric(t, url, `grpc_server_started_total{grpc_method="Authenticate",grpc_service="etcdserverpb.Auth",grpc_type="unary"}`)
+	require.Positive(t, authentications)
+	require.Less(t, authentications, 20)
+	require.NoError(t, r.Init(etcd.Auth("root", "right")))
+	require.NoError(t, r.Register(service("greeter", "1", "n")))
+	require.Equal(t, 1, nodes(t, r, "greeter"))
+	require.NoError(t, r.Close())
+}

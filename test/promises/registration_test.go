@@ -1,6 +1,7 @@
 package promises
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -52,33 +53,6 @@ func TestP3AToolMayDeregisterWhatItNeverRegistered(t *testing.T) {
 	require.Equal(t, 0, nodes(t, tool, "stale"), "own writes are visible at once")
 }
 
-func TestP2TTLIsRoundedUpAndChangesAreWritten(t *testing.T) {
-	srv := etcdtest.Start(t)
-	client := srv.Client(t)
-	r := open(t, srv.Endpoints())
-	s := service("greeter", "1", "a")
-	key, _ := record(t, s)
-	granted := func() int64 {
-		got, err := client.Get(ctx(t), key)
-		require.NoError(t, err)
-		require.Len(t, got.Kvs, 1)
-		require.Equal(t, 1, leases(t, client), "the lease before is revoked")
-		ttl, err := client.TimeToLive(ctx(t), clientv3Lease(got.Kvs[0].Lease))
-		require.NoError(t, err)
-		return ttl.GrantedTTL
-	}
-	for _, step := range []struct {
-		ttl  time.Duration
-		want int64
-	}{{90 * time.Second, 90}, {4500 * time.Millisecond, 5}, {0, 90}, {time.Nanosecond, 1}, {0, 90}} {
-		require.NoError(t, r.Register(s, registry.RegisterTTL(step.ttl)))
-		require.Equal(t, step.want, granted(), step.ttl)
-	}
-	require.NoError(t, r.Deregister(s))
-	require.Zero(t, nodes(t, r, "greeter"))
-	require.Zero(t, leases(t, client))
-}
-
 func TestP2ManyGoroutinesAndProcessesBesideEachOther(t *testing.T) {
 	srv := etcdtest.Start(t)
 	consumer := open(t, srv.Endpoints())
@@ -120,4 +94,41 @@ func TestP7ServicesThatShareADirectoryDontTakeEachOthersNodes(t *testing.T) {
 	require.NoError(t, r.Register(service("a-b", "1", "other"), registry.RegisterTTL(time.Minute)))
 	require.Equal(t, 1, nodes(t, r, "a/b"))
 	require.Equal(t, 1, nodes(t, r, "a-b"))
+}
+
+func TestP2ARegisterThatEndsAsEtcdAnswersIsNotPendingForEver(t *testing.T) {
+	srv := etcdtest.Start(t)
+	r := open(t, srv.Endpoints(), registry.Timeout(4*time.Millisecond))
+	for i := range 200 {
+		s := service("greeter", fmt.Sprint(i), "n")
+		brief, cancel := context.WithTimeout(t.Context(), 2*time.Millisecond)
+		err := r.Register(s, registry.RegisterTTL(time.Minute), registry.RegisterContext(brief))
+		cancel()
+		if err != nil {
+			eventually(t, func() bool { return r.Register(s, registry.RegisterTTL(time.Minute)) == nil }, "the repeat succeeds")
+		}
+	}
+	require.NoError(t, r.Init(registry.Timeout(time.Minute))) // for Close
+}
+
+func TestP2AWriteLostWithTheLeaderIsTriedAgain(t *testing.T) {
+	cluster := etcdtest.StartCluster(t, 3)
+	r := open(t, cluster.Endpoints(), registry.Timeout(30*time.Second))
+	require.NoError(t, r.Register(service("greeter", "1", "n"), registry.RegisterTTL(time.Minute)))
+	cluster.Leader().Stop()
+	within(t, 10*time.Second, "Register", func() {
+		require.NoError(t, r.Register(service("greeter", "2", "n"), registry.RegisterTTL(time.Minute)))
+	})
+}
+
+func TestP3DeregisterWorksWithAContextThatHasEnded(t *testing.T) {
+	srv := etcdtest.Start(t)
+	r := open(t, srv.Endpoints())
+	s := service("greeter", "1", "n")
+	require.NoError(t, r.Register(s, registry.RegisterTTL(time.Minute)))
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, r.Deregister(s, registry.DeregisterContext(over)), context.Canceled)
+	eventually(t, func() bool { return leases(t, srv.Client(t)) == 0 }, "it is deregistered all the same")
+	require.Zero(t, nodes(t, r, "greeter"))
 }
