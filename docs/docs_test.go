@@ -1,0 +1,76 @@
+package docs
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/micro-etcd/micro-etcd/registry/registrytest"
+)
+
+var (
+	declared = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)[A-Z]\w*)\(|^\t\{"([A-Z]\w+)", `)
+	named    = regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w*(?:/[\w/-]+)?…?`)
+	row      = regexp.MustCompile(`^\| P\d \|`)
+	owed     = regexp.MustCompile(`^Test(?:P(\d)|Registry/)`)
+)
+
+// tests returns the names of all tests here, of the kit's cases and of chaos' scenarios.
+func tests(t *testing.T) (all []string) {
+	for _, c := range registrytest.Cases() {
+		all = append(all, "TestRegistry/"+c.Name)
+	}
+	require.NoError(t, filepath.WalkDir("..", func(file string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(file, "_test.go") {
+			return err
+		}
+		text, err := os.ReadFile(file)
+		for _, m := range declared.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(file, "/promises/") {
+				require.Regexp(t, "^Test(Main|P[1-7])", m[1], "the name tells the promise")
+			}
+			if m[1] != "" {
+				all = append(all, m[1])
+			} else if strings.Contains(file, "/chaos/") {
+				all = append(all, "TestScenario/"+m[2])
+			}
+		}
+		return err
+	}))
+	return all
+}
+
+// A document names a test, cases of one, or with … all tests that begin so. Each promise's row in design.md leads to all
+// tests that begin with TestP and its number, and one of the rows to each case of the kit.
+func TestDocumentsNameTestsThatExist(t *testing.T) {
+	all, rows := tests(t), make(map[string]string) // of a test the rows that lead to it
+	pages, err := filepath.Glob("*.md")
+	require.NoError(t, err)
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for line := range strings.Lines(string(text)) {
+			for _, name := range named.FindAllString(line, -1) {
+				found := false
+				for _, test := range all {
+					begin, open := strings.CutSuffix(name, "…")
+					if test == name || strings.HasPrefix(test, name+"/") || open && strings.HasPrefix(test, begin) {
+						found = true
+						rows[test] += row.FindString(line)
+					}
+				}
+				require.True(t, found, "%s names %s, which doesn't exist", page, name)
+			}
+		}
+	}
+	for _, test := range all {
+		if promise := owed.FindStringSubmatch(test); promise != nil {
+			require.Contains(t, rows[test], "| P"+promise[1], "no row of design.md leads to %s", test)
+		}
+	}
+}
