@@ -15,6 +15,7 @@ import (
 // A fleet that comes back with etcd does so over a while, and with few requests each. Streams that are opened again
 // count as requests.
 func TestAFleetDoesNotComeBackInStep(t *testing.T) {
+	t.Parallel()
 	for name, outage := range map[string]func(*fakeEtcd){
 		"leases survive": func(e *fakeEtcd) { e.Stop(); time.Sleep(20 * time.Second); e.Start() },
 		"leases lost":    func(e *fakeEtcd) { e.Stop(); time.Sleep(20 * time.Second); e.RevokeAll(); e.Start() },

@@ -133,6 +133,7 @@ func TestAWatchThatIsNeverConfirmedHoldsUpNothing(t *testing.T) {
 
 // etcd refuses the watches of many views for 2 s at a time, as with a token that has expired.
 func TestRefusedWatchesLeaveNoViewBehind(t *testing.T) {
+	t.Parallel()
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		const views = 60
 		name := func(i int) string { return fmt.Sprint("s", i) }

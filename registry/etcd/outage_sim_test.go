@@ -29,6 +29,7 @@ var outages = map[string]struct{ begin, end func(*fakeEtcd) }{
 }
 
 func TestAllRecordsAreBackTwoSecondsAfterAnOutage(t *testing.T) {
+	t.Parallel()
 	for name, outage := range outages {
 		for _, length := range []time.Duration{2 * testTTL, 3 * time.Minute} {
 			t.Run(name+", "+length.String(), func(t *testing.T) {
@@ -55,6 +56,7 @@ func TestAllRecordsAreBackTwoSecondsAfterAnOutage(t *testing.T) {
 }
 
 func TestRenewalsShareStreams(t *testing.T) {
+	t.Parallel()
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
 		mustRegister(t, r, greeter(50), time.Minute)

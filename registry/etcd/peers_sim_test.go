@@ -58,6 +58,7 @@ func TestPeers3883TheHeartbeatNeverGivesUp(t *testing.T) {
 
 // zeromicro/go-zero#3364, #5347: ErrCompacted, or a refused user, made a loop without a pause.
 func TestPeers3364NoLoopWithoutAPause(t *testing.T) {
+	t.Parallel()
 	for name, err := range map[string]error{
 		"compacted":   rpctypes.ErrGRPCCompacted,
 		"not allowed": rpctypes.ErrGRPCPermissionDenied,

@@ -144,6 +144,7 @@ func gaps(times []time.Time) []time.Duration {
 }
 
 func TestBackoffGrowsHasJitterNeverGivesUpAndResetsOnHealth(t *testing.T) {
+	t.Parallel()
 	for name, no := range map[string]error{
 		"quota": rpctypes.ErrGRPCNoSpace, "permission": rpctypes.ErrGRPCPermissionDenied,
 	} {
@@ -180,6 +181,7 @@ func TestBackoffGrowsHasJitterNeverGivesUpAndResetsOnHealth(t *testing.T) {
 
 // An hour without etcd, with go-micro ticking and looking up, is a handful of log lines.
 func TestALongOutageIsLoggedOnce(t *testing.T) {
+	t.Parallel()
 	for name, begin := range map[string]func(*fakeEtcd) func(){
 		"cut off":    func(e *fakeEtcd) func() { e.Cut(); return e.Mend },
 		"black hole": func(e *fakeEtcd) func() { e.Hold(true, false); return e.Mend },

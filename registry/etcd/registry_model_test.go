@@ -366,6 +366,7 @@ var likely = func() []string {
 // Whatever happens to a process and its etcd: afterwards what is wished for is there and nothing else of ours, and
 // lookups and watchers tell the truth, all at a bounded cost.
 func TestWhateverHappensAllIsWellAfterwards(t *testing.T) {
+	t.Parallel()
 	seed := *randomSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())

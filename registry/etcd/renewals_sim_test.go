@@ -38,6 +38,7 @@ func (e *fakeEtcd) lost(s *registry.Service) int {
 }
 
 func TestARefusedLeaseCostsNoOtherRecord(t *testing.T) {
+	t.Parallel()
 	const ttl = 6 * time.Second
 	{
 		for _, refused := range []int{1, 5, 60} {

@@ -303,6 +303,7 @@ var likelyShown = func() []string {
 }()
 
 func TestNoEventIsLostWhateverWasShownFromWhere(t *testing.T) {
+	t.Parallel()
 	seed := *randomSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())

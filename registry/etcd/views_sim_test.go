@@ -123,6 +123,7 @@ func TestPollingAMissingServiceCostsNothing(t *testing.T) {
 
 // The views are made without a client, which a thousand etcd watches would slow down.
 func TestUnknownNamesEvictNoGoodView(t *testing.T) {
+	t.Parallel()
 	for name, away := range map[string]bool{"etcd answers": false, "etcd is away": true} {
 		t.Run(name, func(t *testing.T) {
 			withFake(t, func(t *testing.T, e *fakeEtcd) {
