@@ -45,8 +45,8 @@ func tests(t *testing.T) (all []string) {
 	return all
 }
 
-// A document names a test, cases of one, or with … all tests that begin so. Each promise's row in design.md leads to all
-// tests that begin with TestP and its number, and one of the rows to each case of the kit.
+// A document names a test, cases of one, or with … all tests that begin so. Each promise's row in design.md leads to
+// all tests that begin with TestP and its number, and one of the rows to each case of the kit.
 func TestDocumentsNameTestsThatExist(t *testing.T) {
 	all, rows := tests(t), make(map[string]string) // of a test the rows that lead to it
 	pages, err := filepath.Glob("*.md")

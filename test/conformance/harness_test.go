@@ -15,9 +15,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
-// TestGoMicroHarness runs Go Micro's own service tests with server and client
-// finding each other through two of our registries. They are benchmarks, which
-// keep what they log to themselves when run from a test: to see why they fail,
+// TestGoMicroHarness runs Go Micro's own service tests with server and client finding each other through two of our
+// registries. They are benchmarks, which keep what they log to themselves when run from a test: to see why they fail,
 // run BenchmarkGoMicroHarness.
 func TestGoMicroHarness(t *testing.T) {
 	if err := flag.Set("test.benchtime", "3x"); err != nil {
@@ -26,6 +25,7 @@ func TestGoMicroHarness(t *testing.T) {
 	store := StartStore(t, 1)
 	failed := true
 	testing.Benchmark(func(b *testing.B) {
+		b.Helper()
 		failed = true
 		harnessConfig(t, store).Run(b)
 		failed = b.Failed()
@@ -40,6 +40,7 @@ func BenchmarkGoMicroHarness(b *testing.B) {
 }
 
 func harnessConfig(tb testing.TB, s *Store) *harness.ServiceTestConfig {
+	tb.Helper()
 	return &harness.ServiceTestConfig{
 		Name: "harness",
 		NewService: func(name string, opts ...micro.Option) (micro.Service, error) {
@@ -48,14 +49,14 @@ func harnessConfig(tb testing.TB, s *Store) *harness.ServiceTestConfig {
 		Parallel:   []int{1, 4},
 		Sequential: []int{10},
 		Streams:    []int{10},
-		// Its PubSub test publishes one type and subscribes to another, which no broker can do;
-		// Go Micro's own benchmark leaves it out as well.
+		// Its PubSub test publishes one type and subscribes to another, which no broker can do; Go Micro's own
+		// benchmark leaves it out as well.
 	}
 }
 
-// harnessService has two registries, so that what its client finds has been
-// through etcd.
+// harnessService has two registries, so that what its client finds has been through etcd.
 func harnessService(tb testing.TB, s *Store, name string, more ...micro.Option) (micro.Service, error) {
+	tb.Helper()
 	var both []registry.Registry
 	for range 2 {
 		r, err := etcd.New(registry.Addrs(s.members...))

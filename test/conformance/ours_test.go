@@ -35,14 +35,13 @@ func TestRegistry(t *testing.T) {
 	registrytest.Run(t, ours(StartStore(t, 1)))
 }
 
-// A cluster's members lag behind each other, which is where reads of one's own
-// writes and immediate re-registration go wrong.
+// A cluster's members lag behind each other, which is where reads of one's own writes and immediate re-registration go
+// wrong.
 func TestRegistryOnThreeMembers(t *testing.T) {
 	check(t, ours(StartStore(t, 3)), "register/", "change/", "deregister/", "lookup/", "cache/", "owner/")
 }
 
-// Bursts of hundreds of calls may keep three members on two busy cores for longer than the
-// default timeout.
+// Bursts of hundreds of calls may keep three members on two busy cores for longer than the default timeout.
 func TestBurstsOnThreeMembers(t *testing.T) {
 	check(t, ours(StartStore(t, 3), registry.Timeout(30*time.Second)), "lossless/")
 }

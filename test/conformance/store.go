@@ -31,14 +31,14 @@ type Store struct {
 }
 
 // StartStore starts an etcd of so many members, which ends with the test.
-func StartStore(t testing.TB, members int) *Store {
-	t.Helper()
+func StartStore(tb testing.TB, members int) *Store {
+	tb.Helper()
 	for _, name := range []string{"MICRO_REGISTRY_ADDRESS", "ETCD_USERNAME", "ETCD_PASSWORD"} {
-		t.Setenv(name, "") // the official plugin prefers these to its options
+		tb.Setenv(name, "") // the official plugin prefers these to its options
 	}
-	cluster := etcdtest.StartCluster(t, members)
-	s := &Store{t: t, members: cluster.Endpoints(), client: cluster.Client(t), ways: map[registry.Registry]ways{}}
-	t.Cleanup(func() {
+	cluster := etcdtest.StartCluster(tb, members)
+	s := &Store{t: tb, members: cluster.Endpoints(), client: cluster.Client(tb), ways: map[registry.Registry]ways{}}
+	tb.Cleanup(func() {
 		for _, way := range s.ways {
 			way.end()
 		}
@@ -79,7 +79,9 @@ func (s *Store) Backend(open func(...registry.Option) (registry.Registry, error)
 }
 
 // open gives a registry ways of its own.
-func (s *Store) open(open func(...registry.Option) (registry.Registry, error), opts []registry.Option) (registry.Registry, error) {
+func (s *Store) open(
+	open func(...registry.Option) (registry.Registry, error), opts []registry.Option,
+) (registry.Registry, error) {
 	way, err := connect(s.members)
 	if err != nil {
 		return nil, err

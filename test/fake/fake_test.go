@@ -33,6 +33,7 @@ type asked struct {
 }
 
 func newAsked(t *testing.T, client *clientv3.Client, seed uint64) *asked {
+	t.Helper()
 	a := &asked{client: client, random: rand.New(rand.NewPCG(seed, 0))}
 	now, err := client.Get(t.Context(), "/k/", clientv3.WithPrefix())
 	require.NoError(t, err)
@@ -246,6 +247,7 @@ func (a *asked) step(ctx context.Context) {
 
 // finish ends the script with an event that every watch gets, and notes what they all got.
 func (a *asked) finish(t *testing.T, ctx context.Context) {
+	t.Helper()
 	for range 5 { // so that those from the future get it too
 		_, err := a.client.Put(ctx, "/k/end", "", clientv3.WithLease(clientv3.NoLease))
 		require.NoError(t, err)

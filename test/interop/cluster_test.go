@@ -6,26 +6,26 @@ import (
 )
 
 // startCluster runs members that keep the same data.
-func startCluster(t testing.TB, version string, n int) []*server {
-	t.Helper()
+func startCluster(tb testing.TB, version string, n int) []*server {
+	tb.Helper()
 	members := make([]*server, n)
 	for i := range members {
-		members[i] = newServer(t, version, "http", nil)
+		members[i] = newServer(tb, version, "http", nil)
 	}
 	for _, m := range members {
 		m.args = append(m.args, "--initial-cluster", peers(members))
 	}
-	startAll(t, members)
+	startAll(tb, members)
 	return members
 }
 
-func startAll(t testing.TB, members []*server) {
-	t.Helper()
+func startAll(tb testing.TB, members []*server) {
+	tb.Helper()
 	for _, m := range members {
-		m.start(t)
+		m.start(tb)
 	}
 	for _, m := range members {
-		m.awaitHealth(t)
+		m.awaitHealth(tb)
 	}
 }
 

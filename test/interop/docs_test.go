@@ -20,35 +20,35 @@ import (
 )
 
 // commands returns what a page of the documentation has in sh blocks below a heading.
-func commands(t testing.TB, page, heading string) string {
-	t.Helper()
+func commands(tb testing.TB, page, heading string) string {
+	tb.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", page))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	_, section, found := strings.Cut("\n"+string(text), "\n## "+heading+"\n")
-	require.True(t, found, "%s has a heading %q", page, heading)
+	require.True(tb, found, "%s has a heading %q", page, heading)
 	section, _, _ = strings.Cut(section, "\n## ")
 	var blocks []string
 	for _, part := range strings.Split(section, "\n```sh\n")[1:] {
 		block, _, closed := strings.Cut(part, "\n```\n")
-		require.True(t, closed)
+		require.True(tb, closed)
 		blocks = append(blocks, block)
 	}
-	require.NotEmpty(t, blocks, "%s has commands below %q", page, heading)
+	require.NotEmpty(tb, blocks, "%s has commands below %q", page, heading)
 	return strings.Join(blocks, "\n")
 }
 
 // shell runs commands as a reader of the documentation would, with etcdctl at hand.
-func shell(t testing.TB, script string, env ...string) string {
-	t.Helper()
-	tools := t.TempDir()
+func shell(tb testing.TB, script string, env ...string) string {
+	tb.Helper()
+	tools := tb.TempDir()
 	for tool, name := range map[string]string{"etcdctl": "etcdctl36", "etcd": "etcd36", "etcdutl": "etcdutl36"} {
-		require.NoError(t, os.Symlink(binary(t, name), filepath.Join(tools, tool)))
+		require.NoError(tb, os.Symlink(binary(tb, name), filepath.Join(tools, tool)))
 	}
 	cmd := exec.CommandContext(context.Background(), "bash", "-euo", "pipefail", "-c", script)
 	cmd.Dir = tools
 	cmd.Env = append(append(os.Environ(), env...), "PATH="+tools+":"+os.Getenv("PATH"), "ETCDCTL_COMMAND_TIMEOUT=1m")
 	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, "%s\n%s", script, out)
+	require.NoError(tb, err, "%s\n%s", script, out)
 	return string(out)
 }
 
@@ -83,7 +83,8 @@ func TestOperationsExplainsEveryLogLineAndError(t *testing.T) {
 			n++
 			shown := string(m[2]) + "`" // what users can't test for is known by its text
 			exported := "`" + string(m[1]) + "` \"" + string(m[2]) + "\""
-			if !strings.Contains(string(page), exported) && (isPublic(source, string(m[1])) || !strings.Contains(string(page), shown)) {
+			if !strings.Contains(string(page), exported) &&
+				(isPublic(source, string(m[1])) || !strings.Contains(string(page), shown)) {
 				t.Errorf("%s has %s %q, which is not in operations.md", source, m[1], m[2])
 			}
 		}
@@ -103,9 +104,13 @@ func TestLookingAtItAsDocumented(t *testing.T) {
 	r := open(t, registry.Addrs(s.address()))
 	require.NoError(t, r.Register(service("greeter", "1", "a"), registry.RegisterTTL(time.Minute)))
 	w := watch(t, r, "legacy")
-	shown := shell(t, "set -x\n"+commands(t, "operations.md", "Look at it"), "ETCDCTL_ENDPOINTS="+s.address(), "ENDPOINT="+s.address())
+	shown := shell(
+		t, "set -x\n"+commands(t, "operations.md", "Look at it"), "ETCDCTL_ENDPOINTS="+s.address(), "ENDPOINT="+s.address(),
+	)
 	key := base64.StdEncoding.EncodeToString([]byte("/micro/registry/greeter/a"))
-	for _, want := range []string{"/micro/registry/greeter/a\n", `"name":"greeter"`, "found 1 leases", "3.6.16", `"key":"` + key + `"`} {
+	for _, want := range []string{
+		"/micro/registry/greeter/a\n", `"name":"greeter"`, "found 1 leases", "3.6.16", `"key":"` + key + `"`,
+	} {
 		require.Contains(t, shown, want)
 	}
 	require.Equal(t, "create legacy-1@1", next(t, w))

@@ -21,8 +21,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
-// exercise goes through a registration's life on a way to etcd, as another registry on a way
-// of its own sees it.
+// exercise goes through a registration's life on a way to etcd, as another registry on a way of its own sees it.
 func exercise(t *testing.T, name string, provider, consumer registry.Registry) {
 	t.Helper()
 	w := watch(t, consumer, name)
@@ -44,36 +43,36 @@ func exercise(t *testing.T, name string, provider, consumer registry.Registry) {
 	require.Empty(t, found(t, consumer, name))
 }
 
-func found(t testing.TB, r registry.Registry, name string) []string {
-	t.Helper()
+func found(tb testing.TB, r registry.Registry, name string) []string {
+	tb.Helper()
 	services, err := r.GetService(name)
 	if err != nil {
-		require.ErrorIs(t, err, registry.ErrNotFound)
+		require.ErrorIs(tb, err, registry.ErrNotFound)
 	}
 	return idsOf(services)
 }
 
 // reaches waits until a lookup finds exactly these nodes.
-func reaches(t testing.TB, r registry.Registry, name string, ids ...string) {
-	t.Helper()
-	eventually(t, func() bool { return slices.Equal(found(t, r, name), ids) }, "%v of %s", ids, name)
+func reaches(tb testing.TB, r registry.Registry, name string, ids ...string) {
+	tb.Helper()
+	eventually(tb, func() bool { return slices.Equal(found(tb, r, name), ids) }, "%v of %s", ids, name)
 }
 
-func watch(t testing.TB, r registry.Registry, name string) registry.Watcher {
-	t.Helper()
+func watch(tb testing.TB, r registry.Registry, name string) registry.Watcher {
+	tb.Helper()
 	w, err := r.Watch(registry.WatchService(name))
-	require.NoError(t, err)
-	t.Cleanup(w.Stop)
+	require.NoError(tb, err)
+	tb.Cleanup(w.Stop)
 	return w
 }
 
 // next returns what a watcher says next, like create a@1.
-func next(t testing.TB, w registry.Watcher) string {
-	t.Helper()
+func next(tb testing.TB, w registry.Watcher) string {
+	tb.Helper()
 	late := time.AfterFunc(patience, w.Stop)
 	defer late.Stop()
 	r, err := w.Next()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return r.Action + " " + strings.Join(idsOf([]*registry.Service{r.Service}), " ")
 }
 
@@ -105,10 +104,10 @@ func TestEtcdctlShowsAndChangesWhatIsRegistered(t *testing.T) {
 }
 
 // leaseOf returns the id of the only lease.
-func leaseOf(t testing.TB, s *server) string {
-	t.Helper()
-	lines := strings.Split(strings.TrimSpace(s.etcdctl(t, "lease", "list")), "\n")
-	require.Equal(t, "found 1 leases", lines[0])
+func leaseOf(tb testing.TB, s *server) string {
+	tb.Helper()
+	lines := strings.Split(strings.TrimSpace(s.etcdctl(tb, "lease", "list")), "\n")
+	require.Equal(tb, "found 1 leases", lines[0])
 	return lines[1]
 }
 
@@ -118,7 +117,10 @@ func TestARecordPutByHandIsDiscovered(t *testing.T) {
 	r := open(t, registry.Addrs(s.address()))
 	require.Empty(t, found(t, r, "legacy"))
 	w := watch(t, r, "legacy")
-	s.etcdctl(t, "put", "/micro/registry/legacy/by-hand", `{"name": "legacy", "nodes": [{"id": "by-hand", "address": "10.0.0.7:80"}]}`)
+	s.etcdctl(
+		t, "put", "/micro/registry/legacy/by-hand",
+		`{"name": "legacy", "nodes": [{"id": "by-hand", "address": "10.0.0.7:80"}]}`,
+	)
 	require.Equal(t, "create by-hand@", next(t, w))
 	services, err := r.GetService("legacy")
 	require.NoError(t, err)
@@ -137,7 +139,9 @@ func TestTheJSONGatewayReadsAndWritesRecords(t *testing.T) {
 		Kvs []struct{ Key, Value []byte }
 	}
 	// What ends with a slash ends before the next character, a zero.
-	post(t, s, "/v3/kv/range", map[string]any{"key": []byte("/micro/registry/"), "range_end": []byte("/micro/registry0")}, &answer)
+	post(t, s, "/v3/kv/range", map[string]any{
+		"key": []byte("/micro/registry/"), "range_end": []byte("/micro/registry0"),
+	}, &answer)
 	require.Len(t, answer.Kvs, 1)
 	require.Equal(t, "/micro/registry/greeter/a", string(answer.Kvs[0].Key))
 	require.Equal(t, string(encode(t, service("greeter", "1", "a"))), string(answer.Kvs[0].Value))
@@ -149,19 +153,19 @@ func TestTheJSONGatewayReadsAndWritesRecords(t *testing.T) {
 }
 
 // post asks the gateway, which takes and gives bytes as base64, just as encoding/json does.
-func post(t testing.TB, s *server, path string, request, answer any) {
-	t.Helper()
+func post(tb testing.TB, s *server, path string, request, answer any) {
+	tb.Helper()
 	body, err := json.Marshal(request)
-	require.NoError(t, err)
-	require.Contains(t, string(body), base64.StdEncoding.EncodeToString([]byte("/micro/registry")))
-	ask, err := http.NewRequestWithContext(soon(t), http.MethodPost, "http://"+s.address()+path, bytes.NewReader(body))
-	require.NoError(t, err)
+	require.NoError(tb, err)
+	require.Contains(tb, string(body), base64.StdEncoding.EncodeToString([]byte("/micro/registry")))
+	ask, err := http.NewRequestWithContext(soon(tb), http.MethodPost, "http://"+s.address()+path, bytes.NewReader(body))
+	require.NoError(tb, err)
 	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(ask)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	defer func() { _ = response.Body.Close() }()
-	require.Equal(t, http.StatusOK, response.StatusCode)
+	require.Equal(tb, http.StatusOK, response.StatusCode)
 	if answer != nil {
-		require.NoError(t, json.NewDecoder(response.Body).Decode(answer))
+		require.NoError(tb, json.NewDecoder(response.Body).Decode(answer))
 	}
 }
 
@@ -193,12 +197,12 @@ func TestThroughAProxyInFrontOfACluster(t *testing.T) {
 	reaches(t, direct, "greeter", "b@1")
 }
 
-func startProxy(t testing.TB, port int, members []*server) *process {
-	t.Helper()
-	return run(t, exec.CommandContext(context.Background(), binary(t, usual), "grpc-proxy", "start",
+func startProxy(tb testing.TB, port int, members []*server) *process {
+	tb.Helper()
+	return run(tb, exec.CommandContext(context.Background(), binary(tb, usual), "grpc-proxy", "start",
 		"--endpoints", addresses(members), "--listen-addr", loopback(port),
 		"--advertise-client-url", loopback(port), // where it looks for itself, or it ends after a while
-		"--data-dir", t.TempDir()))
+		"--data-dir", tb.TempDir()))
 }
 
 // A learner refuses nearly every request, and of four addresses only two are good.
@@ -240,7 +244,9 @@ func TestAUnixSocketWithTLS(t *testing.T) {
 	t.Parallel()
 	path, a := socketPath(t), newAuthority(t)
 	cert, key := a.issue(t, "server", func(c *x509.Certificate) { c.DNSNames = []string{"etcd.sock"} })
-	s := newServer(t, usual, "http", []string{"--listen-client-urls", "unixs://" + path, "--cert-file", cert, "--key-file", key})
+	s := newServer(
+		t, usual, "http", []string{"--listen-client-urls", "unixs://" + path, "--cert-file", cert, "--key-file", key},
+	)
 	s.start(t)
 	s.awaitHealth(t)
 	files := etcd.TLSFiles(a.ca(), "", "")
@@ -248,7 +254,9 @@ func TestAUnixSocketWithTLS(t *testing.T) {
 
 	otherCert, otherKey := a.issue(t, "other")
 	other := socketPath(t)
-	s = newServer(t, usual, "http", []string{"--listen-client-urls", "unixs://" + other, "--cert-file", otherCert, "--key-file", otherKey})
+	s = newServer(t, usual, "http", []string{
+		"--listen-client-urls", "unixs://" + other, "--cert-file", otherCert, "--key-file", otherKey,
+	})
 	s.start(t)
 	s.awaitHealth(t)
 	refuses(t, "not etcd.sock", registry.Addrs("unixs://"+other), files)

@@ -26,21 +26,21 @@ func pairs(t *testing.T, kinds []string, test func(t *testing.T, provider, consu
 }
 
 // sees waits until a lookup finds exactly these nodes.
-func (p *peer) sees(t testing.TB, name string, ids ...string) {
-	t.Helper()
+func (p *peer) sees(tb testing.TB, name string, ids ...string) {
+	tb.Helper()
 	var last []string
-	eventually(t, func() bool {
-		last = p.nodes(t, name)
+	eventually(tb, func() bool {
+		last = p.nodes(tb, name)
 		return slices.Equal(last, ids)
 	}, "%s sees %v of %s", p.kind, ids, name)
 }
 
 // hears waits until the watchers have returned exactly this.
-func (p *peer) hears(t testing.TB, changes ...string) {
-	t.Helper()
+func (p *peer) hears(tb testing.TB, changes ...string) {
+	tb.Helper()
 	var last []string
-	eventually(t, func() bool {
-		last = p.told(t)
+	eventually(tb, func() bool {
+		last = p.told(tb)
 		return slices.Equal(last, changes)
 	}, "%s hears %v", p.kind, changes)
 }
@@ -97,8 +97,8 @@ func TestAKilledProviderExpires(t *testing.T) {
 	})
 }
 
-// A provider is killed, and another one that runs the new version under the same id takes its place
-// while the old record is still there.
+// A provider is killed, and another one that runs the new version under the same id takes its place while the old
+// record is still there.
 func TestARestartWithAFixedIDUnderAnotherRegistry(t *testing.T) {
 	pairs(t, others, func(t *testing.T, before, after string) {
 		s := startServer(t, usual)
@@ -121,8 +121,8 @@ func TestARestartWithAFixedIDUnderAnotherRegistry(t *testing.T) {
 	})
 }
 
-// staysFor checks that a record outlives the lease of the one before it, while its provider goes on
-// registering as a go-micro server does. The one of v5 doesn't.
+// staysFor checks that a record outlives the lease of the one before it, while its provider goes on registering as a
+// go-micro server does. The one of v5 doesn't.
 func staysFor(t *testing.T, d time.Duration, c *peer, kind string, p *peer, s *registry.Service) {
 	t.Helper()
 	beat := time.NewTicker(lifetime / 3)
@@ -158,8 +158,7 @@ func TestALateDeregisterOfTheProcessBefore(t *testing.T) {
 }
 
 // The other ones take a lease that they find for their own, and write nothing for a node that they find unchanged. So
-// what is in etcd remains ours, and goes when we do; their next tick notices, v5's
-// only after the next renewal.
+// what is in etcd remains ours, and goes when we do; their next tick notices, v5's only after the next renewal.
 func TestARecordThatAnotherRegistryAdoptedGoesWithOurs(t *testing.T) {
 	for _, kind := range others {
 		t.Run(kind, func(t *testing.T) {

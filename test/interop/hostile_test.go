@@ -50,8 +50,9 @@ func strange() map[string]string {
 	return map[string]string{
 		"nils":  `{"name":"greeter","version":"s","endpoints":[null,{"name":"e","request":{"values":[null]}}],"nodes":[null,{"id":"nils"}]}`,
 		"extra": `{"name":"greeter","version":"s","future":{"a":[1,2]},"nodes":[{"id":"extra","future":1}]}`,
-		"mib":   `{"name":"greeter","version":"s","nodes":[{"id":"mib","metadata":{"m":"` + strings.Repeat("m", 1<<20) + `"}}]}`,
-		"ctrl":  `{"name":"greeter","version":"s","nodes":[{"id":"ctrl","address":"\u0000\u001b[31m"}]}`,
+		"mib": `{"name":"greeter","version":"s","nodes":[{"id":"mib","metadata":{"m":"` + strings.Repeat("m", 1<<20) +
+			`"}}]}`,
+		"ctrl": `{"name":"greeter","version":"s","nodes":[{"id":"ctrl","address":"\u0000\u001b[31m"}]}`,
 	}
 }
 
@@ -90,7 +91,9 @@ func TestJunkHurtsNobody(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, idsOf(services), 6)
 
-	eventually(t, func() bool { return r.Status().Malformed >= uint64(3*len(junk())+1) }, "each is counted: %d", r.Status().Malformed)
+	eventually(t, func() bool {
+		return r.Status().Malformed >= uint64(3*len(junk())+1)
+	}, "each is counted: %d", r.Status().Malformed)
 	skipped := func() int { return strings.Count(log.text.String(), "skipping") }
 	eventually(t, func() bool { return skipped() >= len(junk())+1 }, "each is logged, a moment later")
 	require.Equal(t, len(junk())+1, skipped(), "each is logged once:\n%s", log.text.String())
@@ -110,14 +113,14 @@ func TestJunkHurtsNobody(t *testing.T) {
 }
 
 // bulk is how many junk keys there are beside the real ones; INTEROP_JUNK=1000000 makes it a million.
-func bulk(t testing.TB) int {
-	t.Helper()
+func bulk(tb testing.TB) int {
+	tb.Helper()
 	text := os.Getenv("INTEROP_JUNK")
 	if text == "" {
 		return 100_000
 	}
 	n, err := strconv.Atoi(text)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return n
 }
 

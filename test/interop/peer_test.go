@@ -41,24 +41,24 @@ type peer struct {
 }
 
 // startPeer runs a peer that uses an etcd, found through the environment as in real life.
-func startPeer(t testing.TB, kind, address string, env ...string) *peer {
-	t.Helper()
-	cmd := exec.CommandContext(context.Background(), binary(t, kind))
+func startPeer(tb testing.TB, kind, address string, env ...string) *peer {
+	tb.Helper()
+	cmd := exec.CommandContext(context.Background(), binary(tb, kind))
 	cmd.Env = append(append(os.Environ(), "MICRO_REGISTRY_ADDRESS="+address), env...)
 	in, err := cmd.StdinPipe()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	out, toOut, err := os.Pipe()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	cmd.Stdout = toOut
 	p := &peer{kind: kind, in: in, waiting: make(map[int]chan agent.Reply)}
-	p.process = run(t, cmd)
-	require.NoError(t, toOut.Close())
+	p.process = run(tb, cmd)
+	require.NoError(tb, toOut.Close())
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
 		p.read(out)
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		p.kill()
 		<-read
 	})
@@ -133,26 +133,26 @@ func (p *peer) ask(c agent.Command, value any) error {
 	}
 }
 
-func (p *peer) must(t testing.TB, c agent.Command, value any) {
-	t.Helper()
-	require.NoError(t, p.ask(c, value), "%s %s", p.kind, c.Do)
+func (p *peer) must(tb testing.TB, c agent.Command, value any) {
+	tb.Helper()
+	require.NoError(tb, p.ask(c, value), "%s %s", p.kind, c.Do)
 }
 
-func (p *peer) register(t testing.TB, s *registry.Service, ttl time.Duration) {
-	t.Helper()
-	p.must(t, agent.Command{Do: "register", Service: encode(t, s), TTL: ttl}, nil)
+func (p *peer) register(tb testing.TB, s *registry.Service, ttl time.Duration) {
+	tb.Helper()
+	p.must(tb, agent.Command{Do: "register", Service: encode(tb, s), TTL: ttl}, nil)
 }
 
-func (p *peer) deregister(t testing.TB, s *registry.Service) {
-	t.Helper()
-	p.must(t, agent.Command{Do: "deregister", Service: encode(t, s)}, nil)
+func (p *peer) deregister(tb testing.TB, s *registry.Service) {
+	tb.Helper()
+	p.must(tb, agent.Command{Do: "deregister", Service: encode(tb, s)}, nil)
 }
 
 // nodes returns the ids of a service's nodes as a lookup finds them, with their version: a@1.
-func (p *peer) nodes(t testing.TB, name string) []string {
-	t.Helper()
+func (p *peer) nodes(tb testing.TB, name string) []string {
+	tb.Helper()
 	ids, err := p.lookUp(name)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return ids
 }
 
@@ -165,17 +165,17 @@ func (p *peer) lookUp(name string) ([]string, error) {
 	return idsOf(services), err
 }
 
-func (p *peer) watch(t testing.TB, name string) {
-	t.Helper()
-	p.must(t, agent.Command{Do: "watch", Name: name}, nil)
+func (p *peer) watch(tb testing.TB, name string) {
+	tb.Helper()
+	p.must(tb, agent.Command{Do: "watch", Name: name}, nil)
 }
 
 // told returns what its watchers have returned so far, like create a@1.
-func (p *peer) told(t testing.TB) []string {
-	t.Helper()
+func (p *peer) told(tb testing.TB) []string {
+	tb.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	require.Empty(t, p.broken, "%s's watcher ended", p.kind)
+	require.Empty(tb, p.broken, "%s's watcher ended", p.kind)
 	var all []string
 	for _, r := range p.seen {
 		for _, id := range idsOf([]*registry.Service{r.Service}) {
@@ -185,15 +185,15 @@ func (p *peer) told(t testing.TB) []string {
 	return all
 }
 
-func (p *peer) serve(t testing.TB, name, id, version string, ttl time.Duration) {
-	t.Helper()
-	p.must(t, agent.Command{Do: "serve", Name: name, Node: id, Version: version, TTL: ttl}, nil)
+func (p *peer) serve(tb testing.TB, name, id, version string, ttl time.Duration) {
+	tb.Helper()
+	p.must(tb, agent.Command{Do: "serve", Name: name, Node: id, Version: version, TTL: ttl}, nil)
 }
 
 // stopServing stops the peer's go-micro server, which deregisters it.
-func (p *peer) stopServing(t testing.TB) {
-	t.Helper()
-	p.must(t, agent.Command{Do: "stop"}, nil)
+func (p *peer) stopServing(tb testing.TB) {
+	tb.Helper()
+	p.must(tb, agent.Command{Do: "stop"}, nil)
 }
 
 var errNobody = errors.New("nobody answered")
@@ -210,10 +210,10 @@ func (p *peer) call(name string) (string, error) {
 	return id, nil
 }
 
-func encode(t testing.TB, s *registry.Service) json.RawMessage {
-	t.Helper()
+func encode(tb testing.TB, s *registry.Service) json.RawMessage {
+	tb.Helper()
 	b, err := json.Marshal(s)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return b
 }
 

@@ -35,11 +35,11 @@ func TestMain(m *testing.M) {
 }
 
 // binary is something that the script run has built.
-func binary(t testing.TB, name string) string {
-	t.Helper()
+func binary(tb testing.TB, name string) string {
+	tb.Helper()
 	path, err := filepath.Abs(filepath.Join("..", "..", ".bin", "interop", name))
-	require.NoError(t, err)
-	require.FileExists(t, path, "build it with test/interop/run")
+	require.NoError(tb, err)
+	require.FileExists(tb, path, "build it with test/interop/run")
 	return path
 }
 
@@ -52,8 +52,8 @@ type process struct {
 
 var toStart = make(chan func())
 
-// start starts processes, always on one thread: a child that shall die with its parent dies in
-// fact with the thread that started it.
+// start starts processes, always on one thread: a child that shall die with its parent dies in fact with the thread
+// that started it.
 func start() {
 	runtime.LockOSThread()
 	for f := range toStart {
@@ -61,8 +61,8 @@ func start() {
 	}
 }
 
-func run(t testing.TB, cmd *exec.Cmd) *process {
-	t.Helper()
+func run(tb testing.TB, cmd *exec.Cmd) *process {
+	tb.Helper()
 	p := &process{Cmd: cmd, log: new(tail), done: make(chan struct{})}
 	cmd.Stderr = p.log
 	if cmd.Stdout == nil {
@@ -71,15 +71,15 @@ func run(t testing.TB, cmd *exec.Cmd) *process {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error)
 	toStart <- func() { started <- cmd.Start() }
-	require.NoError(t, <-started)
+	require.NoError(tb, <-started)
 	go func() {
 		defer close(p.done)
 		_ = cmd.Wait() // how it ended is the test's business
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		p.kill()
-		if t.Failed() {
-			t.Logf("%s wrote:\n%s", filepath.Base(cmd.Path), p.log)
+		if tb.Failed() {
+			tb.Logf("%s wrote:\n%s", filepath.Base(cmd.Path), p.log)
 		}
 	})
 	return p
@@ -125,22 +125,21 @@ func (w *tail) String() string {
 
 var _ io.Writer = (*tail)(nil)
 
-// freePort returns a port that nobody listens at. It is below every system's range for outgoing
-// connections, so that a stopped server's port isn't handed to a client that redials it. No port
-// is returned twice: it is used a moment later.
-func freePort(t testing.TB) int {
-	t.Helper()
+// freePort returns a port that nobody listens at. It is below every system's range for outgoing connections, so that a
+// stopped server's port isn't handed to a client that redials it. No port is returned twice: it is used a moment later.
+func freePort(tb testing.TB) int {
+	tb.Helper()
 	for range 100 {
 		port := 10_000 + rand.IntN(22_000)
 		if _, used := usedPorts.LoadOrStore(port, true); used {
 			continue
 		}
 		if l, err := net.Listen("tcp", loopback(port)); err == nil {
-			require.NoError(t, l.Close())
+			require.NoError(tb, l.Close())
 			return port
 		}
 	}
-	require.FailNow(t, "no free port")
+	require.FailNow(tb, "no free port")
 	return 0
 }
 
@@ -149,9 +148,9 @@ var usedPorts sync.Map
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // command runs a program to its end and returns what it wrote to its standard output.
-func command(t testing.TB, env []string, name string, args ...string) (string, error) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), name, args...)
+func command(tb testing.TB, env []string, name string, args ...string) (string, error) {
+	tb.Helper()
+	cmd := exec.CommandContext(tb.Context(), name, args...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()

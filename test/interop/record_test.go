@@ -83,10 +83,10 @@ func TestTheOrderOfFieldsIsTheOnlyDifference(t *testing.T) {
 }
 
 // dump returns every key and its value, each on a line.
-func dump(t testing.TB, client *clientv3.Client) string {
-	t.Helper()
-	all, err := client.Get(soon(t), "", clientv3.WithPrefix())
-	require.NoError(t, err)
+func dump(tb testing.TB, client *clientv3.Client) string {
+	tb.Helper()
+	all, err := client.Get(soon(tb), "", clientv3.WithPrefix())
+	require.NoError(tb, err)
 	var text strings.Builder
 	for _, kv := range all.Kvs {
 		text.WriteString(string(kv.Key) + "\n" + string(kv.Value) + "\n")

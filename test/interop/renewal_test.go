@@ -14,8 +14,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
-// One registry provides two services, and its user may no longer write one of them. Since 3.6.9 etcd doesn't renew leases with such
-// keys, and ends the stream on which the etcd client renews all of them.
+// One registry provides two services, and its user may no longer write one of them. Since 3.6.9 etcd doesn't renew
+// leases with such keys, and ends the stream on which the etcd client renews all of them.
 func TestALostPermissionCostsNoOtherRecord(t *testing.T) {
 	const ttl = 6 * time.Second
 	greeters := make([]string, 30)
@@ -26,7 +26,9 @@ func TestALostPermissionCostsNoOtherRecord(t *testing.T) {
 	s, root := ruled(t, usual)
 	allowOther(t, root)
 	log := newLog()
-	r := open(t, registry.Addrs(s.address()), etcd.Auth("greeter", greeterPassword), registry.Timeout(unhurried), registry.Logger(log))
+	r := open(t, registry.Addrs(s.address()), etcd.Auth(
+		"greeter", greeterPassword,
+	), registry.Timeout(unhurried), registry.Logger(log))
 	require.NoError(t, r.Register(service("greeter", "1", greeters...), registry.RegisterTTL(ttl)))
 	require.NoError(t, r.Register(service("other", "1", others...), registry.RegisterTTL(ttl)))
 	changes := root.Watch(t.Context(), "/micro/registry/greeter/", clientv3.WithPrefix())
@@ -56,22 +58,24 @@ func TestALostPermissionCostsNoOtherRecord(t *testing.T) {
 const otherDir = "/micro/registry/other/"
 
 // allowOther lets the greeter's user provide another service too.
-func allowOther(t testing.TB, root *clientv3.Client) {
-	t.Helper()
-	_, err := root.RoleGrantPermission(soon(t), "provide-greeter", otherDir, clientv3.GetPrefixRangeEnd(otherDir), clientv3.PermissionType(clientv3.PermReadWrite))
-	require.NoError(t, err)
+func allowOther(tb testing.TB, root *clientv3.Client) {
+	tb.Helper()
+	_, err := root.RoleGrantPermission(soon(
+		tb,
+	), "provide-greeter", otherDir, clientv3.GetPrefixRangeEnd(otherDir), clientv3.PermissionType(clientv3.PermReadWrite))
+	require.NoError(tb, err)
 }
 
 // noDeletes checks that nothing is deleted for some time.
-func noDeletes(t testing.TB, changes clientv3.WatchChan, within time.Duration) {
-	t.Helper()
+func noDeletes(tb testing.TB, changes clientv3.WatchChan, within time.Duration) {
+	tb.Helper()
 	over := time.After(within)
 	for {
 		select {
 		case change := <-changes:
-			require.NoError(t, change.Err())
+			require.NoError(tb, change.Err())
 			for _, e := range change.Events {
-				require.NotEqual(t, clientv3.EventTypeDelete, e.Type, string(e.Kv.Key))
+				require.NotEqual(tb, clientv3.EventTypeDelete, e.Type, string(e.Kv.Key))
 			}
 		case <-over:
 			return

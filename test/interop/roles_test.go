@@ -22,11 +22,11 @@ const (
 )
 
 // ruled is an etcd with the users and roles of docs/roles.md, and root's client.
-func ruled(t testing.TB, version string, flags ...string) (*server, *clientv3.Client) {
-	t.Helper()
-	s := startServer(t, version, flags...)
-	shell(t, commands(t, "roles.md", "Set it up"), passwords(s)...)
-	return s, newClient(t, clientv3.Config{Endpoints: []string{s.address()}, Username: "root", Password: rootPassword})
+func ruled(tb testing.TB, version string, flags ...string) (*server, *clientv3.Client) {
+	tb.Helper()
+	s := startServer(tb, version, flags...)
+	shell(tb, commands(tb, "roles.md", "Set it up"), passwords(s)...)
+	return s, newClient(tb, clientv3.Config{Endpoints: []string{s.address()}, Username: "root", Password: rootPassword})
 }
 
 func passwords(s *server) []string {
@@ -40,16 +40,16 @@ func passwords(s *server) []string {
 const unhurried = 30 * time.Second
 
 // refusedAtOnce checks that a call is refused, and not only when its timeout is over.
-func refusedAtOnce(t testing.TB, says, name string, call func() error) {
-	t.Helper()
+func refusedAtOnce(tb testing.TB, says, name string, call func() error) {
+	tb.Helper()
 	began := time.Now()
-	require.ErrorContains(t, call(), says, name)
-	require.Less(t, time.Since(began), unhurried/2, name)
+	require.ErrorContains(tb, call(), says, name)
+	require.Less(tb, time.Since(began), unhurried/2, name)
 }
 
-func soonDenied(t testing.TB, name string, call func() error) {
-	t.Helper()
-	refusedAtOnce(t, "permission denied", name, call)
+func soonDenied(tb testing.TB, name string, call func() error) {
+	tb.Helper()
+	refusedAtOnce(tb, "permission denied", name, call)
 }
 
 func TestLeastPrivilegeIsEnough(t *testing.T) {
@@ -84,7 +84,9 @@ func TestWhatIsNotPermittedIsRefusedAtOnce(t *testing.T) {
 
 	require.NoError(t, greeter.Register(service("greeter", "1", "a"), registry.RegisterTTL(time.Minute)))
 	for name, call := range map[string]func() error{
-		"register elsewhere":         func() error { return greeter.Register(service("other", "1", "a"), registry.RegisterTTL(time.Minute)) },
+		"register elsewhere": func() error {
+			return greeter.Register(service("other", "1", "a"), registry.RegisterTTL(time.Minute))
+		},
 		"deregister elsewhere":       func() error { return greeter.Deregister(service("other", "1", "x")) },
 		"look up elsewhere":          func() error { _, err := greeter.GetService("other"); return err },
 		"linearizable":               func() error { _, err := greeter.GetService("other", etcd.Linearizable()); return err },
@@ -92,13 +94,17 @@ func TestWhatIsNotPermittedIsRefusedAtOnce(t *testing.T) {
 		"list":                       func() error { _, err := greeter.ListServices(); return err },
 		"watch elsewhere":            func() error { _, err := greeter.Watch(registry.WatchService("other")); return err },
 		"watch all":                  func() error { _, err := greeter.Watch(); return err },
-		"register as a client":       func() error { return client.Register(service("greeter", "1", "b"), registry.RegisterTTL(time.Minute)) },
-		"deregister as a client":     func() error { return client.Deregister(service("greeter", "1", "a")) },
+		"register as a client": func() error {
+			return client.Register(service("greeter", "1", "b"), registry.RegisterTTL(time.Minute))
+		},
+		"deregister as a client": func() error { return client.Deregister(service("greeter", "1", "a")) },
 	} {
 		soonDenied(t, name, call)
 	}
 	require.ErrorIs(t, client.Register(service("greeter", "1", "b"), registry.RegisterTTL(time.Minute)), etcd.ErrPending)
-	refusedAtOnce(t, "user name is empty", "a stranger", func() error { _, err := stranger.GetService("greeter"); return err })
+	refusedAtOnce(
+		t, "user name is empty", "a stranger", func() error { _, err := stranger.GetService("greeter"); return err },
+	)
 	require.Equal(t, []string{"a@1"}, found(t, client, "greeter"))
 	require.Equal(t, []string{"x@1"}, found(t, client, "other"))
 }
@@ -108,14 +114,18 @@ func TestAWrongPasswordIsSaidAtOnceAndNeverShown(t *testing.T) {
 	s, _ := ruled(t, usual)
 	const wrong = "wrong-hunter2"
 	log := newLog()
-	r := open(t, registry.Addrs(s.address()), etcd.Auth("greeter", wrong), registry.Timeout(unhurried), registry.Logger(log))
+	r := open(
+		t, registry.Addrs(s.address()), etcd.Auth("greeter", wrong), registry.Timeout(unhurried), registry.Logger(log),
+	)
 	var err error
 	refusedAtOnce(t, "authentication failed", "Register", func() error {
 		err = r.Register(service("greeter", "1", "a"), registry.RegisterTTL(time.Minute))
 		return err
 	})
 	status := r.Status()
-	for _, text := range []string{err.Error(), log.text.String(), string(mustJSON(t, status)), status.Registrations[0].Err.Error()} {
+	for _, text := range []string{
+		err.Error(), log.text.String(), string(mustJSON(t, status)), status.Registrations[0].Err.Error(),
+	} {
 		require.NotContains(t, text, "hunter2")
 	}
 	require.NoError(t, r.Init(etcd.Auth("greeter", greeterPassword)))
@@ -127,7 +137,9 @@ func TestHealingWaitsForPermission(t *testing.T) {
 	t.Parallel()
 	s, root := ruled(t, usual)
 	log := newLog()
-	greeter := open(t, registry.Addrs(s.address()), etcd.Auth("greeter", greeterPassword), registry.Timeout(unhurried), registry.Logger(log))
+	greeter := open(t, registry.Addrs(s.address()), etcd.Auth(
+		"greeter", greeterPassword,
+	), registry.Timeout(unhurried), registry.Logger(log))
 	client := open(t, registry.Addrs(s.address()), etcd.Auth("client", clientPassword), registry.Timeout(unhurried))
 	require.NoError(t, greeter.Register(service("greeter", "1", "a"), registry.RegisterTTL(time.Minute)))
 	reaches(t, client, "greeter", "a@1")
@@ -142,15 +154,23 @@ func TestHealingWaitsForPermission(t *testing.T) {
 		return g.State == "pending" && g.Err != nil
 	}, "the registration is pending")
 	require.ErrorIs(t, greeter.Status().Registrations[0].Err, rpctypes.ErrPermissionDenied)
-	require.NoError(t, greeter.Register(service("greeter", "1", "a"), registry.RegisterTTL(time.Minute)), "a repeat of what etcd has taken")
-	eventually(t, func() bool { return strings.Contains(log.text.String(), "is pending") }, "it is logged, which takes a tenth of a second")
+	require.NoError(t, greeter.Register(
+		service("greeter", "1", "a"), registry.RegisterTTL(time.Minute),
+	), "a repeat of what etcd has taken")
+	eventually(t, func() bool {
+		return strings.Contains(log.text.String(), "is pending")
+	}, "it is logged, which takes a tenth of a second")
 
 	_, err = root.UserGrantRole(soon(t), "greeter", "provide-greeter")
 	require.NoError(t, err)
 	reaches(t, client, "greeter", "a@1")
 	eventually(t, func() bool { return greeter.Status().Registrations[0].State == "registered" }, "it knows")
-	eventually(t, func() bool { return strings.HasSuffix(log.text.String(), "greeter/a is in etcd again\n") }, "the recovery is logged")
-	require.Equal(t, 1, strings.Count(log.text.String(), "greeter/a is pending: etcdserver: permission denied"), log.text.String())
+	eventually(t, func() bool {
+		return strings.HasSuffix(log.text.String(), "greeter/a is in etcd again\n")
+	}, "the recovery is logged")
+	require.Equal(
+		t, 1, strings.Count(log.text.String(), "greeter/a is pending: etcdserver: permission denied"), log.text.String(),
+	)
 }
 
 func TestAPasswordIsChangedUnderALivingRegistry(t *testing.T) {
@@ -182,7 +202,9 @@ func TestNothingAuthenticatesOnACadence(t *testing.T) {
 	watch(t, client, "greeter")
 	eventually(t, func() bool { return s.watches(t) >= 2 }, "the key and the directory are watched")
 
-	eventually(t, func() bool { return s.counted(t, "grpc_server_started_total", `grpc_method="LeaseKeepAlive"`) > 0 }, "the lease is renewed")
+	eventually(t, func() bool {
+		return s.counted(t, "grpc_server_started_total", `grpc_method="LeaseKeepAlive"`) > 0
+	}, "the lease is renewed")
 
 	authentications := func() int { return s.counted(t, "grpc_server_started_total", `grpc_method="Authenticate"`) }
 	before := authentications()
@@ -244,7 +266,9 @@ func TestTenantsDoNotSeeEachOther(t *testing.T) {
 	shell(t, commands(t, "roles.md", "Tenants"), env...)
 	shell(t, commands(t, "roles.md", "Set it up"), env...)
 	tenant := func(user, prefix string) registry.Registry {
-		return open(t, registry.Addrs(s.address()), etcd.Auth(user, user+"-hunter2"), etcd.Prefix(prefix), registry.Timeout(unhurried))
+		return open(
+			t, registry.Addrs(s.address()), etcd.Auth(user, user+"-hunter2"), etcd.Prefix(prefix), registry.Timeout(unhurried),
+		)
 	}
 	blue, green := tenant("blue", "/blue/registry/"), tenant("green", "/green/registry/")
 	all, err := blue.Watch()

@@ -24,11 +24,11 @@ func TestCallsByNameCross(t *testing.T) {
 	})
 }
 
-// answeredBy waits until calls are answered by exactly these servers, for as many calls as make
-// it unlikely that another one is left out by chance.
-func (p *peer) answeredBy(t testing.TB, ids ...string) {
-	t.Helper()
-	eventually(t, func() bool {
+// answeredBy waits until calls are answered by exactly these servers, for as many calls as make it unlikely that
+// another one is left out by chance.
+func (p *peer) answeredBy(tb testing.TB, ids ...string) {
+	tb.Helper()
+	eventually(tb, func() bool {
 		var by []string
 		for range 20 {
 			id, err := p.call("greeter")
@@ -42,14 +42,14 @@ func (p *peer) answeredBy(t testing.TB, ids ...string) {
 	}, "%s's calls are answered by %v", p.kind, ids)
 }
 
-// follows waits until calls are answered by exactly these servers, and the client hears of changes: it
-// is one watch more than there are before. What happens between go-micro's first lookup and its
-// watch, the other registries never tell.
-func (p *peer) follows(t testing.TB, s *server, before int, ids ...string) {
-	t.Helper()
-	eventually(t, func() bool { return s.watches(t) == before }, "%d watches before", before)
-	p.answeredBy(t, ids...)
-	eventually(t, func() bool { return s.watches(t) > before }, "%s watches", p.kind)
+// follows waits until calls are answered by exactly these servers, and the client hears of changes: it is one watch
+// more than there are before. What happens between go-micro's first lookup and its watch, the other registries never
+// tell.
+func (p *peer) follows(tb testing.TB, s *server, before int, ids ...string) {
+	tb.Helper()
+	eventually(tb, func() bool { return s.watches(tb) == before }, "%d watches before", before)
+	p.answeredBy(tb, ids...)
+	eventually(tb, func() bool { return s.watches(tb) > before }, "%s watches", p.kind)
 }
 
 // ownWatches is how many watches providers have on their own keys.
@@ -60,8 +60,8 @@ func ownWatches(kind string, providers int) int {
 	return 0
 }
 
-// A fleet moves from one registry to the other, one process after the other, while clients of both
-// look up and call all the time.
+// A fleet moves from one registry to the other, one process after the other, while clients of both look up and call all
+// the time.
 func TestRollingReplacement(t *testing.T) {
 	pairs(t, othersV4, func(t *testing.T, from, to string) {
 		s := startServer(t, usual)
@@ -126,9 +126,9 @@ type traffic struct {
 	failed  []error // lookups, and calls after which the same call failed again
 }
 
-func startTraffic(t testing.TB, s *server, watches int, p *peer) *traffic {
-	t.Helper()
-	p.follows(t, s, watches, "a", "b")
+func startTraffic(tb testing.TB, s *server, watches int, p *peer) *traffic {
+	tb.Helper()
+	p.follows(tb, s, watches, "a", "b")
 	c := &traffic{peer: p, stop: make(chan struct{}), done: make(chan struct{}), served: make(chan string, 1)}
 	go c.run()
 	return c
@@ -164,8 +164,8 @@ func (c *traffic) run() {
 }
 
 // await waits until a server has answered a call.
-func (c *traffic) await(t testing.TB, id string) {
-	t.Helper()
+func (c *traffic) await(tb testing.TB, id string) {
+	tb.Helper()
 	for deadline := time.After(patience); ; {
 		select {
 		case by := <-c.served:
@@ -173,16 +173,16 @@ func (c *traffic) await(t testing.TB, id string) {
 				return
 			}
 		case <-deadline:
-			require.FailNow(t, "no call of "+c.peer.kind+"'s was answered by "+id)
+			require.FailNow(tb, "no call of "+c.peer.kind+"'s was answered by "+id)
 		}
 	}
 }
 
-func (c *traffic) end(t testing.TB) {
-	t.Helper()
+func (c *traffic) end(tb testing.TB) {
+	tb.Helper()
 	close(c.stop)
 	<-c.done
-	require.Empty(t, c.failed, "%s as the client", c.peer.kind)
-	require.Zero(t, c.empty, "of %d lookups by %s", c.lookUps, c.peer.kind)
-	require.Positive(t, c.lookUps)
+	require.Empty(tb, c.failed, "%s as the client", c.peer.kind)
+	require.Zero(tb, c.empty, "of %d lookups by %s", c.lookUps, c.peer.kind)
+	require.Positive(tb, c.lookUps)
 }

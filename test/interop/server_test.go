@@ -33,22 +33,22 @@ type server struct {
 }
 
 // startServer runs an etcd of its own with flags beside the usual ones.
-func startServer(t testing.TB, version string, flags ...string) *server {
-	t.Helper()
-	s := newServer(t, version, "http", flags)
-	s.start(t)
-	s.awaitHealth(t)
+func startServer(tb testing.TB, version string, flags ...string) *server {
+	tb.Helper()
+	s := newServer(tb, version, "http", flags)
+	s.start(tb)
+	s.awaitHealth(tb)
 	return s
 }
 
 // newServer chooses ports and flags.
-func newServer(t testing.TB, version, scheme string, flags []string) *server {
-	t.Helper()
-	s := &server{version: version, port: freePort(t), peer: freePort(t), metrics: freePort(t)}
+func newServer(tb testing.TB, version, scheme string, flags []string) *server {
+	tb.Helper()
+	s := &server{version: version, port: freePort(tb), peer: freePort(tb), metrics: freePort(tb)}
 	client, peer := scheme+"://"+loopback(s.port), "http://"+loopback(s.peer)
 	name := s.name()
 	s.args = append([]string{
-		"--name", name, "--data-dir", filepath.Join(t.TempDir(), name),
+		"--name", name, "--data-dir", filepath.Join(tb.TempDir(), name),
 		"--listen-client-urls", client, "--advertise-client-urls", client,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
 		"--initial-cluster", name + "=" + peer,
@@ -61,9 +61,9 @@ func newServer(t testing.TB, version, scheme string, flags []string) *server {
 func (s *server) name() string { return "m" + strconv.Itoa(s.peer) }
 
 // start starts it, again on the same data and ports if it ran before.
-func (s *server) start(t testing.TB) {
-	t.Helper()
-	s.process = run(t, exec.CommandContext(context.Background(), binary(t, s.version), s.args...))
+func (s *server) start(tb testing.TB) {
+	tb.Helper()
+	s.process = run(tb, exec.CommandContext(context.Background(), binary(tb, s.version), s.args...))
 }
 
 func (s *server) stop() {
@@ -72,11 +72,11 @@ func (s *server) stop() {
 }
 
 // awaitHealth waits until it answers.
-func (s *server) awaitHealth(t testing.TB) {
-	t.Helper()
-	eventually(t, func() bool {
-		require.False(t, s.ended(), "etcd ended:\n%s", s.log)
-		response, err := get(t, "http://"+loopback(s.metrics)+"/health")
+func (s *server) awaitHealth(tb testing.TB) {
+	tb.Helper()
+	eventually(tb, func() bool {
+		require.False(tb, s.ended(), "etcd ended:\n%s", s.log)
+		response, err := get(tb, "http://"+loopback(s.metrics)+"/health")
 		if err != nil {
 			return false
 		}
@@ -85,21 +85,21 @@ func (s *server) awaitHealth(t testing.TB) {
 	}, "etcd answers")
 }
 
-func get(t testing.TB, url string) (*http.Response, error) {
-	t.Helper()
+func get(tb testing.TB, url string) (*http.Response, error) {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
+	tb.Cleanup(cancel)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	transport := &http.Transport{DisableKeepAlives: true}
 	return (&http.Client{Transport: transport}).Do(request)
 }
 
 // counted returns the sum of a server's metrics of a name whose labels contain a text.
-func (s *server) counted(t testing.TB, name, label string) int {
-	t.Helper()
-	response, err := get(t, "http://"+loopback(s.metrics)+"/metrics")
-	require.NoError(t, err)
+func (s *server) counted(tb testing.TB, name, label string) int {
+	tb.Helper()
+	response, err := get(tb, "http://"+loopback(s.metrics)+"/metrics")
+	require.NoError(tb, err)
 	defer func() { _ = response.Body.Close() }()
 	total, found := 0.0, false
 	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
@@ -108,62 +108,62 @@ func (s *server) counted(t testing.TB, name, label string) int {
 			continue
 		}
 		n, err := strconv.ParseFloat(line[strings.LastIndexByte(line, ' ')+1:], 64)
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		total, found = total+n, true
 	}
-	require.True(t, found, "the server counts %s with %q", name, label)
+	require.True(tb, found, "the server counts %s with %q", name, label)
 	return int(total)
 }
 
 // watches returns how many watches there are on it.
-func (s *server) watches(t testing.TB) int {
-	t.Helper()
-	return s.counted(t, "etcd_debugging_mvcc_watcher_total", "")
+func (s *server) watches(tb testing.TB) int {
+	tb.Helper()
+	return s.counted(tb, "etcd_debugging_mvcc_watcher_total", "")
 }
 
 // address is the server's host and port.
 func (s *server) address() string { return loopback(s.port) }
 
 // client returns a client to look at etcd with, which is closed when the test ends.
-func (s *server) client(t testing.TB) *clientv3.Client {
-	t.Helper()
-	return newClient(t, clientv3.Config{Endpoints: []string{s.address()}})
+func (s *server) client(tb testing.TB) *clientv3.Client {
+	tb.Helper()
+	return newClient(tb, clientv3.Config{Endpoints: []string{s.address()}})
 }
 
-func newClient(t testing.TB, config clientv3.Config) *clientv3.Client {
-	t.Helper()
+func newClient(tb testing.TB, config clientv3.Config) *clientv3.Client {
+	tb.Helper()
 	config.DialTimeout, config.Logger = patience, zap.NewNop()
 	client, err := clientv3.New(config)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = client.Close() }) // it reports no more than its own canceled context
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = client.Close() }) // it reports no more than its own canceled context
 	return client
 }
 
 // etcdctl runs the usual etcdctl on a server.
-func (s *server) etcdctl(t testing.TB, args ...string) string {
-	t.Helper()
-	out, err := command(t, []string{"ETCDCTL_ENDPOINTS=" + s.address()}, binary(t, "etcdctl36"), args...)
-	require.NoError(t, err, args)
+func (s *server) etcdctl(tb testing.TB, args ...string) string {
+	tb.Helper()
+	out, err := command(tb, []string{"ETCDCTL_ENDPOINTS=" + s.address()}, binary(tb, "etcdctl36"), args...)
+	require.NoError(tb, err, args)
 	return out
 }
 
 func asExit(err error, exit **exec.ExitError) bool { return errors.As(err, exit) }
 
-func soon(t testing.TB) context.Context {
-	t.Helper()
+func soon(tb testing.TB) context.Context {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
+	tb.Cleanup(cancel)
 	return ctx
 }
 
 // eventually waits for a condition, looking at it often.
-func eventually(t testing.TB, condition func() bool, what string, args ...any) {
-	t.Helper()
+func eventually(tb testing.TB, condition func() bool, what string, args ...any) {
+	tb.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.Now().Add(patience); !condition(); <-tick.C {
 		if time.Now().After(deadline) {
-			require.FailNow(t, "not within "+patience.String()+": "+fmt.Sprintf(what, args...))
+			require.FailNow(tb, "not within "+patience.String()+": "+fmt.Sprintf(what, args...))
 		}
 	}
 }

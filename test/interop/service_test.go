@@ -20,14 +20,18 @@ func service(name, version string, ids ...string) *registry.Service {
 		Version:  version,
 		Metadata: map[string]string{"team": "blue"},
 		Endpoints: []*registry.Endpoint{{
-			Name:     "Greeter.Hello",
-			Request:  &registry.Value{Name: "Request", Type: "Request", Values: []*registry.Value{{Name: "name", Type: "string"}}},
+			Name: "Greeter.Hello",
+			Request: &registry.Value{
+				Name: "Request", Type: "Request", Values: []*registry.Value{{Name: "name", Type: "string"}},
+			},
 			Response: &registry.Value{Name: "Response", Type: "Response"},
 			Metadata: map[string]string{"stream": "false"},
 		}},
 	}
 	for i, id := range ids {
-		s.Nodes = append(s.Nodes, &registry.Node{Id: id, Address: fmt.Sprintf("10.0.0.%d:8080", i+1), Metadata: map[string]string{"zone": "a"}})
+		s.Nodes = append(s.Nodes, &registry.Node{
+			Id: id, Address: fmt.Sprintf("10.0.0.%d:8080", i+1), Metadata: map[string]string{"zone": "a"},
+		})
 	}
 	return s
 }
@@ -44,12 +48,12 @@ func idsOf(services []*registry.Service) []string {
 }
 
 // open returns a registry in this process, which is closed when the test ends.
-func open(t testing.TB, opts ...registry.Option) *etcd.Registry {
-	t.Helper()
+func open(tb testing.TB, opts ...registry.Option) *etcd.Registry {
+	tb.Helper()
 	opts = append([]registry.Option{registry.Logger(newLog())}, opts...)
 	r, err := etcd.New(opts...)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = r.Close() })
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = r.Close() })
 	return r
 }
 
@@ -67,9 +71,9 @@ func (r *recorder) Logf(_ logger.Level, format string, args ...any) {
 
 func (r *recorder) Log(_ logger.Level, args ...any) { _, _ = fmt.Fprintln(&r.text, args...) }
 
-func mustJSON(t testing.TB, v any) []byte {
-	t.Helper()
+func mustJSON(tb testing.TB, v any) []byte {
+	tb.Helper()
 	b, err := json.Marshal(v)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return b
 }

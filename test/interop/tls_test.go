@@ -17,15 +17,15 @@ import (
 )
 
 // secured runs an etcd with a certificate of a CA. With mutual, its clients need one too.
-func secured(t testing.TB, a *authority, mutual bool, cert, key string) *server {
-	t.Helper()
+func secured(tb testing.TB, a *authority, mutual bool, cert, key string) *server {
+	tb.Helper()
 	flags := []string{"--cert-file", cert, "--key-file", key}
 	if mutual {
 		flags = append(flags, "--client-cert-auth", "--trusted-ca-file", a.ca())
 	}
-	s := newServer(t, usual, "https", flags)
-	s.start(t)
-	s.awaitHealth(t)
+	s := newServer(tb, usual, "https", flags)
+	s.start(tb)
+	s.awaitHealth(tb)
 	return s
 }
 
@@ -45,9 +45,9 @@ func refuses(t *testing.T, says string, opts ...registry.Option) {
 		err := call()
 		require.Error(t, err, name)
 		require.Less(t, time.Since(began), hurried+3*time.Second, name)
-		// The reason may be lost: on a busy machine, because asking for it takes too long, and when a
-		// server refuses a client's certificate, because TLS 1.3 lets the client believe to be
-		// connected by then. A repeated Register returns what the first one got.
+		// The reason may be lost: on a busy machine, because asking for it takes too long, and when a server refuses a
+		// client's certificate, because TLS 1.3 lets the client believe to be connected by then. A repeated Register
+		// returns what the first one got.
 		if isLost(err) && name == "Register" {
 			continue
 		}
@@ -75,12 +75,14 @@ func TestTLSWorks(t *testing.T) {
 	roots := tlsConfig(t, a)
 
 	for name, opts := range map[string][]registry.Option{
-		"TLSFiles":           {registry.Addrs(one.address()), etcd.TLSFiles(a.ca(), "", "")},
-		"a name":             {registry.Addrs("https://localhost:" + port(one)), etcd.TLSFiles(a.ca(), "", "")},
-		"TLSConfig":          {registry.Addrs(one.address()), registry.TLSConfig(roots)},
-		"an unverified one":  {registry.Addrs(one.address()), registry.TLSConfig(&tls.Config{InsecureSkipVerify: true})}, //nolint:gosec // that is the point
-		"TLSFiles, mutual":   {registry.Addrs(mutual.address()), etcd.TLSFiles(a.ca(), clientCert, clientKey)},
-		"Secure beside them": {registry.Addrs("https://" + mutual.address()), registry.Secure(true), etcd.TLSFiles(a.ca(), clientCert, clientKey)},
+		"TLSFiles":          {registry.Addrs(one.address()), etcd.TLSFiles(a.ca(), "", "")},
+		"a name":            {registry.Addrs("https://localhost:" + port(one)), etcd.TLSFiles(a.ca(), "", "")},
+		"TLSConfig":         {registry.Addrs(one.address()), registry.TLSConfig(roots)},
+		"an unverified one": {registry.Addrs(one.address()), registry.TLSConfig(&tls.Config{InsecureSkipVerify: true})}, //nolint:gosec // that is the point
+		"TLSFiles, mutual":  {registry.Addrs(mutual.address()), etcd.TLSFiles(a.ca(), clientCert, clientKey)},
+		"Secure beside them": {
+			registry.Addrs("https://" + mutual.address()), registry.Secure(true), etcd.TLSFiles(a.ca(), clientCert, clientKey),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := open(t, opts...)
@@ -111,7 +113,8 @@ func TestTLSFromTheEnvironment(t *testing.T) {
 	require.ErrorContains(t, err, "/no/such/file")
 
 	// https alone turns TLS on, with the system's roots.
-	p = startPeer(t, ours, "https://"+s.address(), "SSL_CERT_FILE="+a.ca(), "SSL_CERT_DIR=/no/such/directory", "ETCD_CERT="+clientCert, "ETCD_KEY="+clientKey)
+	p = startPeer(t, ours, "https://"+s.address(), "SSL_CERT_FILE="+
+		a.ca(), "SSL_CERT_DIR=/no/such/directory", "ETCD_CERT="+clientCert, "ETCD_KEY="+clientKey)
 	p.register(t, service("greeter", "1", "b"), time.Minute)
 	p = startPeer(t, ours, "https://"+s.address(), "ETCD_CERT="+clientCert, "ETCD_KEY="+clientKey)
 	_, err = p.lookUp("greeter")
@@ -135,18 +138,38 @@ func TestTLSErrorsSayWhatIsWrong(t *testing.T) {
 		says string
 		opts []registry.Option
 	}{
-		"wrong CA":                  {"unknown authority", []registry.Option{registry.Addrs(one.address()), etcd.TLSFiles(other.ca(), "", "")}},
-		"only the system's":         {"unknown authority", []registry.Option{registry.Addrs("https://" + one.address())}},
-		"Secure":                    {"unknown authority", []registry.Option{registry.Addrs(one.address()), registry.Secure(true)}},
-		"expired server":            {"expired", []registry.Option{registry.Addrs(old.address()), etcd.TLSFiles(a.ca(), "", "")}},
-		"expired server, TLSConfig": {"expired", []registry.Option{registry.Addrs(old.address()), registry.TLSConfig(tlsConfig(t, a))}},
-		"wrong address":             {"not 127.0.0.1", []registry.Option{registry.Addrs(away.address()), etcd.TLSFiles(a.ca(), "", "")}},
-		"wrong name":                {"not localhost", []registry.Option{registry.Addrs("localhost:" + port(away)), etcd.TLSFiles(a.ca(), "", "")}},
-		"no client certificate":     {"tls: certificate required", []registry.Option{registry.Addrs(mutual.address()), etcd.TLSFiles(a.ca(), "", "")}},
-		"client of another CA":      {"tls: unknown certificate authority", []registry.Option{registry.Addrs(mutual.address()), etcd.TLSFiles(a.ca(), otherCert, otherKey)}},
-		"expired client":            {"tls: expired certificate", []registry.Option{registry.Addrs(mutual.address()), etcd.TLSFiles(a.ca(), lateCert, lateKey)}},
-		"plain against TLS":         {"it may expect TLS", []registry.Option{registry.Addrs(one.address())}},
-		"TLS against plain":         {"handshake failed: EOF", []registry.Option{registry.Addrs(plain.address()), etcd.TLSFiles(a.ca(), "", "")}},
+		"wrong CA": {
+			"unknown authority", []registry.Option{registry.Addrs(one.address()), etcd.TLSFiles(other.ca(), "", "")},
+		},
+		"only the system's": {"unknown authority", []registry.Option{registry.Addrs("https://" + one.address())}},
+		"Secure": {
+			"unknown authority", []registry.Option{registry.Addrs(one.address()), registry.Secure(true)},
+		},
+		"expired server": {
+			"expired", []registry.Option{registry.Addrs(old.address()), etcd.TLSFiles(a.ca(), "", "")},
+		},
+		"expired server, TLSConfig": {
+			"expired", []registry.Option{registry.Addrs(old.address()), registry.TLSConfig(tlsConfig(t, a))},
+		},
+		"wrong address": {
+			"not 127.0.0.1", []registry.Option{registry.Addrs(away.address()), etcd.TLSFiles(a.ca(), "", "")},
+		},
+		"wrong name": {
+			"not localhost", []registry.Option{registry.Addrs("localhost:" + port(away)), etcd.TLSFiles(a.ca(), "", "")},
+		},
+		"no client certificate": {
+			"tls: certificate required", []registry.Option{registry.Addrs(mutual.address()), etcd.TLSFiles(a.ca(), "", "")},
+		},
+		"client of another CA": {"tls: unknown certificate authority", []registry.Option{
+			registry.Addrs(mutual.address()), etcd.TLSFiles(a.ca(), otherCert, otherKey),
+		}},
+		"expired client": {"tls: expired certificate", []registry.Option{
+			registry.Addrs(mutual.address()), etcd.TLSFiles(a.ca(), lateCert, lateKey),
+		}},
+		"plain against TLS": {"it may expect TLS", []registry.Option{registry.Addrs(one.address())}},
+		"TLS against plain": {
+			"handshake failed: EOF", []registry.Option{registry.Addrs(plain.address()), etcd.TLSFiles(a.ca(), "", "")},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -155,8 +178,8 @@ func TestTLSErrorsSayWhatIsWrong(t *testing.T) {
 	}
 }
 
-// Certificates are renewed: the server's by another CA, and the client's. The connection is cut, as it
-// would be some time, and everything goes on.
+// Certificates are renewed: the server's by another CA, and the client's. The connection is cut, as it would be some
+// time, and everything goes on.
 func TestRenewedCertificatesAreUsedWithoutARestart(t *testing.T) {
 	t.Parallel()
 	a, next := newAuthority(t), newAuthority(t)
@@ -178,8 +201,8 @@ func TestRenewedCertificatesAreUsedWithoutARestart(t *testing.T) {
 	cable.cut()
 	require.NoError(t, r.Register(service("greeter", "2", "a"), registry.RegisterTTL(time.Minute)))
 
-	// The server's certificate and the CA of its clients are another CA's from now on. etcd reads its
-	// own certificate at every handshake, but its CA only when it starts.
+	// The server's certificate and the CA of its clients are another CA's from now on. etcd reads its own certificate
+	// at every handshake, but its CA only when it starts.
 	newCert, newKey := next.issue(t, "server")
 	replaceFile(t, newCert, cert)
 	replaceFile(t, newKey, key)
@@ -191,7 +214,9 @@ func TestRenewedCertificatesAreUsedWithoutARestart(t *testing.T) {
 	replaceFile(t, newClientKey, clientKey)
 	replaceFile(t, next.ca(), ca)
 	s.awaitHealth(t)
-	eventually(t, func() bool { return r.Register(service("greeter", "3", "a"), registry.RegisterTTL(time.Minute)) == nil }, "it registers")
+	eventually(t, func() bool {
+		return r.Register(service("greeter", "3", "a"), registry.RegisterTTL(time.Minute)) == nil
+	}, "it registers")
 	require.Equal(t, []string{"a@3"}, found(t, r, "greeter"))
 }
 
@@ -205,13 +230,13 @@ type cable struct {
 	done  sync.WaitGroup
 }
 
-func newCable(t testing.TB, to string) *cable {
-	t.Helper()
+func newCable(tb testing.TB, to string) *cable {
+	tb.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	c := &cable{Listener: listener, to: to}
 	c.done.Go(c.accept)
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = listener.Close()
 		c.cut()
 		c.done.Wait()
@@ -256,9 +281,9 @@ func (c *cable) cut() {
 	c.conns = nil
 }
 
-func tlsConfig(t testing.TB, a *authority) *tls.Config {
-	t.Helper()
-	return &tls.Config{RootCAs: a.pool(t), MinVersion: tls.VersionTLS12}
+func tlsConfig(tb testing.TB, a *authority) *tls.Config {
+	tb.Helper()
+	return &tls.Config{RootCAs: a.pool(tb), MinVersion: tls.VersionTLS12}
 }
 
 func port(s *server) string {

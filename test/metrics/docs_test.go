@@ -15,10 +15,10 @@ import (
 
 const docs = "../../docs/"
 
-func read(t testing.TB, file string) string {
-	t.Helper()
+func read(tb testing.TB, file string) string {
+	tb.Helper()
 	text, err := os.ReadFile(file)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return string(text)
 }
 
@@ -39,10 +39,10 @@ var (
 )
 
 // page reads docs/metrics.md once.
-func page(t testing.TB) *documented {
-	t.Helper()
+func page(tb testing.TB) *documented {
+	tb.Helper()
 	d, err := parsed()
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return d
 }
 
@@ -83,21 +83,21 @@ func codes(text string) []string {
 }
 
 // check compares what was collected with the page.
-func (d *documented) check(t testing.TB, found map[string]series) {
-	t.Helper()
+func (d *documented) check(tb testing.TB, found map[string]series) {
+	tb.Helper()
 	for name, s := range found {
 		want, ok := d.metrics[name]
-		if !assert.True(t, ok, "docs/metrics.md doesn't list %s", name) {
+		if !assert.True(tb, ok, "docs/metrics.md doesn't list %s", name) {
 			continue
 		}
-		assert.Equal(t, want.kind, s.kind, name)
-		assert.Equal(t, want.unit, s.Unit, name)
-		assert.Regexp(t, `^[A-Z].*\.$`, s.Description, "the description of %s", name)
+		assert.Equal(tb, want.kind, s.kind, name)
+		assert.Equal(tb, want.unit, s.Unit, name)
+		assert.Regexp(tb, `^[A-Z].*\.$`, s.Description, "the description of %s", name)
 		for _, p := range s.points {
 			for _, label := range p.labels.ToSlice() {
 				key := string(label.Key)
-				assert.Contains(t, want.labels, key, "an attribute of %s", name)
-				assert.Contains(t, d.values[key+" of "+name], label.Value.AsString(), "%s of %s", key, name)
+				assert.Contains(tb, want.labels, key, "an attribute of %s", name)
+				assert.Contains(tb, d.values[key+" of "+name], label.Value.AsString(), "%s of %s", key, name)
 			}
 		}
 	}

@@ -38,13 +38,13 @@ type meter struct {
 	reader   *sdk.ManualReader
 }
 
-func newMeter(t testing.TB) *meter {
-	t.Helper()
-	m := &meter{t: t, reader: sdk.NewManualReader()}
+func newMeter(tb testing.TB) *meter {
+	tb.Helper()
+	m := &meter{t: tb, reader: sdk.NewManualReader()}
 	m.provider = sdk.NewMeterProvider(sdk.WithReader(m.reader))
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		m.collect()
-		require.NoError(t, m.provider.Shutdown(context.Background()))
+		require.NoError(tb, m.provider.Shutdown(context.Background()))
 	})
 	return m
 }
@@ -78,12 +78,12 @@ func (m *meter) collect() map[string]series {
 	return found
 }
 
-func newSeries(t testing.TB, one metricdata.Metrics) series {
-	t.Helper()
+func newSeries(tb testing.TB, one metricdata.Metrics) series {
+	tb.Helper()
 	s := series{Metrics: one}
 	switch data := one.Data.(type) {
 	case metricdata.Sum[int64]:
-		require.Equal(t, metricdata.CumulativeTemporality, data.Temporality)
+		require.Equal(tb, metricdata.CumulativeTemporality, data.Temporality)
 		s.kind, s.points = "UpDownCounter", points(data.DataPoints)
 		if data.IsMonotonic {
 			s.kind = "Counter"
@@ -98,7 +98,7 @@ func newSeries(t testing.TB, one metricdata.Metrics) series {
 			s.points = append(s.points, point{p.Attributes, float64(p.Count)})
 		}
 	default:
-		require.Failf(t, "unknown kind of metric", "%s is a %T", one.Name, data)
+		require.Failf(tb, "unknown kind of metric", "%s is a %T", one.Name, data)
 	}
 	return s
 }
@@ -153,20 +153,20 @@ func (m *meter) rises(n float64, name string, labels ...string) {
 		"%s %v shall rise above %v", name, labels, n)
 }
 
-func open(t testing.TB, srv *etcdtest.Server, opts ...registry.Option) *etcd.Registry {
-	t.Helper()
+func open(tb testing.TB, srv *etcdtest.Server, opts ...registry.Option) *etcd.Registry {
+	tb.Helper()
 	quiet := logger.NewLogger(logger.WithLevel(logger.FatalLevel))
 	r, err := etcd.New(append([]registry.Option{registry.Addrs(srv.Endpoints()...), registry.Logger(quiet)}, opts...)...)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = r.Close() })
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = r.Close() })
 	return r
 }
 
 // measured is a registry with a meter of its own.
-func measured(t testing.TB, srv *etcdtest.Server, opts ...registry.Option) (*etcd.Registry, *meter) {
-	t.Helper()
-	m := newMeter(t)
-	return open(t, srv, append(opts, etcd.MeterProvider(m.provider))...), m
+func measured(tb testing.TB, srv *etcdtest.Server, opts ...registry.Option) (*etcd.Registry, *meter) {
+	tb.Helper()
+	m := newMeter(tb)
+	return open(tb, srv, append(opts, etcd.MeterProvider(m.provider))...), m
 }
 
 func service(name string, ids ...string) *registry.Service {
@@ -180,43 +180,44 @@ func service(name string, ids ...string) *registry.Service {
 func key(id string) string { return etcd.DefaultPrefix + "greeter/" + id }
 
 // record is what a registry writes for a node of the greeter.
-func record(t testing.TB, id string) string {
-	t.Helper()
+func record(tb testing.TB, id string) string {
+	tb.Helper()
 	b, err := json.Marshal(service("greeter", id))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return string(b)
 }
 
-func register(t testing.TB, r registry.Registry, ids ...string) {
-	t.Helper()
-	require.NoError(t, r.Register(service("greeter", ids...), registry.RegisterTTL(time.Minute)))
+func register(tb testing.TB, r registry.Registry, ids ...string) {
+	tb.Helper()
+	require.NoError(tb, r.Register(service("greeter", ids...), registry.RegisterTTL(time.Minute)))
 }
 
-func look(t testing.TB, r registry.Registry, opts ...registry.GetOption) int {
-	t.Helper()
+func look(tb testing.TB, r registry.Registry, opts ...registry.GetOption) int {
+	tb.Helper()
 	services, err := r.GetService("greeter", opts...)
 	if err != nil {
-		require.ErrorIs(t, err, registry.ErrNotFound)
+		require.ErrorIs(tb, err, registry.ErrNotFound)
 		return 0
 	}
 	return len(services[0].Nodes)
 }
 
-func put(t testing.TB, c *clientv3.Client, key, value string) {
-	t.Helper()
-	_, err := c.Put(ctx(t), key, value)
-	require.NoError(t, err)
+func put(tb testing.TB, c *clientv3.Client, key, value string) {
+	tb.Helper()
+	_, err := c.Put(ctx(tb), key, value)
+	require.NoError(tb, err)
 }
 
-func del(t testing.TB, c *clientv3.Client, key string) {
-	t.Helper()
-	_, err := c.Delete(ctx(t), key)
-	require.NoError(t, err)
+func del(tb testing.TB, c *clientv3.Client, key string) {
+	tb.Helper()
+	_, err := c.Delete(ctx(tb), key)
+	require.NoError(tb, err)
 }
 
-func ctx(t testing.TB) context.Context {
+func ctx(tb testing.TB) context.Context {
+	tb.Helper()
 	c, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
+	tb.Cleanup(cancel)
 	return c
 }
 

@@ -24,19 +24,19 @@ var encoder = attribute.DefaultEncoder()
 
 func attributeKey(label string) attribute.Key { return attribute.Key(label) }
 
-func newServer(t testing.TB) *etcdtest.Server {
-	t.Helper()
-	return etcdtest.Start(t)
+func newServer(tb testing.TB) *etcdtest.Server {
+	tb.Helper()
+	return etcdtest.Start(tb)
 }
 
 // fail makes a call that etcd doesn't answer, of a registry that tells the provider of it until the test ends.
-func fail(t testing.TB, provider metric.MeterProvider) {
-	t.Helper()
+func fail(tb testing.TB, provider metric.MeterProvider) {
+	tb.Helper()
 	r, err := etcd.New(registry.Addrs("127.0.0.1:1"), registry.Timeout(100*time.Millisecond), etcd.MeterProvider(provider))
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, r.Close()) })
+	require.NoError(tb, err)
+	tb.Cleanup(func() { require.NoError(tb, r.Close()) })
 	_, err = r.GetService("greeter", etcd.Linearizable())
-	require.Error(t, err)
+	require.Error(tb, err)
 }
 
 // The default is the global provider, also one that is set when the registry has long been at work.

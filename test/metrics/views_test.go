@@ -12,10 +12,10 @@ import (
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
-func port(t testing.TB, srv *etcdtest.Server) string {
-	t.Helper()
+func port(tb testing.TB, srv *etcdtest.Server) string {
+	tb.Helper()
 	_, port, err := net.SplitHostPort(srv.Endpoint())
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return port
 }
 

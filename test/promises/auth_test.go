@@ -16,27 +16,29 @@ import (
 const password = "hunter2"
 
 // guarded is an etcd with the users root and provider. The latter may read and write both directories.
-func guarded(t testing.TB, dirs ...string) (srv *etcdtest.Server, root *clientv3.Client) {
-	t.Helper()
-	srv = etcdtest.Start(t, func(c *embed.Config) { c.BcryptCost = 4 })
-	c := srv.Client(t)
+func guarded(tb testing.TB, dirs ...string) (srv *etcdtest.Server, root *clientv3.Client) {
+	tb.Helper()
+	srv = etcdtest.Start(tb, func(c *embed.Config) { c.BcryptCost = 4 })
+	c := srv.Client(tb)
 	for _, user := range []string{"root", "provider"} {
-		_, err := c.UserAdd(ctx(t), user, password)
-		require.NoError(t, err)
-		_, err = c.RoleAdd(ctx(t), user)
-		require.NoError(t, err)
-		_, err = c.UserGrantRole(ctx(t), user, user)
-		require.NoError(t, err)
+		_, err := c.UserAdd(ctx(tb), user, password)
+		require.NoError(tb, err)
+		_, err = c.RoleAdd(ctx(tb), user)
+		require.NoError(tb, err)
+		_, err = c.UserGrantRole(ctx(tb), user, user)
+		require.NoError(tb, err)
 	}
 	for _, dir := range dirs {
-		_, err := c.RoleGrantPermission(ctx(t), "provider", dir, clientv3.GetPrefixRangeEnd(dir), clientv3.PermissionType(clientv3.PermReadWrite))
-		require.NoError(t, err)
+		_, err := c.RoleGrantPermission(
+			ctx(tb), "provider", dir, clientv3.GetPrefixRangeEnd(dir), clientv3.PermissionType(clientv3.PermReadWrite),
+		)
+		require.NoError(tb, err)
 	}
-	_, err := c.AuthEnable(ctx(t))
-	require.NoError(t, err)
+	_, err := c.AuthEnable(ctx(tb))
+	require.NoError(tb, err)
 	root, err = clientv3.New(clientv3.Config{Endpoints: srv.Endpoints(), Username: "root", Password: password})
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = root.Close() })
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = root.Close() })
 	return srv, root
 }
 
@@ -90,7 +92,9 @@ func TestP6AWrongPasswordIsToldAtOnceAndNotTriedAtEveryCall(t *testing.T) {
 		_, err := r.GetService("greeter")
 		require.ErrorContains(t, err, "authentication failed")
 	}
-	authentications := metric(t, url, `grpc_server_started_total{grpc_method="Authenticate",grpc_service="etcdserverpb.Auth",grpc_type="unary"}`)
+	authentications := metric(
+		t, url, `grpc_server_started_total{grpc_method="Authenticate",grpc_service="etcdserverpb.Auth",grpc_type="unary"}`,
+	)
 	require.Positive(t, authentications)
 	require.Less(t, authentications, 20)
 	require.NoError(t, r.Init(etcd.Auth("root", "right")))

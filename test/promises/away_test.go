@@ -83,6 +83,7 @@ const (
 
 // connect has clients call a server, whose connections stay.
 func connect(t *testing.T, s server.Server) []transport.Client {
+	t.Helper()
 	var connected []transport.Client
 	clients := transport.NewHTTPTransport()
 	for range int(stopsWithin / endsEvery) {
@@ -96,6 +97,7 @@ func connect(t *testing.T, s server.Server) []transport.Client {
 
 // stopAmong stops a server while one connection after another ends.
 func stopAmong(t *testing.T, s server.Server, connected []transport.Client) {
+	t.Helper()
 	began := time.Now()
 	stopped := make(chan struct{})
 	go func() {

@@ -14,13 +14,12 @@ import (
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
-// within fails the test when f takes longer than it may; with some slack, because the
-// machine may be busy.
-func within(t testing.TB, d time.Duration, what string, f func()) {
-	t.Helper()
+// within fails the test when f takes longer than it may; with some slack, because the machine may be busy.
+func within(tb testing.TB, d time.Duration, what string, f func()) {
+	tb.Helper()
 	began := time.Now()
 	f()
-	require.Less(t, time.Since(began), d+time.Second, what)
+	require.Less(tb, time.Since(began), d+time.Second, what)
 }
 
 func TestP6EveryCallIsBoundedWhileEtcdIsAway(t *testing.T) {

@@ -22,10 +22,10 @@ func dense(name string, n int) *registry.Service {
 	return service(name, "1", ids...)
 }
 
-func keys(t testing.TB, c *clientv3.Client, prefix string) int {
-	t.Helper()
-	got, err := c.Get(ctx(t), prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
-	require.NoError(t, err)
+func keys(tb testing.TB, c *clientv3.Client, prefix string) int {
+	tb.Helper()
+	got, err := c.Get(ctx(tb), prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	require.NoError(tb, err)
 	return int(got.Count)
 }
 

@@ -157,7 +157,9 @@ func TestP3WhatIsLeftAtTheOldClusterGoesWithItsTTL(t *testing.T) {
 	require.NoError(t, r.Register(service("greeter", "1", "n1", "n2"), registry.RegisterTTL(3*time.Second)))
 	require.NoError(t, r.Init(registry.Addrs(b.Endpoints()...)))
 	for client, want := range map[*clientv3.Client]int{a.Client(t): 0, b.Client(t): 2} {
-		eventually(t, func() bool { return keys(t, client, etcd.DefaultPrefix) == want }, "records are only at the new cluster")
+		eventually(
+			t, func() bool { return keys(t, client, etcd.DefaultPrefix) == want }, "records are only at the new cluster",
+		)
 	}
 	require.Zero(t, leases(t, a.Client(t)))
 }

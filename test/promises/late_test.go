@@ -63,27 +63,27 @@ func TestP3ADeregisterThatArrivesLateRemovesNoNewOwner(t *testing.T) {
 }
 
 // settle waits until a member has served what it was sent, as far as it can be told.
-func settle(t testing.TB, member *etcdtest.Server) {
-	t.Helper()
+func settle(tb testing.TB, member *etcdtest.Server) {
+	tb.Helper()
 	for range 20 {
-		_, err := member.Client(t).Put(ctx(t), "/elsewhere", "")
-		require.NoError(t, err)
+		_, err := member.Client(tb).Put(ctx(tb), "/elsewhere", "")
+		require.NoError(tb, err)
 	}
 }
 
 // deletes watches for keys that go, until the function it returns is called, which returns them.
-func deletes(t testing.TB, c *clientv3.Client) func() []string {
-	t.Helper()
-	watching, stop := context.WithCancel(clientv3.WithRequireLeader(t.Context()))
+func deletes(tb testing.TB, c *clientv3.Client) func() []string {
+	tb.Helper()
+	watching, stop := context.WithCancel(clientv3.WithRequireLeader(tb.Context()))
 	events := c.Watch(watching, etcd.DefaultPrefix, clientv3.WithPrefix(), clientv3.WithCreatedNotify())
 	<-events
 	return func() []string {
 		defer stop()
-		end, err := c.Put(ctx(t), etcd.DefaultPrefix+"~", "") // the last one
-		require.NoError(t, err)
+		end, err := c.Put(ctx(tb), etcd.DefaultPrefix+"~", "") // the last one
+		require.NoError(tb, err)
 		var gone []string
 		for answer := range events {
-			require.NoError(t, answer.Err())
+			require.NoError(tb, answer.Err())
 			for _, e := range answer.Events {
 				if e.Type == clientv3.EventTypeDelete {
 					gone = append(gone, string(e.Kv.Key))
@@ -93,7 +93,7 @@ func deletes(t testing.TB, c *clientv3.Client) func() []string {
 				}
 			}
 		}
-		t.Fatal("the watch ended")
+		tb.Fatal("the watch ended")
 		return nil
 	}
 }

@@ -30,9 +30,10 @@ func TestP4ALookupAndALaterWatchMissNothing(t *testing.T) {
 	}
 }
 
-// lookThenWatch looks n up in some way while a watcher keeps its view, lets the node go,
-// and wants a later watcher to be told.
+// lookThenWatch looks n up in some way while a watcher keeps its view, lets the node go, and wants a later watcher to
+// be told.
 func lookThenWatch(t *testing.T, look func(*etcd.Registry), opts ...registry.WatchOption) {
+	t.Helper()
 	srv := etcdtest.Start(t)
 	provider, consumer := open(t, srv.Endpoints()), open(t, srv.Endpoints())
 	s := service("greeter", "1", "n")

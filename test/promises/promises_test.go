@@ -1,5 +1,5 @@
-// Package promises tests what registry/etcd promises (P1 to P7 in its package documentation)
-// against real etcd processes, where it goes beyond the conformance kit.
+// Package promises tests what registry/etcd promises (P1 to P7 in its package documentation) against real etcd
+// processes, where it goes beyond the conformance kit.
 package promises
 
 import (
@@ -50,12 +50,12 @@ func (r *recorder) Logf(_ logger.Level, format string, args ...any) {
 
 func (r *recorder) Log(_ logger.Level, args ...any) { r.lines <- fmt.Sprint(args...) }
 
-func open(t testing.TB, endpoints []string, opts ...registry.Option) *etcd.Registry {
-	t.Helper()
+func open(tb testing.TB, endpoints []string, opts ...registry.Option) *etcd.Registry {
+	tb.Helper()
 	opts = append([]registry.Option{registry.Addrs(endpoints...), registry.Logger(newLog())}, opts...)
 	r, err := etcd.New(opts...)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = r.Close() })
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = r.Close() })
 	return r
 }
 
@@ -65,29 +65,33 @@ func service(name, version string, ids ...string) *registry.Service {
 		Version:  version,
 		Metadata: map[string]string{"team": "blue"},
 		Endpoints: []*registry.Endpoint{{
-			Name:     "Greeter.Hello",
-			Request:  &registry.Value{Name: "Request", Type: "Request", Values: []*registry.Value{{Name: "name", Type: "string"}}},
+			Name: "Greeter.Hello",
+			Request: &registry.Value{
+				Name: "Request", Type: "Request", Values: []*registry.Value{{Name: "name", Type: "string"}},
+			},
 			Response: &registry.Value{Name: "Response", Type: "Response"},
 			Metadata: map[string]string{"stream": "false"},
 		}},
 	}
 	for i, id := range ids {
-		s.Nodes = append(s.Nodes, &registry.Node{Id: id, Address: fmt.Sprintf("10.0.0.%d:8080", i+1), Metadata: map[string]string{"zone": "a"}})
+		s.Nodes = append(s.Nodes, &registry.Node{
+			Id: id, Address: fmt.Sprintf("10.0.0.%d:8080", i+1), Metadata: map[string]string{"zone": "a"},
+		})
 	}
 	return s
 }
 
 // record is what the official plugin writes for a service with one node.
-func record(t testing.TB, s *registry.Service) (key, value string) {
-	t.Helper()
+func record(tb testing.TB, s *registry.Service) (key, value string) {
+	tb.Helper()
 	b, err := json.Marshal(s)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return etcd.DefaultPrefix + s.Name + "/" + s.Nodes[0].Id, string(b)
 }
 
 // next returns the next result, or fails the test when there is none.
-func next(t testing.TB, w registry.Watcher) *registry.Result {
-	t.Helper()
+func next(tb testing.TB, w registry.Watcher) *registry.Result {
+	tb.Helper()
 	type answer struct {
 		result *registry.Result
 		err    error
@@ -99,34 +103,34 @@ func next(t testing.TB, w registry.Watcher) *registry.Result {
 	}()
 	select {
 	case a := <-got:
-		require.NoError(t, a.err)
+		require.NoError(tb, a.err)
 		return a.result
 	case <-time.After(patience):
 		w.Stop()
 		<-got
-		require.FailNow(t, "no result")
+		require.FailNow(tb, "no result")
 		return nil
 	}
 }
 
-func watch(t testing.TB, r registry.Registry, opts ...registry.WatchOption) registry.Watcher {
-	t.Helper()
+func watch(tb testing.TB, r registry.Registry, opts ...registry.WatchOption) registry.Watcher {
+	tb.Helper()
 	w, err := r.Watch(opts...)
-	require.NoError(t, err)
-	t.Cleanup(w.Stop)
+	require.NoError(tb, err)
+	tb.Cleanup(w.Stop)
 	return w
 }
 
-func eventually(t testing.TB, condition func() bool, what string) {
-	t.Helper()
-	require.Eventually(t, condition, patience, 5*time.Millisecond, what)
+func eventually(tb testing.TB, condition func() bool, what string) {
+	tb.Helper()
+	require.Eventually(tb, condition, patience, 5*time.Millisecond, what)
 }
 
-func nodes(t testing.TB, r registry.Registry, name string) int {
-	t.Helper()
+func nodes(tb testing.TB, r registry.Registry, name string) int {
+	tb.Helper()
 	services, err := r.GetService(name)
 	if err != nil {
-		require.ErrorIs(t, err, registry.ErrNotFound)
+		require.ErrorIs(tb, err, registry.ErrNotFound)
 	}
 	n := 0
 	for _, s := range services {
@@ -135,16 +139,17 @@ func nodes(t testing.TB, r registry.Registry, name string) int {
 	return n
 }
 
-func ctx(t testing.TB) context.Context {
+func ctx(tb testing.TB) context.Context {
+	tb.Helper()
 	c, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
+	tb.Cleanup(cancel)
 	return c
 }
 
-func leases(t testing.TB, c *clientv3.Client) int {
-	t.Helper()
-	all, err := c.Leases(ctx(t))
-	require.NoError(t, err)
+func leases(tb testing.TB, c *clientv3.Client) int {
+	tb.Helper()
+	all, err := c.Leases(ctx(tb))
+	require.NoError(tb, err)
 	return len(all.Leases)
 }
 
@@ -157,7 +162,8 @@ func goroutines() []string {
 	}
 	var ours []string
 	for stack := range strings.SplitSeq(string(all[:runtime.Stack(all, true)]), "\n\n") {
-		if strings.Contains(stack, "micro-etcd/registry/etcd.") || strings.Contains(stack, "micro-etcd/internal/") || strings.Contains(stack, "etcd/client/v3.") || strings.Contains(stack, "CallbackSerializer") {
+		if strings.Contains(stack, "micro-etcd/registry/etcd.") || strings.Contains(stack, "micro-etcd/internal/") ||
+			strings.Contains(stack, "etcd/client/v3.") || strings.Contains(stack, "CallbackSerializer") {
 			ours = append(ours, stack)
 		}
 	}
@@ -165,12 +171,14 @@ func goroutines() []string {
 }
 
 // goroutinesEnd waits until there are no more goroutines than before, but for a few.
-func goroutinesEnd(t testing.TB, before []string, slack int) {
-	t.Helper()
+func goroutinesEnd(tb testing.TB, before []string, slack int) {
+	tb.Helper()
 	for began := time.Now(); len(goroutines()) > len(before)+slack; time.Sleep(20 * time.Millisecond) {
 		if time.Since(began) > patience {
 			now := goroutines()
-			require.FailNow(t, "goroutines go on", "%d, where %d were before\n%s", len(now), len(before), strings.Join(now, "\n\n"))
+			require.FailNow(
+				tb, "goroutines go on", "%d, where %d were before\n%s", len(now), len(before), strings.Join(now, "\n\n"),
+			)
 		}
 	}
 }
@@ -193,28 +201,28 @@ func exposeMetrics(at chan<- string) etcdtest.Option {
 }
 
 // watchers reads how many watches etcd has.
-func watchers(t testing.TB, url string) int {
-	t.Helper()
-	return metric(t, url, "etcd_debugging_mvcc_watcher_total")
+func watchers(tb testing.TB, url string) int {
+	tb.Helper()
+	return metric(tb, url, "etcd_debugging_mvcc_watcher_total")
 }
 
 // metric reads one of etcd's metrics, named with its labels.
-func metric(t testing.TB, url, name string) int {
-	t.Helper()
+func metric(tb testing.TB, url, name string) int {
+	tb.Helper()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	answer, err := client.Get(url + "/metrics")
-	require.NoError(t, err)
-	defer func() { require.NoError(t, answer.Body.Close()) }()
+	require.NoError(tb, err)
+	defer func() { require.NoError(tb, answer.Body.Close()) }()
 	body, err := io.ReadAll(answer.Body)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	for line := range strings.Lines(string(body)) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
 			var n float64
 			_, err = fmt.Sscan(value, &n)
-			require.NoError(t, err)
+			require.NoError(tb, err)
 			return int(n)
 		}
 	}
-	require.FailNow(t, "etcd has no such metric", name)
+	require.FailNow(tb, "etcd has no such metric", name)
 	return 0
 }

@@ -22,22 +22,22 @@ import (
 )
 
 // swallow makes an address that SYNs vanish at: a listener whose backlog is full.
-func swallow(t testing.TB, address netip.AddrPort) {
-	t.Helper()
+func swallow(tb testing.TB, address netip.AddrPort) {
+	tb.Helper()
 	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = syscall.Close(socket) })
-	require.NoError(t, syscall.SetsockoptInt(socket, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1))
-	require.NoError(t, syscall.Bind(socket, &syscall.SockaddrInet4{Port: int(address.Port()), Addr: address.Addr().As4()}))
-	require.NoError(t, syscall.Listen(socket, 0))
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = syscall.Close(socket) })
+	require.NoError(tb, syscall.SetsockoptInt(socket, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1))
+	require.NoError(tb, syscall.Bind(socket, &syscall.SockaddrInet4{Port: int(address.Port()), Addr: address.Addr().As4()}))
+	require.NoError(tb, syscall.Listen(socket, 0))
 	for range 10 {
 		c, err := net.DialTimeout("tcp", address.String(), 200*time.Millisecond)
 		if err != nil {
 			return
 		}
-		t.Cleanup(func() { _ = c.Close() })
+		tb.Cleanup(func() { _ = c.Close() })
 	}
-	require.FailNow(t, "the listener accepts without end", address)
+	require.FailNow(tb, "the listener accepts without end", address)
 }
 
 func TestP2OneNameWithTwoDeadAddressesOfThreeConnects(t *testing.T) {
@@ -77,10 +77,10 @@ func TestP7APortThatHangsUpIsExplainedByBothOfItsCauses(t *testing.T) {
 }
 
 // hearer accepts connections, and hangs up when they have been served. It returns its address.
-func hearer(t testing.TB, serve func(net.Conn)) string {
-	t.Helper()
+func hearer(tb testing.TB, serve func(net.Conn)) string {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	var accepting sync.WaitGroup
 	accepting.Go(func() {
 		for {
@@ -92,8 +92,8 @@ func hearer(t testing.TB, serve func(net.Conn)) string {
 			_ = c.Close()
 		}
 	})
-	t.Cleanup(accepting.Wait)
-	t.Cleanup(func() { _ = l.Close() })
+	tb.Cleanup(accepting.Wait)
+	tb.Cleanup(func() { _ = l.Close() })
 	return l.Addr().String()
 }
 

@@ -20,13 +20,13 @@ import (
 const silence = 2 * time.Second
 
 // behind puts a relay in front of each server, and returns where they listen.
-func behind(t testing.TB, servers ...*etcdtest.Server) (endpoints []string, links []*relay.Link) {
-	t.Helper()
+func behind(tb testing.TB, servers ...*etcdtest.Server) (endpoints []string, links []*relay.Link) {
+	tb.Helper()
 	for _, s := range servers {
 		l := relay.NewLink()
 		r, err := relay.Start("127.0.0.1:0", s.Endpoint(), l, nil)
-		require.NoError(t, err)
-		t.Cleanup(r.End)
+		require.NoError(tb, err)
+		tb.Cleanup(r.End)
 		endpoints, links = append(endpoints, r.Address()), append(links, l)
 	}
 	return endpoints, links
@@ -35,13 +35,13 @@ func behind(t testing.TB, servers ...*etcdtest.Server) (endpoints []string, link
 func mute(l *relay.Link) { l.Hold(relay.ToServer, relay.ToClient) }
 
 // soon asserts that a call succeeds within the time that it may take, from any goroutine.
-func soon(t testing.TB, d time.Duration, what string, call func() error) {
-	t.Helper()
+func soon(tb testing.TB, d time.Duration, what string, call func() error) {
+	tb.Helper()
 	began := time.Now()
 	err := call()
 	took := time.Since(began).Round(time.Millisecond)
 	if err != nil || took > d+time.Second { // the machine may be busy
-		t.Errorf("%s took %v, may take %v: %v", what, took, d, err)
+		tb.Errorf("%s took %v, may take %v: %v", what, took, d, err)
 	}
 }
 

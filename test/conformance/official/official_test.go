@@ -15,16 +15,15 @@ import (
 	"github.com/micro-etcd/micro-etcd/test/conformance"
 )
 
-// officialLacks is what must not be tried on the official plugin: it would
-// fail this build rather than the plugin.
+// officialLacks is what must not be tried on the official plugin: it would fail this build rather than the plugin.
 var officialLacks = map[registrytest.Capability]string{
 	registrytest.InitWhileUsed:  "Init replaces the client unguarded, and the race detector fails the test that runs",
 	registrytest.ConcurrentStop: "W:84: two Stops at once may close one channel twice, which the race detector reports",
 	registrytest.Closer:         "it cannot be closed",
 }
 
-// officialFailures are the rules that the official plugin v1.2.0 breaks, each
-// with its cause: P is a line of its etcd.go, W one of its watcher.go.
+// officialFailures are the rules that the official plugin v1.2.0 breaks, each with its cause: P is a line of its
+// etcd.go, W one of its watcher.go.
 var officialFailures = map[string]string{
 	"init/no-leak": "P:153: every Init leaves the old client behind",
 
@@ -87,9 +86,8 @@ var officialFailures = map[string]string{
 	"outage/register-completes": "waits for the next Register",
 }
 
-// officialBatches are cases in which events are lost (W:54: of a batch only the first event is
-// delivered) if etcd happens to send them in batches, which it does when it is busy enough. Each
-// of them may have luck, but not all.
+// officialBatches are cases in which events are lost (W:54: of a batch only the first event is delivered) if etcd
+// happens to send them in batches, which it does when it is busy enough. Each of them may have luck, but not all.
 var officialBatches = []string{"lossless/burst", "lossless/slow-consumer", "outage/watch-resumes"}
 
 // officialChances are cases that its known faults hit now and then, when etcd is busy enough.
@@ -97,8 +95,8 @@ var officialChances = map[string]string{
 	"concurrent/use": "W:69: an event without a previous value panics; P:179: an old read keeps a node from being registered again",
 }
 
-// known returns the cases that the plugin may pass, which would suffer from others beside them, and those that it fails.
-// Most of the latter wait for what never comes. Those that count goroutines have to be alone.
+// known returns the cases that the plugin may pass, which would suffer from others beside them, and those that it
+// fails. Most of the latter wait for what never comes. Those that count goroutines have to be alone.
 func known() (alone, together []registrytest.Case) {
 	for _, c := range registrytest.Cases() {
 		if _, fails := officialFailures[c.Name]; fails && !strings.HasSuffix(c.Name, "/no-leak") {
@@ -126,8 +124,8 @@ func checkTogether(t *testing.T, b registrytest.Backend, cases []registrytest.Ca
 	return report
 }
 
-// The official plugin has to fail exactly what it is known to fail: a rule
-// that it passes unexpectedly is one that the kit no longer proves.
+// The official plugin has to fail exactly what it is known to fail: a rule that it passes unexpectedly is one that the
+// kit no longer proves.
 func TestOfficialPluginFailsAsKnown(t *testing.T) {
 	b := conformance.StartStore(t, 1).Backend(func(opts ...registry.Option) (registry.Registry, error) {
 		return official.NewRegistry(opts...), nil
@@ -168,7 +166,9 @@ func TestOfficialPluginFailsAsKnown(t *testing.T) {
 
 func TestOfficialFailuresNameCases(t *testing.T) {
 	cases := registrytest.Cases()
-	for _, name := range slices.Concat(officialBatches, slices.Collect(maps.Keys(officialFailures)), slices.Collect(maps.Keys(officialChances))) {
+	for _, name := range slices.Concat(
+		officialBatches, slices.Collect(maps.Keys(officialFailures)), slices.Collect(maps.Keys(officialChances)),
+	) {
 		if !slices.ContainsFunc(cases, func(c registrytest.Case) bool { return c.Name == name }) {
 			t.Errorf("there is no case %s", name)
 		}

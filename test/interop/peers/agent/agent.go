@@ -1,5 +1,5 @@
-// Package agent makes a go-micro registry, of whatever version, a process that a test commands
-// through its standard input and output, with one JSON object a line.
+// Package agent makes a go-micro registry, of whatever version, a process that a test commands through its standard
+// input and output, with one JSON object a line.
 package agent
 
 import (
@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// Command is what the test asks for. Commands are carried out concurrently, so that one that
-// hangs shows as itself.
+// Command is what the test asks for. Commands are carried out concurrently, so that one that hangs shows as itself.
 type Command struct {
 	ID      int             `json:"id"`
 	Do      string          `json:"do"` // register, deregister, get, list, watch, serve, stop or call
@@ -31,8 +30,8 @@ type Reply struct {
 	Error string          `json:"error,omitempty"`
 }
 
-// Peer is a registry under test, and go-micro's RPC on it. Services are go-micro's in JSON,
-// which is the same in all its versions.
+// Peer is a registry under test, and go-micro's RPC on it. Services are go-micro's in JSON, which is the same in all
+// its versions.
 type Peer interface {
 	Register(service json.RawMessage, ttl time.Duration) error
 	Deregister(service json.RawMessage) error

@@ -1,5 +1,5 @@
-// Asim is a process with the etcd plugin as it was in the asim/go-micro repository, on the last
-// go-micro that it builds with.
+// Asim is a process with the etcd plugin as it was in the asim/go-micro repository, on the last go-micro that it builds
+// with.
 package main
 
 import (

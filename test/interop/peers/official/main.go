@@ -1,5 +1,4 @@
-// Official is a process with the etcd plugin that go-micro v4's users have, on the go-micro that
-// this project is for.
+// Official is a process with the etcd plugin that go-micro v4's users have, on the go-micro that this project is for.
 package main
 
 import (
