@@ -28,7 +28,8 @@ func swallow(tb testing.TB, address netip.AddrPort) {
 	require.NoError(tb, err)
 	tb.Cleanup(func() { _ = syscall.Close(socket) })
 	require.NoError(tb, syscall.SetsockoptInt(socket, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1))
-	require.NoError(tb, syscall.Bind(socket, &syscall.SockaddrInet4{Port: int(address.Port()), Addr: address.Addr().As4()}))
+	to := &syscall.SockaddrInet4{Port: int(address.Port()), Addr: address.Addr().As4()}
+	require.NoError(tb, syscall.Bind(socket, to))
 	require.NoError(tb, syscall.Listen(socket, 0))
 	for range 10 {
 		c, err := net.DialTimeout("tcp", address.String(), 200*time.Millisecond)
