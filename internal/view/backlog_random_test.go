@@ -88,7 +88,7 @@ func (f *randomFeed) check(t *testing.T) {
 
 // Whoever folds what comes out of a backlog over what a lookup showed, whenever that was since the backlog began,
 // arrives at the catalog, however often and whenever it was merged.
-func TestFoldingABacklogOverALookUpGivesTheCatalog(t *testing.T) {
+func TestFoldingABacklogOverALookupGivesTheCatalog(t *testing.T) {
 	seed := *fixedSeed
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())

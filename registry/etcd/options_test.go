@@ -209,7 +209,7 @@ func TestPrefixSetsTheDirectoryOfAllRecords(t *testing.T) {
 	}
 }
 
-func TestLinearizableMarksOneLookUp(t *testing.T) {
+func TestLinearizableMarksOneLookup(t *testing.T) {
 	type key struct{}
 	for _, ctx := range []context.Context{nil, context.WithValue(context.Background(), key{}, "kept")} {
 		o := registry.GetOptions{Context: ctx}

@@ -59,7 +59,7 @@ func TestTheUsualServiceIsOneRequest(t *testing.T) {
 }
 
 // The junk takes 10 seconds, which is more than a page or a call has.
-func TestALookUpInADirectoryFullOfBigJunkSucceedsInTheEnd(t *testing.T) {
+func TestALookupInADirectoryFullOfBigJunkSucceedsInTheEnd(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		provider, _ := e.newRegistry(t)
 		mustRegister(t, provider, greeter(1), testTTL)

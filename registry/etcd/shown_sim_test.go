@@ -83,7 +83,7 @@ func watch(t *testing.T, r *Registry, opts ...registry.WatchOption) registry.Wat
 	return w
 }
 
-func TestWhatALookUpShowedBeforeTheFirstListOfEverythingIsToldAsGone(t *testing.T) {
+func TestWhatALookupShowedBeforeTheFirstListOfEverythingIsToldAsGone(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		e.putNode("n1")
 		r, _ := e.newRegistry(t)
@@ -104,7 +104,7 @@ func TestWhatALookUpShowedBeforeTheFirstListOfEverythingIsToldAsGone(t *testing.
 	})
 }
 
-func TestWhatALinearizableLookUpShowedBeforeTheFirstListIsToldAsGone(t *testing.T) {
+func TestWhatALinearizableLookupShowedBeforeTheFirstListIsToldAsGone(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		e.putNode("n1")
 		r, _ := e.newRegistry(t)
@@ -126,7 +126,7 @@ func TestWhatALinearizableLookUpShowedBeforeTheFirstListIsToldAsGone(t *testing.
 	})
 }
 
-func TestWhatALinearizableLookUpShowedDuringAListIsToldAsGone(t *testing.T) {
+func TestWhatALinearizableLookupShowedDuringAListIsToldAsGone(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		e.putNode("n1")
 		r, _ := e.newRegistry(t)
@@ -150,7 +150,7 @@ func TestWhatALinearizableLookUpShowedDuringAListIsToldAsGone(t *testing.T) {
 }
 
 // A lookup in the view is never behind one that asked etcd, and a watcher doesn't hear that what exists has gone.
-func TestTheViewIsNotBehindALinearizableLookUp(t *testing.T) {
+func TestTheViewIsNotBehindALinearizableLookup(t *testing.T) {
 	for name, opts := range map[string][]registry.WatchOption{
 		"own view": {registry.WatchService("greeter")}, "view of everything": nil,
 	} {
@@ -190,7 +190,7 @@ func TestAWatchAfterListServicesBeginsThere(t *testing.T) {
 	}
 }
 
-func TestAWatchWithoutALookUpBeginsWithNothing(t *testing.T) {
+func TestAWatchWithoutALookupBeginsWithNothing(t *testing.T) {
 	for name, before := range map[string]func(*testing.T, *Registry){
 		"none":           func(*testing.T, *Registry) {},
 		"of another":     func(t *testing.T, r *Registry) { looked(t, r, "other") },

@@ -246,8 +246,8 @@ func TestOwnWritesAreSeenAtOnceAfterAnUnnoticedWipe(t *testing.T) {
 	}
 }
 
-// BenchmarkLookUpOfAMissingService must not depend on how many services are followed.
-func BenchmarkLookUpOfAMissingService(b *testing.B) {
+// BenchmarkLookupOfAMissingService must not depend on how many services are followed.
+func BenchmarkLookupOfAMissingService(b *testing.B) {
 	for _, n := range []int{10, 5000} {
 		b.Run(fmt.Sprint("beside ", n), func(b *testing.B) {
 			f := stage(b, "missing")

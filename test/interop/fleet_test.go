@@ -45,7 +45,7 @@ func (p *peer) hears(tb testing.TB, changes ...string) {
 	}, "%s hears %v", p.kind, changes)
 }
 
-func TestLookUpsAndWatchesCross(t *testing.T) {
+func TestLookupsAndWatchesCross(t *testing.T) {
 	pairs(t, others, func(t *testing.T, provider, consumer string) {
 		s := startServer(t, usual)
 		p, c := startPeer(t, provider, s.address()), startPeer(t, consumer, s.address())

@@ -171,7 +171,7 @@ func TestMetricsOfARegistryThatInitMends(t *testing.T) {
 }
 
 // What a lookup allocates is its result, with metrics or without.
-func TestMetricsCostALookUpNoAllocation(t *testing.T) {
+func TestMetricsCostALookupNoAllocation(t *testing.T) {
 	srv := newServer(t)
 	put(t, srv.Client(t), key("a"), record(t, "a"))
 	r, m := measured(t, srv)

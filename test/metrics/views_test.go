@@ -19,7 +19,7 @@ func port(tb testing.TB, srv *etcdtest.Server) string {
 	return port
 }
 
-func TestLookUpsBySource(t *testing.T) {
+func TestLookupsBySource(t *testing.T) {
 	srv := etcdtest.Start(t)
 	put(t, srv.Client(t), key("a"), record(t, "a"))
 	r, m := measured(t, srv)
