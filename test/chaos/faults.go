@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -14,110 +13,90 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/chaos/cluster"
+	"github.com/micro-etcd/micro-etcd/test/chaos/history"
+	"github.com/micro-etcd/micro-etcd/test/chaos/process"
 	"github.com/micro-etcd/micro-etcd/test/relay"
 )
 
-// The verbs. Each does one thing to the world, and returns when etcd, as far as that fault goes, can take everything
-// again; those that last begin a fault, and another one ends it.
-
-// What a fault is one of.
-const (
-	faultUser    = ""        // somebody who uses etcd as well
-	faultProcess = "process" // etcd's processes: it may renew leases
-	faultData    = "data"    // etcd's data: it may bring back what was gone, too
-	faultPath    = "path"    // the network between a service and etcd
-	faultService = "service" // a service's process
-)
+// The verbs. Each does one thing to the environment, and returns when etcd, as far as that fault goes, can take
+// everything again; those that last begin a fault, and another one ends it.
 
 // fault carries a fault out, and notes it in the history.
-func (w *world) fault(op string, f func() error, text string, args ...any) {
-	w.t.Helper()
-	e := event{At: time.Now(), Kind: kindFault, Op: op, Text: fmt.Sprintf(text, args...)}
-	if w.since.IsZero() {
-		w.since = e.At
+func (env *testEnv) fault(op string, f func() error, text string, args ...any) {
+	env.t.Helper()
+	e := history.Event{At: time.Now(), Kind: history.KindFault, Op: op, Text: fmt.Sprintf(text, args...)}
+	if env.since.IsZero() {
+		env.since = e.At
 	}
-	w.lossy = w.lossy || op != faultUser
-	w.must(f())
-	w.ready = time.Now()
-	e.Took = w.ready.Sub(e.At)
-	w.history.add(e)
+	env.lossy = env.lossy || op != history.FaultUser
+	env.must(f())
+	env.ready = time.Now()
+	e.Took = env.ready.Sub(e.At)
+	env.history.Add(e)
 }
 
 // Faults of etcd's processes.
 
-func (w *world) killMember(m *member) {
-	w.t.Helper()
-	w.fault(faultProcess, func() error { m.end(syscall.SIGKILL); return nil }, "kill %s", m.name)
+func (env *testEnv) killMember(m *cluster.Member) {
+	env.t.Helper()
+	env.fault(history.FaultProcess, func() error { m.Stop(syscall.SIGKILL); return nil }, "kill %s", m.Name)
 }
 
-func (w *world) stopMember(m *member) {
-	w.t.Helper()
-	w.fault(faultProcess, func() error { m.end(syscall.SIGTERM); return nil }, "stop %s", m.name)
+func (env *testEnv) stopMember(m *cluster.Member) {
+	env.t.Helper()
+	env.fault(history.FaultProcess, func() error { m.Stop(syscall.SIGTERM); return nil }, "stop %s", m.Name)
 }
 
-func (w *world) pauseMember(m *member) {
-	w.t.Helper()
-	w.fault(faultProcess, func() error { return m.signal(syscall.SIGSTOP) }, "pause %s", m.name)
+func (env *testEnv) pauseMember(m *cluster.Member) {
+	env.t.Helper()
+	env.fault(history.FaultProcess, func() error { return m.Signal(syscall.SIGSTOP) }, "pause %s", m.Name)
 }
 
-func (w *world) resumeMember(m *member) {
-	w.t.Helper()
-	w.fault(faultProcess, func() error { return m.signal(syscall.SIGCONT) }, "continue %s", m.name)
+func (env *testEnv) resumeMember(m *cluster.Member) {
+	env.t.Helper()
+	env.fault(history.FaultProcess, func() error { return m.Signal(syscall.SIGCONT) }, "continue %s", m.Name)
 }
 
-func (w *world) killEtcd() {
-	w.t.Helper()
-	w.fault(faultProcess, func() error { w.cluster.kill(); return nil }, "kill all of etcd")
+func (env *testEnv) killEtcd() {
+	env.t.Helper()
+	env.fault(history.FaultProcess, func() error { env.cluster.Kill(); return nil }, "kill all of etcd")
 }
 
 // startEtcd starts the members that don't run. What follows is measured from the moment at which etcd takes a write.
-func (w *world) startEtcd() {
-	w.t.Helper()
-	w.fault(faultProcess, func() error { return w.cluster.start(w.ctx) }, "start etcd")
+func (env *testEnv) startEtcd() {
+	env.t.Helper()
+	env.fault(history.FaultProcess, func() error { return env.cluster.Start(env.ctx) }, "start etcd")
 }
 
 // Faults of etcd's data.
 
 // wipe takes etcd's data away and starts it again.
-func (w *world) wipe() {
-	w.t.Helper()
-	w.fault(faultData, func() error {
-		w.cluster.kill()
-		for _, m := range w.cluster.members {
-			if err := os.RemoveAll(m.dir); err != nil {
-				return err
-			}
-		}
-		return w.cluster.start(w.ctx)
-	}, "wipe etcd")
+func (env *testEnv) wipe() {
+	env.t.Helper()
+	env.fault(history.FaultData, func() error { return env.cluster.Wipe(env.ctx) }, "wipe etcd")
 }
 
 // snapshot saves etcd's data as they are now.
-func (w *world) snapshot() string {
-	w.t.Helper()
-	path := filepath.Join(w.dir, "snapshot")
-	w.must(w.cluster.snapshot(w.ctx, path))
+func (env *testEnv) snapshot() string {
+	env.t.Helper()
+	path := filepath.Join(env.dir, "snapshot")
+	env.must(env.cluster.Snapshot(env.ctx, path))
 	return path
 }
 
 // restore gives etcd the data of a snapshot and starts it again.
-func (w *world) restore(snapshot string, args ...string) {
-	w.t.Helper()
-	w.fault(faultData, func() error {
-		w.cluster.kill()
-		for _, m := range w.cluster.members {
-			if err := m.restore(w.ctx, w.cluster.initial, snapshot, args...); err != nil {
-				return err
-			}
-		}
-		return w.cluster.start(w.ctx)
+func (env *testEnv) restore(snapshot string, args ...string) {
+	env.t.Helper()
+	env.fault(history.FaultData, func() error {
+		return env.cluster.Restore(env.ctx, snapshot, args...)
 	}, "restore etcd %s", strings.Join(args, " "))
 }
 
-func (w *world) compact() {
-	w.t.Helper()
-	w.etcd("compact", func(ctx context.Context, c *clientv3.Client) error {
-		now, err := c.Get(ctx, ableKey)
+func (env *testEnv) compact() {
+	env.t.Helper()
+	env.etcd("compact", func(ctx context.Context, c *clientv3.Client) error {
+		now, err := c.Get(ctx, cluster.ReadyKey)
 		if err != nil {
 			return err
 		}
@@ -132,15 +111,15 @@ func (w *world) compact() {
 // Faults by somebody who uses etcd as well.
 
 // etcd does something to etcd by a client.
-func (w *world) etcd(text string, f func(context.Context, *clientv3.Client) error) {
-	w.t.Helper()
-	w.fault(faultUser, func() error { return w.cluster.do(w.ctx, f) }, "%s", text)
+func (env *testEnv) etcd(text string, f func(context.Context, *clientv3.Client) error) {
+	env.t.Helper()
+	env.fault(history.FaultUser, func() error { return env.cluster.Do(env.ctx, f) }, "%s", text)
 }
 
 // revoke revokes the lease of a key.
-func (w *world) revoke(key string) {
-	w.t.Helper()
-	w.etcd("revoke the lease of "+key, func(ctx context.Context, c *clientv3.Client) error {
+func (env *testEnv) revoke(key string) {
+	env.t.Helper()
+	env.etcd("revoke the lease of "+key, func(ctx context.Context, c *clientv3.Client) error {
 		found, err := c.Get(ctx, etcd.DefaultPrefix+key)
 		if err != nil {
 			return err
@@ -153,26 +132,26 @@ func (w *world) revoke(key string) {
 	})
 }
 
-func (w *world) delete(key string) {
-	w.t.Helper()
-	w.etcd("delete "+key, func(ctx context.Context, c *clientv3.Client) error {
+func (env *testEnv) delete(key string) {
+	env.t.Helper()
+	env.etcd("delete "+key, func(ctx context.Context, c *clientv3.Client) error {
 		_, err := c.Delete(ctx, etcd.DefaultPrefix+key)
 		return err
 	})
 }
 
-func (w *world) deleteAll() {
-	w.t.Helper()
-	w.etcd("delete everything", func(ctx context.Context, c *clientv3.Client) error {
+func (env *testEnv) deleteAll() {
+	env.t.Helper()
+	env.etcd("delete everything", func(ctx context.Context, c *clientv3.Client) error {
 		_, err := c.Delete(ctx, etcd.DefaultPrefix, clientv3.WithPrefix())
 		return err
 	})
 }
 
 // junk overwrites a key with what is no record.
-func (w *world) junk(key string) {
-	w.t.Helper()
-	w.etcd("junk at "+key, func(ctx context.Context, c *clientv3.Client) error {
+func (env *testEnv) junk(key string) {
+	env.t.Helper()
+	env.etcd("junk at "+key, func(ctx context.Context, c *clientv3.Client) error {
 		_, err := c.Put(ctx, etcd.DefaultPrefix+key, "junk")
 		return err
 	})
@@ -181,10 +160,10 @@ func (w *world) junk(key string) {
 const fillKey = "/chaos/fill/"
 
 // fill writes until etcd has no space. The cluster needs a --quota-backend-bytes.
-func (w *world) fill() {
-	w.t.Helper()
+func (env *testEnv) fill() {
+	env.t.Helper()
 	big := strings.Repeat("x", 256<<10)
-	w.etcd("fill", func(ctx context.Context, c *clientv3.Client) error {
+	env.etcd("fill", func(ctx context.Context, c *clientv3.Client) error {
 		for i := 0; ; i++ {
 			if _, err := c.Put(ctx, fmt.Sprint(fillKey, i), big); errors.Is(err, rpctypes.ErrNoSpace) {
 				return nil
@@ -196,9 +175,9 @@ func (w *world) fill() {
 }
 
 // unfill undoes fill as an administrator would.
-func (w *world) unfill() {
-	w.t.Helper()
-	w.etcd("clear", func(ctx context.Context, c *clientv3.Client) error {
+func (env *testEnv) unfill() {
+	env.t.Helper()
+	env.etcd("clear", func(ctx context.Context, c *clientv3.Client) error {
 		gone, err := c.Delete(ctx, fillKey, clientv3.WithPrefix())
 		if err != nil {
 			return err
@@ -206,93 +185,113 @@ func (w *world) unfill() {
 		if _, err := c.Compact(ctx, gone.Header.Revision, clientv3.WithCompactPhysical()); err != nil {
 			return err
 		}
-		for _, m := range w.cluster.members {
-			if _, err := c.Defragment(ctx, m.client); err != nil {
+		for _, m := range env.cluster.Members {
+			if _, err := c.Defragment(ctx, m.ClientAddr); err != nil {
 				return err
 			}
 		}
 		if _, err := c.AlarmDisarm(ctx, &clientv3.AlarmMember{}); err != nil {
 			return err
 		}
-		return w.cluster.able(ctx)
+		return env.cluster.AwaitReady(ctx)
 	})
 }
 
 // Faults of the network, between one process and some members, or all.
 
 // blackHole holds what goes between a process and a member, in the given directions.
-func (w *world) blackHole(p *process, members []*member, ways ...relay.Direction) {
-	w.t.Helper()
-	for _, r := range w.ways[p.name] {
+func (env *testEnv) blackHole(p *process.Process, members []*cluster.Member, directions ...relay.Direction) {
+	env.t.Helper()
+	for _, r := range env.relays[p.Name] {
 		for _, m := range members {
-			if r.Target == m.client {
-				w.fault(faultPath, func() error { r.Link.Hold(ways...); return nil }, "black hole %v between %s and %s", ways, p.name, m.name)
+			if r.Target == m.ClientAddr {
+				env.fault(
+					history.FaultPath,
+					func() error { r.Link.Hold(directions...); return nil },
+					"black hole %v between %s and %s",
+					directions,
+					p.Name,
+					m.Name,
+				)
 			}
 		}
 	}
 }
 
 // slow delays what goes between a process and all members.
-func (w *world) slow(p *process, way relay.Direction, by time.Duration) {
-	w.t.Helper()
-	for _, r := range w.ways[p.name] {
-		w.fault(faultPath, func() error { r.Link.Slow(way, by); return nil }, "delay %v for %s by %v", way, p.name, by)
+func (env *testEnv) slow(p *process.Process, direction relay.Direction, by time.Duration) {
+	env.t.Helper()
+	for _, r := range env.relays[p.Name] {
+		env.fault(
+			history.FaultPath,
+			func() error { r.Link.Slow(direction, by); return nil },
+			"delay %v for %s by %v",
+			direction,
+			p.Name,
+			by,
+		)
 	}
 }
 
 // cut breaks a process's connections and refuses new ones.
-func (w *world) cut(p *process) {
-	w.t.Helper()
-	for _, r := range w.ways[p.name] {
-		w.fault(faultPath, func() error { r.Refuse(); return nil }, "cut %s off", p.name)
+func (env *testEnv) cut(p *process.Process) {
+	env.t.Helper()
+	for _, r := range env.relays[p.Name] {
+		env.fault(history.FaultPath, func() error { r.Refuse(); return nil }, "cut %s off", p.Name)
 	}
 }
 
 // reset breaks a process's connections once.
-func (w *world) reset(p *process) {
-	w.t.Helper()
-	for _, r := range w.ways[p.name] {
-		w.fault(faultPath, func() error { r.Reset(); return nil }, "reset the connections of %s", p.name)
+func (env *testEnv) reset(p *process.Process) {
+	env.t.Helper()
+	for _, r := range env.relays[p.Name] {
+		env.fault(history.FaultPath, func() error { r.Reset(); return nil }, "reset the connections of %s", p.Name)
 	}
 }
 
 // connect undoes whatever was done to the network of a process.
-func (w *world) connect(p *process) {
-	w.t.Helper()
-	for _, r := range w.ways[p.name] {
-		w.fault(faultPath, func() error { r.Link.Heal(); return r.Accept() }, "connect %s", p.name)
+func (env *testEnv) connect(p *process.Process) {
+	env.t.Helper()
+	for _, r := range env.relays[p.Name] {
+		env.fault(history.FaultPath, func() error { r.Link.Heal(); return r.Accept() }, "connect %s", p.Name)
 	}
 }
 
 // isolate holds everything between a member and the others.
-func (w *world) isolate(m *member) {
-	w.t.Helper()
-	w.fault(faultProcess, func() error {
-		for _, l := range w.cluster.between(m) {
+func (env *testEnv) isolate(m *cluster.Member) {
+	env.t.Helper()
+	env.fault(history.FaultProcess, func() error {
+		for _, l := range env.cluster.PeerLinks(m) {
 			l.Hold(relay.ToServer, relay.ToClient)
 		}
 		return nil
-	}, "isolate %s", m.name)
+	}, "isolate %s", m.Name)
 }
 
-func (w *world) rejoin(m *member) {
-	w.t.Helper()
-	w.fault(faultProcess, func() error {
-		for _, l := range w.cluster.between(m) {
+func (env *testEnv) rejoin(m *cluster.Member) {
+	env.t.Helper()
+	env.fault(history.FaultProcess, func() error {
+		for _, l := range env.cluster.PeerLinks(m) {
 			l.Heal()
 		}
 		return nil
-	}, "rejoin %s", m.name)
+	}, "rejoin %s", m.Name)
 }
 
 // Faults of service processes.
 
-func (w *world) pause(p *process) {
-	w.t.Helper()
-	w.fault(faultService, p.pause, "pause %s", p.name)
+func (env *testEnv) pause(p *process.Process) {
+	env.t.Helper()
+	env.fault(history.FaultService, p.Pause, "pause %s", p.Name)
 }
 
-func (w *world) resume(p *process) {
-	w.t.Helper()
-	w.fault(faultService, p.resume, "continue %s", p.name)
+func (env *testEnv) resume(p *process.Process) {
+	env.t.Helper()
+	env.fault(history.FaultService, p.Resume, "continue %s", p.Name)
+}
+
+// kill kills a process. Its records are no longer wanted.
+func (env *testEnv) kill(p *process.Process) {
+	env.fault(history.FaultService, func() error { p.Kill(); return nil }, "kill %s", p.Name)
+	env.unwant(p)
 }

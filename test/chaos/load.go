@@ -9,7 +9,7 @@ import (
 
 // load counts the requests that etcd gets, of a cluster with one member.
 type load struct {
-	world   *world
+	env     *testEnv
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	counts  []float64 // one for each loadEvery in which etcd answered, since its start
@@ -17,16 +17,16 @@ type load struct {
 
 const loadEvery = 100 * time.Millisecond
 
-// beginLoad begins to count. It may be called while etcd is away.
-func (w *world) beginLoad() *load {
-	l := &load{world: w}
-	ctx, stop := context.WithCancel(w.ctx)
+// measureLoad begins to count. It may be called while etcd is away.
+func (env *testEnv) measureLoad() *load {
+	l := &load{env: env}
+	ctx, stop := context.WithCancel(env.ctx)
 	l.stop = stop
 	l.running.Go(func() {
 		ticker := time.NewTicker(loadEvery)
 		defer ticker.Stop()
 		for ctx.Err() == nil {
-			n, err := w.cluster.metric(ctx, "grpc_server_started_total")
+			n, err := env.cluster.Metric(ctx, "grpc_server_started_total")
 			if err == nil {
 				l.counts = append(l.counts, n)
 			}
@@ -41,7 +41,7 @@ func (w *world) beginLoad() *load {
 
 // end reports what was counted. The counts include the scenario's own requests, some 60 a second.
 func (l *load) end(what string) {
-	l.world.t.Helper()
+	l.env.t.Helper()
 	l.stop()
 	l.running.Wait()
 	before, total, peak := 0.0, 0.0, 0.0
@@ -53,5 +53,7 @@ func (l *load) end(what string) {
 		peak = max(peak, n-before)
 		before = n
 	}
-	l.world.figure(figure{what: what, note: fmt.Sprintf("%.0f requests, at most %.0f in %v", total, peak, loadEvery)})
+	l.env.report(
+		measurement{what: what, note: fmt.Sprintf("%.0f requests, at most %.0f in %v", total, peak, loadEvery)},
+	)
 }

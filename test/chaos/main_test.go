@@ -7,16 +7,17 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/micro-etcd/micro-etcd/test/chaos/process"
 	"github.com/micro-etcd/micro-etcd/test/leak"
 )
 
 func TestMain(m *testing.M) {
-	if text := os.Getenv(setupVariable); text != "" {
-		os.Exit(runService(text))
+	if text := os.Getenv(process.SetupVariable); text != "" {
+		os.Exit(process.Run(text))
 	}
 	known := leak.Known()
 	code := m.Run()
-	if err := measured.report(); err != nil {
+	if err := scenarioReport.save(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = max(code, 1)
 	}

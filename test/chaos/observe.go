@@ -3,9 +3,15 @@ package chaos
 import (
 	"context"
 	"maps"
+	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/chaos/cluster"
+	"github.com/micro-etcd/micro-etcd/test/chaos/history"
+	"github.com/micro-etcd/micro-etcd/test/chaos/record"
 )
 
 const (
@@ -14,13 +20,13 @@ const (
 )
 
 // observe tells the history what etcd holds, whenever that changes, or that it can't be asked.
-func observe(ctx context.Context, c *cluster, h *history) {
+func observe(ctx context.Context, c *cluster.Cluster, h *history.History) {
 	ticker := time.NewTicker(observeEvery)
 	defer ticker.Stop()
-	first, last, before := true, event{}, time.Time{}
+	first, last, before := true, history.Event{}, time.Time{}
 	for {
-		now := event{Kind: kindTruth, At: time.Now(), Records: map[string]string{}}
-		if err := c.try(ctx, observeTimeout, func(ctx context.Context, client *clientv3.Client) error {
+		now := history.Event{Kind: history.KindTruth, At: time.Now(), Records: map[string]string{}}
+		if err := c.Try(ctx, observeTimeout, func(ctx context.Context, client *clientv3.Client) error {
 			clear(now.Records)
 			return readRecords(ctx, client, now.Records)
 		}); err != nil {
@@ -28,19 +34,34 @@ func observe(ctx context.Context, c *cluster, h *history) {
 		}
 		now.Took = time.Since(now.At)
 		if ctx.Err() != nil {
-			h.add(event{Kind: kindTruth, Err: "nobody looks any more", Before: before})
+			h.Add(history.Event{Kind: history.KindTruth, Err: "nobody looks any more", Before: before})
 			return
 		}
 		if first || now.Err != last.Err || !maps.Equal(now.Records, last.Records) {
 			now.Before = before
-			h.add(now)
+			h.Add(now)
 			first, last = false, now
 		}
 		before = now.At
-		h.observed.Store(now.At.UnixNano())
+		h.Observed.Store(now.At.UnixNano())
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 		}
 	}
+}
+
+func readRecords(ctx context.Context, c *clientv3.Client, into map[string]string) error {
+	all, err := c.Get(ctx, etcd.DefaultPrefix, clientv3.WithPrefix())
+	if err != nil {
+		return err
+	}
+	for _, kv := range all.Kvs {
+		value := string(kv.Value)
+		if s := record.Parse(value); s != nil {
+			value = record.Canonical(s)
+		}
+		into[strings.TrimPrefix(string(kv.Key), etcd.DefaultPrefix)] = value
+	}
+	return nil
 }

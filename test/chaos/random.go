@@ -8,18 +8,21 @@ import (
 	"testing"
 	"time"
 
+	"github.com/micro-etcd/micro-etcd/test/chaos/check"
+	"github.com/micro-etcd/micro-etcd/test/chaos/cluster"
+	"github.com/micro-etcd/micro-etcd/test/chaos/process"
 	"github.com/micro-etcd/micro-etcd/test/relay"
 )
 
 // random plays a schedule that its seed decides: which faults and what work, in which order, and how long apart. What
 // happens in between is up to the machine, so a seed reproduces the schedule, and usually what it shows.
 type random struct {
-	*world
-	dice      *rand.Rand
-	providers []*process
-	consumers []*process
-	born      int // providers so far
-	nodes     map[*process]map[[2]string]bool
+	*testEnv
+	rng       *rand.Rand
+	providers []*process.Process
+	consumers []*process.Process
+	started   int // providers so far
+	nodes     map[*process.Process]map[[2]string]bool
 	faults    int
 	rewritten bool // etcd's data have been replaced since the last recovery
 }
@@ -27,20 +30,20 @@ type random struct {
 var randomServices = []string{"greeter", "billing", "search"}
 
 const (
-	randomTTL    = 5 * time.Second
-	randomRounds = 12
+	randomTTL   = 5 * time.Second
+	randomSteps = 12
 )
 
-func newRandom(t testing.TB, seed uint64) *random {
-	t.Helper()
-	dice := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a schedule has to be reproducible, not secret
+func newRandom(tb testing.TB, seed uint64) *random {
+	tb.Helper()
+	rng := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a schedule has to be reproducible, not secret
 	size := 1
-	if dice.IntN(3) == 0 {
+	if rng.IntN(3) == 0 {
 		size = 3
 	}
-	r := &random{world: begin(t, size), dice: dice, nodes: map[*process]map[[2]string]bool{}}
+	r := &random{testEnv: newEnv(tb, size), rng: rng, nodes: map[*process.Process]map[[2]string]bool{}}
 	for range 2 {
-		r.bear()
+		r.startProvider()
 	}
 	for i := range 2 {
 		r.consumers = append(r.consumers, r.follower(fmt.Sprint("consumer-", i), randomServices...))
@@ -48,37 +51,37 @@ func newRandom(t testing.TB, seed uint64) *random {
 	return r
 }
 
-// run does some rounds of a fault and work, and one of rest.
+// run does some steps of a fault and work, and rests.
 func (r *random) run() {
 	r.t.Helper()
-	for range randomRounds {
-		for range 1 + r.dice.IntN(4) {
+	for range randomSteps {
+		for range 1 + r.rng.IntN(4) {
 			r.work()
 		}
 		r.disturb()
-		if r.dice.IntN(2) == 0 { // else the next fault meets a registry that hasn't recovered
+		if r.rng.IntN(2) == 0 { // else the next fault meets a registry that hasn't recovered
 			r.recover()
 		}
 	}
 	r.rest()
 	r.end()
-	measured.schedule(r.faults)
+	scenarioReport.addSchedule(r.faults)
 }
 
-// bear starts another provider.
-func (r *random) bear() {
+// startProvider starts another provider.
+func (r *random) startProvider() {
 	r.t.Helper()
-	r.born++
-	p := r.process(fmt.Sprint("provider-", r.born))
+	r.started++
+	p := r.process(fmt.Sprint("provider-", r.started))
 	r.providers = append(r.providers, p)
 	r.nodes[p] = map[[2]string]bool{}
 }
 
-func (r *random) pick(from []*process) *process { return from[r.dice.IntN(len(from))] }
+func (r *random) pick(from []*process.Process) *process.Process { return from[r.rng.IntN(len(from))] }
 
 // node draws a service, and a node of a provider's own: those that fight for an id have scenarios of their own.
-func (r *random) node(p *process) (service, node string) {
-	return randomServices[r.dice.IntN(len(randomServices))], fmt.Sprint(p.name, "-", r.dice.IntN(3))
+func (r *random) node(p *process.Process) (service, node string) {
+	return randomServices[r.rng.IntN(len(randomServices))], fmt.Sprint(p.Name, "-", r.rng.IntN(3))
 }
 
 // work does what services do. It may fail, because of a fault, and is then made good in rest.
@@ -86,7 +89,7 @@ func (r *random) work() {
 	r.t.Helper()
 	p := r.pick(r.providers)
 	service, node := r.node(p)
-	switch r.dice.IntN(8) {
+	switch r.rng.IntN(8) {
 	case 0, 1, 2, 3:
 		r.nodes[p][[2]string{service, node}] = true
 		r.attempt(p, r.registration(p, service, node, randomTTL))
@@ -96,12 +99,12 @@ func (r *random) work() {
 			r.deregister(p, service, node)
 		}
 	case 5:
-		r.attempt(r.pick(r.consumers), command{Do: "watch", Name: service})
+		r.attempt(r.pick(r.consumers), process.Command{Do: "watch", Name: service})
 	case 6:
-		r.attempt(r.pick(r.consumers), command{Do: "look", Name: fmt.Sprint("unknown-", r.dice.IntN(100))})
+		r.attempt(r.pick(r.consumers), process.Command{Do: "look", Name: fmt.Sprint("unknown-", r.rng.IntN(100))})
 	case 7:
 		if len(r.providers) < 4 {
-			r.bear()
+			r.startProvider()
 		}
 	}
 }
@@ -114,7 +117,7 @@ func (r *random) disturb() {
 		r.killOne, r.killAll, r.pauseOne, r.wipeAll, r.restoreOld, r.revokeOne, r.deleteOne, r.junkOne, r.deleteAll,
 		r.compact, r.blackHoleOne, r.cutOne, r.slowOne, r.resetOne, r.killProvider, r.pauseProvider, r.isolateOne,
 	}
-	faults[r.dice.IntN(len(faults))]()
+	faults[r.rng.IntN(len(faults))]()
 	r.work()
 }
 
@@ -128,39 +131,41 @@ func (r *random) recover() {
 
 func (r *random) promised() (bound time.Duration, what string) {
 	if r.rewritten {
-		return probeInterval, "after faults that rewrite etcd: records back"
+		return check.ProbeInterval, "after faults that rewrite etcd: records back"
 	}
 	return 2 * time.Second, "after other faults: records back"
 }
 
-// last lets a fault last for up to two TTLs, with work meanwhile.
-func (r *random) last() {
+// sustain lets a fault last for up to two TTLs, with work meanwhile.
+func (r *random) sustain() {
 	r.t.Helper()
-	d := time.Duration(r.dice.IntN(int(2*randomTTL/time.Millisecond))) * time.Millisecond
+	d := time.Duration(r.rng.IntN(int(2*randomTTL/time.Millisecond))) * time.Millisecond
 	until := time.Now().Add(d)
-	for range r.dice.IntN(3) {
+	for range r.rng.IntN(3) {
 		r.work()
 	}
 	r.wait(time.Until(until))
 }
 
-func (r *random) member() *member { return r.cluster.members[r.dice.IntN(len(r.cluster.members))] }
+func (r *random) member() *cluster.Member {
+	return r.cluster.Members[r.rng.IntN(len(r.cluster.Members))]
+}
 
-func (r *random) anybody() *process {
-	if r.dice.IntN(2) == 0 {
+func (r *random) anyProcess() *process.Process {
+	if r.rng.IntN(2) == 0 {
 		return r.pick(r.consumers)
 	}
 	return r.pick(r.providers)
 }
 
-func (r *random) killOne() { r.t.Helper(); r.killMember(r.member()); r.last(); r.startEtcd() }
-func (r *random) killAll() { r.t.Helper(); r.killEtcd(); r.last(); r.startEtcd() }
+func (r *random) killOne() { r.t.Helper(); r.killMember(r.member()); r.sustain(); r.startEtcd() }
+func (r *random) killAll() { r.t.Helper(); r.killEtcd(); r.sustain(); r.startEtcd() }
 
 func (r *random) pauseOne() {
 	r.t.Helper()
 	m := r.member()
 	r.pauseMember(m)
-	r.last()
+	r.sustain()
 	r.resumeMember(m)
 }
 
@@ -170,18 +175,18 @@ func (r *random) restoreOld() {
 	r.t.Helper()
 	r.rewritten = true
 	snapshot := r.snapshot()
-	for range r.dice.IntN(4) {
+	for range r.rng.IntN(4) {
 		r.work()
 	}
-	if r.dice.IntN(2) == 0 {
+	if r.rng.IntN(2) == 0 {
 		r.restore(snapshot)
 	} else {
 		r.restore(snapshot, "--bump-revision", "1000000", "--mark-compacted")
 	}
 }
 
-// some draws one of the keys that somebody wants, if there are any.
-func (r *random) some() (string, bool) {
+// anyKey draws one of the keys that somebody wants, if there are any.
+func (r *random) anyKey() (string, bool) {
 	p := r.pick(r.providers)
 	service, node := r.node(p)
 	return service + "/" + node, r.nodes[p][[2]string{service, node}] && r.has(service+"/"+node)
@@ -194,52 +199,52 @@ func (r *random) has(key string) bool {
 
 func (r *random) revokeOne() {
 	r.t.Helper()
-	if key, ok := r.some(); ok {
+	if key, ok := r.anyKey(); ok {
 		r.revoke(key)
 	}
 }
 
 func (r *random) deleteOne() {
 	r.t.Helper()
-	if key, ok := r.some(); ok {
+	if key, ok := r.anyKey(); ok {
 		r.delete(key)
 	}
 }
 
 func (r *random) junkOne() {
 	r.t.Helper()
-	if key, ok := r.some(); ok {
+	if key, ok := r.anyKey(); ok {
 		r.junk(key)
 	}
 }
 
 func (r *random) blackHoleOne() {
 	r.t.Helper()
-	p := r.anybody()
-	ways := [][]relay.Direction{{relay.ToServer}, {relay.ToClient}, {relay.ToServer, relay.ToClient}}[r.dice.IntN(3)]
-	r.blackHole(p, r.cluster.members[:1+r.dice.IntN(len(r.cluster.members))], ways...)
-	r.last()
+	p := r.anyProcess()
+	directions := [][]relay.Direction{{relay.ToServer}, {relay.ToClient}, {relay.ToServer, relay.ToClient}}[r.rng.IntN(3)]
+	r.blackHole(p, r.cluster.Members[:1+r.rng.IntN(len(r.cluster.Members))], directions...)
+	r.sustain()
 	r.connect(p)
 }
 
-func (r *random) cutOne() { r.t.Helper(); p := r.anybody(); r.cut(p); r.last(); r.connect(p) }
+func (r *random) cutOne() { r.t.Helper(); p := r.anyProcess(); r.cut(p); r.sustain(); r.connect(p) }
 
 func (r *random) slowOne() {
 	r.t.Helper()
-	p := r.anybody()
-	r.slow(p, relay.Direction(r.dice.IntN(2)), time.Duration(r.dice.IntN(2000))*time.Millisecond)
-	r.last()
+	p := r.anyProcess()
+	r.slow(p, relay.Direction(r.rng.IntN(2)), time.Duration(r.rng.IntN(2000))*time.Millisecond)
+	r.sustain()
 	r.connect(p)
 }
 
-func (r *random) resetOne() { r.t.Helper(); r.reset(r.anybody()) }
+func (r *random) resetOne() { r.t.Helper(); r.reset(r.anyProcess()) }
 
 func (r *random) killProvider() {
 	r.t.Helper()
 	if len(r.providers) < 2 {
 		return
 	}
-	i := r.dice.IntN(len(r.providers))
+	i := r.rng.IntN(len(r.providers))
 	r.kill(r.providers[i])
 	r.providers = append(r.providers[:i:i], r.providers[i+1:]...)
 }
@@ -248,7 +253,7 @@ func (r *random) pauseProvider() {
 	r.t.Helper()
 	p := r.pick(r.providers)
 	r.pause(p)
-	r.wait(time.Duration(r.dice.IntN(10_000)) * time.Millisecond)
+	r.wait(time.Duration(r.rng.IntN(10_000)) * time.Millisecond)
 	r.resume(p)
 }
 
@@ -256,7 +261,7 @@ func (r *random) isolateOne() {
 	r.t.Helper()
 	m := r.member()
 	r.isolate(m)
-	r.last()
+	r.sustain()
 	r.rejoin(m)
 }
 
@@ -264,13 +269,15 @@ func (r *random) isolateOne() {
 func (r *random) rest() {
 	r.t.Helper()
 	bound, _ := r.promised()
-	r.settle(bound) // what is measured then begins with the last of these wishes
+	r.excuseFaults(bound) // what is measured then begins with the last of these wishes
+	byName := func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }
 	for _, p := range r.providers {
-		for _, n := range slices.SortedFunc(maps.Keys(r.nodes[p]), func(a, b [2]string) int { return slices.Compare(a[:], b[:]) }) {
+		for _, n := range slices.SortedFunc(maps.Keys(r.nodes[p]), byName) {
 			c := r.registration(p, n[0], n[1], randomTTL)
-			r.eventually(probeInterval, "Register of "+n[1]+" succeeds", func() bool { return r.attempt(p, c).Err == "" })
+			succeeds := func() bool { return r.attempt(p, c).Err == "" }
+			r.eventually(check.ProbeInterval, "Register of "+n[1]+" succeeds", succeeds)
 		}
 	}
 	r.recover()
-	r.agree(probeInterval, "at rest: views agree")
+	r.converge(check.ProbeInterval, "at rest: views agree")
 }

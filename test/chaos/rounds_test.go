@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/micro-etcd/micro-etcd/test/chaos/cluster"
+	"github.com/micro-etcd/micro-etcd/test/chaos/rounds"
 )
 
 const (
@@ -25,7 +28,7 @@ const (
 	roundLimit = 2 * time.Minute
 
 	// roundsFile is where the table is kept, beside being printed.
-	roundsFile = binaries + "/rounds.txt"
+	roundsFile = cluster.Binaries + "/rounds.txt"
 )
 
 // TestRounds holds what is promised while a majority of members is in reach: no record is missing for a moment, and
@@ -52,17 +55,17 @@ func TestRounds(t *testing.T) {
 		numbers <- first + i
 	}
 	close(numbers)
-	var results tally
+	var results rounds.Summary
 	t.Run("lanes", func(t *testing.T) {
 		for i := range min(total, int(number(lanesVariable, lanes))) {
 			t.Run(strconv.Itoa(i), func(t *testing.T) {
 				t.Parallel()
-				holdRounds(t, seed, numbers, &results)
+				runRounds(t, seed, numbers, &results)
 			})
 		}
 	})
 	var text strings.Builder
-	if err := results.write(&text, seed); err != nil {
+	if err := results.Write(&text, seed); err != nil {
 		t.Fatal(err)
 	}
 	fmt.Print("\n" + text.String())
@@ -71,33 +74,33 @@ func TestRounds(t *testing.T) {
 	}
 }
 
-// holdRounds holds one round after the other on one cluster, which is replaced when a round can't be held on it.
-func holdRounds(t *testing.T, seed uint64, numbers <-chan int, results *tally) {
-	var a *arena
+// runRounds holds one round after the other on one cluster, which is replaced when a round can't be held on it.
+func runRounds(t *testing.T, seed uint64, numbers <-chan int, summary *rounds.Summary) {
+	var c *rounds.Cluster
 	defer func() {
-		if a != nil {
-			a.close()
+		if c != nil {
+			c.Close()
 		}
 	}()
 	for n := range numbers {
-		if a == nil {
+		if c == nil {
 			var err error
-			if a, err = openArena(t.Context(), t.TempDir()); err != nil {
+			if c, err = rounds.Open(t.Context(), t.TempDir()); err != nil {
 				t.Fatal(err)
 			}
 		}
-		r := drawRound(seed, n)
+		r := rounds.Draw(seed, n)
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), roundLimit)
-		v, err := a.hold(ctx, r)
+		v, err := c.Run(ctx, r)
 		cancel()
 		if err != nil {
-			t.Errorf("%v: the round itself failed: %v\n%s", r, err, a.cluster.log())
-			a.close()
-			a = nil
+			t.Errorf("%v: the round itself failed: %v\n%s", r, err, c.Log())
+			c.Close()
+			c = nil
 			continue
 		}
-		broken, took := results.add(v), time.Since(began).Round(time.Second)
+		broken, took := summary.Add(v), time.Since(began).Round(time.Second)
 		if len(broken) == 0 {
 			t.Logf("%v: ok, %v", r, took)
 			continue
@@ -107,14 +110,14 @@ func holdRounds(t *testing.T, seed uint64, numbers <-chan int, results *tally) {
 	}
 }
 
-func keepLog(t *testing.T, v verdict) string {
+func keepLog(t *testing.T, v rounds.Result) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "round-") //nolint:usetesting // the log stays
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, fmt.Sprintf("%d.log", v.round.number))
-	if err := os.WriteFile(path, []byte(v.log), 0o600); err != nil {
+	path := filepath.Join(dir, fmt.Sprintf("%d.log", v.Round.Number))
+	if err := os.WriteFile(path, []byte(v.Log), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return path

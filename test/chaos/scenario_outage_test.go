@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/micro-etcd/micro-etcd/test/chaos/check"
+	"github.com/micro-etcd/micro-etcd/test/chaos/process"
 )
 
 func outageOfTwiceTheTTL(t *testing.T)  { outage(t, 20*time.Second, 10*time.Second) }
@@ -12,73 +15,83 @@ func outageOfThreeMinutes(t *testing.T) { outage(t, 3*time.Minute, 30*time.Secon
 
 // outage takes all of etcd away for a while, in which everything that a service may want is tried.
 func outage(t *testing.T, length, ttl time.Duration) {
-	w := begin(t, 1)
-	p, leaver, server := w.process("provider"), w.process("leaver"), w.process("server")
-	c := w.follower("consumer", "greeter")
+	env := newEnv(t, 1)
+	p, leaver, server := env.process("provider"), env.process("leaver"), env.process("server")
+	c := env.follower("consumer", "greeter")
 	for i := range 10 {
-		w.register(p, "greeter", fmt.Sprint("n", i), ttl)
+		env.register(p, "greeter", fmt.Sprint("n", i), ttl)
 	}
-	w.register(leaver, "greeter", "leaver", ttl)
-	w.serve(server, "rpc", ttl, ttl/2)
-	w.back(5*time.Second, "a go-micro service has registered")
-	w.agree(time.Second, "views agree before")
+	env.register(leaver, "greeter", "leaver", ttl)
+	env.serve(server, "rpc", ttl, ttl/2)
+	env.back(5*time.Second, "a go-micro service has registered")
+	env.converge(time.Second, "views agree before")
 
-	w.killEtcd()
+	env.killEtcd()
 	began := time.Now()
-	w.calm()
-	var pending []command
+	env.calm()
+	var pending []process.Command
 	for _, node := range []string{"new", "n1"} {
-		c := w.registration(p, "greeter", node, ttl)
-		if e := w.attempt(p, c); !strings.Contains(e.Err, "pending") {
+		c := env.registration(p, "greeter", node, ttl)
+		if e := env.attempt(p, c); !strings.Contains(e.Err, "pending") {
 			t.Errorf("Register of %s said %q", node, e.Err)
 		}
 		pending = append(pending, c)
 	}
-	if e := w.deregister(p, "greeter", "n2"); e.Err == "" {
+	if e := env.deregister(p, "greeter", "n2"); e.Err == "" {
 		t.Error("Deregister claims to have worked")
 	}
-	if e := w.attempt(c, command{Do: "look", Name: "unknown"}); e.Err == "" {
+	if e := env.attempt(c, process.Command{Do: "look", Name: "unknown"}); e.Err == "" {
 		t.Error("a lookup of an unknown name claims to know")
 	}
-	w.tell(c, command{Do: "watch", Name: "greeter"})
-	w.figure(figure{what: "outage: Close returns (Timeout 5 s)", bound: callTimeout, measured: w.leave(leaver).Took})
-	w.unwant(server)
-	w.figure(figure{what: "outage: server.Stop returns (Timeout 5 s)", bound: 2*callTimeout + 3*time.Second, measured: w.attempt(server, command{Do: "unserve"}).Took})
+	env.tell(c, process.Command{Do: "watch", Name: "greeter"})
+	env.report(
+		measurement{what: "outage: Close returns (Timeout 5 s)", bound: callTimeout, took: env.leave(leaver).Took},
+	)
+	env.unwant(server)
+	env.report(
+		measurement{
+			what:  "outage: server.Stop returns (Timeout 5 s)",
+			bound: 2*callTimeout + 3*time.Second,
+			took:  env.attempt(server, process.Command{Do: "unserve"}).Took,
+		},
+	)
 	for time.Since(began) < length {
-		w.wait(min(20*time.Second, length-time.Since(began)))
+		env.wait(min(20*time.Second, length-time.Since(began)))
 		for _, c := range pending { // as go-micro does
-			e := w.attempt(p, c)
-			w.figure(figure{what: "outage: Register of a pending record, repeated", bound: time.Second, measured: e.Took})
+			e := env.attempt(p, c)
+			env.report(
+				measurement{what: "outage: Register of a pending record, repeated", bound: time.Second, took: e.Took},
+			)
 		}
 	}
 
-	w.startEtcd()
-	w.back(2*time.Second, "outage over: records back, pending ones taken")
-	w.gone(2*time.Second, "outage over: what was deregistered meanwhile is gone", "greeter/n2")
-	w.agree(2*time.Second+viewLag-noise, "outage over: views agree")
-	for _, p := range []*process{p, c} {
-		if lines := strings.Count(p.log.String(), "\n"); lines > 20 {
-			t.Errorf("%s logged %d lines:\n%s", p.name, lines, p.log.String())
+	env.startEtcd()
+	env.back(2*time.Second, "outage over: records back, pending ones taken")
+	env.gone(2*time.Second, "outage over: what was deregistered meanwhile is gone", "greeter/n2")
+	env.converge(2*time.Second+check.ViewLag-check.Noise, "outage over: views agree")
+	for _, p := range []*process.Process{p, c} {
+		if lines := strings.Count(p.Log.String(), "\n"); lines > 20 {
+			t.Errorf("%s logged %d lines:\n%s", p.Name, lines, p.Log.String())
 		}
 	}
-	w.end()
+	env.end()
 }
 
 func serviceStartsBeforeEtcd(t *testing.T) {
-	w := begin(t, 1)
-	w.killEtcd()
-	p, server := w.process("provider"), w.process("server")
-	w.follower("consumer", "greeter")
-	if e := w.attempt(p, w.registration(p, "greeter", "n1", 30*time.Second)); !strings.Contains(e.Err, "pending") {
+	env := newEnv(t, 1)
+	env.killEtcd()
+	p, server := env.process("provider"), env.process("server")
+	env.follower("consumer", "greeter")
+	if e := env.attempt(p, env.registration(p, "greeter", "n1", 30*time.Second)); !strings.Contains(e.Err, "pending") {
 		t.Errorf("Register said %q", e.Err)
 	}
-	w.serve(server, "rpc", 30*time.Second, time.Minute)
-	w.eventually(callTimeout, "the service says that etcd is away", func() bool {
-		return strings.Contains(server.log.String(), "can't connect to etcd")
+	env.serve(server, "rpc", 30*time.Second, time.Minute)
+	env.eventually(callTimeout, "the service says that etcd is away", func() bool {
+		return strings.Contains(server.Log.String(), "can't connect to etcd")
 	})
-	w.wait(10 * time.Second)
-	w.startEtcd()
-	w.back(time.Second, "etcd comes up after the services: registered")
-	w.agree(time.Second+viewLag-noise, "etcd comes up after the services: views agree")
-	w.end()
+	env.wait(10 * time.Second)
+	env.startEtcd()
+	env.back(time.Second, "etcd comes up after the services: registered")
+	env.converge(time.Second+check.ViewLag-check.Noise, "etcd comes up after the services: views agree")
+	env.end()
 }

@@ -1,4 +1,4 @@
-package chaos
+package rounds
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// witness sees each moment at which one of some keys is missing: it watches them at a member that nothing happens to.
-type witness struct {
+// gapWatch sees each moment at which one of some keys is missing: it watches them at a member that nothing happens to.
+type gapWatch struct {
 	client *clientv3.Client
 	prefix string
 	wanted map[string]bool
@@ -18,22 +18,28 @@ type witness struct {
 	cancel context.CancelFunc
 
 	// Of the goroutine, until done is closed.
-	gone   map[string]time.Time
-	losses []loss
-	err    error
+	missingSince map[string]time.Time
+	gaps         []gap
+	err          error
 }
 
-// loss is a time in which a key was missing.
-type loss struct {
-	key   string
-	at    time.Time
-	long  time.Duration
-	after time.Duration // the fault
+// gap is a time in which a key was missing.
+type gap struct {
+	key    string
+	at     time.Time
+	length time.Duration
+	after  time.Duration // the fault
 }
 
-// attend begins when all keys are there.
-func attend(ctx context.Context, client *clientv3.Client, prefix string, keys []string) (*witness, error) {
-	w := &witness{client: client, prefix: prefix, wanted: map[string]bool{}, done: make(chan struct{}), gone: map[string]time.Time{}}
+// watchGaps begins when all keys are there.
+func watchGaps(ctx context.Context, client *clientv3.Client, prefix string, keys []string) (*gapWatch, error) {
+	w := &gapWatch{
+		client:       client,
+		prefix:       prefix,
+		wanted:       map[string]bool{},
+		done:         make(chan struct{}),
+		missingSince: map[string]time.Time{},
+	}
 	for _, k := range keys {
 		w.wanted[k] = true
 	}
@@ -52,20 +58,20 @@ func attend(ctx context.Context, client *clientv3.Client, prefix string, keys []
 	}
 	ctx, w.cancel = context.WithCancel(ctx)
 	changes := client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(now.Header.Revision+1))
-	go w.look(changes)
+	go w.run(changes)
 	return w, nil
 }
 
 const endKey = "end"
 
-func (w *witness) look(changes clientv3.WatchChan) {
+func (w *gapWatch) run(changes clientv3.WatchChan) {
 	defer close(w.done)
 	for change := range changes {
 		if w.err = change.Err(); w.err != nil {
 			return
 		}
 		for _, e := range change.Events {
-			if !w.see(e) {
+			if !w.observe(e) {
 				return
 			}
 		}
@@ -73,34 +79,34 @@ func (w *witness) look(changes clientv3.WatchChan) {
 	w.err = fmt.Errorf("the watch of %s ended", w.prefix)
 }
 
-// see returns false at the end.
-func (w *witness) see(e *clientv3.Event) bool {
+// observe returns false at the end.
+func (w *gapWatch) observe(e *clientv3.Event) bool {
 	key := strings.TrimPrefix(string(e.Kv.Key), w.prefix)
-	switch at, missing := w.gone[key]; {
+	switch at, missing := w.missingSince[key]; {
 	case key == endKey:
-		for key, at := range w.gone {
-			w.losses = append(w.losses, loss{key: key, at: at, long: time.Since(at)})
+		for key, at := range w.missingSince {
+			w.gaps = append(w.gaps, gap{key: key, at: at, length: time.Since(at)})
 		}
 		return false
 	case !w.wanted[key]:
 	case e.Type == clientv3.EventTypeDelete:
-		w.gone[key] = time.Now()
+		w.missingSince[key] = time.Now()
 	case missing:
-		w.losses = append(w.losses, loss{key: key, at: at, long: time.Since(at)})
-		delete(w.gone, key)
+		w.gaps = append(w.gaps, gap{key: key, at: at, length: time.Since(at)})
+		delete(w.missingSince, key)
 	}
 	return true
 }
 
 // end returns what was missing until now.
-func (w *witness) end(ctx context.Context) ([]loss, error) {
+func (w *gapWatch) end(ctx context.Context) ([]gap, error) {
 	defer w.cancel()
 	if _, err := w.client.Put(ctx, w.prefix+endKey, ""); err != nil {
 		return nil, err
 	}
 	select {
 	case <-w.done:
-		return w.losses, w.err
+		return w.gaps, w.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

@@ -1,4 +1,6 @@
-package chaos
+// Package rounds lets one member of three fail, again and again, and looks for records that are missing and for calls
+// that are late. Everything is drawn from a seed and the round's number.
+package rounds
 
 import (
 	"fmt"
@@ -18,18 +20,18 @@ const (
 
 var (
 	roundFaults = []string{roundKill, roundFreeze, roundCut, roundCutHalf, roundSlow, roundIsolate}
-	roundTrips  = []time.Duration{0, 20 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond}
+	roundRTTs   = []time.Duration{0, 20 * time.Millisecond, 100 * time.Millisecond, 200 * time.Millisecond}
 	roundTTLs   = []time.Duration{5 * time.Second, 6 * time.Second, 7 * time.Second, 10 * time.Second, 15 * time.Second}
 )
 
-// round is what happens in one round. It is drawn from the seed and the round's number, so that one can be run again.
-type round struct {
-	number    int
+// Round is what happens in one round. It is drawn from the seed and the round's number, so that one can be run again.
+type Round struct {
+	Number    int
 	fault     string
 	leader    bool // else a follower
 	follower  int  // which of the two
-	way       int  // for roundCutHalf
-	trip      time.Duration
+	direction int  // for roundCutHalf
+	rtt       time.Duration
 	added     time.Duration // for roundSlow
 	before    time.Duration // from the last registration to the fault
 	providers []providerPlan
@@ -42,13 +44,14 @@ type providerPlan struct {
 	closes int             // the burst in which its second registry is closed
 }
 
-func drawRound(seed uint64, number int) *round {
+// Draw draws a round.
+func Draw(seed uint64, number int) *Round {
 	random := rand.New(rand.NewPCG(seed, uint64(number)))
 	upTo := func(d time.Duration) time.Duration { return time.Duration(random.Int64N(int64(d))) }
-	r := &round{
-		number: number, fault: roundFaults[number%len(roundFaults)],
-		leader: random.IntN(2) == 0, follower: random.IntN(2), way: random.IntN(2),
-		trip: roundTrips[random.IntN(len(roundTrips))], added: time.Second + upTo(2*time.Second),
+	r := &Round{
+		Number: number, fault: roundFaults[number%len(roundFaults)],
+		leader: random.IntN(2) == 0, follower: random.IntN(2), direction: random.IntN(2),
+		rtt: roundRTTs[random.IntN(len(roundRTTs))], added: time.Second + upTo(2*time.Second),
 		before: upTo(3 * time.Second),
 	}
 	// The longest makes a round ten seconds longer, and is the least in danger: it is drawn less often.
@@ -67,21 +70,21 @@ func drawRound(seed uint64, number int) *round {
 }
 
 // lasts is how long the fault stays: after an election every lease has its whole TTL again.
-func (r *round) lasts() time.Duration {
+func (r *Round) lasts() time.Duration {
 	return 2*r.providers[len(r.providers)-1].ttl + 3*time.Second
 }
 
-func (r *round) String() string {
+func (r *Round) String() string {
 	whom := "a follower"
 	if r.leader {
 		whom = "the leader"
 	}
-	text := fmt.Sprintf("round %d: %s %s, round trip %v", r.number, r.fault, whom, r.trip)
+	text := fmt.Sprintf("round %d: %s %s, round trip %v", r.Number, r.fault, whom, r.rtt)
 	switch r.fault {
 	case roundSlow:
 		text += fmt.Sprintf(", %v added", r.added.Round(time.Millisecond))
 	case roundCutHalf:
-		text += ", " + []string{"to the server", "to the client"}[r.way]
+		text += ", " + []string{"to the server", "to the client"}[r.direction]
 	}
 	return text
 }

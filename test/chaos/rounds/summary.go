@@ -1,4 +1,4 @@
-package chaos
+package rounds
 
 import (
 	"fmt"
@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// tally adds the verdicts of rounds up.
-type tally struct {
+// Summary adds the results of rounds up.
+type Summary struct {
 	mu       sync.Mutex
 	rounds   int
-	rows     map[row]*sums
+	rows     map[row]*stats
 	failures []string
 }
 
@@ -23,7 +23,7 @@ type row struct {
 	ttl   time.Duration
 }
 
-type sums struct {
+type stats struct {
 	processes int
 	missing   int // records, as often as they were
 	longest   time.Duration
@@ -32,54 +32,61 @@ type sums struct {
 	failed    int                      // calls
 }
 
-// add returns what a round's verdict holds against the registry.
-func (t *tally) add(v verdict) []string {
+// Add returns what a round's result holds against the registry.
+func (t *Summary) Add(v Result) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.rounds++
 	var broken []string
-	for i, p := range v.round.providers {
-		s := t.rowLocked(v.round.fault, p.ttl)
+	for i, p := range v.Round.providers {
+		s := t.rowLocked(v.Round.fault, p.ttl)
 		s.processes++
-		s.missing += len(v.losses[i])
-		for _, l := range v.losses[i] {
-			s.longest = max(s.longest, l.long)
+		s.missing += len(v.gaps[i])
+		for _, l := range v.gaps[i] {
+			s.longest = max(s.longest, l.length)
 			broken = append(broken, fmt.Sprintf("TTL %v: %s missing for %v, %v after the fault",
-				p.ttl, l.key, l.long.Round(time.Millisecond), l.after.Round(time.Millisecond)))
+				p.ttl, l.key, l.length.Round(time.Millisecond), l.after.Round(time.Millisecond)))
 		}
 	}
 	for _, o := range v.outcomes {
-		s := t.rowLocked(v.round.fault, o.ttl)
+		s := t.rowLocked(v.Round.fault, o.ttl)
 		s.slowest[o.kind] = max(s.slowest[o.kind], o.took)
-		s.election = max(s.election, o.able)
+		s.election = max(s.election, o.writeDelay)
 		if o.err == nil && !o.late() {
 			continue
 		}
 		s.failed++
-		broken = append(broken, fmt.Sprintf("TTL %v: %s, %v after the fault, took %v (etcd took a write after %v): %s",
-			o.ttl, o.kind, o.at.Round(time.Millisecond), o.took.Round(time.Millisecond), o.able.Round(time.Millisecond), oneLine(o.err)))
+		broken = append(broken, fmt.Sprintf(
+			"TTL %v: %s, %v after the fault, took %v (etcd took a write after %v): %s",
+			o.ttl,
+			o.kind,
+			o.at.Round(time.Millisecond),
+			o.took.Round(time.Millisecond),
+			o.writeDelay.Round(time.Millisecond),
+			oneLine(o.err),
+		))
 	}
 	for _, b := range broken {
-		t.failures = append(t.failures, fmt.Sprintf("%s: %s", v.round, b))
+		t.failures = append(t.failures, fmt.Sprintf("%s: %s", v.Round, b))
 	}
 	return broken
 }
 
 func oneLine(err error) string { return strings.ReplaceAll(fmt.Sprint(err), "\n", "; ") }
 
-func (t *tally) rowLocked(fault string, ttl time.Duration) *sums {
+func (t *Summary) rowLocked(fault string, ttl time.Duration) *stats {
 	if t.rows == nil {
-		t.rows = map[row]*sums{}
+		t.rows = map[row]*stats{}
 	}
 	r := row{fault, ttl}
 	if t.rows[r] == nil {
-		t.rows[r] = &sums{slowest: map[string]time.Duration{}}
+		t.rows[r] = &stats{slowest: map[string]time.Duration{}}
 	}
 	return t.rows[r]
 }
 
-// write prints the table.
-func (t *tally) write(to io.Writer, seed uint64) error {
+// Write prints the table.
+func (t *Summary) Write(to io.Writer, seed uint64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	table := tabwriter.NewWriter(to, 0, 4, 2, ' ', tabwriter.AlignRight)
@@ -105,6 +112,12 @@ func (t *tally) write(to io.Writer, seed uint64) error {
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(to, "%d rounds of seed %d: %d records missing or calls failed or late\n", t.rounds, seed, len(t.failures))
+	_, err := fmt.Fprintf(
+		to,
+		"%d rounds of seed %d: %d records missing or calls failed or late\n",
+		t.rounds,
+		seed,
+		len(t.failures),
+	)
 	return err
 }

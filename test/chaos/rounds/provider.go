@@ -1,4 +1,4 @@
-package chaos
+package rounds
 
 import (
 	"context"
@@ -13,6 +13,8 @@ import (
 	"go-micro.dev/v4/registry"
 
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/chaos/cluster"
+	"github.com/micro-etcd/micro-etcd/test/chaos/tail"
 )
 
 // The kinds of calls that a provider makes during a fault.
@@ -25,8 +27,8 @@ const (
 
 var callKinds = []string{callRegister, callDeregister, callLookup, callClose}
 
-// callBound is how long a call may take, from when etcd takes a write. CHAOS_SLACK adds to it for a machine that has more
-// to do.
+// callBound is how long a call may take, from when etcd takes a write. CHAOS_SLACK adds to it for a machine that has
+// more to do.
 var callBound = 2*time.Second + slack()
 
 func slack() time.Duration {
@@ -36,15 +38,15 @@ func slack() time.Duration {
 
 // outcome is what came of one call.
 type outcome struct {
-	kind string
-	ttl  time.Duration
-	at   time.Duration // after the fault
-	took time.Duration
-	able time.Duration // until etcd took a write
-	err  error
+	kind       string
+	ttl        time.Duration
+	at         time.Duration // after the fault
+	took       time.Duration
+	writeDelay time.Duration // until etcd took a write
+	err        error
 }
 
-func (o *outcome) late() bool { return o.took > callBound+o.able }
+func (o *outcome) late() bool { return o.took > callBound+o.writeDelay }
 
 // provider stands for one process in a round: a registry with records that may not be missing, which is called during
 // the fault, and a second one to be closed then.
@@ -52,15 +54,18 @@ type provider struct {
 	plan          providerPlan
 	name          string
 	prefix        string
-	arena         *arena
+	cluster       *Cluster
 	first, second *etcd.Registry
-	log           tail
+	log           tail.Buffer
 }
 
-const recordsEach = 12
+const (
+	recordsEach     = 12
+	registryTimeout = 5 * time.Second
+)
 
-func openProvider(a *arena, plan providerPlan, prefix, name string) (*provider, error) {
-	p := &provider{plan: plan, name: name, prefix: prefix, arena: a}
+func openProvider(c *Cluster, plan providerPlan, prefix, name string) (*provider, error) {
+	p := &provider{plan: plan, name: name, prefix: prefix, cluster: c}
 	var err error
 	if p.first, err = p.open(); err != nil {
 		return nil, err
@@ -75,21 +80,21 @@ func openProvider(a *arena, plan providerPlan, prefix, name string) (*provider, 
 }
 
 func (p *provider) open() (*etcd.Registry, error) {
-	return etcd.New(registry.Addrs(p.arena.endpoints()...), registry.Timeout(callTimeout), etcd.Prefix(p.prefix),
-		registry.Logger(scribe{logger.NewLogger(), &p.log}))
+	return etcd.New(registry.Addrs(p.cluster.endpoints()...), registry.Timeout(registryTimeout), etcd.Prefix(p.prefix),
+		registry.Logger(logWriter{logger.NewLogger(), &p.log}))
 }
 
-// scribe writes what is logged; go-micro's own logger only prints.
-type scribe struct {
+// logWriter writes what is logged; go-micro's own logger only prints.
+type logWriter struct {
 	logger.Logger
 	to io.Writer
 }
 
-func (s scribe) Log(_ logger.Level, args ...any) {
+func (s logWriter) Log(_ logger.Level, args ...any) {
 	fmt.Fprintf(s.to, "%s %s\n", time.Now().Format("15:04:05.000"), fmt.Sprint(args...))
 }
 
-func (s scribe) Logf(level logger.Level, format string, args ...any) {
+func (s logWriter) Logf(level logger.Level, format string, args ...any) {
 	s.Log(level, fmt.Sprintf(format, args...))
 }
 
@@ -150,9 +155,9 @@ func (p *provider) register(r *etcd.Registry, s *registry.Service) error {
 
 func (p *provider) close() error { return errors.Join(p.first.Close(), p.second.Close()) }
 
-// call makes the calls of all bursts, and returns what came of them. Strangers are services that nobody has looked up
-// yet, one for each burst.
-func (p *provider) call(ctx context.Context, strangers []string, others []*member) []outcome {
+// call makes the calls of all bursts, and returns what came of them. Names are services that nobody has looked up yet,
+// one for each burst.
+func (p *provider) call(ctx context.Context, names []string, others []*cluster.Member) []outcome {
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	var outcomes []outcome
@@ -161,7 +166,7 @@ func (p *provider) call(ctx context.Context, strangers []string, others []*membe
 		calls := map[string]func() error{
 			callRegister:   func() error { return p.register(p.first, p.coming(burst)) },
 			callDeregister: func() error { return p.first.Deregister(p.leaving(burst)) },
-			callLookup:     func() error { return p.find(strangers[burst]) },
+			callLookup:     func() error { return p.find(names[burst]) },
 		}
 		if burst == p.plan.closes {
 			calls[callClose] = p.second.Close
@@ -196,11 +201,11 @@ func (p *provider) find(name string) error {
 	return err
 }
 
-func (p *provider) measure(ctx context.Context, kind string, others []*member, do func() error) outcome {
+func (p *provider) measure(ctx context.Context, kind string, others []*cluster.Member, do func() error) outcome {
 	o := outcome{kind: kind, ttl: p.plan.ttl}
 	var writing sync.WaitGroup
 	var unable error
-	writing.Go(func() { o.able, unable = p.arena.able(ctx, others...) })
+	writing.Go(func() { o.writeDelay, unable = p.cluster.writeDelay(ctx, others...) })
 	began := time.Now()
 	o.err = do()
 	o.took = time.Since(began)
@@ -210,9 +215,9 @@ func (p *provider) measure(ctx context.Context, kind string, others []*member, d
 }
 
 // verify asks a member that nothing happens to whether a call has done what it said.
-func (p *provider) verify(ctx context.Context, kind string, burst int, m *member) error {
+func (p *provider) verify(ctx context.Context, kind string, burst int, m *cluster.Member) error {
 	expect := func(s *registry.Service, n int64) error {
-		got, err := p.arena.has(ctx, m, p.prefix+s.Name+"/")
+		got, err := p.cluster.count(ctx, m, p.prefix+s.Name+"/")
 		if err == nil && got != n {
 			err = fmt.Errorf("%s returned nil, and etcd has %d records of %s", kind, got, s.Name)
 		}

@@ -1,4 +1,4 @@
-package chaos
+package cluster
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 	"sync"
 )
 
-// binaries are built once, from the versions in go.mod, into the checkout's .bin.
-const binaries = "../../.bin/chaos"
+// Binaries are built once, from the versions in go.mod, into the checkout's .bin, as seen from the tests in test/chaos.
+const Binaries = "../../.bin/chaos"
 
 var (
 	etcdBinary = sync.OnceValues(func() (string, error) { return build("etcd", "go.etcd.io/etcd/server/v3") })
@@ -18,7 +18,7 @@ var (
 )
 
 func build(name, pkg string) (string, error) {
-	path, err := filepath.Abs(filepath.Join(binaries, name))
+	path, err := filepath.Abs(filepath.Join(Binaries, name))
 	if err != nil {
 		return "", err
 	}

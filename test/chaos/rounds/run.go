@@ -1,4 +1,4 @@
-package chaos
+package rounds
 
 import (
 	"context"
@@ -10,54 +10,56 @@ import (
 
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/test/chaos/cluster"
 )
 
-// verdict is what was seen in a round.
-type verdict struct {
-	round    *round
-	losses   [][]loss // by provider
+// Result is what was seen in a round.
+type Result struct {
+	Round    *Round
+	gaps     [][]gap // by provider
 	outcomes []outcome
-	log      string // of the providers
+	Log      string // of the providers
 }
 
 // trial is one round while it goes on.
 type trial struct {
-	*round
-	arena     *arena
+	*Round
+	cluster   *Cluster
 	prefix    string
 	providers []*provider
-	victim    *member
-	others    []*member
+	target    *cluster.Member
+	others    []*cluster.Member
 	direct    *clientv3.Client // of one of the others
 }
 
-// hold holds a round. It leaves the cluster as it was.
-func (a *arena) hold(ctx context.Context, r *round) (v verdict, err error) {
-	t := &trial{round: r, arena: a, prefix: fmt.Sprintf("/rounds/%d/", r.number)}
+// Run runs a round. It leaves the cluster as it was.
+func (c *Cluster) Run(ctx context.Context, r *Round) (v Result, err error) {
+	t := &trial{Round: r, cluster: c, prefix: fmt.Sprintf("/rounds/%d/", r.Number)}
 	defer func() { err = errors.Join(err, t.clear(ctx)) }()
-	if t.victim, t.others, err = a.victim(ctx, r); err != nil {
+	if t.target, t.others, err = c.pickTarget(ctx, r); err != nil {
 		return v, err
 	}
-	if t.direct, err = a.cluster.direct(t.others[0]); err != nil {
+	if t.direct, err = c.etcd.Client(t.others[0]); err != nil {
 		return v, err
 	}
-	a.trip(r.trip)
+	c.setRTT(r.rtt)
 	if err := t.open(ctx); err != nil {
 		return v, err
 	}
-	v.round = r
+	v.Round = r
 	err = t.run(ctx, &v)
 	for _, p := range t.providers {
-		v.log += fmt.Sprintf("--- %s, TTL %v\n%s\n", p.name, p.plan.ttl, p.log.String())
+		v.Log += fmt.Sprintf("--- %s, TTL %v\n%s\n", p.name, p.plan.ttl, p.log.String())
 	}
 	return v, err
 }
 
 // open starts all providers, and puts the records that they will look up.
 func (t *trial) open(ctx context.Context) error {
-	plans := t.round.providers
+	plans := t.Round.providers
 	for i := range plans {
-		for _, name := range t.strangers(i) {
+		for _, name := range t.unknownNames(i) {
 			if err := t.put(ctx, name); err != nil {
 				return err
 			}
@@ -67,17 +69,17 @@ func (t *trial) open(ctx context.Context) error {
 	t.providers = make([]*provider, len(plans))
 	errs := make([]error, len(plans))
 	for i, plan := range plans {
-		all.Go(func() { t.providers[i], errs[i] = openProvider(t.arena, plan, t.prefix, fmt.Sprint("p", i)) })
+		all.Go(func() { t.providers[i], errs[i] = openProvider(t.cluster, plan, t.prefix, fmt.Sprint("p", i)) })
 	}
 	all.Wait()
 	return errors.Join(errs...)
 }
 
-// strangers are the services that one provider looks up during the fault.
-func (t *trial) strangers(provider int) []string {
+// unknownNames are the services that one provider looks up during the fault.
+func (t *trial) unknownNames(provider int) []string {
 	var names []string
-	for burst := range t.round.providers[provider].bursts {
-		names = append(names, fmt.Sprintf("stranger-%d-%d", provider, burst))
+	for burst := range t.Round.providers[provider].bursts {
+		names = append(names, fmt.Sprintf("unknown-%d-%d", provider, burst))
 	}
 	return names
 }
@@ -94,7 +96,7 @@ func (t *trial) put(ctx context.Context, name string) error {
 }
 
 // run is the fault, and what is seen meanwhile.
-func (t *trial) run(ctx context.Context, v *verdict) error {
+func (t *trial) run(ctx context.Context, v *Result) error {
 	select {
 	case <-time.After(t.before):
 	case <-ctx.Done():
@@ -104,12 +106,12 @@ func (t *trial) run(ctx context.Context, v *verdict) error {
 	for _, p := range t.providers {
 		keys = append(keys, p.keys()...)
 	}
-	w, err := attend(ctx, t.direct, t.prefix, keys)
+	w, err := watchGaps(ctx, t.direct, t.prefix, keys)
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	if err := t.arena.strike(t.round, t.victim); err != nil {
+	if err := t.cluster.inject(t.Round, t.target); err != nil {
 		return err
 	}
 	v.outcomes = t.call(ctx)
@@ -120,20 +122,20 @@ func (t *trial) run(ctx context.Context, v *verdict) error {
 	}
 	// A leader that was stopped for longer than the TTL has all leases revoked when it goes on (etcd#15247).
 	if t.fault != roundFreeze {
-		if err := t.recover(ctx); err != nil {
+		if err := t.heal(ctx); err != nil {
 			return err
 		}
 	}
-	losses, err := w.end(ctx)
-	v.losses = t.sort(losses, began)
+	gaps, err := w.end(ctx)
+	v.gaps = t.attribute(gaps, began)
 	return err
 }
 
 // afterwards is how long a round looks on after the repair.
 const afterwards = 3 * time.Second
 
-func (t *trial) recover(ctx context.Context) error {
-	if err := t.arena.repair(t.round, t.victim); err != nil {
+func (t *trial) heal(ctx context.Context) error {
+	if err := t.cluster.heal(t.Round, t.target); err != nil {
 		return err
 	}
 	select {
@@ -148,7 +150,7 @@ func (t *trial) call(ctx context.Context) []outcome {
 	var all sync.WaitGroup
 	each := make([][]outcome, len(t.providers))
 	for i, p := range t.providers {
-		all.Go(func() { each[i] = p.call(ctx, t.strangers(i), t.others) })
+		all.Go(func() { each[i] = p.call(ctx, t.unknownNames(i), t.others) })
 	}
 	all.Wait()
 	var outcomes []outcome
@@ -158,15 +160,15 @@ func (t *trial) call(ctx context.Context) []outcome {
 	return outcomes
 }
 
-// sort tells whose each loss is, and when it was after the fault.
-func (t *trial) sort(losses []loss, began time.Time) [][]loss {
-	sorted := make([][]loss, len(t.providers))
+// attribute tells whose each gap is, and when it was after the fault.
+func (t *trial) attribute(gaps []gap, began time.Time) [][]gap {
+	sorted := make([][]gap, len(t.providers))
 	for i, p := range t.providers {
 		for _, k := range p.keys() {
-			for _, l := range losses {
-				if l.key == k {
-					l.after = l.at.Sub(began)
-					sorted[i] = append(sorted[i], l)
+			for _, g := range gaps {
+				if g.key == k {
+					g.after = g.at.Sub(began)
+					sorted[i] = append(sorted[i], g)
 				}
 			}
 		}
@@ -183,10 +185,10 @@ func (t *trial) clear(ctx context.Context) error {
 		}
 	}
 	all.Wait()
-	if t.victim == nil {
+	if t.target == nil {
 		return nil
 	}
-	if err := errors.Join(t.arena.repair(t.round, t.victim), t.arena.whole(ctx)); err != nil {
+	if err := errors.Join(t.cluster.heal(t.Round, t.target), t.cluster.awaitReady(ctx)); err != nil {
 		return err
 	}
 	_, err := t.direct.Delete(ctx, t.prefix, clientv3.WithPrefix())

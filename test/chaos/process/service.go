@@ -1,4 +1,4 @@
-package chaos
+package process
 
 import (
 	"bufio"
@@ -8,55 +8,25 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go-micro.dev/v4"
 	"go-micro.dev/v4/broker"
 	"go-micro.dev/v4/logger"
 	"go-micro.dev/v4/registry"
-	"go-micro.dev/v4/registry/cache"
 	"go-micro.dev/v4/server"
 	"go.uber.org/goleak"
 
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/chaos/history"
 	"github.com/micro-etcd/micro-etcd/test/leak"
 )
 
-// command is a line that a service process reads. Each is carried out in a goroutine of its own and answered by one
-// event of kindDone.
-type command struct {
-	ID       int               `json:"id"`
-	Do       string            `json:"do"`
-	Service  *registry.Service `json:"service,omitempty"`
-	Name     string            `json:"name,omitempty"`
-	TTL      time.Duration     `json:"ttl,omitempty"`
-	Interval time.Duration     `json:"interval,omitempty"`
-	Password string            `json:"password,omitempty"`
-	Count    int               `json:"count,omitempty"`
-}
-
-// setup is what a service process is started with.
-type setup struct {
-	Endpoints []string      `json:"endpoints"`
-	Timeout   time.Duration `json:"timeout"`
-	User      string        `json:"user,omitempty"`
-	Password  string        `json:"password,omitempty"`
-}
-
-// setupVariable, when set, makes the test binary a service process.
-const setupVariable = "MICRO_ETCD_CHAOS_SERVICE"
-
-// lookEvery is how often a follower looks up.
-const lookEvery = 20 * time.Millisecond
-
 // service is a process that uses the registry as an application does, and tells what it does and sees.
 type service struct {
-	setup    setup
+	setup    Setup
 	registry *recorder
-	output   sync.Mutex
-	encoder  *json.Encoder
-	watchers atomic.Int64
+	output   *output
 
 	ctx     context.Context // ends when Close is asked for
 	stop    context.CancelFunc
@@ -64,15 +34,14 @@ type service struct {
 
 	mu        sync.Mutex
 	followers map[string]*follower
-	caches    []cache.Cache
 	fleet     []*etcd.Registry
 	micro     func() error // stops the running go-micro service
 }
 
-// runService serves commands from stdin until it ends or says close. It returns the exit code.
-func runService(text string) int {
+// Run serves commands from stdin until it ends or says close. It returns the exit code.
+func Run(text string) int {
 	known := leak.Known()
-	s := &service{encoder: json.NewEncoder(os.Stdout), followers: map[string]*follower{}}
+	s := &service{output: newOutput(os.Stdout), followers: map[string]*follower{}}
 	os.Stdout = os.Stderr // go-micro's logger writes there
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	if err := json.Unmarshal([]byte(text), &s.setup); err != nil {
@@ -84,11 +53,11 @@ func runService(text string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
-	s.registry = &recorder{Registry: r, service: s}
+	s.registry = s.record(r)
 	commands := bufio.NewScanner(os.Stdin)
 	commands.Buffer(nil, 1<<20)
 	for commands.Scan() {
-		var c command
+		var c Command
 		if err := json.Unmarshal(commands.Bytes(), &c); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 2
@@ -114,41 +83,35 @@ func (s *service) options(password string) []registry.Option {
 	return opts
 }
 
-func (s *service) emit(e event) {
-	s.output.Lock()
-	err := s.encoder.Encode(e)
-	s.output.Unlock()
-	if err != nil {
-		os.Exit(3) // whoever started us is gone
-	}
-}
-
-func (s *service) answer(c command, do func(command) (string, error)) {
+func (s *service) answer(c Command, do func(Command) (string, error)) {
 	began := time.Now()
 	text, err := do(c)
-	s.emit(event{At: began, Took: time.Since(began), Kind: kindDone, ID: c.ID, Op: c.Do, Text: text, Err: message(err)})
+	s.output.emit(
+		history.Event{
+			At:   began,
+			Took: time.Since(began),
+			Kind: history.KindDone,
+			ID:   c.ID,
+			Op:   c.Do,
+			Text: text,
+			Err:  message(err),
+		},
+	)
 }
 
-func message(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}
-
-func (s *service) do(c command) (string, error) {
+func (s *service) do(c Command) (string, error) {
 	switch c.Do {
 	case "register":
 		return "", s.registry.Register(c.Service, registry.RegisterTTL(c.TTL))
 	case "deregister":
 		return "", s.registry.Deregister(c.Service)
 	case "look":
-		return "", s.look(c.Name)
+		return "", s.registry.lookup(c.Name)
 	case "follow":
 		s.follow(c.Name)
 		return "", nil
 	case "watch":
-		return "", s.watch(c.Name)
+		return "", s.follower(c.Name).watch()
 	case "init":
 		return "", s.registry.Init(etcd.Auth(s.setup.User, c.Password))
 	case "status":
@@ -163,14 +126,23 @@ func (s *service) do(c command) (string, error) {
 	return "", fmt.Errorf("unknown command %q", c.Do)
 }
 
-func (s *service) look(name string) error {
-	began := time.Now()
-	services, err := s.registry.GetService(name)
-	s.emit(event{
-		At: began, Took: time.Since(began), Kind: kindView, Name: name, Via: "call",
-		Services: services, Err: message(err), Bound: s.setup.Timeout,
-	})
-	return err
+func (s *service) record(r *etcd.Registry) *recorder {
+	return &recorder{Registry: r, output: s.output, timeout: s.setup.Timeout}
+}
+
+// follow begins to follow a service, until Close.
+func (s *service) follow(name string) {
+	f := newFollower(name, s.registry, &s.running)
+	s.mu.Lock()
+	s.followers[name] = f
+	s.mu.Unlock()
+	f.follow(s.ctx)
+}
+
+func (s *service) follower(name string) *follower {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.followers[name]
 }
 
 // status tells each registration's state and lease, and each view's staleness.
@@ -182,13 +154,21 @@ func (s *service) status() string {
 		text = fmt.Appendf(text, "%s/%s %s lease=%x err=%q\n", r.Service, r.Node, r.State, r.Lease, message(r.Err))
 	}
 	for _, f := range now.Followed {
-		text = fmt.Appendf(text, "followed %s nodes=%d revision=%d stale=%v err=%q\n", f.Prefix, f.Nodes, f.Revision, f.Stale, message(f.Err))
+		text = fmt.Appendf(
+			text,
+			"followed %s nodes=%d revision=%d stale=%v err=%q\n",
+			f.Prefix,
+			f.Nodes,
+			f.Revision,
+			f.Stale,
+			message(f.Err),
+		)
 	}
 	return string(fmt.Appendf(text, "connected=%t\n", now.Connected))
 }
 
 // muster opens many more registries with one node each, to stand for as many processes.
-func (s *service) muster(c command) error {
+func (s *service) muster(c Command) error {
 	var all sync.WaitGroup
 	errs := make([]error, c.Count)
 	for i := range c.Count {
@@ -205,7 +185,7 @@ func (s *service) muster(c command) error {
 			node := *one.Nodes[0]
 			node.Id = fmt.Sprintf("%s-%d", node.Id, i)
 			one.Nodes = []*registry.Node{&node}
-			errs[i] = (&recorder{Registry: r, service: s}).Register(&one, registry.RegisterTTL(c.TTL))
+			errs[i] = s.record(r).Register(&one, registry.RegisterTTL(c.TTL))
 		})
 	}
 	all.Wait()
@@ -213,7 +193,7 @@ func (s *service) muster(c command) error {
 }
 
 // serve runs a real go-micro service.
-func (s *service) serve(c command) error {
+func (s *service) serve(c Command) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	quiet := logger.NewLogger(logger.WithOutput(os.Stderr), logger.WithLevel(logger.ErrorLevel))
 	node := c.Service.Nodes[0]
@@ -247,14 +227,14 @@ func (s *service) unserve() error {
 }
 
 // close closes everything, says how that went, and which goroutines it left.
-func (s *service) close(c command, known []goleak.Option) {
-	s.answer(c, func(command) (string, error) {
+func (s *service) close(c Command, known []goleak.Option) {
+	s.answer(c, func(Command) (string, error) {
 		s.stop()
 		if s.micro != nil {
 			_ = s.unserve() // a test that cares about it has done so before
 		}
-		for _, c := range s.caches {
-			c.Stop()
+		for _, f := range s.followers {
+			f.cache.Stop()
 		}
 		errs := []error{s.registry.Close()}
 		var all sync.WaitGroup
@@ -266,5 +246,5 @@ func (s *service) close(c command, known []goleak.Option) {
 		return "", errors.Join(errs...)
 	})
 	s.running.Wait()
-	s.emit(event{At: time.Now(), Kind: kindLeft, Text: message(goleak.Find(known...))})
+	s.output.emit(history.Event{At: time.Now(), Kind: history.KindLeft, Text: message(goleak.Find(known...))})
 }
