@@ -16,11 +16,11 @@ import (
 )
 
 const (
-	// roundsVariable is how many rounds are held.
+	// roundsVariable is how many rounds are run.
 	roundsVariable = "CHAOS_ROUNDS"
 	// roundVariable is the number of the first one.
 	roundVariable = "CHAOS_ROUND"
-	// lanesVariable is how many are held at the same time.
+	// lanesVariable is how many are run at the same time.
 	lanesVariable = "CHAOS_LANES"
 	lanes         = 6
 
@@ -74,9 +74,9 @@ func TestRounds(t *testing.T) {
 	}
 }
 
-// runRounds holds one round after the other on one cluster, which is replaced when a round can't be held on it.
+// runRounds runs one round after the other on one cluster, which is replaced when a round can't be run on it.
 func runRounds(t *testing.T, seed uint64, numbers <-chan int, summary *rounds.Summary) {
-	var c *rounds.Cluster
+	var c *rounds.RelayedCluster
 	defer func() {
 		if c != nil {
 			c.Close()

@@ -14,9 +14,9 @@ import (
 	"github.com/micro-etcd/micro-etcd/test/relay"
 )
 
-// Cluster is a cluster of three that rounds run on, one after the other. Registries reach each member over a relay,
-// whoever checks them asks directly.
-type Cluster struct {
+// RelayedCluster is a cluster of three that rounds run on, one after the other. Registries reach each member over a
+// relay, whoever checks them asks directly.
+type RelayedCluster struct {
 	etcd   *cluster.Cluster
 	relays map[*cluster.Member]*relay.Relay
 }
@@ -25,14 +25,14 @@ type Cluster struct {
 var starting sync.Mutex
 
 // Open starts a cluster for rounds.
-func Open(ctx context.Context, dir string) (*Cluster, error) {
+func Open(ctx context.Context, dir string) (*RelayedCluster, error) {
 	starting.Lock()
 	defer starting.Unlock()
 	etcd, err := cluster.Start(ctx, dir, 3)
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{etcd: etcd, relays: map[*cluster.Member]*relay.Relay{}}
+	c := &RelayedCluster{etcd: etcd, relays: map[*cluster.Member]*relay.Relay{}}
 	for _, m := range etcd.Members {
 		if c.relays[m], err = relay.Start(
 			cluster.Loopback(cluster.FreePort()),
@@ -48,7 +48,7 @@ func Open(ctx context.Context, dir string) (*Cluster, error) {
 }
 
 // Close leaves nothing running.
-func (c *Cluster) Close() {
+func (c *RelayedCluster) Close() {
 	for _, r := range c.relays {
 		if r != nil {
 			r.End()
@@ -58,9 +58,9 @@ func (c *Cluster) Close() {
 }
 
 // Log returns what the members said last, for humans.
-func (c *Cluster) Log() string { return c.etcd.Log() }
+func (c *RelayedCluster) Log() string { return c.etcd.Log() }
 
-func (c *Cluster) endpoints() []string {
+func (c *RelayedCluster) endpoints() []string {
 	var all []string
 	for _, m := range c.etcd.Members {
 		all = append(all, c.relays[m].Address())
@@ -69,7 +69,7 @@ func (c *Cluster) endpoints() []string {
 }
 
 // pickTarget returns the member that a round's fault is for, and the others.
-func (c *Cluster) pickTarget(
+func (c *RelayedCluster) pickTarget(
 	ctx context.Context,
 	r *Round,
 ) (target *cluster.Member, others []*cluster.Member, err error) {
@@ -89,7 +89,7 @@ func (c *Cluster) pickTarget(
 }
 
 // setRTT gives every relay a round trip time.
-func (c *Cluster) setRTT(rtt time.Duration) {
+func (c *RelayedCluster) setRTT(rtt time.Duration) {
 	for _, r := range c.relays {
 		r.Link.Heal()
 		slow(r.Link, rtt)
@@ -101,7 +101,7 @@ func slow(l *relay.Link, rtt time.Duration) {
 	l.Slow(relay.ToClient, rtt/2)
 }
 
-func (c *Cluster) inject(r *Round, target *cluster.Member) error {
+func (c *RelayedCluster) inject(r *Round, target *cluster.Member) error {
 	to := c.relays[target]
 	switch r.fault {
 	case roundKill:
@@ -124,7 +124,7 @@ func (c *Cluster) inject(r *Round, target *cluster.Member) error {
 }
 
 // heal undoes any fault.
-func (c *Cluster) heal(r *Round, target *cluster.Member) error {
+func (c *RelayedCluster) heal(r *Round, target *cluster.Member) error {
 	if r.fault == roundFreeze {
 		if err := target.Signal(syscall.SIGCONT); err != nil {
 			return err
@@ -138,7 +138,7 @@ func (c *Cluster) heal(r *Round, target *cluster.Member) error {
 }
 
 // awaitReady waits until every member takes writes.
-func (c *Cluster) awaitReady(ctx context.Context) error {
+func (c *RelayedCluster) awaitReady(ctx context.Context) error {
 	for _, m := range c.etcd.Members {
 		if _, err := c.writeDelay(ctx, m); err != nil {
 			return err
@@ -154,7 +154,7 @@ const (
 
 // writeDelay returns how long it takes until etcd takes a write by one of the members. It is what an election takes, or
 // else what a busy machine adds to each request.
-func (c *Cluster) writeDelay(ctx context.Context, members ...*cluster.Member) (time.Duration, error) {
+func (c *RelayedCluster) writeDelay(ctx context.Context, members ...*cluster.Member) (time.Duration, error) {
 	began := time.Now()
 	var tries sync.WaitGroup
 	defer tries.Wait()
@@ -184,7 +184,7 @@ func (c *Cluster) writeDelay(ctx context.Context, members ...*cluster.Member) (t
 }
 
 // count returns how many keys a prefix has.
-func (c *Cluster) count(ctx context.Context, m *cluster.Member, prefix string) (int64, error) {
+func (c *RelayedCluster) count(ctx context.Context, m *cluster.Member, prefix string) (int64, error) {
 	client, err := c.etcd.Client(m)
 	if err != nil {
 		return 0, err

@@ -54,7 +54,7 @@ type provider struct {
 	plan          providerPlan
 	name          string
 	prefix        string
-	cluster       *Cluster
+	cluster       *RelayedCluster
 	first, second *etcd.Registry
 	log           tail.Buffer
 }
@@ -64,7 +64,7 @@ const (
 	registryTimeout = 5 * time.Second
 )
 
-func openProvider(c *Cluster, plan providerPlan, prefix, name string) (*provider, error) {
+func openProvider(c *RelayedCluster, plan providerPlan, prefix, name string) (*provider, error) {
 	p := &provider{plan: plan, name: name, prefix: prefix, cluster: c}
 	var err error
 	if p.first, err = p.open(); err != nil {

@@ -25,7 +25,7 @@ type Result struct {
 // trial is one round while it goes on.
 type trial struct {
 	*Round
-	cluster   *Cluster
+	cluster   *RelayedCluster
 	prefix    string
 	providers []*provider
 	target    *cluster.Member
@@ -34,7 +34,7 @@ type trial struct {
 }
 
 // Run runs a round. It leaves the cluster as it was.
-func (c *Cluster) Run(ctx context.Context, r *Round) (v Result, err error) {
+func (c *RelayedCluster) Run(ctx context.Context, r *Round) (v Result, err error) {
 	t := &trial{Round: r, cluster: c, prefix: fmt.Sprintf("/rounds/%d/", r.Number)}
 	defer func() { err = errors.Join(err, t.clear(ctx)) }()
 	if t.target, t.others, err = c.pickTarget(ctx, r); err != nil {
