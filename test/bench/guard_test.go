@@ -13,8 +13,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
-// What doesn't depend on the machine is asserted here: allocations, and what etcd counts. A figure that gets better
-// is to be written down here as well.
+// What doesn't depend on the machine is asserted here: allocations, and what etcd counts. A figure that gets better is
+// to be written down here as well.
 
 // Allocations that a call needs: the services, nodes and maps that belong to its caller.
 const (
@@ -76,7 +76,14 @@ func TestGuardLookup(t *testing.T) {
 		s.reached(t, counts{watchers: i + 1})
 		assert.Equal(t, c.lists, first["Range"], "the first lookup is one list, of two pages if it is big")
 		quiet(t, s.asked(t, func() {
-			assert.InDelta(t, c.allocs, testing.AllocsPerRun(1000, look), 0, "allocations of a lookup of %d nodes", c.nodes)
+			assert.InDelta(
+				t,
+				c.allocs,
+				testing.AllocsPerRun(1000, look),
+				0,
+				"allocations of a lookup of %d nodes",
+				c.nodes,
+			)
 		}))
 	}
 }
@@ -164,12 +171,12 @@ func TestGuardFirstRegister(t *testing.T) {
 func TestGuardWatchersShareOneWatch(t *testing.T) {
 	s := guarded(t)
 	r := s.open(t)
-	open := feedOf(r)
+	open := watchRegistry(r)
 	asked := s.asked(t, func() {
 		for range 200 {
-			f, err := open("guard")
+			s, err := open("guard")
 			require.NoError(t, err)
-			t.Cleanup(f.stop)
+			t.Cleanup(s.stop)
 		}
 		s.reached(t, counts{watchers: 1})
 		require.NoError(t, r.Register(service("guard", 0), registry.RegisterTTL(ttl)))
@@ -190,10 +197,15 @@ func TestGuardSteadyState(t *testing.T) {
 	require.NoError(t, r.Register(service("guard", upTo(0, nodes)...), registry.RegisterTTL(short)))
 	require.NoError(t, find(ours, r, "guard", nodes)(0))
 	s.reached(t, counts{watchers: nodes + 1})
-	asked := s.asked(t, func() { require.NoError(t, rest(t.Context(), span)) })
+	asked := s.asked(t, func() { require.NoError(t, sleep(t.Context(), span)) })
 	assert.LessOrEqual(t, asked["message LeaseKeepAlive"], nodes*(int(span/(short/3))+1))
 	assert.Positive(t, asked["message LeaseKeepAlive"])
-	assert.LessOrEqual(t, asked["LeaseKeepAlive"], nodes, "streams, of which those are for keeps that several renewals need at one time")
+	assert.LessOrEqual(
+		t,
+		asked["LeaseKeepAlive"],
+		nodes,
+		"streams, of which those are for keeps that several renewals need at one time",
+	)
 	delete(asked, "message LeaseKeepAlive")
 	delete(asked, "LeaseKeepAlive")
 	quiet(t, asked)

@@ -33,10 +33,13 @@ func (r *run) lists() error {
 	}
 	defer all.Stop()
 	old, v5 := openPlugin(r.store.endpoint), openFive(r.store.endpoint)
-	defer shut(mine, watching, old, v5)
+	defer closeAll(mine, watching, old, v5)
 	total := services * nodes
-	return r.hold(contest{
-		id: "list", title: fmt.Sprintf("ListServices, %d services of %d nodes", services, nodes), requests: true, entrants: []entrant{
+	return r.compare(benchmark{
+		id:       "list",
+		title:    fmt.Sprintf("ListServices, %d services of %d nodes", services, nodes),
+		requests: true,
+		competitors: []competitor{
 			{who: followAll, op: list(followAll, watching, total)},
 			{who: ours, op: list(ours, mine, total), note: "asks etcd, because nobody watches everything"},
 			{who: plugin, op: list(plugin, old, total), note: asksEtcd},

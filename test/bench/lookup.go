@@ -38,23 +38,25 @@ func (r *run) lookup(nodes int) error {
 		return err
 	}
 	defer func() { _ = r.store.clear(r.ctx) }()
-	entrants, end, err := r.lookers(name, nodes)
+	competitors, end, err := r.lookupCompetitors(name, nodes)
 	if err != nil {
 		return err
 	}
 	defer end()
 	title := fmt.Sprintf("GetService, %d nodes, followed", nodes)
-	if err := r.hold(contest{id: fmt.Sprintf("get-%d", nodes), title: title, entrants: entrants, requests: true}); err != nil {
+	if err := r.compare(
+		benchmark{id: fmt.Sprintf("get-%d", nodes), title: title, competitors: competitors, requests: true},
+	); err != nil {
 		return err
 	}
 	if nodes != 10 {
 		return nil
 	}
 	for _, goroutines := range []int{1, 2, 8} {
-		if err := r.hold(contest{
-			id:       fmt.Sprintf("get-10-by-%d", goroutines),
-			title:    fmt.Sprintf("GetService, 10 nodes, by %d goroutines", goroutines),
-			entrants: entrants[:2], parallel: goroutines,
+		if err := r.compare(benchmark{
+			id:          fmt.Sprintf("get-10-by-%d", goroutines),
+			title:       fmt.Sprintf("GetService, 10 nodes, by %d goroutines", goroutines),
+			competitors: competitors[:2], parallel: goroutines,
 		}); err != nil {
 			return err
 		}
@@ -70,8 +72,8 @@ func (r *run) seedAll(name string, nodes int) error {
 	return r.store.seedPeers(r.ctx, name, nodes)
 }
 
-// lookers returns everybody who can look a service up, ours first and go-micro's memory registry second.
-func (r *run) lookers(name string, nodes int) (all []entrant, end func(), err error) {
+// lookupCompetitors returns everybody who can look a service up, ours first and go-micro's memory registry second.
+func (r *run) lookupCompetitors(name string, nodes int) (all []competitor, end func(), err error) {
 	mine, err := openOurs(r.store.endpoint)
 	if err != nil {
 		return nil, nil, err
@@ -86,10 +88,10 @@ func (r *run) lookers(name string, nodes int) (all []entrant, end func(), err er
 	}
 	old, v5 := openPlugin(r.store.endpoint), openFive(r.store.endpoint)
 	end = func() {
-		shut(mine, old, v5)
+		closeAll(mine, old, v5)
 		sub.Close()
 	}
-	return []entrant{
+	return []competitor{
 		{who: ours, op: find(ours, mine, name, nodes)},
 		{who: memory, op: find(memory, mem, name, nodes), note: noStore},
 		{who: zero, note: zeroValues, op: func(int) error { return want(zero, nodes, len(sub.Values())) }},
@@ -161,8 +163,10 @@ func (r *run) firstLookups() error {
 	old := openPlugin(r.store.endpoint)
 	lookOnce, forget := r.firstOurs(name, nodes)
 	subscribe, unsubscribe := r.firstZero(name, nodes)
-	return r.hold(contest{
-		id: "first-lookup", title: fmt.Sprintf("first lookup of a service of %d nodes", nodes), entrants: []entrant{
+	return r.compare(benchmark{
+		id:    "first-lookup",
+		title: fmt.Sprintf("first lookup of a service of %d nodes", nodes),
+		competitors: []competitor{
 			{who: ours, most: 1, op: lookOnce, undo: forget},
 			{who: bare, most: 1, op: r.store.read(r.ctx, name, nodes), note: "one Range, and encoding/json"},
 			{who: plugin, most: 1, op: find(plugin, old, name, nodes), note: "every lookup is like the first"},
@@ -193,8 +197,9 @@ func (r *run) firstZero(name string, nodes int) (op func(int) error, undo func(i
 			}
 			return want(zero, nodes, len(latest.Values()))
 		}, func(int, int) error {
-			// One that is closed before its watch has begun leaves an entry without values, and the next one finds that.
+			// One that is closed before its watch has begun leaves an entry without values, and the next one finds
+			// that.
 			defer latest.Close()
-			return rest(r.ctx, 100*time.Millisecond)
+			return sleep(r.ctx, 100*time.Millisecond)
 		}
 }

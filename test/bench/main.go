@@ -26,14 +26,14 @@ func main() {
 		_ = os.Unsetenv(name) // the peers prefer them to their options
 	}
 	logx.Disable()
-	err := play()
+	err := execute()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func play() error {
+func execute() error {
 	if os.Getenv(serveEnv) != "" {
 		return serve()
 	}
@@ -110,11 +110,11 @@ func (r *run) measure(ctx context.Context) error {
 		{"register", r.registers},
 		{"latency", r.latencies},
 		{"burst", r.bursts},
-		{"watchers", r.crowds},
+		{"watchers", r.manyWatchers},
 		{"list", r.lists},
-		{"growth", r.growth},
+		{"growth", r.scaling},
 		{"unflushed", r.unflushed}, // from here on peers that can't be closed look for an etcd that is gone
-		{"steady", r.steady},
+		{"steady", r.idle},
 	} {
 		if !r.rows.MatchString(group.name) {
 			continue
@@ -127,11 +127,6 @@ func (r *run) measure(ctx context.Context) error {
 	}
 	r.describe(began, before)
 	return nil
-}
-
-func (r *run) draw(c *report.Curve) {
-	r.result.Curves = append(r.result.Curves, c)
-	fmt.Fprintf(r.out, "%s\n", c)
 }
 
 // describe says where and when this was measured.

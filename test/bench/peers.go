@@ -39,7 +39,10 @@ const ttl = 90 * time.Second
 
 func openOurs(endpoint string, opts ...registry.Option) (*etcd.Registry, error) {
 	quiet := logger.NewLogger(logger.WithLevel(logger.FatalLevel))
-	return etcd.New(append([]registry.Option{registry.Addrs(endpoint), registry.Timeout(patience), registry.Logger(quiet)}, opts...)...)
+	return etcd.New(
+		append(
+			[]registry.Option{registry.Addrs(endpoint), registry.Timeout(patience), registry.Logger(quiet)},
+			opts...)...)
 }
 
 // openPlugin opens the official plugin, which can't be closed.
@@ -47,7 +50,12 @@ func openPlugin(endpoint string) registry.Registry {
 	quiet := logger.NewLogger(logger.WithLevel(logger.FatalLevel))
 	silent := zap.NewProductionConfig()
 	silent.OutputPaths, silent.ErrorOutputPaths = nil, nil
-	return official.NewRegistry(registry.Addrs(endpoint), registry.Timeout(patience), registry.Logger(quiet), official.LogConfig(&silent))
+	return official.NewRegistry(
+		registry.Addrs(endpoint),
+		registry.Timeout(patience),
+		registry.Logger(quiet),
+		official.LogConfig(&silent),
+	)
 }
 
 // openFive opens the registry of go-micro v5, which can't be closed.
@@ -55,7 +63,12 @@ func openFive(endpoint string) registry5.Registry {
 	quiet := logger5.NewLogger(logger5.WithLevel(logger5.FatalLevel))
 	silent := zap.NewProductionConfig()
 	silent.OutputPaths, silent.ErrorOutputPaths = nil, nil
-	return etcd5.NewEtcdRegistry(registry5.Addrs(endpoint), registry5.Timeout(patience), registry5.Logger(quiet), etcd5.LogConfig(&silent))
+	return etcd5.NewEtcdRegistry(
+		registry5.Addrs(endpoint),
+		registry5.Timeout(patience),
+		registry5.Logger(quiet),
+		etcd5.LogConfig(&silent),
+	)
 }
 
 // service5 is service for go-micro v5, whose types have the same fields.
@@ -102,8 +115,8 @@ func nodesOf5(services []*registry5.Service) int {
 	return n
 }
 
-// shut closes what a row has opened; what can't be closed has no Close.
-func shut(things ...any) {
+// closeAll closes what a row has opened; what can't be closed has no Close.
+func closeAll(things ...any) {
 	for _, t := range things {
 		if c, ok := t.(io.Closer); ok {
 			_ = c.Close() // nothing was measured by it

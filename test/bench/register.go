@@ -45,7 +45,7 @@ func (r *run) provide(rows func(providers) error) error {
 	}
 	p := providers{one, openPlugin(r.store.endpoint), openFive(r.store.endpoint)}
 	defer func() {
-		shut(one)
+		closeAll(one)
 		_ = r.store.clear(r.ctx)
 	}()
 	return rows(p)
@@ -58,9 +58,9 @@ func (r *run) unflushed() error {
 	if err != nil {
 		return err
 	}
-	r.store, r.mark, r.remark = quick, "-unflushed", ", etcd not flushing"
+	r.store, r.idSuffix, r.titleSuffix = quick, "-unflushed", ", etcd not flushing"
 	defer func() {
-		r.store, r.mark, r.remark = flushing, "", ""
+		r.store, r.idSuffix, r.titleSuffix = flushing, "", ""
 		quick.close()
 	}()
 	if err := r.provide(r.firstRegisters); err != nil {
@@ -71,13 +71,13 @@ func (r *run) unflushed() error {
 
 // repeated is what go-micro's server does at every interval.
 func (r *run) repeated(p providers) error {
-	again := func(who string, to registry.Registry) entrant {
+	again := func(who string, to registry.Registry) competitor {
 		s := service("again-"+fmt.Sprint(len(who)), 0)
-		return entrant{who: who, op: func(int) error { return to.Register(s, registry.RegisterTTL(ttl)) }}
+		return competitor{who: who, op: func(int) error { return to.Register(s, registry.RegisterTTL(ttl)) }}
 	}
 	s5 := service5("again-five", 0)
-	return r.hold(contest{
-		id: "register-again", title: "Register, repeated and unchanged", requests: true, entrants: []entrant{
+	return r.compare(benchmark{
+		id: "register-again", title: "Register, repeated and unchanged", requests: true, competitors: []competitor{
 			again(ours, p.one), again(plugin, p.old),
 			{who: five, op: func(int) error { return p.five.Register(s5, registry5.RegisterTTL(ttl)) }},
 		},
@@ -86,15 +86,15 @@ func (r *run) repeated(p providers) error {
 
 func (r *run) firstRegisters(p providers) error {
 	zeros := publishers{store: r.store}
-	fresh := func(who, name string, to registry.Registry) entrant {
-		return entrant{
+	fresh := func(who, name string, to registry.Registry) competitor {
+		return competitor{
 			who:  who,
 			op:   func(i int) error { return to.Register(service(name, i), registry.RegisterTTL(ttl)) },
 			undo: func(first, n int) error { return to.Deregister(service(name, upTo(first, n)...)) },
 		}
 	}
-	return r.hold(contest{
-		id: "register-first", title: "Register, a node that isn't there yet", requests: true, entrants: []entrant{
+	return r.compare(benchmark{
+		id: "register-first", title: "Register, a node that isn't there yet", requests: true, competitors: []competitor{
 			fresh(ours, "fresh-one", p.one),
 			r.freshGrant(),
 			fresh(plugin, "fresh-old", p.old),
@@ -111,9 +111,9 @@ func (r *run) firstRegisters(p providers) error {
 }
 
 // freshGrant is the least that a registration with a lease needs.
-func (r *run) freshGrant() entrant {
+func (r *run) freshGrant() competitor {
 	grants := leases{store: r.store}
-	return entrant{who: bareGrant, undo: grants.revoke, op: func(i int) error {
+	return competitor{who: bareGrant, undo: grants.revoke, op: func(i int) error {
 		lease, err := grants.grant(r.ctx)
 		if err != nil {
 			return err
@@ -123,21 +123,26 @@ func (r *run) freshGrant() entrant {
 	}}
 }
 
-func (r *run) freshNaming() entrant {
+func (r *run) freshNaming() competitor {
 	grants := leases{store: r.store}
-	return entrant{who: naming, undo: grants.revoke, note: "the caller grants the lease and keeps it alive", op: func(i int) error {
-		lease, err := grants.grant(r.ctx)
-		if err != nil {
-			return err
-		}
-		manager, err := endpoints.NewManager(r.store.client, namingPrefix+"fresh")
-		if err != nil {
-			return err
-		}
-		n := registrytest.TypicalNode("fresh", i)
-		return manager.AddEndpoint(r.ctx, fmt.Sprintf("%sfresh/%d", namingPrefix, i),
-			endpoints.Endpoint{Addr: n.Address, Metadata: service("fresh", i)}, clientv3.WithLease(lease))
-	}}
+	return competitor{
+		who:  naming,
+		undo: grants.revoke,
+		note: "the caller grants the lease and keeps it alive",
+		op: func(i int) error {
+			lease, err := grants.grant(r.ctx)
+			if err != nil {
+				return err
+			}
+			manager, err := endpoints.NewManager(r.store.client, namingPrefix+"fresh")
+			if err != nil {
+				return err
+			}
+			n := registrytest.TypicalNode("fresh", i)
+			return manager.AddEndpoint(r.ctx, fmt.Sprintf("%sfresh/%d", namingPrefix, i),
+				endpoints.Endpoint{Addr: n.Address, Metadata: service("fresh", i)}, clientv3.WithLease(lease))
+		},
+	}
 }
 
 // leases are those that a sample was granted, to be revoked after it.
@@ -201,11 +206,11 @@ func (r *run) dense() error {
 		return err
 	}
 	old := openPlugin(r.store.endpoint)
-	defer shut(one, old)
+	defer closeAll(one, old)
 	grants := leases{store: r.store}
-	everybody := func(who, name string, to registry.Registry, do func(registry.Registry, *registry.Service) error) entrant {
+	everybody := func(who, name string, to registry.Registry, do func(registry.Registry, *registry.Service) error) competitor {
 		s := service(name, upTo(0, nodes)...)
-		return entrant{
+		return competitor{
 			who: who, most: 1,
 			op:   func(int) error { return do(to, s) },
 			undo: func(int, int) error { return to.Deregister(s) },
@@ -214,10 +219,19 @@ func (r *run) dense() error {
 	inOne := func(to registry.Registry, s *registry.Service) error {
 		return to.Register(s, registry.RegisterTTL(ttl))
 	}
-	return r.hold(contest{
-		id: "dense", title: fmt.Sprintf("%d nodes of one process registered", nodes), requests: true, entrants: []entrant{
+	return r.compare(benchmark{
+		id:       "dense",
+		title:    fmt.Sprintf("%d nodes of one process registered", nodes),
+		requests: true,
+		competitors: []competitor{
 			everybody(ours, "dense-a", one, inOne),
-			{who: bare, most: 1, undo: grants.revoke, op: r.bareDense(&grants, nodes), note: fmt.Sprintf("a lease and a put for each node, %d at a time", inFlight)},
+			{
+				who:  bare,
+				most: 1,
+				undo: grants.revoke,
+				op:   r.bareDense(&grants, nodes),
+				note: fmt.Sprintf("a lease and a put for each node, %d at a time", inFlight),
+			},
 			everybody(ours+", a call each", "dense-b", one, oneByOne),
 			everybody(plugin, "dense-c", old, inOne),
 		},

@@ -10,7 +10,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/test/bench/report"
 )
 
-// The competitors at picking a node.
+// The competitors that pick a node.
 const (
 	oldOverOurs   = report.OverOurs
 	oldOverPlugin = report.Standard
@@ -43,10 +43,10 @@ func (r *run) selectFrom(nodes int) error {
 	old := selector.NewSelector(selector.Registry(openPlugin(r.store.endpoint)))
 	v5 := selector5.NewSelector(selector5.Registry(openFive(r.store.endpoint)))
 	defer func() {
-		shut(quick, slow, old, v5, mine)
+		closeAll(quick, slow, old, v5, mine)
 		_ = r.store.clear(r.ctx)
 	}()
-	entrants := []entrant{
+	competitors := []competitor{
 		{who: ours, op: pick(quick, name)},
 		{who: oldOverOurs, op: pick(slow, name), note: copiesAll},
 		{who: oldOverPlugin, op: pick(old, name), note: copiesAll},
@@ -60,7 +60,9 @@ func (r *run) selectFrom(nodes int) error {
 		}},
 	}
 	title := fmt.Sprintf("Select and Next, %d nodes", nodes)
-	if err := r.hold(contest{id: fmt.Sprintf("select-%d", nodes), title: title, entrants: entrants}); err != nil {
+	if err := r.compare(
+		benchmark{id: fmt.Sprintf("select-%d", nodes), title: title, competitors: competitors},
+	); err != nil {
 		return err
 	}
 	if nodes != 1000 {
@@ -72,9 +74,17 @@ func (r *run) selectFrom(nodes int) error {
 // selectMore measures the same with filters, and by several goroutines.
 func (r *run) selectMore(name string, quick, slow selector.Selector) error {
 	for _, goroutines := range []int{1, 2, 8} {
-		if err := r.hold(contest{
-			id: fmt.Sprintf("select-by-%d", goroutines), title: fmt.Sprintf("Select and Next, 1000 nodes, by %d goroutines", goroutines),
-			entrants: []entrant{{who: ours, op: pick(quick, name)}, {who: oldOverOurs, op: pick(slow, name)}}, parallel: goroutines,
+		if err := r.compare(benchmark{
+			id: fmt.Sprintf(
+				"select-by-%d",
+				goroutines,
+			),
+			title: fmt.Sprintf("Select and Next, 1000 nodes, by %d goroutines", goroutines),
+			competitors: []competitor{
+				{who: ours, op: pick(quick, name)},
+				{who: oldOverOurs, op: pick(slow, name)},
+			},
+			parallel: goroutines,
 		}); err != nil {
 			return err
 		}
@@ -88,9 +98,13 @@ func (r *run) selectMore(name string, quick, slow selector.Selector) error {
 		{"label", selector.FilterLabel("protocol", "mucp")},
 	} {
 		with := selector.WithFilter(f.filter)
-		if err := r.hold(contest{
-			id: "filter-" + f.name, title: "Select and Next, 1000 nodes, filtered by " + f.name,
-			entrants: []entrant{{who: ours, op: pick(quick, name, with)}, {who: oldOverOurs, op: pick(slow, name, with)}},
+		if err := r.compare(benchmark{
+			id:    "filter-" + f.name,
+			title: "Select and Next, 1000 nodes, filtered by " + f.name,
+			competitors: []competitor{
+				{who: ours, op: pick(quick, name, with)},
+				{who: oldOverOurs, op: pick(slow, name, with)},
+			},
 		}); err != nil {
 			return err
 		}

@@ -46,7 +46,9 @@ func openStore(kind string) (*store, error) {
 }
 
 func newClient(endpoint string) (*clientv3.Client, error) {
-	return clientv3.New(clientv3.Config{Endpoints: []string{endpoint}, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
+	return clientv3.New(
+		clientv3.Config{Endpoints: []string{endpoint}, DialTimeout: 5 * time.Second, Logger: zap.NewNop()},
+	)
 }
 
 func (s *store) close() {

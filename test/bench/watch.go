@@ -13,8 +13,8 @@ import (
 // silence ends the wait for events that are lost.
 const silence = 500 * time.Millisecond
 
-// latencies measures the time from the beginning of a put until a watcher has it. Everybody watches a service of
-// his own, and they take turns at each put.
+// latencies measures the time from the beginning of a put until a watcher has it. Everybody watches a service of its
+// own, and they take turns at each put.
 func (r *run) latencies() error {
 	all, end, err := r.followers()
 	if err != nil {
@@ -27,17 +27,17 @@ func (r *run) latencies() error {
 	}
 	median := &report.Row{ID: "put-next-p50", Title: "put to Next, median", Unit: "ns"}
 	worst := &report.Row{ID: "put-next-p99", Title: "put to Next, 99th percentile", Unit: "ns"}
-	feeds := make([]*feed, len(all))
+	streams := make([]*stream, len(all))
 	for i, f := range all {
-		if feeds[i], err = f.open(fmt.Sprintf("latency-%d", i)); err != nil {
+		if streams[i], err = f.open(fmt.Sprintf("latency-%d", i)); err != nil {
 			return err
 		}
 		median.Figures = append(median.Figures, &report.Figure{Who: f.who, Note: f.note, Allocs: -1, Bytes: -1})
 		worst.Figures = append(worst.Figures, &report.Figure{Who: f.who, Note: f.note, Allocs: -1, Bytes: -1})
 	}
-	defer stopAll(feeds)
+	defer stopAll(streams)
 	for sample := range r.samples + 1 { // the first one warms up
-		took, err := r.deliverAll(all, feeds, sample*puts, puts)
+		took, err := r.deliverAll(all, streams, sample*puts, puts)
 		if err != nil {
 			return err
 		}
@@ -55,11 +55,11 @@ func (r *run) latencies() error {
 }
 
 // deliverAll has each follower in turn hear of a put, so many times.
-func (r *run) deliverAll(all []follower, feeds []*feed, first, puts int) ([][]float64, error) {
+func (r *run) deliverAll(all []follower, streams []*stream, first, puts int) ([][]float64, error) {
 	took := make([][]float64, len(all))
 	for put := range puts {
 		for i, f := range all {
-			d, err := r.deliver(f, feeds[i], fmt.Sprintf("latency-%d", i), 1+first+put)
+			d, err := r.deliver(f, streams[i], fmt.Sprintf("latency-%d", i), 1+first+put)
 			if err != nil {
 				return nil, err
 			}
@@ -70,7 +70,7 @@ func (r *run) deliverAll(all []follower, feeds []*feed, first, puts int) ([][]fl
 }
 
 // deliver changes a node and waits until its follower has heard of it.
-func (r *run) deliver(f follower, to *feed, name string, stamp int) (time.Duration, error) {
+func (r *run) deliver(f follower, to *stream, name string, stamp int) (time.Duration, error) {
 	op := f.change(name, 0, stamp)
 	to.drain()
 	began := time.Now()
@@ -95,7 +95,11 @@ func (r *run) bursts() error {
 		return err
 	}
 	defer end()
-	row := &report.Row{ID: "burst", Title: fmt.Sprintf("a burst of %d records, in transactions of %d", size, perTxn), Unit: "ns"}
+	row := &report.Row{
+		ID:    "burst",
+		Title: fmt.Sprintf("a burst of %d records, in transactions of %d", size, perTxn),
+		Unit:  "ns",
+	}
 	for _, f := range all {
 		row.Figures = append(row.Figures, &report.Figure{Who: f.who, Allocs: -1, Bytes: -1})
 	}
@@ -119,19 +123,19 @@ func (r *run) bursts() error {
 }
 
 func (r *run) burst(f follower, name string, size, stamp int) (took time.Duration, lost int, err error) {
-	feed, err := f.open(name)
+	from, err := f.open(name)
 	if err != nil {
 		return 0, 0, err
 	}
-	defer feed.stop()
-	settle(feed)
+	defer from.stop()
+	skipReplay(from)
 	began := time.Now()
 	last := began
 	if err := r.store.put(r.ctx, size, func(i int) clientv3.Op { return f.change(name, i, stamp) }); err != nil {
 		return 0, 0, err
 	}
 	for got := range size {
-		at, ok := feed.await(silence)
+		at, ok := from.await(silence)
 		if !ok {
 			return last.Sub(began), size - got, nil
 		}
@@ -140,25 +144,26 @@ func (r *run) burst(f follower, name string, size, stamp int) (took time.Duratio
 	return last.Sub(began), 0, nil
 }
 
-func stopAll(feeds []*feed) {
-	for _, f := range feeds {
-		f.stop()
+func stopAll(streams []*stream) {
+	for _, s := range streams {
+		s.stop()
 	}
 }
 
-// settle forgets what a new watch says of the past: a replay, or what is there already.
-func settle(f *feed) {
-	for {
-		if _, more := f.await(50 * time.Millisecond); !more {
-			return
-		}
+// manyWatchers measures many watchers of one service in one process.
+func (r *run) manyWatchers() error {
+	curve := &report.Curve{
+		ID:    "watchers",
+		Title: "From a put until all watchers in a process have it",
+		X:     "watchers of one service",
+		Y:     "time",
+		Unit:  "ns",
 	}
-}
-
-// crowds measures many watchers of one service in one process.
-func (r *run) crowds() error {
-	curve := &report.Curve{ID: "watchers", Title: "From a put until all watchers in a process have it", X: "watchers of one service", Y: "time", Unit: "ns"}
-	row := &report.Row{ID: "watchers-200", Title: "etcd watches that 200 watchers of one service in one process open", Unit: "watches"}
+	row := &report.Row{
+		ID:    "watchers-200",
+		Title: "etcd watches that 200 watchers of one service in one process open",
+		Unit:  "watches",
+	}
 	sizes := []int{1, 10, 100, 200, 1000}
 	if r.quick {
 		sizes = []int{1, 200}
@@ -170,13 +175,16 @@ func (r *run) crowds() error {
 	defer end()
 	for _, size := range sizes {
 		for i, f := range all {
-			took, watches, err := r.crowd(f, fmt.Sprintf("crowd-%d-%d", size, i), size)
+			took, watches, err := r.watchersOf(f, fmt.Sprintf("crowd-%d-%d", size, i), size)
 			if err != nil {
 				return err
 			}
 			curve.Add(f.who, float64(size), took)
 			if size == 200 {
-				row.Figures = append(row.Figures, &report.Figure{Who: f.who, Note: f.note, Samples: []float64{watches}, Allocs: -1, Bytes: -1})
+				row.Figures = append(
+					row.Figures,
+					&report.Figure{Who: f.who, Note: f.note, Samples: []float64{watches}, Allocs: -1, Bytes: -1},
+				)
 			}
 		}
 	}
@@ -185,25 +193,26 @@ func (r *run) crowds() error {
 	return r.store.clear(r.ctx)
 }
 
-// crowd opens so many feeds, and returns how long a put takes to all of them and how many watches they are at etcd.
-func (r *run) crowd(f follower, name string, size int) (took, watches float64, err error) {
-	if err := r.quiet(); err != nil {
+// watchersOf opens so many streams, and returns how long a put takes to all of them and how many watches they are at
+// etcd.
+func (r *run) watchersOf(f follower, name string, size int) (took, watches float64, err error) {
+	if err := r.awaitQuiet(); err != nil {
 		return 0, 0, err
 	}
 	before, err := r.store.counts(r.ctx)
 	if err != nil {
 		return 0, 0, err
 	}
-	feeds := make([]*feed, size)
-	for i := range feeds {
-		if feeds[i], err = f.open(name); err != nil {
+	streams := make([]*stream, size)
+	for i := range streams {
+		if streams[i], err = f.open(name); err != nil {
 			return 0, 0, err
 		}
 	}
-	defer stopAll(feeds)
+	defer stopAll(streams)
 	var samples []float64
 	for sample := range r.samples + 1 {
-		d, err := r.deliverToAll(f, feeds, name, sample+1)
+		d, err := r.deliverToAll(f, streams, name, sample+1)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -219,18 +228,18 @@ func (r *run) crowd(f follower, name string, size int) (took, watches float64, e
 	return figure.Median(), float64(after[watchers] - before[watchers]), nil
 }
 
-// deliverToAll changes a node and waits until all feeds have it.
-func (r *run) deliverToAll(f follower, feeds []*feed, name string, stamp int) (time.Duration, error) {
+// deliverToAll changes a node and waits until all streams have it.
+func (r *run) deliverToAll(f follower, streams []*stream, name string, stamp int) (time.Duration, error) {
 	op := f.change(name, 0, stamp)
 	began := time.Now()
 	if _, err := r.store.client.Do(r.ctx, op); err != nil {
 		return 0, err
 	}
 	last := began
-	for _, one := range feeds {
+	for _, one := range streams {
 		at, ok := one.await(callTimeout)
 		if !ok {
-			return 0, fmt.Errorf("%s didn't deliver a put to %d watchers", f.who, len(feeds))
+			return 0, fmt.Errorf("%s didn't deliver a put to %d watchers", f.who, len(streams))
 		}
 		if at.After(last) {
 			last = at
@@ -239,8 +248,8 @@ func (r *run) deliverToAll(f follower, feeds []*feed, name string, stamp int) (t
 	return last.Sub(began), nil
 }
 
-// quiet waits until etcd's number of watches rests, because those of the row before are canceled behind its back.
-func (r *run) quiet() error {
+// awaitQuiet waits until etcd's number of watches rests, because those of the row before are canceled behind its back.
+func (r *run) awaitQuiet() error {
 	last := -1
 	for same := 0; same < 3; {
 		c, err := r.store.counts(r.ctx)
@@ -252,7 +261,7 @@ func (r *run) quiet() error {
 		} else {
 			last, same = c[watchers], 0
 		}
-		if err := rest(r.ctx, 50*time.Millisecond); err != nil {
+		if err := sleep(r.ctx, 50*time.Millisecond); err != nil {
 			return err
 		}
 	}

@@ -24,7 +24,12 @@ func sample() *report.Result {
 		Rows: []*report.Row{
 			{ID: "get-10", Title: "lookup", Unit: "ns", Figures: []*report.Figure{
 				{Who: report.Ours, Samples: []float64{9, 1000, 11}, Allocs: 51},
-				{Who: report.Plugin, Samples: []float64{800, 900}, Allocs: 1000, Requests: map[string]float64{"Range": 1}},
+				{
+					Who:      report.Plugin,
+					Samples:  []float64{800, 900},
+					Allocs:   1000,
+					Requests: map[string]float64{"Range": 1},
+				},
 			}},
 			{ID: "register-again", Title: "repeated", Unit: "ns", Figures: []*report.Figure{
 				{Who: report.Ours, Samples: []float64{1}, Requests: map[string]float64{"Txn": 0.5}},

@@ -81,7 +81,12 @@ func compared(row, who, than, must string, judge func(us, them float64) (ratio s
 		}
 		unit := r.Row(row).Unit
 		ratio, met := judge(us.Median(), them.Median())
-		return Verdict{Figure: format(us.Median(), unit), Than: format(them.Median(), unit), Ratio: ratio, Met: met}, true
+		return Verdict{
+			Figure: format(us.Median(), unit),
+			Than:   format(them.Median(), unit),
+			Ratio:  ratio,
+			Met:    met,
+		}, true
 	}}
 }
 
@@ -111,26 +116,39 @@ func atMost(row, who string, limit float64) Target {
 // quick is a time that needs no memory either.
 func quick(row string) Target {
 	const limit = 150
-	return Target{Work: row, Must: fmt.Sprintf("≤ %d ns, 0 allocations", limit), judge: func(r *Result) (Verdict, bool) {
-		us := r.Row(row).Figure(Ours)
-		if us == nil {
-			return Verdict{}, false
-		}
-		figure := fmt.Sprintf("%s, %.0f allocations", format(us.Median(), "ns"), us.Allocs)
-		return Verdict{Figure: figure, Met: us.Median() <= limit && us.Allocs < 0.5}, true
-	}}
+	return Target{
+		Work: row,
+		Must: fmt.Sprintf("≤ %d ns, 0 allocations", limit),
+		judge: func(r *Result) (Verdict, bool) {
+			us := r.Row(row).Figure(Ours)
+			if us == nil {
+				return Verdict{}, false
+			}
+			figure := fmt.Sprintf("%s, %.0f allocations", format(us.Median(), "ns"), us.Allocs)
+			return Verdict{Figure: figure, Met: us.Median() <= limit && us.Allocs < 0.5}, true
+		},
+	}
 }
 
 // spread compares the same work by more goroutines.
 func spread(many, one string, factor float64) Target {
-	return Target{Work: many, Must: fmt.Sprintf("≤ %g× the time of one goroutine", factor), judge: func(r *Result) (Verdict, bool) {
-		us, alone := r.Row(many).Figure(Ours), r.Row(one).Figure(Ours)
-		if us == nil || alone == nil {
-			return Verdict{}, false
-		}
-		ratio := us.Median() / alone.Median()
-		return Verdict{format(us.Median(), "ns"), format(alone.Median(), "ns"), number(ratio) + "× its time", ratio <= factor}, true
-	}}
+	return Target{
+		Work: many,
+		Must: fmt.Sprintf("≤ %g× the time of one goroutine", factor),
+		judge: func(r *Result) (Verdict, bool) {
+			us, alone := r.Row(many).Figure(Ours), r.Row(one).Figure(Ours)
+			if us == nil || alone == nil {
+				return Verdict{}, false
+			}
+			ratio := us.Median() / alone.Median()
+			return Verdict{
+				format(us.Median(), "ns"),
+				format(alone.Median(), "ns"),
+				number(ratio) + "× its time",
+				ratio <= factor,
+			}, true
+		},
+	}
 }
 
 func silent(row, who string) Target {
@@ -190,13 +208,17 @@ const (
 )
 
 func renewals(who string, limit float64) Target {
-	return Target{Work: "steady", Must: fmt.Sprintf("%s: ≤ %g keepalive messages", who, limit), judge: func(r *Result) (Verdict, bool) {
-		us := r.Row("steady").Figure(who)
-		if us == nil {
-			return Verdict{}, false
-		}
-		return Verdict{Figure: number(us.Requests[keepAlive]), Met: us.Requests[keepAlive] <= limit}, true
-	}}
+	return Target{
+		Work: "steady",
+		Must: fmt.Sprintf("%s: ≤ %g keepalive messages", who, limit),
+		judge: func(r *Result) (Verdict, bool) {
+			us := r.Row("steady").Figure(who)
+			if us == nil {
+				return Verdict{}, false
+			}
+			return Verdict{Figure: number(us.Requests[keepAlive]), Met: us.Requests[keepAlive] <= limit}, true
+		},
+	}
 }
 
 // probes are the reads of a probe, which may be one transaction, and nothing else but renewals.
@@ -213,6 +235,9 @@ func probes(limit float64) Target {
 				others += n
 			}
 		}
-		return Verdict{Figure: fmt.Sprintf("%s reads, %s others", number(reads), number(others)), Met: reads <= limit && others == 0 && us.Requests[keepAlives] <= 1}, true
+		return Verdict{
+			Figure: fmt.Sprintf("%s reads, %s others", number(reads), number(others)),
+			Met:    reads <= limit && others == 0 && us.Requests[keepAlives] <= 1,
+		}, true
 	}}
 }

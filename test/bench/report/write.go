@@ -20,7 +20,11 @@ func Write(dir string, r *Result) error {
 		return nil
 	}
 	for _, c := range r.Curves {
-		if err := os.WriteFile(filepath.Join(dir, c.file()), []byte(c.SVG()), 0o644); err != nil { //nolint:gosec // a document
+		if err := os.WriteFile(
+			filepath.Join(dir, c.file()),
+			[]byte(c.SVG()),
+			0o644,
+		); err != nil { //nolint:gosec // a document
 			return err
 		}
 	}
@@ -35,9 +39,13 @@ func (r *Result) Markdown() string {
 	b.WriteString("<!-- Written by test/bench: change that, and run make bench. -->\n# Benchmarks\n\n")
 	fmt.Fprintf(&b, "Measured on %s at commit %s with `%s`, in %s.\n", r.Date, r.Commit, r.Command, r.Took)
 	fmt.Fprintf(&b, "Machine: %s. %s. Load average: %s.\n\n", r.Machine, r.Go, r.Load)
-	b.WriteString("Only ratios within this one run mean anything. Figures are medians; ± is half the distance between the quartiles.\n\n")
-	b.WriteString("1. [Targets](#1-targets)\n2. [Where others are first](#2-where-others-are-first)\n3. [All figures](#3-all-figures)\n" +
-		"4. [Growth](#4-growth)\n5. [What the others do differently](#5-what-the-others-do-differently)\n6. [How it is measured](#6-how-it-is-measured)\n\n")
+	b.WriteString(
+		"Only ratios within this one run mean anything. Figures are medians; ± is half the distance between the quartiles.\n\n",
+	)
+	b.WriteString(
+		"1. [Targets](#1-targets)\n2. [Where others are first](#2-where-others-are-first)\n3. [All figures](#3-all-figures)\n" +
+			"4. [Growth](#4-growth)\n5. [What the others do differently](#5-what-the-others-do-differently)\n6. [How it is measured](#6-how-it-is-measured)\n\n",
+	)
 	r.writeTargets(&b)
 	r.writeLosses(&b)
 	r.writeRows(&b)
@@ -47,7 +55,9 @@ func (r *Result) Markdown() string {
 }
 
 func (r *Result) writeTargets(b *strings.Builder) {
-	b.WriteString("## 1. Targets\n\n| work | must reach | ours | compared with | ratio | met |\n|---|---|--:|--:|--:|---|\n")
+	b.WriteString(
+		"## 1. Targets\n\n| work | must reach | ours | compared with | ratio | met |\n|---|---|--:|--:|--:|---|\n",
+	)
 	for _, t := range Targets() {
 		v, ok := t.Judge(r)
 		if !ok {
@@ -89,7 +99,15 @@ func (r *Result) writeLosses(b *strings.Builder) {
 			b.WriteString("| work | first | ours | why |\n|---|---|--:|---|\n")
 		}
 		none = false
-		fmt.Fprintf(b, "| %s | %s: %s | %s | %s |\n", row.Title, best.Who, format(best.Median(), row.Unit), format(first.Median(), row.Unit), reasons[strings.TrimSuffix(row.ID, "-unflushed")])
+		fmt.Fprintf(
+			b,
+			"| %s | %s: %s | %s | %s |\n",
+			row.Title,
+			best.Who,
+			format(best.Median(), row.Unit),
+			format(first.Median(), row.Unit),
+			reasons[strings.TrimSuffix(row.ID, "-unflushed")],
+		)
 	}
 	if none {
 		b.WriteString("Nowhere in this run.\n")
@@ -137,13 +155,28 @@ const (
 func (r *Result) writeRows(b *strings.Builder) {
 	fmt.Fprintf(b, "## 3. All figures\n\n<details><summary>%d tables</summary>\n\n", len(r.Rows))
 	for _, row := range r.Rows {
-		fmt.Fprintf(b, "### %s\n\n| | %s | ± | allocations | bytes | at etcd | remarks |\n|---|--:|--:|--:|--:|---|---|\n", row.Title, row.heading())
+		fmt.Fprintf(
+			b,
+			"### %s\n\n| | %s | ± | allocations | bytes | at etcd | remarks |\n|---|--:|--:|--:|--:|---|---|\n",
+			row.Title,
+			row.heading(),
+		)
 		for _, f := range row.Figures {
 			allocs, bytes := "", ""
 			if f.Allocs >= 0 {
 				allocs, bytes = number(f.Allocs), number(f.Bytes)
 			}
-			fmt.Fprintf(b, "| %s | %s | %.0f %% | %s | %s | %s | %s |\n", f.Who, format(f.Median(), row.Unit), 50*f.Spread(), allocs, bytes, f.requests(), f.Note)
+			fmt.Fprintf(
+				b,
+				"| %s | %s | %.0f %% | %s | %s | %s | %s |\n",
+				f.Who,
+				format(f.Median(), row.Unit),
+				50*f.Spread(),
+				allocs,
+				bytes,
+				f.requests(),
+				f.Note,
+			)
 		}
 		b.WriteString("\n")
 	}

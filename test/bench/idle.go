@@ -14,32 +14,38 @@ import (
 )
 
 const (
-	steadyNodes = 10
-	tick        = 30 * time.Second // go-micro's RegisterInterval
+	idleNodes        = 10
+	registerInterval = 30 * time.Second // go-micro's RegisterInterval
 )
 
-// idler is a process that has registered some nodes and does what go-micro's server does from then on.
-type idler struct {
+// idleProcess is a process that has registered some nodes and does what go-micro's server does from then on.
+type idleProcess struct {
 	who, note string
 	register  func(endpoint string) (again func() error, end func(), err error)
 }
 
-// steady measures what etcd is asked while nothing changes. Each competitor has an etcd of its own, because all
-// wait at the same time.
-func (r *run) steady() error {
+// idle measures what etcd is asked while nothing changes. Each competitor has an etcd of its own, because all wait at
+// the same time.
+func (r *run) idle() error {
 	span := 150 * time.Second
 	if r.quick {
 		span = time.Second
 	}
 	row := &report.Row{
-		ID: "steady", Unit: "requests",
-		Title: fmt.Sprintf("requests and messages a minute, %d nodes and one followed service, TTL %v, nothing changes, over %v", steadyNodes, ttl, span),
+		ID:   "steady",
+		Unit: "requests",
+		Title: fmt.Sprintf(
+			"requests and messages a minute, %d nodes and one followed service, TTL %v, nothing changes, over %v",
+			idleNodes,
+			ttl,
+			span,
+		),
 	}
 	var all sync.WaitGroup
-	idlers := idlers()
-	figures, errs := make([]*report.Figure, len(idlers)), make([]error, len(idlers))
-	for i, p := range idlers {
-		all.Go(func() { figures[i], errs[i] = p.idle(r.ctx, span) })
+	processes := idleProcesses()
+	figures, errs := make([]*report.Figure, len(processes)), make([]error, len(processes))
+	for i, p := range processes {
+		all.Go(func() { figures[i], errs[i] = p.measure(r.ctx, span) })
 	}
 	all.Wait()
 	row.Figures = figures
@@ -50,8 +56,8 @@ func (r *run) steady() error {
 	return nil
 }
 
-func idlers() []idler {
-	return []idler{
+func idleProcesses() []idleProcess {
+	return []idleProcess{
 		{who: ours, register: idleOurs},
 		{who: plugin, note: "follows nothing", register: idlePlugin},
 		{who: five, note: "follows nothing", register: idleFive},
@@ -65,18 +71,18 @@ func idleOurs(endpoint string) (func() error, func(), error) {
 		return nil, nil, err
 	}
 	again := func() error {
-		return mine.Register(service("steady", upTo(0, steadyNodes)...), registry.RegisterTTL(ttl))
+		return mine.Register(service("steady", upTo(0, idleNodes)...), registry.RegisterTTL(ttl))
 	}
 	if err := again(); err != nil {
 		return nil, nil, err
 	}
-	return again, func() { shut(mine) }, find(ours, mine, "steady", steadyNodes)(0)
+	return again, func() { closeAll(mine) }, find(ours, mine, "steady", idleNodes)(0)
 }
 
 func idlePlugin(endpoint string) (func() error, func(), error) {
 	old := openPlugin(endpoint)
 	again := func() error {
-		return old.Register(service("steady", upTo(0, steadyNodes)...), registry.RegisterTTL(ttl))
+		return old.Register(service("steady", upTo(0, idleNodes)...), registry.RegisterTTL(ttl))
 	}
 	return again, func() {}, again()
 }
@@ -84,14 +90,14 @@ func idlePlugin(endpoint string) (func() error, func(), error) {
 func idleFive(endpoint string) (func() error, func(), error) {
 	v5 := openFive(endpoint)
 	again := func() error {
-		return v5.Register(service5("steady", upTo(0, steadyNodes)...), registry5.RegisterTTL(ttl))
+		return v5.Register(service5("steady", upTo(0, idleNodes)...), registry5.RegisterTTL(ttl))
 	}
 	return again, func() {}, again()
 }
 
 func idleZero(endpoint string) (func() error, func(), error) {
 	p := publishers{store: &store{server: &server{endpoint: endpoint}}}
-	for i := range steadyNodes {
+	for i := range idleNodes {
 		if err := p.publish(i); err != nil {
 			return nil, nil, err
 		}
@@ -107,8 +113,8 @@ func idleZero(endpoint string) (func() error, func(), error) {
 	}, nil
 }
 
-// idle counts what etcd is asked once the first registrations are done.
-func (p idler) idle(ctx context.Context, span time.Duration) (*report.Figure, error) {
+// measure counts what etcd is asked once the first registrations are done.
+func (p idleProcess) measure(ctx context.Context, span time.Duration) (*report.Figure, error) {
 	s, err := startServer(unflushed)
 	if err != nil {
 		return nil, err
@@ -119,7 +125,7 @@ func (p idler) idle(ctx context.Context, span time.Duration) (*report.Figure, er
 		return nil, fmt.Errorf("%s: %w", p.who, err)
 	}
 	defer end()
-	if err := rest(ctx, min(5*time.Second, span)); err != nil { // for what a registration does afterwards
+	if err := sleep(ctx, min(5*time.Second, span)); err != nil { // for what a registration does afterwards
 		return nil, err
 	}
 	before, err := s.counts(ctx)
@@ -127,12 +133,12 @@ func (p idler) idle(ctx context.Context, span time.Duration) (*report.Figure, er
 		return nil, err
 	}
 	began := time.Now()
-	for next := began.Add(tick); time.Since(began) < span; {
-		if err := rest(ctx, min(time.Until(next), span-time.Since(began))); err != nil {
+	for next := began.Add(registerInterval); time.Since(began) < span; {
+		if err := sleep(ctx, min(time.Until(next), span-time.Since(began))); err != nil {
 			return nil, err
 		}
 		if !time.Now().Before(next) {
-			next = next.Add(tick)
+			next = next.Add(registerInterval)
 			if err := again(); err != nil {
 				return nil, fmt.Errorf("%s: %w", p.who, err)
 			}
@@ -145,7 +151,7 @@ func (p idler) idle(ctx context.Context, span time.Duration) (*report.Figure, er
 	return p.perMinute(after.since(before), time.Since(began)), nil
 }
 
-func (p idler) perMinute(asked counts, span time.Duration) *report.Figure {
+func (p idleProcess) perMinute(asked counts, span time.Duration) *report.Figure {
 	f := &report.Figure{Who: p.who, Note: p.note, Allocs: -1, Bytes: -1, Requests: map[string]float64{}}
 	total := 0.0
 	for what, n := range asked {
@@ -157,16 +163,4 @@ func (p idler) perMinute(asked counts, span time.Duration) *report.Figure {
 	}
 	f.Samples = []float64{total}
 	return f
-}
-
-// rest waits.
-func rest(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"regexp"
 	"runtime"
 	"sync"
 	"time"
@@ -12,30 +9,16 @@ import (
 	"github.com/micro-etcd/micro-etcd/test/bench/report"
 )
 
-// run is one run of the benchmarks.
-type run struct {
-	ctx     context.Context
-	store   *store
-	quick   bool
-	samples int           // of each figure
-	span    time.Duration // that a sample takes at least
-	rows    *regexp.Regexp
-	out     io.Writer // progress
-	result  report.Result
-
-	mark, remark string // that distinguish rows of another etcd
+// benchmark is a row to be measured.
+type benchmark struct {
+	id, title   string
+	competitors []competitor
+	requests    bool // count what etcd is asked
+	parallel    int  // goroutines that share the operations; 0 for the caller's own
 }
 
-// contest is a row to be measured.
-type contest struct {
-	id, title string
-	entrants  []entrant
-	requests  bool // count what etcd is asked
-	parallel  int  // goroutines that share the operations; 0 for the caller's own
-}
-
-// entrant is one competitor's way to do the work.
-type entrant struct {
+// competitor is one competitor's way to do the work.
+type competitor struct {
 	who  string
 	op   func(i int) error        // i counts up and never comes twice
 	undo func(first, n int) error // what n operations have left; not timed
@@ -43,24 +26,24 @@ type entrant struct {
 	note string                   // what it does differently
 }
 
-// hold lets the competitors take turns, so that what else the machine does hits all of them.
-func (r *run) hold(c contest) error {
-	if len(c.entrants) == 0 {
+// compare lets the competitors take turns, so that what else the machine does hits all of them.
+func (r *run) compare(b benchmark) error {
+	if len(b.competitors) == 0 {
 		return nil
 	}
-	row := &report.Row{ID: c.id, Title: c.title, Unit: "ns"}
-	turns := make([]*turn, len(c.entrants))
-	for i, e := range c.entrants {
-		turns[i] = &turn{run: r, contest: c, entrant: e, figure: &report.Figure{Who: e.who, Note: e.note}}
+	row := &report.Row{ID: b.id, Title: b.title, Unit: "ns"}
+	turns := make([]*turn, len(b.competitors))
+	for i, c := range b.competitors {
+		turns[i] = &turn{run: r, benchmark: b, competitor: c, figure: &report.Figure{Who: c.who, Note: c.note}}
 		row.Figures = append(row.Figures, turns[i].figure)
 		if err := turns[i].calibrate(); err != nil {
-			return fmt.Errorf("%s: %s: %w", c.id, e.who, err)
+			return fmt.Errorf("%s: %s: %w", b.id, c.who, err)
 		}
 	}
 	for range r.samples {
 		for _, t := range turns {
-			if err := t.take(); err != nil {
-				return fmt.Errorf("%s: %s: %w", c.id, t.entrant.who, err)
+			if err := t.sample(); err != nil {
+				return fmt.Errorf("%s: %s: %w", b.id, t.competitor.who, err)
 			}
 		}
 	}
@@ -71,19 +54,12 @@ func (r *run) hold(c contest) error {
 	return nil
 }
 
-func (r *run) add(row *report.Row) {
-	row.ID += r.mark
-	row.Title += r.remark
-	r.result.Rows = append(r.result.Rows, row)
-	fmt.Fprintf(r.out, "%s\n", row)
-}
-
-// turn is one competitor in one contest.
+// turn is one competitor in one benchmark.
 type turn struct {
-	run     *run
-	contest contest
-	entrant entrant
-	figure  *report.Figure
+	run        *run
+	benchmark  benchmark
+	competitor competitor
+	figure     *report.Figure
 
 	next, n int // operations done, and in a sample
 	done    int // in samples
@@ -98,7 +74,7 @@ const surelySlow = 1 << 14
 // calibrate finds out how many operations fill a sample, which warms up as well.
 func (t *turn) calibrate() error {
 	for t.n = 1; ; t.n *= 2 {
-		if most := t.entrant.most; most > 0 && t.n >= most {
+		if most := t.competitor.most; most > 0 && t.n >= most {
 			t.n = most
 			return nil
 		}
@@ -123,31 +99,31 @@ func (t *turn) do() (took time.Duration, err error) {
 	first := t.next
 	t.next += t.n
 	began := time.Now()
-	if t.contest.parallel > 0 {
-		err = t.spread(first)
+	if t.benchmark.parallel > 0 {
+		err = t.doInParallel(first)
 	} else {
 		for i := range t.n {
-			if err = t.entrant.op(first + i); err != nil {
+			if err = t.competitor.op(first + i); err != nil {
 				break
 			}
 		}
 	}
 	took = time.Since(began)
-	if err == nil && t.entrant.undo != nil {
-		err = t.entrant.undo(first, t.n)
+	if err == nil && t.competitor.undo != nil {
+		err = t.competitor.undo(first, t.n)
 	}
 	return took, err
 }
 
-// spread has several goroutines do the operations.
-func (t *turn) spread(first int) error {
+// doInParallel has several goroutines do the operations.
+func (t *turn) doInParallel(first int) error {
 	var all sync.WaitGroup
-	errs := make(chan error, t.contest.parallel)
-	each := t.n/t.contest.parallel + 1
-	for g := range t.contest.parallel {
+	errs := make(chan error, t.benchmark.parallel)
+	each := t.n/t.benchmark.parallel + 1
+	for g := range t.benchmark.parallel {
 		all.Go(func() {
 			for i := range each {
-				if err := t.entrant.op(first + g*each + i); err != nil {
+				if err := t.competitor.op(first + g*each + i); err != nil {
 					errs <- err
 					return
 				}
@@ -159,32 +135,32 @@ func (t *turn) spread(first int) error {
 	return <-errs
 }
 
-// take takes a sample.
-func (t *turn) take() error {
+// sample takes a sample.
+func (t *turn) sample() error {
 	var before, after runtime.MemStats
 	var asked counts
 	var err error
-	if t.contest.requests {
+	if t.benchmark.requests {
 		if asked, err = t.run.store.counts(t.run.ctx); err != nil {
 			return err
 		}
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	undo := t.entrant.undo
-	t.entrant.undo = nil // until everything is counted
+	undo := t.competitor.undo
+	t.competitor.undo = nil // until everything is counted
 	took, err := t.do()
-	t.entrant.undo = undo
+	t.competitor.undo = undo
 	runtime.ReadMemStats(&after)
 	if err != nil {
 		return err
 	}
-	if t.contest.requests {
+	if t.benchmark.requests {
 		now, err := t.run.store.counts(t.run.ctx)
 		if err != nil {
 			return err
 		}
-		t.note(now.since(asked))
+		t.addCounts(now.since(asked))
 	}
 	t.figure.Samples = append(t.figure.Samples, float64(took)/float64(t.n))
 	t.allocs += after.Mallocs - before.Mallocs
@@ -196,7 +172,7 @@ func (t *turn) take() error {
 	return nil
 }
 
-func (t *turn) note(asked counts) {
+func (t *turn) addCounts(asked counts) {
 	if t.asked == nil {
 		t.asked = counts{}
 	}
@@ -208,7 +184,7 @@ func (t *turn) note(asked counts) {
 func (t *turn) finish() {
 	n := float64(t.done)
 	t.figure.Allocs, t.figure.Bytes = float64(t.allocs)/n, float64(t.bytes)/n
-	if !t.contest.requests {
+	if !t.benchmark.requests {
 		return
 	}
 	t.figure.Requests = map[string]float64{}

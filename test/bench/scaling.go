@@ -14,17 +14,29 @@ import (
 
 const cached = "go-micro's cache over the official plugin"
 
-// growth measures how costs grow with the number of nodes of a service.
-func (r *run) growth() error {
+// scaling measures how costs grow with the number of nodes of a service.
+func (r *run) scaling() error {
 	sizes := []int{1, 10, 100, 1000, 10_000, 100_000}
 	if r.quick {
 		sizes = []int{10, 10_000}
 	}
 	look := &report.Curve{ID: "lookup", Title: "GetService of a followed service", X: "nodes", Y: "time", Unit: "ns"}
-	event := &report.Curve{ID: "event", Title: "CPU time of the process for one event, with nobody looking up", X: "nodes of the service", Y: "CPU time", Unit: "ns"}
-	heap := &report.Curve{ID: "memory", Title: "Heap for one followed node", X: "nodes of the service", Y: "heap", Unit: "B"}
+	event := &report.Curve{
+		ID:    "event",
+		Title: "CPU time of the process for one event, with nobody looking up",
+		X:     "nodes of the service",
+		Y:     "CPU time",
+		Unit:  "ns",
+	}
+	heap := &report.Curve{
+		ID:    "memory",
+		Title: "Heap for one followed node",
+		X:     "nodes of the service",
+		Y:     "heap",
+		Unit:  "B",
+	}
 	for _, nodes := range sizes {
-		if err := r.grow(nodes, look, event, heap, nodes == sizes[len(sizes)-1]); err != nil {
+		if err := r.scale(nodes, look, event, heap, nodes == sizes[len(sizes)-1]); err != nil {
 			return fmt.Errorf("at %d nodes: %w", nodes, err)
 		}
 	}
@@ -34,27 +46,27 @@ func (r *run) growth() error {
 	return nil
 }
 
-func (r *run) grow(nodes int, look, event, heap *report.Curve, last bool) error {
+func (r *run) scale(nodes int, look, event, heap *report.Curve, last bool) error {
 	name := fmt.Sprintf("grow-%d", nodes)
 	if err := r.seedAll(name, nodes); err != nil {
 		return err
 	}
 	defer func() { _ = r.store.clear(r.ctx) }()
-	if err := r.growLook(look, name, nodes); err != nil {
+	if err := r.scaleLookup(look, name, nodes); err != nil {
 		return err
 	}
-	if err := r.growEvents(event, name, nodes); err != nil {
+	if err := r.scaleEvents(event, name, nodes); err != nil {
 		return err
 	}
 	if nodes < 1000 && !r.quick {
 		return nil // a registry's own fixed cost would be divided by the nodes
 	}
-	return r.growHeap(heap, name, nodes, last)
+	return r.scaleHeap(heap, name, nodes, last)
 }
 
-// growLook takes few samples of what takes long.
-func (r *run) growLook(curve *report.Curve, name string, nodes int) error {
-	all, end, err := r.lookers(name, nodes)
+// scaleLookup takes few samples of what takes long.
+func (r *run) scaleLookup(curve *report.Curve, name string, nodes int) error {
+	all, end, err := r.lookupCompetitors(name, nodes)
 	if err != nil {
 		return err
 	}
@@ -87,8 +99,8 @@ func (r *run) growLook(curve *report.Curve, name string, nodes int) error {
 // perChange is how many nodes change at once, which shares out what a request costs.
 const perChange = 10
 
-// growEvents measures the process' CPU time while nodes of the service change again and again.
-func (r *run) growEvents(curve *report.Curve, name string, nodes int) error {
+// scaleEvents measures the process' CPU time while nodes of the service change again and again.
+func (r *run) scaleEvents(curve *report.Curve, name string, nodes int) error {
 	if nodes < perChange {
 		return nil
 	}
@@ -105,27 +117,27 @@ func (r *run) growEvents(curve *report.Curve, name string, nodes int) error {
 		if f.who == plugin || f.who == five {
 			continue // they lose most of them
 		}
-		feed, err := f.open(name)
+		to, err := f.open(name)
 		if err != nil {
 			return err
 		}
-		settle(feed)
+		skipReplay(to)
 		figure := report.Figure{}
 		for sample := range r.samples {
-			cost, err := r.eventCost(f, feed, name, sample*changes, changes)
+			cost, err := r.eventCost(f, to, name, sample*changes, changes)
 			if err != nil {
 				return err
 			}
 			figure.Samples = append(figure.Samples, cost)
 		}
-		feed.stop()
+		to.stop()
 		curve.Add(f.who, float64(nodes), figure.Median())
 	}
 	return nil
 }
 
 // eventCost includes a share of what writing costs this process, which is the same for all.
-func (r *run) eventCost(f follower, to *feed, name string, stamp, changes int) (float64, error) {
+func (r *run) eventCost(f follower, to *stream, name string, stamp, changes int) (float64, error) {
 	ops := make([]clientv3.Op, changes*perChange)
 	for i := range ops {
 		ops[i] = f.change(name, i%perChange, 1+stamp+i/perChange)
@@ -155,8 +167,8 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// growHeap measures what following a service costs in memory.
-func (r *run) growHeap(curve *report.Curve, name string, nodes int, last bool) error {
+// scaleHeap measures what following a service costs in memory.
+func (r *run) scaleHeap(curve *report.Curve, name string, nodes int, last bool) error {
 	row := &report.Row{ID: "memory", Title: fmt.Sprintf("heap for one followed node, at %d nodes", nodes), Unit: "B"}
 	samples := min(3, r.samples)
 	for _, c := range r.holders(name, nodes) {
@@ -180,7 +192,7 @@ func (r *run) growHeap(curve *report.Curve, name string, nodes int, last bool) e
 	return nil
 }
 
-// holder is a competitor at keeping a service in memory.
+// holder is a competitor that keeps a service in memory.
 type holder struct {
 	who, note string
 	follow    func() (end func(), err error)
@@ -194,7 +206,7 @@ func (r *run) holders(name string, nodes int) []*holder {
 			if err != nil {
 				return nil, err
 			}
-			return func() { shut(mine) }, find(ours, mine, name, nodes)(0)
+			return func() { closeAll(mine) }, find(ours, mine, name, nodes)(0)
 		}},
 		{cached, "the nodes alone; the registry itself keeps nothing", func() (func(), error) {
 			c := cache.New(openPlugin(r.store.endpoint))
