@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	timeLimit = 50 * time.Second // for the story, without the build
+	timeLimit = 50 * time.Second // for all steps, without the build
 	stepLimit = 20 * time.Second
 )
 
@@ -37,7 +37,7 @@ func run() (err error) {
 		cancel(errInterrupted)
 	}()
 
-	s, err := setUp(ctx, cancel)
+	env, err := setUp(ctx, cancel)
 	if err != nil {
 		return err
 	}
@@ -45,35 +45,39 @@ func run() (err error) {
 		if interrupted := errors.Is(context.Cause(ctx), errInterrupted); interrupted {
 			err = errInterrupted
 		} else if err != nil {
-			s.printEvidence()
+			env.printEvidence()
 		}
-		err = errors.Join(err, s.tearDown())
+		err = errors.Join(err, env.tearDown())
 	}()
 	limited, release := context.WithTimeoutCause(ctx, timeLimit, fmt.Errorf("not finished within %v", timeLimit))
 	defer release()
-	return s.play(limited)
+	return env.runSteps(limited)
 }
 
-// play tells the story. Each chapter fails unless what it says really happened.
-func (s *stage) play(ctx context.Context) error {
-	chapters := []struct {
+// runSteps shows one step after the other. Each fails unless what it says really happened.
+func (env *environment) runSteps(ctx context.Context) error {
+	steps := []struct {
 		title string
-		play  func(context.Context) error
+		run   func(context.Context) error
 	}{
-		{"Two greeters put themselves into etcd", s.greetersRegister},
-		{"A client finds both and calls them", s.clientFindsBoth},
-		{"Ann is killed: she can't say goodbye, but her lease runs out", s.annIsKilled},
-		{"Cid joins, and the client hears of him", s.cidJoins},
-		{"Bob is asked to stop: he says goodbye first", s.bobStops},
-		{"Everybody goes home", s.allStop},
+		{"Two greeters put themselves into etcd", env.greetersRegister},
+		{"A client finds both and calls them", env.clientFindsBoth},
+		{"Ann is killed: she can't say goodbye, but her lease runs out", env.annIsKilled},
+		{"Cid joins, and the client hears of him", env.cidJoins},
+		{"Bob is asked to stop: he says goodbye first", env.bobStops},
+		{"Everybody goes home", env.allStop},
 	}
-	for i, c := range chapters {
-		fmt.Printf("\n%d. %s\n", i+1, c.title)
-		step, cancel := context.WithTimeoutCause(ctx, stepLimit, fmt.Errorf("nothing of the kind within %v", stepLimit))
-		err := c.play(step)
+	for i, s := range steps {
+		fmt.Printf("\n%d. %s\n", i+1, s.title)
+		limited, cancel := context.WithTimeoutCause(
+			ctx,
+			stepLimit,
+			fmt.Errorf("nothing of the kind within %v", stepLimit),
+		)
+		err := s.run(limited)
 		cancel()
 		if err != nil {
-			return fmt.Errorf("%q: %w", c.title, err)
+			return fmt.Errorf("%q: %w", s.title, err)
 		}
 	}
 	return nil

@@ -21,57 +21,58 @@ import (
 const (
 	module      = "github.com/micro-etcd/micro-etcd"
 	greeterKeys = "/micro/registry/greeter/"
+	ttl         = 3 // seconds until etcd forgets a greeter that was killed
 )
 
-// stage is what the story is played on: an etcd, and processes of the two examples.
-type stage struct {
-	dir     string
-	etcd    *etcdtest.Server
-	client  *clientv3.Client
-	said    *transcript
-	cast    map[string]*process
-	unasked context.CancelCauseFunc // ends the story when a process ends by itself
+// environment is what the demo runs on: an etcd, and processes of the two examples.
+type environment struct {
+	dir        string
+	etcd       *etcdtest.Server
+	client     *clientv3.Client
+	transcript *transcript
+	processes  map[string]*process
+	unasked    context.CancelCauseFunc // ends the demo when a process ends by itself
 }
 
-func setUp(ctx context.Context, unasked context.CancelCauseFunc) (_ *stage, err error) {
-	s := &stage{said: newTranscript(), cast: map[string]*process{}, unasked: unasked}
+func setUp(ctx context.Context, unasked context.CancelCauseFunc) (_ *environment, err error) {
+	env := &environment{transcript: newTranscript(), processes: map[string]*process{}, unasked: unasked}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, s.tearDown())
+			err = errors.Join(err, env.tearDown())
 		}
 	}()
-	if s.dir, err = os.MkdirTemp("", "micro-etcd-demo-"); err != nil {
+	if env.dir, err = os.MkdirTemp("", "micro-etcd-demo-"); err != nil {
 		return nil, err
 	}
 	fmt.Println("Building examples/greeter and examples/client ...")
-	if err := buildExamples(ctx, s.dir); err != nil {
+	if err := buildExamples(ctx, env.dir); err != nil {
 		return nil, err
 	}
-	if s.etcd, err = etcdtest.Run(filepath.Join(s.dir, "etcd")); err != nil {
+	if env.etcd, err = etcdtest.Run(filepath.Join(env.dir, "etcd")); err != nil {
 		return nil, err
 	}
-	s.client, err = clientv3.New(clientv3.Config{
-		Endpoints: s.etcd.Endpoints(), DialTimeout: 5 * time.Second, Logger: zap.NewNop(),
+	env.client, err = clientv3.New(clientv3.Config{
+		Endpoints: env.etcd.Endpoints(), DialTimeout: 5 * time.Second, Logger: zap.NewNop(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	fmt.Println("An etcd runs inside this program, at", s.etcd.Endpoint())
-	return s, nil
+	fmt.Println("An etcd runs inside this program, at", env.etcd.Endpoint())
+	return env, nil
 }
 
 // tearDown leaves nothing behind, whatever has been set up.
-func (s *stage) tearDown() error {
-	for _, p := range s.cast {
+func (env *environment) tearDown() error {
+	for _, p := range env.processes {
 		p.kill()
 	}
-	if s.client != nil {
-		_ = s.client.Close() // it reports no more than its own canceled context
+	if env.client != nil {
+		_ = env.client.Close() // it reports no more than its own canceled context
 	}
-	if s.etcd != nil {
-		s.etcd.Stop()
+	if env.etcd != nil {
+		env.etcd.Stop()
 	}
-	return os.RemoveAll(s.dir)
+	return os.RemoveAll(env.dir)
 }
 
 func buildExamples(ctx context.Context, dir string) error {
@@ -88,45 +89,50 @@ func buildExamples(ctx context.Context, dir string) error {
 }
 
 // start runs the client, or a greeter of that name.
-func (s *stage) start(name string) error {
+func (env *environment) start(name string) error {
 	program := "greeter"
 	if name == "client" {
 		program = "client"
 	}
-	p, err := startProcess(filepath.Join(s.dir, program), s.unasked, func(text string) { s.said.add(name, text) },
-		"MICRO_REGISTRY_ADDRESS="+s.etcd.Endpoint(),
+	p, err := startProcess(
+		filepath.Join(env.dir, program),
+		env.unasked,
+		func(text string) { env.transcript.add(name, text) },
+		"MICRO_REGISTRY_ADDRESS="+env.etcd.Endpoint(),
 		"MICRO_SERVER_ID="+name,
 		"MICRO_SERVER_ADDRESS=127.0.0.1:0",
 		"MICRO_REGISTER_TTL="+strconv.Itoa(ttl),
 		"MICRO_REGISTER_INTERVAL=1",
-		"MICRO_LOG_LEVEL=error", // Go Micro logs to where the story is told
+		"MICRO_LOG_LEVEL=error", // Go Micro logs to where the demo is shown
 	)
 	if err != nil {
 		return err
 	}
-	s.cast[name] = p
+	env.processes[name] = p
 	return nil
 }
 
 // end sends the signal and waits for the process. Unless killed, it has to end well.
-func (s *stage) end(ctx context.Context, name string, sig syscall.Signal) error {
+func (env *environment) end(ctx context.Context, name string, sig syscall.Signal) error {
 	if sig == syscall.SIGKILL {
-		s.say("kill -9 %s", name)
+		env.say("kill -9 %s", name)
 	} else {
-		s.say("kill %s", name)
+		env.say("kill %s", name)
 	}
-	if err := s.cast[name].end(ctx, sig); err != nil {
+	if err := env.processes[name].end(ctx, sig); err != nil {
 		return fmt.Errorf("ending %s: %w", name, err)
 	}
 	return nil
 }
 
-func (s *stage) say(format string, args ...any) { s.said.add("demo", fmt.Sprintf(format, args...)) }
+func (env *environment) say(format string, args ...any) {
+	env.transcript.add("demo", fmt.Sprintf(format, args...))
+}
 
 // awaitKey returns once etcd holds the greeter, or holds it no longer.
-func (s *stage) awaitKey(ctx context.Context, node string, present bool) error {
+func (env *environment) awaitKey(ctx context.Context, node string, present bool) error {
 	key := greeterKeys + node
-	now, err := s.client.Get(ctx, key)
+	now, err := env.client.Get(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -135,7 +141,7 @@ func (s *stage) awaitKey(ctx context.Context, node string, present bool) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for changes := range s.client.Watch(ctx, key, clientv3.WithRev(now.Header.Revision+1)) {
+	for changes := range env.client.Watch(ctx, key, clientv3.WithRev(now.Header.Revision+1)) {
 		if err := changes.Err(); err != nil {
 			return err
 		}
@@ -148,8 +154,8 @@ func (s *stage) awaitKey(ctx context.Context, node string, present bool) error {
 	return fmt.Errorf("waiting for %s to be present=%t: %w", key, present, context.Cause(ctx))
 }
 
-func (s *stage) keys(ctx context.Context) ([]string, error) {
-	got, err := s.client.Get(ctx, greeterKeys, clientv3.WithPrefix(), clientv3.WithKeysOnly())
+func (env *environment) keys(ctx context.Context) ([]string, error) {
+	got, err := env.client.Get(ctx, greeterKeys, clientv3.WithPrefix(), clientv3.WithKeysOnly())
 	if err != nil {
 		return nil, err
 	}
@@ -161,9 +167,9 @@ func (s *stage) keys(ctx context.Context) ([]string, error) {
 }
 
 // printEvidence shows what nobody wants to read unless something went wrong.
-func (s *stage) printEvidence() {
-	for name, p := range s.cast {
+func (env *environment) printEvidence() {
+	for name, p := range env.processes {
 		fmt.Fprintf(os.Stderr, "\n--- %s logged:\n%s", name, p.logged())
 	}
-	fmt.Fprintf(os.Stderr, "\n--- etcd logged:\n%s", s.etcd.Log())
+	fmt.Fprintf(os.Stderr, "\n--- etcd logged:\n%s", env.etcd.Log())
 }
