@@ -76,14 +76,8 @@ func TestGuardLookup(t *testing.T) {
 		s.reached(t, counts{watchers: i + 1})
 		assert.Equal(t, c.lists, first["Range"], "the first lookup is one list, of two pages if it is big")
 		quiet(t, s.asked(t, func() {
-			assert.InDelta(
-				t,
-				c.allocs,
-				testing.AllocsPerRun(1000, look),
-				0,
-				"allocations of a lookup of %d nodes",
-				c.nodes,
-			)
+			assert.InDelta(t, c.allocs, testing.AllocsPerRun(1000, look), 0, "allocations of a lookup of %d nodes",
+				c.nodes)
 		}))
 	}
 }
@@ -200,12 +194,8 @@ func TestGuardSteadyState(t *testing.T) {
 	asked := s.asked(t, func() { require.NoError(t, sleep(t.Context(), span)) })
 	assert.LessOrEqual(t, asked["message LeaseKeepAlive"], nodes*(int(span/(short/3))+1))
 	assert.Positive(t, asked["message LeaseKeepAlive"])
-	assert.LessOrEqual(
-		t,
-		asked["LeaseKeepAlive"],
-		nodes,
-		"streams, of which those are for keeps that several renewals need at one time",
-	)
+	assert.LessOrEqual(t, asked["LeaseKeepAlive"], nodes,
+		"streams, of which those are for keeps that several renewals need at one time")
 	delete(asked, "message LeaseKeepAlive")
 	delete(asked, "LeaseKeepAlive")
 	quiet(t, asked)

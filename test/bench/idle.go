@@ -36,9 +36,7 @@ func (r *run) idle() error {
 		Unit: "requests",
 		Title: fmt.Sprintf(
 			"requests and messages a minute, %d nodes and one followed service, TTL %v, nothing changes, over %v",
-			idleNodes,
-			ttl,
-			span,
+			idleNodes, ttl, span,
 		),
 	}
 	var all sync.WaitGroup

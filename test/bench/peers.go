@@ -50,12 +50,8 @@ func openPlugin(endpoint string) registry.Registry {
 	quiet := logger.NewLogger(logger.WithLevel(logger.FatalLevel))
 	silent := zap.NewProductionConfig()
 	silent.OutputPaths, silent.ErrorOutputPaths = nil, nil
-	return official.NewRegistry(
-		registry.Addrs(endpoint),
-		registry.Timeout(patience),
-		registry.Logger(quiet),
-		official.LogConfig(&silent),
-	)
+	return official.NewRegistry(registry.Addrs(endpoint), registry.Timeout(patience), registry.Logger(quiet),
+		official.LogConfig(&silent))
 }
 
 // openFive opens the registry of go-micro v5, which can't be closed.
@@ -63,12 +59,8 @@ func openFive(endpoint string) registry5.Registry {
 	quiet := logger5.NewLogger(logger5.WithLevel(logger5.FatalLevel))
 	silent := zap.NewProductionConfig()
 	silent.OutputPaths, silent.ErrorOutputPaths = nil, nil
-	return etcd5.NewEtcdRegistry(
-		registry5.Addrs(endpoint),
-		registry5.Timeout(patience),
-		registry5.Logger(quiet),
-		etcd5.LogConfig(&silent),
-	)
+	return etcd5.NewEtcdRegistry(registry5.Addrs(endpoint), registry5.Timeout(patience), registry5.Logger(quiet),
+		etcd5.LogConfig(&silent))
 }
 
 // service5 is service for go-micro v5, whose types have the same fields.

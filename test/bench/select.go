@@ -75,10 +75,7 @@ func (r *run) selectFrom(nodes int) error {
 func (r *run) selectMore(name string, quick, slow selector.Selector) error {
 	for _, goroutines := range []int{1, 2, 8} {
 		if err := r.compare(benchmark{
-			id: fmt.Sprintf(
-				"select-by-%d",
-				goroutines,
-			),
+			id:    fmt.Sprintf("select-by-%d", goroutines),
 			title: fmt.Sprintf("Select and Next, 1000 nodes, by %d goroutines", goroutines),
 			competitors: []competitor{
 				{who: ours, op: pick(quick, name)},

@@ -181,10 +181,8 @@ func (r *run) manyWatchers() error {
 			}
 			curve.Add(f.who, float64(size), took)
 			if size == 200 {
-				row.Figures = append(
-					row.Figures,
-					&report.Figure{Who: f.who, Note: f.note, Samples: []float64{watches}, Allocs: -1, Bytes: -1},
-				)
+				row.Figures = append(row.Figures,
+					&report.Figure{Who: f.who, Note: f.note, Samples: []float64{watches}, Allocs: -1, Bytes: -1})
 			}
 		}
 	}

@@ -52,14 +52,9 @@ func newEnv(tb testing.TB, size int, flags ...string) *testEnv {
 	tb.Helper()
 	ctx, cancel := context.WithTimeout(tb.Context(), scenarioLimit)
 	env := &testEnv{
-		t:         tb,
-		ctx:       ctx,
-		dir:       tb.TempDir(),
-		history:   &history.History{},
-		processes: map[string]*process.Process{},
-		relays:    map[string][]*relay.Relay{},
-		want:      map[string]string{},
-		ttls:      map[string]time.Duration{},
+		t: tb, ctx: ctx, dir: tb.TempDir(), history: &history.History{},
+		processes: map[string]*process.Process{}, relays: map[string][]*relay.Relay{},
+		want: map[string]string{}, ttls: map[string]time.Duration{},
 	}
 	tb.Cleanup(cancel)
 	var err error

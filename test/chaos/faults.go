@@ -205,14 +205,8 @@ func (env *testEnv) blackHole(p *process.Process, members []*cluster.Member, dir
 	for _, r := range env.relays[p.Name] {
 		for _, m := range members {
 			if r.Target == m.ClientAddr {
-				env.fault(
-					history.FaultPath,
-					func() error { r.Link.Hold(directions...); return nil },
-					"black hole %v between %s and %s",
-					directions,
-					p.Name,
-					m.Name,
-				)
+				hold := func() error { r.Link.Hold(directions...); return nil }
+				env.fault(history.FaultPath, hold, "black hole %v between %s and %s", directions, p.Name, m.Name)
 			}
 		}
 	}
@@ -222,14 +216,8 @@ func (env *testEnv) blackHole(p *process.Process, members []*cluster.Member, dir
 func (env *testEnv) slow(p *process.Process, direction relay.Direction, by time.Duration) {
 	env.t.Helper()
 	for _, r := range env.relays[p.Name] {
-		env.fault(
-			history.FaultPath,
-			func() error { r.Link.Slow(direction, by); return nil },
-			"delay %v for %s by %v",
-			direction,
-			p.Name,
-			by,
-		)
+		slow := func() error { r.Link.Slow(direction, by); return nil }
+		env.fault(history.FaultPath, slow, "delay %v for %s by %v", direction, p.Name, by)
 	}
 }
 

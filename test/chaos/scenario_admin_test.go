@@ -45,13 +45,8 @@ func withPasswords(t *testing.T) (env *testEnv, provider, consumer *process.Proc
 			return err
 		}
 		end := clientv3.GetPrefixRangeEnd(etcd.DefaultPrefix)
-		if _, err := c.RoleGrantPermission(
-			ctx,
-			"service",
-			etcd.DefaultPrefix,
-			end,
-			clientv3.PermissionType(clientv3.PermReadWrite),
-		); err != nil {
+		if _, err := c.RoleGrantPermission(ctx, "service", etcd.DefaultPrefix, end,
+			clientv3.PermissionType(clientv3.PermReadWrite)); err != nil {
 			return err
 		}
 		if _, err := c.UserAdd(ctx, "service", "old"); err != nil {
@@ -66,15 +61,8 @@ func withPasswords(t *testing.T) (env *testEnv, provider, consumer *process.Proc
 	env.cluster.SetUser("root", "root")
 	env.calm()
 	s := process.Setup{Timeout: callTimeout, User: "service", Password: "old"}
-	provider, consumer = env.processAt(
-		"provider",
-		env.cluster.Members,
-		s,
-	), env.processAt(
-		"consumer",
-		env.cluster.Members,
-		s,
-	)
+	provider = env.processAt("provider", env.cluster.Members, s)
+	consumer = env.processAt("consumer", env.cluster.Members, s)
 	env.register(provider, "greeter", "n1", 10*time.Second)
 	env.follow(consumer, "greeter")
 	env.converge(time.Second, "views agree before")

@@ -127,13 +127,10 @@ func staleMember(t *testing.T) {
 	}
 	for _, m := range env.cluster.Members {
 		env.excuse(c, 15*time.Second, "its watch may be at the isolated member")
-		env.history.Add(
-			history.Event{
-				Took: 5*time.Second + check.Noise,
-				Kind: history.KindExcuse,
-				Text: "a held-up write may land late, and the one that mends it be at the isolated member",
-			},
-		)
+		env.history.Add(history.Event{
+			Took: 5*time.Second + check.Noise, Kind: history.KindExcuse,
+			Text: "a held-up write may land late, and the one that mends it be at the isolated member",
+		})
 		env.isolate(m)
 		change()
 		env.converge(15*time.Second, "member isolated: views agree")
@@ -146,12 +143,10 @@ func staleMember(t *testing.T) {
 		env.back(2*time.Second, "member rejoins: records are right")
 		env.converge(2*time.Second, "member rejoins: views agree")
 	}
-	env.report(
-		measurement{
-			what: "member isolated: calls of Register that took longer than Timeout",
-			note: fmt.Sprintf("%d of %d", late, calls),
-		},
-	)
+	env.report(measurement{
+		what: "member isolated: calls of Register that took longer than Timeout",
+		note: fmt.Sprintf("%d of %d", late, calls),
+	})
 	env.end()
 }
 
@@ -259,15 +254,9 @@ func fleetReconnects(t *testing.T) {
 	env := newEnv(t, 1)
 	for i := range processes {
 		p := env.process(fmt.Sprint("fleet-", i))
-		env.tell(
-			p,
-			process.Command{
-				Do:      "fleet",
-				Service: record.New("greeter", "1", p.Name, p.Name, "1"),
-				TTL:     ttl,
-				Count:   each,
-			},
-		)
+		env.tell(p, process.Command{
+			Do: "fleet", Service: record.New("greeter", "1", p.Name, p.Name, "1"), TTL: ttl, Count: each,
+		})
 	}
 	have, err := env.records()
 	env.must(err)

@@ -69,11 +69,8 @@ func (env *environment) runSteps(ctx context.Context) error {
 	}
 	for i, s := range steps {
 		fmt.Printf("\n%d. %s\n", i+1, s.title)
-		limited, cancel := context.WithTimeoutCause(
-			ctx,
-			stepLimit,
-			fmt.Errorf("nothing of the kind within %v", stepLimit),
-		)
+		limited, cancel := context.WithTimeoutCause(ctx, stepLimit,
+			fmt.Errorf("nothing of the kind within %v", stepLimit))
 		err := s.run(limited)
 		cancel()
 		if err != nil {

@@ -20,14 +20,9 @@ var colors = []string{"#0a7cff", "#8a8f98", "#d9822b", "#c2185b", "#2e9e5b", "#8
 // SVG draws a curve with both axes logarithmic. Text takes the color that fits the reader's scheme.
 func (c *Curve) SVG() string {
 	var b strings.Builder
-	fmt.Fprintf(
-		&b,
-		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img">`+"\n",
-		width,
-		height,
-		width,
-		height,
-	)
+	fmt.Fprintf(&b,
+		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" role="img">`+"\n", width,
+		height, width, height)
 	fmt.Fprintf(&b, "<title>%s</title>\n", html.EscapeString(c.Title))
 	b.WriteString(`<style>
 text { font: 13px system-ui, sans-serif; fill: #24292f }
@@ -45,13 +40,8 @@ text { font: 13px system-ui, sans-serif; fill: #24292f }
 		fmt.Fprintf(&b, `<line class="grid" x1="%d" y1="%.1f" x2="%d" y2="%.1f"/>`, left, at, width-right, at)
 		fmt.Fprintf(&b, `<text x="%d" y="%.1f" text-anchor="end">%s</text>`+"\n", left-8, at+4, format(v, c.Unit))
 	})
-	fmt.Fprintf(
-		&b,
-		`<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n",
-		(left+width-right)/2,
-		height-10,
-		html.EscapeString(c.X),
-	)
+	fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="middle">%s</text>`+"\n", (left+width-right)/2, height-10,
+		html.EscapeString(c.X))
 	c.lines(&b, x, y)
 	b.WriteString("</svg>\n")
 	return b.String()
@@ -73,26 +63,16 @@ func (c *Curve) lines(b *strings.Builder, x, y axis) {
 			cx, cy, _ := strings.Cut(points[j], ",")
 			fmt.Fprintf(b, `<circle cx="%s" cy="%s" r="3.5" fill="%s"/>`, cx, cy, color)
 		}
-		fmt.Fprintf(
-			b,
-			`<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n",
-			strings.Join(points, " "),
-			color,
-		)
+		fmt.Fprintf(b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n",
+			strings.Join(points, " "), color)
 		names = append(names, name{y.at(l.Points[len(l.Points)-1].Y), color, l.Who})
 	}
 	slices.SortFunc(names, func(a, b name) int { return int(a.at - b.at) })
 	last := float64(top) - 18
 	for _, n := range names {
 		last = max(n.at, last+18)
-		fmt.Fprintf(
-			b,
-			`<text x="%d" y="%.1f" style="fill: %s">%s</text>`+"\n",
-			width-right+10,
-			last+4,
-			n.color,
-			html.EscapeString(n.who),
-		)
+		fmt.Fprintf(b, `<text x="%d" y="%.1f" style="fill: %s">%s</text>`+"\n", width-right+10, last+4, n.color,
+			html.EscapeString(n.who))
 	}
 }
 

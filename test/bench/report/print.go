@@ -15,16 +15,8 @@ func (r *Row) String() string {
 	fmt.Fprintf(&b, "%s: %s\n", r.ID, r.Title)
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, f := range r.Figures {
-		fmt.Fprintf(
-			w,
-			"  %s\t%s\t±%.0f %%\t%s\t%s\t%s\n",
-			f.Who,
-			format(f.Median(), r.Unit),
-			50*f.Spread(),
-			f.memory(),
-			f.requests(),
-			f.Note,
-		)
+		fmt.Fprintf(w, "  %s\t%s\t±%.0f %%\t%s\t%s\t%s\n", f.Who, format(f.Median(), r.Unit), 50*f.Spread(), f.memory(),
+			f.requests(), f.Note)
 	}
 	w.Flush()
 	return b.String()

@@ -20,11 +20,8 @@ func Write(dir string, r *Result) error {
 		return nil
 	}
 	for _, c := range r.Curves {
-		if err := os.WriteFile(
-			filepath.Join(dir, c.file()),
-			[]byte(c.SVG()),
-			0o644,
-		); err != nil { //nolint:gosec // a document
+		to := filepath.Join(dir, c.file())
+		if err := os.WriteFile(to, []byte(c.SVG()), 0o644); err != nil { //nolint:gosec // a document
 			return err
 		}
 	}
@@ -99,15 +96,8 @@ func (r *Result) writeLosses(b *strings.Builder) {
 			b.WriteString("| work | first | ours | why |\n|---|---|--:|---|\n")
 		}
 		none = false
-		fmt.Fprintf(
-			b,
-			"| %s | %s: %s | %s | %s |\n",
-			row.Title,
-			best.Who,
-			format(best.Median(), row.Unit),
-			format(first.Median(), row.Unit),
-			reasons[strings.TrimSuffix(row.ID, "-unflushed")],
-		)
+		fmt.Fprintf(b, "| %s | %s: %s | %s | %s |\n", row.Title, best.Who, format(best.Median(), row.Unit),
+			format(first.Median(), row.Unit), reasons[strings.TrimSuffix(row.ID, "-unflushed")])
 	}
 	if none {
 		b.WriteString("Nowhere in this run.\n")
@@ -155,28 +145,16 @@ const (
 func (r *Result) writeRows(b *strings.Builder) {
 	fmt.Fprintf(b, "## 3. All figures\n\n<details><summary>%d tables</summary>\n\n", len(r.Rows))
 	for _, row := range r.Rows {
-		fmt.Fprintf(
-			b,
+		fmt.Fprintf(b,
 			"### %s\n\n| | %s | ± | allocations | bytes | at etcd | remarks |\n|---|--:|--:|--:|--:|---|---|\n",
-			row.Title,
-			row.heading(),
-		)
+			row.Title, row.heading())
 		for _, f := range row.Figures {
 			allocs, bytes := "", ""
 			if f.Allocs >= 0 {
 				allocs, bytes = number(f.Allocs), number(f.Bytes)
 			}
-			fmt.Fprintf(
-				b,
-				"| %s | %s | %.0f %% | %s | %s | %s | %s |\n",
-				f.Who,
-				format(f.Median(), row.Unit),
-				50*f.Spread(),
-				allocs,
-				bytes,
-				f.requests(),
-				f.Note,
-			)
+			fmt.Fprintf(b, "| %s | %s | %.0f %% | %s | %s | %s | %s |\n", f.Who, format(f.Median(), row.Unit),
+				50*f.Spread(), allocs, bytes, f.requests(), f.Note)
 		}
 		b.WriteString("\n")
 	}

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"fmt"
 	"time"
 
 	"go-micro.dev/v4/registry"
@@ -27,20 +26,8 @@ func (h *timeline) checkBounds() []Violation {
 			if e.Kind == history.KindView {
 				what = "lookup of " + e.Name
 			}
-			found = append(
-				found,
-				Violation{
-					"P6",
-					e.At,
-					fmt.Sprintf(
-						"%s of %s took %v, more than %v",
-						what,
-						e.Process,
-						took.Round(time.Millisecond),
-						e.Bound,
-					),
-				},
-			)
+			found = append(found, violationf("P6", e.At, "%s of %s took %v, more than %v",
+				what, e.Process, took.Round(time.Millisecond), e.Bound))
 		}
 	}
 	return found
@@ -55,10 +42,8 @@ func (h *timeline) checkAvailability() []Violation {
 		for _, e := range seen {
 			known := e.Err == "" || e.Err == registry.ErrNotFound.Error()
 			if answered && !known {
-				found = append(
-					found,
-					Violation{"P5", e.At, fmt.Sprintf("a lookup of %s by %s failed: %s", v.name, v.process, e.Err)},
-				)
+				found = append(found, violationf("P5", e.At, "a lookup of %s by %s failed: %s",
+					v.name, v.process, e.Err))
 			}
 			answered = answered || known
 		}
@@ -67,10 +52,7 @@ func (h *timeline) checkAvailability() []Violation {
 		over, closed := h.over[e.Process]
 		if e.Kind == history.KindStopped && e.Err != registry.ErrWatcherStopped.Error() &&
 			(!closed || e.At.Before(over.At)) {
-			found = append(
-				found,
-				Violation{"P4", e.At, fmt.Sprintf("watcher %d of %s failed: %s", e.Watcher, e.Process, e.Err)},
-			)
+			found = append(found, violationf("P4", e.At, "watcher %d of %s failed: %s", e.Watcher, e.Process, e.Err))
 		}
 	}
 	return found

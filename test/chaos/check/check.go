@@ -10,13 +10,6 @@ import (
 // History holds a history against the promises.
 func History(events []*history.Event) []Violation {
 	h := newTimeline(events)
-	return slices.Concat(
-		h.checkLiveness(),
-		h.checkStale(),
-		h.checkConvergence(),
-		h.checkMonotonic(),
-		h.checkAvailability(),
-		h.checkBounds(),
-		h.checkLeaks(),
-	)
+	return slices.Concat(h.checkLiveness(), h.checkStale(), h.checkConvergence(), h.checkMonotonic(),
+		h.checkAvailability(), h.checkBounds(), h.checkLeaks())
 }

@@ -32,18 +32,10 @@ func (b *script) add(at float64, e history.Event) {
 }
 
 func (b *script) call(at float64, process, op string, s *registry.Service, err string) {
-	b.add(
-		at,
-		history.Event{
-			Kind:    history.KindCall,
-			Process: process,
-			Op:      op,
-			Service: s,
-			TTL:     5 * time.Second,
-			Err:     err,
-			Bound:   5 * time.Second,
-		},
-	)
+	b.add(at, history.Event{
+		Kind: history.KindCall, Process: process, Op: op, Service: s, TTL: 5 * time.Second, Err: err,
+		Bound: 5 * time.Second,
+	})
 }
 
 // truth says what etcd holds from a time on.
@@ -142,10 +134,8 @@ func clean() *script {
 	}
 	b.truth(31.1)
 	b.add(32, history.Event{Kind: history.KindRemain})
-	b.add(
-		33,
-		history.Event{Kind: history.KindTruth, Err: "nobody looks any more", Before: b.begin.Add(33 * time.Second)},
-	)
+	b.add(33,
+		history.Event{Kind: history.KindTruth, Err: "nobody looks any more", Before: b.begin.Add(33 * time.Second)})
 	return b
 }
 
@@ -244,18 +234,10 @@ func TestPlantedViolationsAreCaught(t *testing.T) {
 		}},
 		"nobody compares at the end": {"P4", func(b *script) { b.drop(kindIs(history.KindQuiet)) }},
 		"a lookup fails": {"P5", func(b *script) {
-			b.add(
-				20,
-				history.Event{
-					Kind:     history.KindView,
-					Process:  "consumer",
-					Name:     "greeter",
-					Via:      "registry",
-					Services: []*registry.Service{changed},
-					Err:      "deadline exceeded",
-					Before:   at(b, 20),
-				},
-			)
+			b.add(20, history.Event{
+				Kind: history.KindView, Process: "consumer", Name: "greeter", Via: "registry",
+				Services: []*registry.Service{changed}, Err: "deadline exceeded", Before: at(b, 20),
+			})
 		}},
 		"a call takes too long": {"P6", func(b *script) {
 			b.edit(
@@ -264,17 +246,10 @@ func TestPlantedViolationsAreCaught(t *testing.T) {
 			)
 		}},
 		"a lookup takes too long": {"P6", func(b *script) {
-			b.add(
-				12,
-				history.Event{
-					Kind:    history.KindView,
-					Process: "consumer",
-					Name:    "unknown",
-					Via:     "call",
-					Took:    7 * time.Second,
-					Bound:   5 * time.Second,
-				},
-			)
+			b.add(12, history.Event{
+				Kind: history.KindView, Process: "consumer", Name: "unknown", Via: "call", Took: 7 * time.Second,
+				Bound: 5 * time.Second,
+			})
 		}},
 		"goroutines are left": {
 			"P6",
@@ -327,17 +302,10 @@ func TestWhatIsAllowedPasses(t *testing.T) {
 		},
 		"a call takes long because its process is stopped": func(b *script) {
 			b.add(14, history.Event{Kind: history.KindPause, Process: "consumer", Took: 6 * time.Second})
-			b.add(
-				13,
-				history.Event{
-					Kind:    history.KindView,
-					Process: "consumer",
-					Name:    "unknown",
-					Via:     "call",
-					Took:    8 * time.Second,
-					Bound:   5 * time.Second,
-				},
-			)
+			b.add(13, history.Event{
+				Kind: history.KindView, Process: "consumer", Name: "unknown", Via: "call", Took: 8 * time.Second,
+				Bound: 5 * time.Second,
+			})
 		},
 		"another process takes the id over": func(b *script) {
 			other := record.New("greeter", "1", "n1", "other", "5")

@@ -67,12 +67,8 @@ func Divergences(events []*history.Event, at time.Time, truth map[string]string)
 	for who, f := range folds {
 		found = append(
 			found,
-			divergencesOf(
-				fmt.Sprint("the fold of ", who[0], "'s watcher ", watchers[who]),
-				who[1],
-				record.ByKey(f.services()),
-				truth,
-			)...)
+			divergencesOf(fmt.Sprint("the fold of ", who[0], "'s watcher ", watchers[who]), who[1],
+				record.ByKey(f.services()), truth)...)
 	}
 	slices.Sort(found)
 	return found

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -17,14 +16,8 @@ func (h *timeline) checkLiveness() []Violation {
 		held := h.takeovers(t, all)
 		for _, s := range h.missing(t) {
 			for _, bad := range s.minus(append(held, h.excused("", 0)...)) {
-				found = append(
-					found,
-					Violation{
-						"P2",
-						bad.from,
-						fmt.Sprintf("%s of %s isn't in etcd for %v", t.key, t.process, bad.length()),
-					},
-				)
+				found = append(found, violationf("P2", bad.from, "%s of %s isn't in etcd for %v",
+					t.key, t.process, bad.length()))
 			}
 		}
 		for v := range h.views {
@@ -48,14 +41,8 @@ func (h *timeline) checkDeletes(t *ownership, held []interval) []Violation {
 		in := func(s interval) bool { return !e.At.Before(s.from) && e.At.Before(s.to) }
 		must := interval{t.must.from.Add(ViewLag), t.must.to}
 		if in(must) && !slices.ContainsFunc(h.allowedIn(e.Process, held), in) {
-			text := fmt.Sprintf(
-				"watcher %d of %s is told that %s of %s has gone",
-				e.Watcher,
-				e.Process,
-				t.key,
-				t.process,
-			)
-			found = append(found, Violation{"P2", e.At, text})
+			found = append(found, violationf("P2", e.At, "watcher %d of %s is told that %s of %s has gone",
+				e.Watcher, e.Process, t.key, t.process))
 		}
 	}
 	return found
@@ -82,15 +69,8 @@ func (h *timeline) checkViewLiveness(v viewer, t *ownership, held []interval) []
 			s.to = o.At
 		}
 		for _, bad := range s.minus(allowed) {
-			text := fmt.Sprintf(
-				"%s of %s isn't in the view of %s (%s) for %v",
-				t.key,
-				t.process,
-				v.process,
-				v.via,
-				bad.length(),
-			)
-			found = append(found, Violation{"P2", bad.from, text})
+			found = append(found, violationf("P2", bad.from, "%s of %s isn't in the view of %s (%s) for %v",
+				t.key, t.process, v.process, v.via, bad.length()))
 		}
 	}
 	return found
@@ -120,9 +100,7 @@ func LongestGap(events []*history.Event) time.Duration {
 // absences returns when the record of an ownership was missing among what was seen. Excuses and takeovers may cover
 // them.
 func (h *timeline) absences(
-	seen []*history.Event,
-	t *ownership,
-	records func(*history.Event) (map[string]string, bool),
+	seen []*history.Event, t *ownership, records func(*history.Event) (map[string]string, bool),
 ) []interval {
 	var intervals []interval
 	during(seen, h.end, func(e *history.Event, s interval) {

@@ -26,21 +26,8 @@ func (h *timeline) checkMonotonic() []Violation {
 			}
 			from := source{who, key, record.OwnerOf(r)}
 			if seq < newest[from] && !h.mayRegress(e.At) {
-				found = append(
-					found,
-					Violation{
-						"P4",
-						e.At,
-						fmt.Sprintf(
-							"%s shows %s of %s as it was before: %d after %d",
-							who,
-							key,
-							record.OwnerOf(r),
-							seq,
-							newest[from],
-						),
-					},
-				)
+				found = append(found, violationf("P4", e.At, "%s shows %s of %s as it was before: %d after %d",
+					who, key, record.OwnerOf(r), seq, newest[from]))
 			}
 			newest[from] = seq
 		}

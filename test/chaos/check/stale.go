@@ -1,7 +1,6 @@
 package check
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -16,14 +15,8 @@ func (h *timeline) checkStale() []Violation {
 	during(h.truths, h.end, func(e *history.Event, s interval) {
 		for key, value := range e.Records {
 			for _, bad := range h.unowned(allowed, key, record.OwnerIn(value), s, 0) {
-				found = append(
-					found,
-					Violation{
-						"P3",
-						bad.from,
-						fmt.Sprintf("%s of %s is in etcd for %v too long", key, record.OwnerIn(value), bad.length()),
-					},
-				)
+				found = append(found, violationf("P3", bad.from, "%s of %s is in etcd for %v too long",
+					key, record.OwnerIn(value), bad.length()))
 			}
 		}
 	})
@@ -35,21 +28,8 @@ func (h *timeline) checkStale() []Violation {
 			for key, value := range record.ByKey(e.Services) {
 				for _, bad := range h.unowned(allowed, key, record.OwnerIn(value), s, ViewLag) {
 					for _, bad := range bad.minus(h.excused(v.process, ViewLag)) {
-						found = append(
-							found,
-							Violation{
-								"P3",
-								bad.from,
-								fmt.Sprintf(
-									"%s of %s is in the view of %s (%s) for %v too long",
-									key,
-									record.OwnerIn(value),
-									v.process,
-									v.via,
-									bad.length(),
-								),
-							},
-						)
+						found = append(found, violationf("P3", bad.from, "%s of %s is in the view of %s (%s) for %v too long",
+							key, record.OwnerIn(value), v.process, v.via, bad.length()))
 					}
 				}
 			}
@@ -74,10 +54,7 @@ func (h *timeline) allowed() map[owned][]*ownership {
 // unowned returns the parts of an interval in which the key's record has no owner. Wiped or restored data may show what
 // was gone for a TTL.
 func (h *timeline) unowned(
-	allowed map[owned][]*ownership,
-	key, owner string,
-	s interval,
-	lag time.Duration,
+	allowed map[owned][]*ownership, key, owner string, s interval, lag time.Duration,
 ) []interval {
 	if owner == "" { // junk isn't ours
 		return nil

@@ -15,3 +15,8 @@ type Violation struct {
 func (v Violation) String() string {
 	return fmt.Sprintf("%s broken at %s: %s", v.promise, v.at.Format("15:04:05.000"), v.text)
 }
+
+// violationf formats what has happened.
+func violationf(promise string, at time.Time, format string, args ...any) Violation {
+	return Violation{promise, at, fmt.Sprintf(format, args...)}
+}

@@ -80,27 +80,11 @@ func (c *Cluster) configure(dir string, size int, flags []string) error {
 	}
 	for _, m := range c.Members {
 		m.args = append([]string{
-			"--name",
-			m.Name,
-			"--data-dir",
-			m.dir,
-			"--initial-cluster",
-			c.initialCluster,
-			"--log-level",
-			"warn",
-			"--unsafe-no-fsync",
-			"--listen-client-urls",
-			"http://" + m.ClientAddr,
-			"--advertise-client-urls",
-			"http://" + m.ClientAddr,
-			"--listen-peer-urls",
-			"http://" + m.peerAddr,
-			"--initial-advertise-peer-urls",
-			"http://" + m.relay.Address(),
-			"--heartbeat-interval",
-			beat,
-			"--election-timeout",
-			elect,
+			"--name", m.Name, "--data-dir", m.dir, "--initial-cluster", c.initialCluster,
+			"--log-level", "warn", "--unsafe-no-fsync",
+			"--listen-client-urls", "http://" + m.ClientAddr, "--advertise-client-urls", "http://" + m.ClientAddr,
+			"--listen-peer-urls", "http://" + m.peerAddr, "--initial-advertise-peer-urls", "http://" + m.relay.Address(),
+			"--heartbeat-interval", beat, "--election-timeout", elect,
 		}, flags...)
 	}
 	return nil

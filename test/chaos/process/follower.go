@@ -116,14 +116,8 @@ func (f *follower) read(w registry.Watcher, id int) {
 			f.emit(history.Event{At: time.Now(), Kind: history.KindStopped, Watcher: id, Err: message(err)})
 			return
 		}
-		f.emit(
-			history.Event{
-				At:      time.Now(),
-				Kind:    history.KindSeen,
-				Watcher: id,
-				Action:  result.Action,
-				Service: result.Service,
-			},
-		)
+		f.emit(history.Event{
+			At: time.Now(), Kind: history.KindSeen, Watcher: id, Action: result.Action, Service: result.Service,
+		})
 	}
 }

@@ -29,17 +29,13 @@ func (r *recorder) Register(s *registry.Service, opts ...registry.RegisterOption
 	for _, opt := range opts {
 		opt(&o)
 	}
-	return r.call(
-		history.Event{Op: "register", Service: s, TTL: o.TTL},
-		func() error { return r.Registry.Register(s, opts...) },
-	)
+	return r.call(history.Event{Op: "register", Service: s, TTL: o.TTL},
+		func() error { return r.Registry.Register(s, opts...) })
 }
 
 func (r *recorder) Deregister(s *registry.Service, opts ...registry.DeregisterOption) error {
-	return r.call(
-		history.Event{Op: "deregister", Service: s},
-		func() error { return r.Registry.Deregister(s, opts...) },
-	)
+	return r.call(history.Event{Op: "deregister", Service: s},
+		func() error { return r.Registry.Deregister(s, opts...) })
 }
 
 func (r *recorder) Init(opts ...registry.Option) error {

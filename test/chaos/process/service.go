@@ -86,17 +86,9 @@ func (s *service) options(password string) []registry.Option {
 func (s *service) answer(c Command, do func(Command) (string, error)) {
 	began := time.Now()
 	text, err := do(c)
-	s.output.emit(
-		history.Event{
-			At:   began,
-			Took: time.Since(began),
-			Kind: history.KindDone,
-			ID:   c.ID,
-			Op:   c.Do,
-			Text: text,
-			Err:  message(err),
-		},
-	)
+	s.output.emit(history.Event{
+		At: began, Took: time.Since(began), Kind: history.KindDone, ID: c.ID, Op: c.Do, Text: text, Err: message(err),
+	})
 }
 
 func (s *service) do(c Command) (string, error) {
@@ -154,15 +146,8 @@ func (s *service) status() string {
 		text = fmt.Appendf(text, "%s/%s %s lease=%x err=%q\n", r.Service, r.Node, r.State, r.Lease, message(r.Err))
 	}
 	for _, f := range now.Followed {
-		text = fmt.Appendf(
-			text,
-			"followed %s nodes=%d revision=%d stale=%v err=%q\n",
-			f.Prefix,
-			f.Nodes,
-			f.Revision,
-			f.Stale,
-			message(f.Err),
-		)
+		text = fmt.Appendf(text, "followed %s nodes=%d revision=%d stale=%v err=%q\n",
+			f.Prefix, f.Nodes, f.Revision, f.Stale, message(f.Err))
 	}
 	return string(fmt.Appendf(text, "connected=%t\n", now.Connected))
 }

@@ -34,12 +34,8 @@ func Open(ctx context.Context, dir string) (*RelayedCluster, error) {
 	}
 	c := &RelayedCluster{etcd: etcd, relays: map[*cluster.Member]*relay.Relay{}}
 	for _, m := range etcd.Members {
-		if c.relays[m], err = relay.Start(
-			cluster.Loopback(cluster.FreePort()),
-			m.ClientAddr,
-			relay.NewLink(),
-			nil,
-		); err != nil {
+		at := cluster.Loopback(cluster.FreePort())
+		if c.relays[m], err = relay.Start(at, m.ClientAddr, relay.NewLink(), nil); err != nil {
 			c.Close()
 			return nil, err
 		}
@@ -70,22 +66,22 @@ func (c *RelayedCluster) endpoints() []string {
 
 // pickTarget returns the member that a round's fault is for, and the others.
 func (c *RelayedCluster) pickTarget(
-	ctx context.Context,
-	r *Round,
+	ctx context.Context, r *Round,
 ) (target *cluster.Member, others []*cluster.Member, err error) {
 	leader, err := c.etcd.Leader(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	followers := slices.DeleteFunc(slices.Clone(c.etcd.Members), func(m *cluster.Member) bool { return m == leader })
+	followers := without(c.etcd.Members, leader)
 	target = leader
 	if !r.leader {
 		target = followers[r.follower]
 	}
-	return target, slices.DeleteFunc(
-		slices.Clone(c.etcd.Members),
-		func(m *cluster.Member) bool { return m == target },
-	), nil
+	return target, without(c.etcd.Members, target), nil
+}
+
+func without(members []*cluster.Member, one *cluster.Member) []*cluster.Member {
+	return slices.DeleteFunc(slices.Clone(members), func(m *cluster.Member) bool { return m == one })
 }
 
 // setRTT gives every relay a round trip time.

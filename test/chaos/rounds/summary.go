@@ -58,12 +58,8 @@ func (t *Summary) Add(v Result) []string {
 		s.failed++
 		broken = append(broken, fmt.Sprintf(
 			"TTL %v: %s, %v after the fault, took %v (etcd took a write after %v): %s",
-			o.ttl,
-			o.kind,
-			o.at.Round(time.Millisecond),
-			o.took.Round(time.Millisecond),
-			o.writeDelay.Round(time.Millisecond),
-			oneLine(o.err),
+			o.ttl, o.kind, o.at.Round(time.Millisecond), o.took.Round(time.Millisecond),
+			o.writeDelay.Round(time.Millisecond), oneLine(o.err),
 		))
 	}
 	for _, b := range broken {
