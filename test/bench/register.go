@@ -208,7 +208,8 @@ func (r *run) dense() error {
 	old := openPlugin(r.store.endpoint)
 	defer closeAll(one, old)
 	grants := leases{store: r.store}
-	everybody := func(who, name string, to registry.Registry, do func(registry.Registry, *registry.Service) error) competitor {
+	type registerAll = func(registry.Registry, *registry.Service) error
+	everybody := func(who, name string, to registry.Registry, do registerAll) competitor {
 		s := service(name, upTo(0, nodes)...)
 		return competitor{
 			who: who, most: 1,

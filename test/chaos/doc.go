@@ -30,7 +30,7 @@
 //		env.delete("greeter/n1")                            // the fault
 //		env.back(time.Second, "key deleted: record back")   // what is promised of it
 //		env.converge(time.Second, "key deleted: views agree")
-//		env.end()                                           // rest, close, look for leftovers, check the history
+//		env.end()                                           // rest, close, look for leftovers, check
 //	}
 //
 // The verbs are in faults.go and measure.go. Nothing that a scenario doesn't say is excused: a record must never be missing from etcd
