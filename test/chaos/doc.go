@@ -33,10 +33,10 @@
 //		env.end()                                           // rest, close, look for leftovers, check
 //	}
 //
-// The verbs are in faults.go and measure.go. Nothing that a scenario doesn't say is excused: a record must never be missing from etcd
-// or from a view, but between a fault and the bound of the back or gone that follows. calm takes even that away, for
-// faults that must not harm, and excuse gives it to one process's views. A scenario can look well and still fail in
-// end, which checks every moment of its history.
+// The verbs are in faults.go and measure.go. Nothing that a scenario doesn't say is excused: a record must never be
+// missing from etcd or from a view, but between a fault and the bound of the back or gone that follows. calm takes even
+// that away, for faults that must not harm, and excuse gives it to one process's views. A scenario can look well and
+// still fail in end, which checks every moment of its history.
 //
 // The bounds are the product's promises. Because tests share their machine, noise is added when they are asserted; what
 // is reported is what was measured. The table is printed and kept in .bin/chaos/measurements.txt.

@@ -350,7 +350,7 @@ func TestTheLongestGapIsFound(t *testing.T) {
 	require.InDelta(t, 2, LongestGap(b.events).Seconds(), 0.1)
 }
 
-func TestSpans(t *testing.T) {
+func TestIntervals(t *testing.T) {
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
 	whole := interval{at(10), at(20)}
 	tests := map[string]struct{ others, want []interval }{
