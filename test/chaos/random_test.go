@@ -49,6 +49,7 @@ func TestRandom(t *testing.T) {
 
 // soak runs random seeds for a time.
 func soak(t *testing.T, d time.Duration) {
+	t.Helper()
 	deadline := time.Now().Add(d)
 	for i := range parallelRuns {
 		t.Run(fmt.Sprint("lane ", i), func(t *testing.T) {
@@ -62,6 +63,7 @@ func soak(t *testing.T, d time.Duration) {
 }
 
 func runSeed(t *testing.T, seed uint64) {
+	t.Helper()
 	defer func() {
 		if t.Failed() {
 			t.Logf("to run it again: CHAOS_SEED=%d go test -race -count=1 ./chaos -run TestRandom", seed)

@@ -76,6 +76,7 @@ func TestRounds(t *testing.T) {
 
 // runRounds runs one round after the other on one cluster, which is replaced when a round can't be run on it.
 func runRounds(t *testing.T, seed uint64, numbers <-chan int, summary *rounds.Summary) {
+	t.Helper()
 	var c *rounds.RelayedCluster
 	defer func() {
 		if c != nil {

@@ -33,6 +33,7 @@ const tokenTTL = 4 * time.Second
 
 // withPasswords is a cluster whose users have passwords and tokens that don't live long.
 func withPasswords(t *testing.T) (env *testEnv, provider, consumer *process.Process) {
+	t.Helper()
 	env = newEnv(t, 1, "--auth-token-ttl", "4")
 	env.etcd("turn authentication on", func(ctx context.Context, c *clientv3.Client) error {
 		if _, err := c.UserAdd(ctx, "root", "root"); err != nil {

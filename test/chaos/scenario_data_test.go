@@ -15,6 +15,7 @@ import (
 
 // withRecords has a provider with some records, a killed process whose records are gone, and a consumer.
 func withRecords(t *testing.T, size int) (env *testEnv, provider, consumer *process.Process) {
+	t.Helper()
 	env = newEnv(t, size)
 	provider = env.process("provider")
 	consumer = env.follower("consumer", "greeter", "other")
@@ -30,6 +31,7 @@ func wiped(t *testing.T)                 { wipe(t, 1) }
 func wipedWithThreeMembers(t *testing.T) { wipe(t, 3) }
 
 func wipe(t *testing.T, size int) {
+	t.Helper()
 	env, p, _ := withRecords(t, size)
 	env.wipe()
 	env.back(check.ProbeInterval, "wiped: records back")
@@ -71,6 +73,7 @@ func restoredBumped(t *testing.T) { restore(t, "--bump-revision", "1000000", "--
 
 // restore takes etcd back to a time before some records came, changed, and went.
 func restore(t *testing.T, args ...string) {
+	t.Helper()
 	env, p, _ := withRecords(t, 1)
 	env.register(p, "greeter", "went", 60*time.Second)
 	snapshot := env.snapshot()

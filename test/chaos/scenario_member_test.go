@@ -15,6 +15,7 @@ import (
 
 // threeMembers is a cluster with a provider and a consumer.
 func threeMembers(t *testing.T, ttl time.Duration) (env *testEnv, provider, consumer *process.Process) {
+	t.Helper()
 	env = newEnv(t, 3)
 	provider = env.process("provider")
 	consumer = env.follower("consumer", "greeter")
@@ -73,6 +74,7 @@ func leaderPausedPastTheTTL(t *testing.T) {
 
 // pauseLeader stops the leader for a while, in which nothing may be lost, and continues it.
 func pauseLeader(t *testing.T, d time.Duration) *testEnv {
+	t.Helper()
 	env, p, c := threeMembers(t, 30*time.Second)
 	other := env.process("other")
 	leases := env.leases(p)
@@ -94,6 +96,7 @@ func pauseLeader(t *testing.T, d time.Duration) *testEnv {
 
 // blackHole holds what goes between some processes and two of three members, with no reset.
 func blackHole(t *testing.T, directions ...relay.Direction) {
+	t.Helper()
 	env, p, c := threeMembers(t, 30*time.Second)
 	other := env.process("other")
 	leases := env.leases(p)

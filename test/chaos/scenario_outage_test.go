@@ -15,6 +15,7 @@ func outageOfThreeMinutes(t *testing.T) { outage(t, 3*time.Minute, 30*time.Secon
 
 // outage takes all of etcd away for a while, in which everything that a service may want is tried.
 func outage(t *testing.T, length, ttl time.Duration) {
+	t.Helper()
 	env := newEnv(t, 1)
 	p, leaver, server := env.process("provider"), env.process("leaver"), env.process("server")
 	c := env.follower("consumer", "greeter")
