@@ -74,3 +74,32 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 		}
 	}
 }
+
+var reference = regexp.MustCompile("`((?:\\w+/)*\\w+\\.go): ?(\\w+)`")
+
+// A document names functions as file.go:function, with as much of the file's path as it takes to tell which one.
+func TestDocumentsNameFunctionsThatExist(t *testing.T) {
+	sources := make(map[string]string)
+	for _, folder := range []string{"../internal", "../registry"} {
+		require.NoError(t, filepath.WalkDir(folder, func(file string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(file, ".go") {
+				return err
+			}
+			text, err := os.ReadFile(file)
+			sources[filepath.ToSlash(file)] = string(text)
+			return err
+		}))
+	}
+	for _, page := range []string{"design.md", "upstream.md"} {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, m := range reference.FindAllStringSubmatch(string(text), -1) {
+			declares := regexp.MustCompile(`(?m)^(?:func (?:\([^)]*\) )?|type |const |var |\t)` + m[2] + `\b`)
+			found := false
+			for file, source := range sources {
+				found = found || strings.HasSuffix(file, "/"+m[1]) && declares.MatchString(source)
+			}
+			require.True(t, found, "%s names %s, which doesn't exist", page, m[0])
+		}
+	}
+}
