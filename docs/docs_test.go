@@ -22,6 +22,7 @@ var (
 
 // tests returns the names of all tests here, of the kit's cases and of chaos' scenarios.
 func tests(t *testing.T) (all []string) {
+	t.Helper()
 	for _, c := range registrytest.Cases() {
 		all = append(all, "TestRegistry/"+c.Name)
 	}
