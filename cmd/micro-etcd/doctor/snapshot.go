@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -145,14 +144,14 @@ func (s *snapshot) askLeases(ctx context.Context) {
 	for _, r := range s.fleet.Records {
 		ids = append(ids, r.Lease)
 	}
-	var listErr, readErr error
 	if s.target.Service == "" {
 		var all []clientv3.LeaseID
-		all, listErr = s.allLeases(ctx)
+		if all, s.leasesErr = s.allLeases(ctx); s.leasesErr != nil {
+			return
+		}
 		ids = append(ids, all...)
 	}
-	s.leases, readErr = s.source.Leases(ctx, ids, s.target.progress("reading leases"))
-	s.leasesErr = cmp.Or(listErr, readErr)
+	s.leases, s.leasesErr = s.source.Leases(ctx, ids, s.target.progress("reading leases"))
 	for _, id := range slices.Sorted(maps.Keys(s.leases)) {
 		if l := s.leases[id]; len(l.Keys) == 0 && !l.Hidden {
 			s.emptyLeases = append(s.emptyLeases, l)

@@ -111,7 +111,7 @@ func known() (alone, together []registrytest.Case) {
 func checkTogether(t *testing.T, b registrytest.Backend, cases []registrytest.Case) registrytest.Report {
 	t.Helper()
 	report := make(registrytest.Report, len(cases))
-	slots := make(chan struct{}, 8)
+	slots := make(chan struct{}, 4)
 	var checks sync.WaitGroup
 	for i, c := range cases {
 		checks.Go(func() {
