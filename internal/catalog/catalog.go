@@ -107,8 +107,8 @@ func (c *Catalog) Records(yield func(*Record) bool) {
 	}
 }
 
-// Snapshot returns the service with the name, or nil. It costs as much as the service is big after a change, and next
-// to nothing until the following one.
+// Snapshot returns the service with the name, or nil. After a change it takes time linear in the size of the service;
+// until the next one the result is kept.
 func (c *Catalog) Snapshot(name string) *Snapshot {
 	s := c.services[name]
 	if s == nil {

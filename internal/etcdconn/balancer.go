@@ -14,8 +14,8 @@ import (
 	"google.golang.org/grpc/resolver"
 )
 
-// policy is gRPC's name for a load balancing policy of ours: round robin, as the etcd client has it, but for requests
-// that say which members they don't want to meet.
+// policy names our load balancing policy to gRPC: round robin, as the etcd client has it, which avoids the members that
+// a request names.
 const policy = "micro_etcd_round_robin"
 
 func init() { balancer.Register(policyBuilder{}) }

@@ -124,7 +124,7 @@ func (c *Connector) dial(d *dialing, config Config) {
 	if d.client != nil {
 		_ = d.client.close()
 	}
-	d.client, d.err = nil, ErrReplaced // and so is the reason why there is none
+	d.client, d.err = nil, ErrReplaced // an error of the old settings counts no more
 }
 
 func (c *Connector) newClient(client *clientv3.Client, dialer *Dialer, breaker *authBreaker) *Client {

@@ -242,7 +242,7 @@ func (c *Connector) Await(ctx context.Context) (*Client, error) {
 	}
 }
 
-// Get reads within a time.
+// Get reads a key, or several, within timeout.
 func Get(
 	ctx context.Context, c *Connector, timeout time.Duration, key string, opts ...clientv3.OpOption,
 ) (*clientv3.GetResponse, error) {

@@ -1,6 +1,6 @@
 package metrics
 
-// This file is the values of the labels. They are part of what users see: docs/metrics.md explains each.
+// This file has the values of the labels that are counted. Users see them: docs/metrics.md explains each.
 
 // LeaseChange is what became of a lease.
 type LeaseChange int32

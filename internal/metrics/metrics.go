@@ -37,8 +37,8 @@ func New() *Metrics {
 	return m
 }
 
-// Requested takes note of how a request went. It calls the MeterProvider, so it isn't for who holds a mutex; but for
-// renewals, which must not wait for it.
+// Requested counts a request. It calls the MeterProvider, so no mutex may be held. Renewals don't call it, because they
+// must not wait.
 func (m *Metrics) Requested(ctx context.Context, of Method, took time.Duration, code codes.Code) {
 	m.requests.add(of, code)
 	if of != MethodKeepAlive {

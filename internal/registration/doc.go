@@ -7,5 +7,5 @@
 //	shared.go        what all keys share: configuration, errors, the leases
 //	status.go        what others may know of it
 //
-// Lock order: shared.mu (the registrar's), registration.mu.
+// Lock order: Registrar.mu (in shared.go), registration.mu.
 package registration

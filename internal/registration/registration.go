@@ -13,7 +13,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/signal"
 )
 
-// desired is what the owner of a key wants to be there. It doesn't change once it was set.
+// desired is what the owner of a key wants to be there. Once set, it changes only by being refused.
 type desired struct {
 	generation int             // counts up for each key
 	name       string          // of the service
@@ -176,7 +176,7 @@ func (g *registration) broadcastLocked() {
 // errReplacedByRefused says that a record was replaced by one that etcd never took.
 var errReplacedByRefused = errors.New("replaced meanwhile by a record that was refused")
 
-// await waits until etcd has taken w, or what replaced it in this process, or will not.
+// await waits until etcd has taken d, or what replaced it in this process, or never will.
 func (g *registration) await(ctx context.Context, d *desired) error {
 	for {
 		g.mu.Lock()
@@ -209,7 +209,7 @@ func (g *registration) await(ctx context.Context, d *desired) error {
 	}
 }
 
-// recordTimeout notes that a caller was told that etcd hasn't taken w: whoever repeats it needn't wait as long again.
+// recordTimeout notes that a caller was told that etcd hasn't taken d: whoever repeats it needn't wait as long again.
 func (g *registration) recordTimeout(d *desired, err error) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -53,9 +53,9 @@ func keyOf(c catalog.Change) nodeKey {
 	return nodeKey{c.Record.Name, c.Record.Version, c.Record.Node.Id}
 }
 
-// compact leaves what takes a consumer who has folded everything before the backlog to now: the nodes that went, those
-// that came or changed, and for each version that lost a node the one that speaks for it. A node that came and went is
-// left out, unless a lookup may have shown it in between: then its delete has to be told.
+// compact leaves what a consumer that has folded everything before the backlog needs to get to now: the nodes that
+// went, those that came or changed, and for each version that lost a node the one that leads it. A node that came and
+// went is left out, unless a lookup may have shown it in between: then its delete has to be told.
 func (b *backlog) compact(now *catalog.Catalog, seen seenFunc) {
 	var deletes, others []entry
 	first := make(map[nodeKey]entry)

@@ -67,7 +67,7 @@ func (c *Cache) Lookup(ctx context.Context, name string) (*catalog.Snapshot, *Vi
 	return view, v, nil
 }
 
-// acquire returns the view to look a service up in, which stays until it is given back, and what answers from there.
+// acquire returns the view to look a service up in, and what it answers from. The view stays until release.
 func (c *Cache) acquire(name string) (*View, metrics.Source) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -354,7 +354,7 @@ func (c *Cache) Invalidate() {
 	}
 }
 
-// Remembered returns of how many services is remembered what was shown, and how many nodes of one of them.
+// Remembered returns how many services shown remembers, and how many nodes of the given one.
 func (c *Cache) Remembered(service string) (services, nodes int) {
 	c.shown.mu.Lock()
 	defer c.shown.mu.Unlock()

@@ -53,7 +53,7 @@ type View struct {
 	broken         error             // why it doesn't follow at the moment
 	since          time.Time         // of broken
 	reported       bool              // that it is broken
-	brokenChanged  chan struct{}     // closed and renewed when broken changes
+	brokenChanged  chan struct{}     // closed and renewed by Broken
 	clientReplaced bool              // the client was, after the list under way or the last one began
 }
 
@@ -190,7 +190,7 @@ func (v *View) staleLocked() (since time.Time, err error) {
 	return time.Time{}, nil
 }
 
-// source says what a lookup in a view that there is, is answered from. It takes no lock.
+// source says what an existing view answers lookups from. It takes no lock.
 func (v *View) source() metrics.Source {
 	if cl := v.client.Load(); v.stale.Load() || cl != nil && cl.IsDown() {
 		return metrics.SourceStale

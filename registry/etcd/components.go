@@ -5,7 +5,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/view"
 )
 
-// components are what the present configuration comes to. They are replaced as a whole.
+// components are built from the current configuration, and replaced together.
 type components struct {
 	err       error // the configuration's; the rest is nil then
 	config    *config
@@ -13,7 +13,7 @@ type components struct {
 	views     *view.Cache
 }
 
-// invalidate checks everything against an etcd whose data may be others than they were.
+// invalidate checks everything, because etcd's data may have been replaced.
 func (p *components) invalidate() {
 	if p.err != nil {
 		return

@@ -44,6 +44,6 @@ var (
 	ErrPending = registration.ErrPending
 	// ErrMalformed is returned by Decode when a stored value is no record of the key it was found at. Lookups and
 	// watchers skip such a value. Register returns it for what would become one: endpoints whose values are nested in a
-	// circle, or deeper than can be read again (maxDepth), or are more than 1,048,576 in all.
+	// circle, or deeper than can be read again (4,998 levels), or are more than 1,048,576 in all.
 	ErrMalformed = catalog.ErrMalformed
 )

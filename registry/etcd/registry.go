@@ -116,8 +116,8 @@ func (r *Registry) reconfigure(opts []registry.Option) error {
 	return r.configureLocked(given)
 }
 
-// export lets the MeterProvider of the present configuration collect. It may have to wait for it, so it isn't for who
-// has mu.
+// export lets the MeterProvider of the present configuration collect. It may block on the provider, so mu must not be
+// held.
 func (r *Registry) export() {
 	if r.components.Load().err == nil {
 		r.metrics.Export(func() metric.MeterProvider { return r.components.Load().config.meters }, r.state)
@@ -206,7 +206,7 @@ func (r *Registry) assemble(p *components) {
 }
 
 // connectLocked makes settings current. The streams of the client before end at once, and every loop goes on with the
-// new one. What is at the etcd before, if it is another one, goes with its TTL.
+// new one. Records left at a previous cluster expire with their TTL.
 func (r *Registry) connectLocked(s settings) {
 	p := r.components.Load()
 	r.connector.Replace(s.Config)

@@ -237,8 +237,8 @@ type count struct {
 // maxSpots bounds a sample's keys.
 const maxSpots = 16
 
-// draw takes a few of many spots: the newest one, because that is what a restored snapshot lacks; the oldest, because
-// of that a history which has overtaken ours has sent us nothing; and any others.
+// draw samples spots: the newest, which a restored snapshot lacks; the oldest, of which a history that has overtaken
+// ours sends no event; and random others.
 type draw struct {
 	oldest, newest spot
 	others         []spot
@@ -322,7 +322,7 @@ func countOf(v *view.View) count {
 // ownKeys are the keys of a registrar, as a source.
 type ownKeys struct{ *registration.Registrar }
 
-// offer adds the keys of which is known who has them to a draw.
+// offer adds the keys whose owner is known to a draw.
 func (k ownKeys) offer(d *draw) {
 	k.Written(func(key string, revision int64) bool {
 		d.add(spot{key, writing{revision, anyLease}, k})

@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
@@ -269,4 +271,48 @@ func BenchmarkLookupOfAMissingService(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A suspended machine, for one, makes everybody ask etcd at the same time.
+func TestOwnWritesDuringARelistAreKept(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		mustRegister(t, r, greeter(2), testTTL)
+		w, err := r.Watch(registry.WatchService("greeter"))
+		require.NoError(t, err)
+		var told []string
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			for {
+				result, err := w.Next()
+				if err != nil {
+					return
+				}
+				told = append(told, result.Action+" "+result.Service.Nodes[0].Id)
+			}
+		}()
+		time.Sleep(time.Minute)
+
+		served, release := make(chan struct{}), make(chan struct{})
+		e.On(etcdfake.Reads, 1, func(_ context.Context, answer func() (any, error)) (any, error) {
+			a, err := answer()
+			close(served)
+			<-release
+			return a, err
+		})
+		mirror := r.components.Load().views.All()[0]
+		mirror.Relist(metrics.ListHistoryChanged)
+		<-served
+		came := greeter(3)
+		came.Nodes = came.Nodes[2:]
+		mustRegister(t, r, came, testTTL)
+		went := greeter(1)
+		require.NoError(t, r.Deregister(went))
+		close(release)
+		time.Sleep(time.Minute)
+		w.Stop()
+		<-over
+		require.Equal(t, []string{"create " + came.Nodes[0].Id, "delete " + went.Nodes[0].Id}, told)
+	})
 }

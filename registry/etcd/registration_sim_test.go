@@ -1,12 +1,15 @@
 package etcd
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
@@ -160,4 +163,71 @@ func TestRefusedWatchesLeaveNoViewBehind(t *testing.T) {
 			require.NoError(t, f.Err)
 		}
 	})
+}
+
+// Two etcds behind one address: what one grants, the other doesn't know.
+func TestALeaseThatIsNeverKnownIsNotGrantedInATightLoop(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		looked(t, r, "greeter")
+		mend := e.Refuse(etcdfake.Puts, rpctypes.ErrGRPCLeaseNotFound)
+		err := r.Register(greeter(1), registry.RegisterTTL(testTTL))
+		require.ErrorIs(t, err, ErrPending)
+		require.ErrorIs(t, err, rpctypes.ErrLeaseNotFound)
+		time.Sleep(time.Minute)
+		require.Less(t, e.requests("LeaseGrant"), 60*2*3)
+		mend()
+		await(t, time.Second, "it is there", func() bool { return e.has(greeter(1)) })
+	})
+}
+
+func TestARemovalThatIsNotPermittedEndsWithTheLease(t *testing.T) {
+	for _, reading := range []string{"readable", "unreadable"} {
+		withFake(t, func(t *testing.T, e *fakeEtcd) {
+			r, _ := e.newRegistry(t)
+			mustRegister(t, r, greeter(2), testTTL)
+			mustRegister(t, r, other(1), testTTL)
+			time.Sleep(time.Minute)
+			e.Forbid(otherDir)
+			e.Refuse(func(_ string, request any) bool {
+				r, ok := request.(*pb.RangeRequest)
+				return ok && reading == "unreadable" && strings.HasPrefix(string(r.Key), otherDir)
+			}, rpctypes.ErrGRPCPermissionDenied)
+			require.ErrorIs(t, r.Deregister(other(1)), rpctypes.ErrPermissionDenied)
+			await(t, 2*testTTL, "it expires", func() bool { return !e.has(other(1)) })
+			time.Sleep(2 * retry.MaxRefused)
+			require.Len(t, r.Status().Registrations, 2, "nothing is left to do")
+			require.Zero(t, e.lost(greeter(2)))
+		})
+	}
+}
+
+func TestAShortDeadlineIsKept(t *testing.T) {
+	for _, bound := range []time.Duration{50 * time.Millisecond, time.Second} {
+		t.Run(bound.String(), func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t)
+				mustRegister(t, r, greeter(1), testTTL)
+				e.Hold(true, false)
+				time.Sleep(time.Minute)
+				for range 3 {
+					ctx, cancel := context.WithTimeout(t.Context(), bound)
+					began := time.Now()
+					_, err := r.GetService("unknown", func(o *registry.GetOptions) { o.Context = ctx })
+					require.Error(t, err)
+					require.LessOrEqual(t, time.Since(began), bound)
+					cancel()
+					ctx, cancel = context.WithTimeout(t.Context(), bound)
+					began = time.Now()
+					require.ErrorIs(t, r.Register(
+						greeter(30), registry.RegisterTTL(testTTL), func(o *registry.RegisterOptions) { o.Context = ctx },
+					), ErrPending)
+					require.LessOrEqual(t, time.Since(began), bound)
+					cancel()
+					time.Sleep(time.Minute)
+				}
+				e.Mend()
+			})
+		})
+	}
 }

@@ -111,36 +111,6 @@ func TestARecordOnAFormerLeaseOfOursIsOurs(t *testing.T) {
 	})
 }
 
-func TestAShortDeadlineIsKept(t *testing.T) {
-	for _, bound := range []time.Duration{50 * time.Millisecond, time.Second} {
-		t.Run(bound.String(), func(t *testing.T) {
-			withFake(t, func(t *testing.T, e *fakeEtcd) {
-				r, _ := e.newRegistry(t)
-				mustRegister(t, r, greeter(1), testTTL)
-				e.Hold(true, false)
-				time.Sleep(time.Minute)
-				for range 3 {
-					ctx, cancel := context.WithTimeout(t.Context(), bound)
-					began := time.Now()
-					_, err := r.GetService("unknown", func(o *registry.GetOptions) { o.Context = ctx })
-					require.Error(t, err)
-					require.LessOrEqual(t, time.Since(began), bound)
-					cancel()
-					ctx, cancel = context.WithTimeout(t.Context(), bound)
-					began = time.Now()
-					require.ErrorIs(t, r.Register(
-						greeter(30), registry.RegisterTTL(testTTL), func(o *registry.RegisterOptions) { o.Context = ctx },
-					), ErrPending)
-					require.LessOrEqual(t, time.Since(began), bound)
-					cancel()
-					time.Sleep(time.Minute)
-				}
-				e.Mend()
-			})
-		})
-	}
-}
-
 func TestALatePutOfAnOlderValueIsOurs(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, _ := e.newRegistry(t)
