@@ -37,9 +37,6 @@ const (
 	MaxRelist = 10 * time.Minute
 )
 
-// steadyTime is how long a watch must have gone well to count as health.
-const steadyTime = 10 * time.Second
-
 // Reflector keeps a Handler informed. Make one with New.
 type Reflector struct {
 	lister  Lister
@@ -76,7 +73,7 @@ func (r *Reflector) Run(ctx context.Context) {
 		case err == nil, errors.Is(err, etcdconn.ErrReplaced), errors.Is(err, rpctypes.ErrCompacted) && r.wentWell(retry.Max):
 			failures = 0
 			continue
-		case r.wentWell(steadyTime):
+		case r.wentWell(retry.Steady):
 			failures = 0
 		}
 		if ctx.Err() != nil {

@@ -41,7 +41,7 @@ func (g *registration) run(ctx context.Context) {
 		if err == nil {
 			disturbed, err = g.wait(ctx)
 		}
-		if time.Since(began) > steadyTime {
+		if time.Since(began) > retry.Steady {
 			failures = 0
 		}
 		switch {
@@ -54,9 +54,6 @@ func (g *registration) run(ctx context.Context) {
 		}
 	}
 }
-
-// steadyTime is how long something must have gone well to count as health.
-const steadyTime = 10 * time.Second
 
 // maxPacing bounds how much we slow down for somebody who keeps disturbing the key: at most 400 ms, since the record
 // must be back within a second each time.
@@ -214,7 +211,7 @@ func (g *registration) dropOrphans(ctx context.Context) {
 			g.orphans = nil
 			return
 		}
-		retry.Pause[struct{}](ctx, retry.Base, nil)
+		retry.Sleep(ctx, retry.Base)
 	}
 }
 

@@ -45,6 +45,12 @@ func Refused(err error) bool {
 	return false
 }
 
+// Steady is how long something must have gone well for its earlier failures to count no more.
+const Steady = 10 * time.Second
+
+// Sleep waits for d, unless ctx ends before.
+func Sleep(ctx context.Context, d time.Duration) { Pause[struct{}](ctx, d, nil) }
+
 // Pause waits for d, unless ctx ends before, or something is asked for. A nil channel never asks.
 func Pause[T any](ctx context.Context, d time.Duration, asked <-chan T) {
 	if d <= 0 {

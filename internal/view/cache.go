@@ -236,7 +236,7 @@ func (c *Cache) keepSweepingLocked() {
 
 func (c *Cache) sweepLoop() {
 	for c.Connector.Context.Err() == nil {
-		retry.Pause[struct{}](c.Connector.Context, sweepTime, nil)
+		retry.Sleep(c.Connector.Context, sweepTime)
 		c.sweep()
 	}
 }

@@ -81,7 +81,7 @@ func (p *reporter) run(ctx context.Context) {
 	for {
 		select {
 		case <-p.changed:
-			retry.Pause[struct{}](ctx, reportInterval, nil)
+			retry.Sleep(ctx, reportInterval)
 			p.report()
 		case note := <-p.notes:
 			note()

@@ -135,7 +135,7 @@ func (p *pool) watch() {
 // expire ends the watch when nobody selects the service.
 func (p *pool) expire() {
 	for unselected := time.Duration(0); unselected < maxUnselected && p.ctx.Err() == nil; {
-		retry.Pause[struct{}](p.ctx, time.Minute, nil)
+		retry.Sleep(p.ctx, time.Minute)
 		unselected += time.Minute
 		if p.selected.Swap(false) {
 			unselected = 0

@@ -218,7 +218,7 @@ func (f *following) probeLoop(ctx context.Context) {
 		if doubtful != nil {
 			wait = eventTime
 		}
-		retry.Pause[struct{}](ctx, wait, nil)
+		retry.Sleep(ctx, wait)
 		same, err := f.probe(ctx)
 		seen := f.seen.Load()
 		switch {
