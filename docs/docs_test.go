@@ -20,18 +20,34 @@ var (
 	owed     = regexp.MustCompile(`^Test(?:P(\d)|Registry/)`)
 )
 
+// sources returns the Go files below some folders.
+func sources(t *testing.T, folders ...string) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	for _, folder := range folders {
+		require.NoError(t, filepath.WalkDir(folder, func(file string, _ fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(file, ".go") {
+				return err
+			}
+			text, err := os.ReadFile(file)
+			all[filepath.ToSlash(file)] = string(text)
+			return err
+		}))
+	}
+	return all
+}
+
 // tests returns the names of all tests here, of the kit's cases and of chaos' scenarios.
 func tests(t *testing.T) (all []string) {
 	t.Helper()
 	for _, c := range registrytest.Cases() {
 		all = append(all, "TestRegistry/"+c.Name)
 	}
-	require.NoError(t, filepath.WalkDir("..", func(file string, _ fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(file, "_test.go") {
-			return err
+	for file, text := range sources(t, "..") {
+		if !strings.HasSuffix(file, "_test.go") {
+			continue
 		}
-		text, err := os.ReadFile(file)
-		for _, m := range declared.FindAllStringSubmatch(string(text), -1) {
+		for _, m := range declared.FindAllStringSubmatch(text, -1) {
 			if strings.Contains(file, "/promises/") {
 				require.Regexp(t, "^Test(Main|P[1-7])", m[1], "the name tells the promise")
 			}
@@ -41,8 +57,7 @@ func tests(t *testing.T) (all []string) {
 				all = append(all, "TestScenario/"+m[2])
 			}
 		}
-		return err
-	}))
+	}
 	return all
 }
 
@@ -80,24 +95,14 @@ var reference = regexp.MustCompile("`((?:\\w+/)*\\w+\\.go): ?(\\w+)`")
 
 // A document names functions as file.go:function, with as much of the file's path as it takes to tell which one.
 func TestDocumentsNameFunctionsThatExist(t *testing.T) {
-	sources := make(map[string]string)
-	for _, folder := range []string{"../internal", "../registry"} {
-		require.NoError(t, filepath.WalkDir(folder, func(file string, _ fs.DirEntry, err error) error {
-			if err != nil || !strings.HasSuffix(file, ".go") {
-				return err
-			}
-			text, err := os.ReadFile(file)
-			sources[filepath.ToSlash(file)] = string(text)
-			return err
-		}))
-	}
+	files := sources(t, "../internal", "../registry")
 	for _, page := range []string{"design.md", "upstream.md"} {
 		text, err := os.ReadFile(page)
 		require.NoError(t, err)
 		for _, m := range reference.FindAllStringSubmatch(string(text), -1) {
 			declares := regexp.MustCompile(`(?m)^(?:func (?:\([^)]*\) )?|type |const |var |\t)` + m[2] + `\b`)
 			found := false
-			for file, source := range sources {
+			for file, source := range files {
 				found = found || strings.HasSuffix(file, "/"+m[1]) && declares.MatchString(source)
 			}
 			require.True(t, found, "%s names %s, which doesn't exist", page, m[0])

@@ -169,9 +169,8 @@ func TestDeregisterGoesOnAfterARecordThatStays(t *testing.T) {
 	put(t, c, one, node)
 	put(t, c, two, node)
 	put(t, c, three, node)
-	r := start(t, srv, answers(
-		func() string { put(t, c, one, "junk"); put(t, c, two, "junk"); return "y\n" },
-	), "deregister", "greeter", "80")
+	junkThenYes := func() string { put(t, c, one, "junk"); put(t, c, two, "junk"); return "y\n" }
+	r := start(t, srv, answers(junkThenYes), "deregister", "greeter", "80")
 	require.Equal(t, exitNo, r.wait())
 	require.Contains(t, r.err.String(), one+" has changed since it was shown; ")
 	require.Contains(t, r.err.String(), two+" has changed since it was shown")

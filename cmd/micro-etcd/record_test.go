@@ -21,9 +21,8 @@ func TestAKeyThatIsNoUTF8CanBeTakenFromJSON(t *testing.T) {
 	r := start(t, srv, nil, "doctor", "-o", "json")
 	require.Equal(t, exitNo, r.wait())
 	var report doctor.Report
-	require.NoError(t, json.Unmarshal(
-		[]byte(strings.ReplaceAll(r.out.String(), `"severity": "warning"`, `"severity": 1`)), &report,
-	), r.out.String())
+	numbered := strings.ReplaceAll(r.out.String(), `"severity": "warning"`, `"severity": 1`)
+	require.NoError(t, json.Unmarshal([]byte(numbered), &report), r.out.String())
 	require.Equal(t, []string{output.Escape(key)}, report.Findings[0].Subjects)
 	require.Contains(t, report.Findings[0].What, `\xff`)
 	must(t, exitOK, srv, "deregister", "--yes", "--record-key", report.Findings[0].Subjects[0])

@@ -69,9 +69,19 @@ func TestAPrefixEndsWithASlash(t *testing.T) {
 }
 
 func FuzzKey(f *testing.F) {
-	for _, s := range [][2]string{{"greeter", "1"}, {"a/b", "c/d"}, {"..", ".."}, {"", ""}, {"/", "/"}, {
-		"\xff", "\xff",
-	}, {"a-b", "/"}, {"\x00", "\x1b[31m"}, {".", "a"}, {"größe", "ü\u2028"}, {strings.Repeat("a/", 500), "//"}} {
+	for _, s := range [][2]string{
+		{"greeter", "1"},
+		{"a/b", "c/d"},
+		{"..", ".."},
+		{"", ""},
+		{"/", "/"},
+		{"\xff", "\xff"},
+		{"a-b", "/"},
+		{"\x00", "\x1b[31m"},
+		{".", "a"},
+		{"größe", "ü\u2028"},
+		{strings.Repeat("a/", 500), "//"},
+	} {
 		for _, prefix := range []string{"/x", "", "//", "x", "/micro/registry/", "\xff/", "/a/../b"} {
 			f.Add(s[0], s[1], prefix)
 		}

@@ -79,9 +79,8 @@ func (f *randomFeed) check(t *testing.T) {
 	want := newConsumer(f.catalog.Snapshots()).lines()
 	for i, c := range f.consumers {
 		if got := c.lines(); !slices.Equal(got, want) {
-			t.Fatalf("consumer %d has\n%s\nwant\n%s\nafter\n%s", i, strings.Join(
-				got, "\n",
-			), strings.Join(want, "\n"), strings.Join(f.steps, ""))
+			t.Fatalf("consumer %d has\n%s\nwant\n%s\nafter\n%s",
+				i, strings.Join(got, "\n"), strings.Join(want, "\n"), strings.Join(f.steps, ""))
 		}
 	}
 }

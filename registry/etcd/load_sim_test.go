@@ -67,9 +67,8 @@ func TestABurstDoesNotCongestItself(t *testing.T) {
 		r, _ := e.newRegistry(t, registry.Timeout(time.Minute))
 		mustRegister(t, r, greeter(1), testTTL) // connects
 		queue := make(chan struct{}, 1)
-		e.On(etcdfake.Either(
-			etcdfake.Grants, etcdfake.Puts,
-		), etcdfake.Always, func(ctx context.Context, answer func() (any, error)) (any, error) {
+		writes := etcdfake.Either(etcdfake.Grants, etcdfake.Puts)
+		e.On(writes, etcdfake.Always, func(ctx context.Context, answer func() (any, error)) (any, error) {
 			queue <- struct{}{}
 			defer func() { <-queue }()
 			e.Wait(ctx, 5*time.Millisecond)

@@ -249,10 +249,7 @@ func (st *selectorState) refuse() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.closed.Store(true)
-	st.pools.Range(func(_, p any) bool {
-		st.drop(p.(*pool))
-		return true
-	})
+	st.eachPool(st.drop)
 }
 
 // close waits until all that refuse has ended is over. It may be called again.

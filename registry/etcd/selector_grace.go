@@ -171,10 +171,3 @@ func (st *selectorState) preserved(keys catalog.Keyspace, count func(dir string,
 		count(keys.Dir(p.service), len(ps.nodes)-len(ps.snapshot.Nodes()))
 	})
 }
-
-func (st *selectorState) eachPool(yield func(*pool)) {
-	st.pools.Range(func(_, p any) bool {
-		yield(p.(*pool))
-		return true
-	})
-}

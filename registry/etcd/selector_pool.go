@@ -69,6 +69,13 @@ func (st *selectorState) known(service string) *pool {
 	return p
 }
 
+func (st *selectorState) eachPool(yield func(*pool)) {
+	st.pools.Range(func(_, p any) bool {
+		yield(p.(*pool))
+		return true
+	})
+}
+
 // keep puts a pool where Select finds it, until its view ends, and returns it, or the one that is there already.
 func (st *selectorState) keep(p *pool) *pool {
 	st.mu.Lock()

@@ -59,7 +59,13 @@ func keepaliveUnanswered(t *testing.T) {
 	env.end()
 }
 
-func keyDeleted(t *testing.T) {
+func keyDeleted(t *testing.T) { repair(t, "key deleted", (*testEnv).delete) }
+
+func junk(t *testing.T) { repair(t, "key overwritten by junk", (*testEnv).junk) }
+
+// repair harms a key again and again.
+func repair(t *testing.T, what string, harm func(env *testEnv, key string)) {
+	t.Helper()
 	env := newEnv(t, 1)
 	p := env.process("provider")
 	env.follower("consumer", "greeter")
@@ -67,9 +73,9 @@ func keyDeleted(t *testing.T) {
 	env.register(p, "greeter", "n2", 30*time.Second)
 	env.converge(time.Second, "a new record is seen")
 	for range 5 {
-		env.delete("greeter/n1")
-		env.back(time.Second, "key deleted: record back")
-		env.converge(time.Second, "key deleted: views agree")
+		harm(env, "greeter/n1")
+		env.back(time.Second, what+": record back")
+		env.converge(time.Second, what+": views agree")
 	}
 	env.end()
 }
@@ -87,21 +93,6 @@ func everythingDeleted(t *testing.T) {
 		env.deleteAll()
 		env.back(time.Second, "40 keys deleted: records back")
 		env.converge(time.Second, "40 keys deleted: views agree")
-	}
-	env.end()
-}
-
-func junk(t *testing.T) {
-	env := newEnv(t, 1)
-	p := env.process("provider")
-	env.follower("consumer", "greeter")
-	env.register(p, "greeter", "n1", 30*time.Second)
-	env.register(p, "greeter", "n2", 30*time.Second)
-	env.converge(time.Second, "a new record is seen")
-	for range 5 {
-		env.junk("greeter/n1")
-		env.back(time.Second, "key overwritten by junk: record back")
-		env.converge(time.Second, "key overwritten by junk: views agree")
 	}
 	env.end()
 }

@@ -25,7 +25,8 @@ func (f *Flags) TLS() (*tls.Config, error) {
 
 // files are the PEM files. One that isn't given comes from the environment, as the registry has it.
 func (f *Flags) files() (ca, cert, key string) {
-	return cmp.Or(
-		f.cacert, os.Getenv("ETCD_CACERT"),
-	), cmp.Or(f.cert, os.Getenv("ETCD_CERT")), cmp.Or(f.key, os.Getenv("ETCD_KEY"))
+	ca = cmp.Or(f.cacert, os.Getenv("ETCD_CACERT"))
+	cert = cmp.Or(f.cert, os.Getenv("ETCD_CERT"))
+	key = cmp.Or(f.key, os.Getenv("ETCD_KEY"))
+	return ca, cert, key
 }

@@ -20,9 +20,8 @@ func written(revision int64, key, version, id string) *Record {
 }
 
 func TestOfTwoKeysOfANodeTheOneWrittenLastCounts(t *testing.T) {
-	a, old, moved, b := written(
-		5, "a", "2", "a",
-	), written(2, "b", "1", "b"), written(4, "moved", "2", "b"), written(3, "c", "1", "c")
+	a, old := written(5, "a", "2", "a"), written(2, "b", "1", "b")
+	moved, b := written(4, "moved", "2", "b"), written(3, "c", "1", "c")
 	f := &Fleet{Records: []*Record{a, old, b, {Key: "junk", Err: etcd.ErrMalformed}, moved}}
 	services := f.Services()
 	require.Len(t, services, 1)

@@ -99,10 +99,7 @@ func expiryIsADelete(e *harness.Env) {
 		}
 		return "has not come\n" + events.Log()
 	})
-	r := events.AwaitNode("delete", s, "n1")
-	if got, want := record.Text(r.Service), record.Text(s); got != want {
-		e.Failf("the delete carries\n%snot\n%s", got, want)
-	}
+	carries(e, "delete", events.AwaitNode("delete", s, "n1"), s)
 }
 
 func heartbeatKeepsNode(e *harness.Env) {

@@ -54,31 +54,42 @@ func watchCases() []Case {
 	}}
 }
 
+// carries demands that a result has the whole record s.
+func carries(e *harness.Env, what string, r *registry.Result, s *registry.Service) {
+	if got, want := record.Text(r.Service), record.Text(s); got != want {
+		e.Failf("the %s carries\n%snot\n%s", what, got, want)
+	}
+}
+
+// comeAndGo registers the nodes of s one by one and awaits each, and then deregisters them so. It returns the deletes.
+func comeAndGo(p *harness.Process, events *harness.Stream, s *registry.Service) []*registry.Result {
+	for _, n := range s.Nodes {
+		p.Register(record.Only(s, n.Id))
+		events.AwaitNode(harness.Present, s, n.Id)
+	}
+	var deletes []*registry.Result
+	for _, n := range s.Nodes {
+		p.Deregister(record.Only(s, n.Id))
+		deletes = append(deletes, events.AwaitNode("delete", s, n.Id))
+	}
+	return deletes
+}
+
 func watchSeesRegister(e *harness.Env) {
 	p := e.Open()
 	s := record.Sample(e.Name("greeter"), "1.0", "n1")
 	events := p.Watch(registry.WatchService(s.Name))
 	p.Register(s)
-	r := events.AwaitNode(harness.Present, s, "n1")
-	if got, want := record.Text(r.Service), record.Text(s); got != want {
-		e.Failf("the result carries\n%snot\n%s", got, want)
-	}
+	carries(e, "result", events.AwaitNode(harness.Present, s, "n1"), s)
 }
 
 func watchSeesDeregister(e *harness.Env) {
 	p := e.Open()
 	s := record.Sample(e.Name("greeter"), "1.0", "n1", "n2")
 	events := p.Watch(registry.WatchService(s.Name))
-	p.Register(record.Only(s, "n1"))
-	events.AwaitNode(harness.Present, s, "n1")
-	p.Register(record.Only(s, "n2"))
-	events.AwaitNode(harness.Present, s, "n2")
-	p.Deregister(record.Only(s, "n1"))
-	if r := events.AwaitNode("delete", s, "n1"); record.HasNode(r.Service, "n2") {
+	if deletes := comeAndGo(p, events, s); record.HasNode(deletes[0].Service, "n2") {
 		e.Failf("the delete of n1 also names n2")
 	}
-	p.Deregister(record.Only(s, "n2"))
-	events.AwaitNode("delete", s, "n2")
 }
 
 func watchTellsActionsApart(e *harness.Env) {
@@ -125,10 +136,7 @@ func deletesAreWhole(e *harness.Env) {
 	p.Register(s)
 	events.AwaitNode(harness.Present, s, "n1")
 	p.Deregister(s)
-	r := events.AwaitNode("delete", s, "n1")
-	if got, want := record.Text(r.Service), record.Text(s); got != want {
-		e.Failf("the delete carries\n%snot\n%s", got, want)
-	}
+	carries(e, "delete", events.AwaitNode("delete", s, "n1"), s)
 }
 
 func versionMoveDeletesFirst(e *harness.Env) {
@@ -151,10 +159,7 @@ func watchSeesOthers(e *harness.Env) {
 	s := record.Sample(e.Name("greeter"), "1", "n1")
 	events := reader.Watch(registry.WatchService(s.Name))
 	for range 5 {
-		p.Register(s)
-		events.AwaitNode(harness.Present, s, "n1")
-		p.Deregister(s)
-		events.AwaitNode("delete", s, "n1")
+		comeAndGo(p, events, s)
 	}
 }
 
@@ -181,14 +186,7 @@ func resultsHaveShape(e *harness.Env) {
 	p := e.Open()
 	s := record.Sample(e.Name("greeter"), "1", "n1", "n2")
 	events := p.Watch(registry.WatchService(s.Name))
-	p.Register(record.Only(s, "n1"))
-	events.AwaitNode(harness.Present, s, "n1")
-	p.Register(record.Only(s, "n2"))
-	events.AwaitNode(harness.Present, s, "n2")
-	p.Deregister(record.Only(s, "n1"))
-	events.AwaitNode("delete", s, "n1")
-	p.Deregister(record.Only(s, "n2"))
-	events.AwaitNode("delete", s, "n2")
+	comeAndGo(p, events, s)
 	for _, r := range events.Results() {
 		known := r.Action == "create" || r.Action == "update" || r.Action == "delete"
 		if !known || r.Service.Name != s.Name || len(r.Service.Nodes) == 0 {

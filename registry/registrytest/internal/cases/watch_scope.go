@@ -67,10 +67,7 @@ func watchAllServices(e *harness.Env) {
 	events := p.Watch()
 	for i, suffix := range []string{"a", "a/b", "a-b", "c"} {
 		s := record.Sample(e.Name(suffix), fmt.Sprint(i), "n1")
-		p.Register(s)
-		events.AwaitNode(harness.Present, s, "n1")
-		p.Deregister(s)
-		events.AwaitNode("delete", s, "n1")
+		comeAndGo(p, events, s)
 	}
 }
 
@@ -79,10 +76,7 @@ func watchBeforeFirst(e *harness.Env) {
 	s := record.Sample(e.Name("greeter"), "1", "n1")
 	events := p.Watch(registry.WatchService(s.Name))
 	for range 3 {
-		p.Register(s)
-		events.AwaitNode(harness.Present, s, "n1")
-		p.Deregister(s)
-		events.AwaitNode("delete", s, "n1")
+		comeAndGo(p, events, s)
 		p.Finds(s.Name)
 	}
 }
