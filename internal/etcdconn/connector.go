@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -27,6 +28,8 @@ type Connector struct {
 
 	reconnected func() // called when a lost connection is back; does not block
 	changed     func() // called when a connection is lost or back; does not block
+
+	generation atomic.Int64 // of the config; written under mu
 
 	mu      sync.Mutex
 	config  Config
@@ -227,6 +230,7 @@ func (c *Connector) observe(cl *Client) {
 func (c *Connector) Replace(config Config) {
 	c.mu.Lock()
 	old := c.client
+	c.generation.Add(1)
 	c.config, c.breaker, c.client, c.dialing = config, &authBreaker{}, nil, nil
 	c.mu.Unlock()
 	if old != nil {
@@ -234,6 +238,9 @@ func (c *Connector) Replace(config Config) {
 		c.Go(func() { _ = old.close() })
 	}
 }
+
+// Generation counts the configs. A request that begins afterwards uses the one of that generation, or a newer one.
+func (c *Connector) Generation() int64 { return c.generation.Load() }
 
 // Close closes the client, and no other one is made.
 func (c *Connector) Close() error {

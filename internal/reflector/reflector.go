@@ -92,11 +92,11 @@ func (r *Reflector) wentWell(d time.Duration) bool {
 
 // follow lists and watches. It returns nil when it is time to list again.
 func (r *Reflector) follow(ctx context.Context) error {
+	r.handler.Listing(r.ended)
 	select {
-	case <-r.asked: // a list is what it asks for
+	case <-r.asked: // a list is what it asks for, even if it does since the handler knows of this one
 	default:
 	}
-	r.handler.Listing(r.ended)
 	r.since = time.Time{}
 	all, err := r.lister.List(ctx)
 	if err != nil {

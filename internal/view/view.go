@@ -38,23 +38,23 @@ type View struct {
 	watching int       // watchers
 	names    []string  // under which Cache.byName knows it
 
-	mu             sync.Mutex
-	catalog        *catalog.Catalog
-	decoder        *catalog.Decoder
-	watchers       map[*Watcher]bool // whether Watch returned before the first list, so that all of it is news
-	dropped        bool              // the cache has ended it
-	cluster        uint64
-	applied        int64             // all that etcd did up to here is in the catalog
-	newest         int64             // the newest revision in it, our own writes included
-	deleted        map[string]int64  // our own deletes that etcd hasn't echoed yet, by key
-	malformedKeys  int               // keys that are no records
-	floor          int64             // newest when the list under way began
-	cause          metrics.ListCause // of the next list
-	broken         error             // why it doesn't follow at the moment
-	since          time.Time         // of broken
-	reported       bool              // that it is broken
-	brokenChanged  chan struct{}     // closed and renewed by Broken
-	clientReplaced bool              // the client was, after the list under way or the last one began
+	mu            sync.Mutex
+	catalog       *catalog.Catalog
+	decoder       *catalog.Decoder
+	watchers      map[*Watcher]bool // whether Watch returned before the first list, so that all of it is news
+	dropped       bool              // the cache has ended it
+	cluster       uint64
+	applied       int64             // all that etcd did up to here is in the catalog
+	newest        int64             // the newest revision in it, our own writes included
+	deleted       map[string]int64  // our own deletes that etcd hasn't echoed yet, by key
+	malformedKeys int               // keys that are no records
+	floor         int64             // newest when the list under way began
+	cause         metrics.ListCause // of the next list
+	broken        error             // why it doesn't follow at the moment
+	since         time.Time         // of broken
+	reported      bool              // that it is broken
+	brokenChanged chan struct{}     // closed and renewed by Broken
+	generation    int64             // of the connector when the list under way or the last one began
 }
 
 func newView(s *shared, prefix string, failed func(*View)) *View {
@@ -62,6 +62,7 @@ func newView(s *shared, prefix string, failed func(*View)) *View {
 		shared:        s,
 		Prefix:        prefix,
 		failed:        failed,
+		generation:    s.Connector.Generation(),
 		ready:         make(chan struct{}),
 		idleFrom:      time.Now(),
 		catalog:       catalog.New(),
@@ -113,31 +114,40 @@ func (v *View) relistLocked(cause metrics.ListCause) {
 	v.reflector.Relist()
 }
 
-// clientChanged makes the view list again from another client. What the one before had against it counts no more.
+// clientChanged makes the view list again from another client, unless it has begun to. What the one before had against
+// it counts no more.
 func (v *View) clientChanged() {
 	v.mu.Lock()
-	v.clientReplaced = true
+	defer v.mu.Unlock()
+	if !v.isOutdatedLocked() {
+		return
+	}
 	if !v.isReady() {
 		v.broken = nil
 	}
-	v.mu.Unlock()
-	v.Relist(metrics.ListClientReplaced)
+	v.relistLocked(metrics.ListClientReplaced)
 }
+
+// isOutdatedLocked reports whether the client was replaced after the list under way, or the last one, began.
+func (v *View) isOutdatedLocked() bool { return v.generation != v.shared.Connector.Generation() }
 
 // Listing notes what is known now, and why there is another list.
 func (v *View) Listing(ended error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.floor, v.clientReplaced = v.newest, false
-	if ended != nil && v.cause == metrics.ListPeriodic && !errors.Is(ended, etcdconn.ErrReplaced) {
+	v.floor, v.generation = v.newest, v.shared.Connector.Generation()
+	if ended != nil && v.cause == metrics.ListPeriodic {
 		v.cause = causeOf(ended)
 	}
 }
 
 // causeOf says why a view is listed whose watch has ended.
 func causeOf(err error) metrics.ListCause {
-	if errors.Is(err, rpctypes.ErrCompacted) {
+	switch {
+	case errors.Is(err, rpctypes.ErrCompacted):
 		return metrics.ListCompacted
+	case errors.Is(err, etcdconn.ErrReplaced):
+		return metrics.ListClientReplaced
 	}
 	return metrics.ListWatchEnded
 }
@@ -157,7 +167,7 @@ func (v *View) Following() {
 // Broken notes that the view can't be kept up to date at the moment.
 func (v *View) Broken(err error) {
 	v.mu.Lock()
-	if v.clientReplaced {
+	if v.isOutdatedLocked() {
 		v.mu.Unlock()
 		return
 	}

@@ -4,11 +4,13 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
+	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
 
 // newDetached returns a view of a service, and the service's keyspace.
@@ -27,6 +29,7 @@ func TestWhatWasRefusedBeforeTheClientWasReplacedSaysNothingAfterIt(t *testing.T
 	v.waiters = 1
 	v.Broken(rpctypes.ErrAuthFailed)
 	require.Error(t, v.broken)
+	v.shared.Connector.Replace(etcdconn.Config{})
 	v.clientChanged()
 	require.NoError(t, v.broken)
 	v.Broken(rpctypes.ErrAuthFailed)
@@ -34,4 +37,20 @@ func TestWhatWasRefusedBeforeTheClientWasReplacedSaysNothingAfterIt(t *testing.T
 	v.Listing(nil)
 	v.Broken(rpctypes.ErrAuthFailed)
 	require.Error(t, v.broken)
+}
+
+// The watch at the old client ends, and makes the view list, maybe before Init gets to ask for that.
+func TestAListThatBeganAfterTheClientWasReplacedIsNotRepeated(t *testing.T) {
+	v, _ := newDetached(t)
+	all := &reflector.List{Header: &pb.ResponseHeader{ClusterId: 1, Revision: 1}}
+	v.Replace(all)
+	v.shared.Connector.Replace(etcdconn.Config{})
+	v.Listing(etcdconn.ErrReplaced)
+	require.Equal(t, metrics.ListClientReplaced, v.cause)
+	v.Replace(all)
+	v.clientChanged()
+	require.Equal(t, metrics.ListPeriodic, v.cause, "no list is asked for")
+	v.shared.Connector.Replace(etcdconn.Config{})
+	v.clientChanged()
+	require.Equal(t, metrics.ListClientReplaced, v.cause)
 }
