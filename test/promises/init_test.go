@@ -140,10 +140,10 @@ func TestP6TheClientIsTheRegistrysAndConnected(t *testing.T) {
 	require.Same(t, c, again)
 
 	srv.Stop()
-	require.Eventually(t, func() bool {
+	eventually(t, func() bool {
 		_, err := r.Client(context.Background())
 		return errors.Is(err, context.DeadlineExceeded) && strings.Contains(err.Error(), "connection refused")
-	}, patience, 10*time.Millisecond)
+	}, "the error says why")
 	require.NoError(t, srv.Restart())
 	_, err = r.Client(context.Background())
 	require.NoError(t, err)

@@ -27,7 +27,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen soon.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 func TestMain(m *testing.M) {
 	resolve()
@@ -121,9 +121,18 @@ func watch(tb testing.TB, r registry.Registry, opts ...registry.WatchOption) reg
 	return w
 }
 
+// eventually asks in the test's own goroutine, unlike require.Eventually: so a condition may fail the test.
 func eventually(tb testing.TB, condition func() bool, what string) {
 	tb.Helper()
-	require.Eventually(tb, condition, patience, 5*time.Millisecond, what)
+	tick, over := time.NewTicker(5*time.Millisecond), time.After(patience)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-over:
+			require.FailNow(tb, "it doesn't become true", what)
+		}
+	}
 }
 
 func nodes(tb testing.TB, r registry.Registry, name string) int {
