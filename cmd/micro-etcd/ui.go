@@ -19,7 +19,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/page"
-	"github.com/micro-etcd/micro-etcd/internal/retry"
+	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 )
 
 // ui is the web page's command.
@@ -88,7 +88,7 @@ func (u *ui) run(ctx context.Context) error {
 		return client, err
 	}
 	lost := func(err error) {
-		if retry.Refused(err) { // else the page will say when etcd is back
+		if etcderr.IsRefused(err) { // else the page will say when etcd is back
 			u.sayFailed(connect.Explain(err))
 		}
 	}

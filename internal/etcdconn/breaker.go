@@ -7,6 +7,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
@@ -49,24 +50,11 @@ func (b *authBreaker) report(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case err == nil, IsAnswer(err) && !isIdentityError(err):
+	case err == nil, etcderr.IsAnswer(err) && !etcderr.IsIdentity(err):
 		b.failures, b.err = 0, nil
 	case b.err == nil && errors.Is(err, rpctypes.ErrAuthFailed):
 		b.tripLocked(err)
 	}
-}
-
-// isIdentityError reports whether etcd doesn't know who asks.
-func isIdentityError(err error) bool {
-	for _, who := range []error{
-		ErrClientClosed, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty, rpctypes.ErrUserNotFound,
-		rpctypes.ErrInvalidAuthMgmt, rpctypes.ErrInvalidAuthToken, rpctypes.ErrAuthOldRevision,
-	} {
-		if errors.Is(err, who) {
-			return true
-		}
-	}
-	return false
 }
 
 // trip opens the breaker.

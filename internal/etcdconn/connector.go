@@ -15,8 +15,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
-	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
 // Connector hands out the client that belongs to the current settings, and makes it when it is first asked for.
@@ -80,7 +80,7 @@ func (c *Connector) Connect(ctx context.Context) (*Client, error) {
 	if cl := c.client; cl != nil {
 		c.mu.Unlock()
 		if cl.Ctx().Err() != nil && cl.dialer == nil {
-			return nil, ErrClientClosed
+			return nil, etcderr.ErrClientClosed
 		}
 		return cl, nil
 	}
@@ -140,13 +140,18 @@ func (c *Connector) newClient(client *clientv3.Client, dialer *Dialer, breaker *
 			if err := cl.breaker.open(); err != nil {
 				return nil, err
 			}
-			renew := func() error { _, err := Get(ctx, c, dialTimeout, anyKey, clientv3.WithCountOnly()); return err }
+			renew := func() error {
+				inTime, cancel := context.WithTimeout(ctx, dialTimeout)
+				defer cancel()
+				_, err := Get(inTime, c, anyKey, clientv3.WithCountOnly())
+				return err
+			}
 			if err := cl.renewToken(renew); err != nil {
 				return nil, err
 			}
 			return pb.NewWatchClient(cl.ActiveConnection()).Watch(ctx, streamOptions...)
 		},
-		Ended: func(err error) { c.streamEnded(cl, err); c.Metrics.Streamed(metrics.MethodWatch, Code(err)) },
+		Ended: func(err error) { c.streamEnded(cl, err); c.Metrics.Streamed(metrics.MethodWatch, etcderr.Code(err)) },
 	}
 	cl.renewals = &Renewals{
 		Context: cl.life,
@@ -168,7 +173,7 @@ func (c *Connector) streamEnded(cl *Client, err error) {
 		return
 	}
 	err = rpctypes.Error(err)
-	if isTokenInvalid(err) || errors.Is(err, rpctypes.ErrUserEmpty) {
+	if etcderr.IsTokenInvalid(err) || errors.Is(err, rpctypes.ErrUserEmpty) {
 		cl.token.Store(true)
 	}
 	if errors.Is(err, rpctypes.ErrAuthFailed) {
@@ -191,7 +196,7 @@ func (c *Connector) setCurrent(d *dialing) bool {
 	}
 	c.dialing, c.client = nil, d.client
 	switch {
-	case retry.Refused(d.err):
+	case etcderr.IsRefused(d.err):
 		d.breaker.trip(d.err)
 	case d.err == nil:
 		d.breaker.reset()

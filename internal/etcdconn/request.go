@@ -11,6 +11,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
@@ -96,7 +97,7 @@ func Do[T answer](ctx context.Context, c *Connector, request func(context.Contex
 				ts.again(ctx)
 				next.Reset(tryTime)
 			case t.gaveWay:
-			case !IsUnanswered(t.err) && (!mayDiffer(t.err) || failures == maxRefusals) || ctx.Err() != nil:
+			case !etcderr.IsUnanswered(t.err) && (!etcderr.MayDiffer(t.err) || failures == maxRefusals) || ctx.Err() != nil:
 				ts.stop()
 				return none, c.Failure(ctx, t.err)
 			default:
@@ -204,7 +205,7 @@ func (t *try[T]) do(ctx context.Context, c *Connector, request func(context.Cont
 	began := time.Now()
 	t.answer, t.err = request(ctx, t.client)
 	method, header := methodOf(t.answer)
-	c.Metrics.Requested(ctx, method, time.Since(began), Code(t.err))
+	c.Metrics.Requested(ctx, method, time.Since(began), etcderr.Code(t.err))
 	t.client.breaker.report(t.err)
 	t.client.HighWater.observe(header)
 	if t.err != nil && t.client.life.Err() != nil && c.Context.Err() == nil {
@@ -242,12 +243,8 @@ func (c *Connector) Await(ctx context.Context) (*Client, error) {
 	}
 }
 
-// Get reads a key, or several, within timeout.
-func Get(
-	ctx context.Context, c *Connector, timeout time.Duration, key string, opts ...clientv3.OpOption,
-) (*clientv3.GetResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
+// Get reads a key, or several, within ctx.
+func Get(ctx context.Context, c *Connector, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
 	return Do(ctx, c, func(ctx context.Context, cl *Client) (*clientv3.GetResponse, error) {
 		return cl.Get(ctx, key, opts...)
 	})

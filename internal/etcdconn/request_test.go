@@ -57,6 +57,14 @@ func newTestConnector(t *testing.T, endpoints ...string) *Connector {
 	return c
 }
 
+func get(t *testing.T, c *Connector, timeout time.Duration) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	_, err := Get(ctx, c, "key")
+	return err
+}
+
 // Two members elect a leader, and the third one, which was it, is cut off from them. The two have lost what they were
 // asked before; the third one says at once that it has no leader, however often it is asked.
 func TestAMemberWithoutALeaderIsNotTheOnlyOneAsked(t *testing.T) {
@@ -72,8 +80,7 @@ func TestAMemberWithoutALeaderIsNotTheOnlyOneAsked(t *testing.T) {
 		})
 	}
 	c := newTestConnector(t, cutOff, electing(), electing())
-	_, err := Get(t.Context(), c, 10*time.Second, "key")
-	require.NoError(t, err)
+	require.NoError(t, get(t, c, 10*time.Second))
 }
 
 // One member refuses everything at once, for a reason of its own.
@@ -90,8 +97,7 @@ func TestARefusalOfOneMemberIsNotThatOfAll(t *testing.T) {
 			well := func() string { return startMember(t, func(context.Context) error { return nil }) }
 			c := newTestConnector(t, refuses, well(), well())
 			for range 6 { // one after the other begins at each member
-				_, err := Get(t.Context(), c, 10*time.Second, "key")
-				require.NoError(t, err)
+				require.NoError(t, get(t, c, 10*time.Second))
 			}
 		})
 	}
@@ -102,20 +108,5 @@ func TestARefusalOfAllMembersIsReturnedSoon(t *testing.T) {
 		return startMember(t, func(context.Context) error { return status.Error(codes.Unimplemented, "unknown service") })
 	}
 	c := newTestConnector(t, refuses(), refuses())
-	_, err := Get(t.Context(), c, time.Minute, "key")
-	require.Equal(t, codes.Unimplemented, status.Code(err))
-}
-
-func TestOnlyWhatIsTooLargeIs(t *testing.T) {
-	for err, want := range map[error]bool{
-		rpctypes.ErrRequestTooLarge: true,
-		status.Error(codes.ResourceExhausted, "trying to send message larger than max (2097153 vs. 2097152)"): true,
-		status.Error(codes.ResourceExhausted, "grpc: received message larger than max (5 vs. 4)"):             true,
-		status.Error(codes.ResourceExhausted, "overloaded"):                                                   false,
-		rpctypes.ErrNoSpace:         false,
-		rpctypes.ErrTooManyRequests: false,
-		context.DeadlineExceeded:    false,
-	} {
-		require.Equal(t, want, IsTooLarge(err), err)
-	}
+	require.Equal(t, codes.Unimplemented, status.Code(get(t, c, time.Minute)))
 }

@@ -9,10 +9,9 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 )
 
 // List is all that was below a prefix at one revision, sorted by key.
@@ -124,7 +123,7 @@ func (l *Lister) get(ctx context.Context, from string, opts []clientv3.OpOption)
 // out although there is a connection.
 func (l *Lister) tooBig(ctx context.Context, err error) bool {
 	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
-		return status.Code(err) == codes.ResourceExhausted && !errors.Is(err, rpctypes.ErrTooManyRequests)
+		return etcderr.IsTooLarge(err)
 	}
 	return l.Connected == nil || l.Connected()
 }

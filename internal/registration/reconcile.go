@@ -14,6 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 	"github.com/micro-etcd/micro-etcd/internal/lease"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
@@ -108,7 +109,7 @@ func (g *registration) wait(ctx context.Context) (disturbed bool, err error) {
 func (g *registration) watchFailed(err error, wasOpen bool) error {
 	g.stopWatch() // so that the key is read again
 	g.setCause(metrics.RestoreWatchEnded)
-	if !wasOpen && (etcdconn.IsAnswer(err) || errors.Is(err, etcdconn.ErrUnconfirmed)) {
+	if !wasOpen && (etcderr.IsAnswer(err) || errors.Is(err, etcdconn.ErrUnconfirmed)) {
 		g.setWatchError(fmt.Errorf("watch: %w", err))
 	}
 	return err
@@ -284,7 +285,7 @@ func (g *registration) claim(ctx context.Context, d *desired) error {
 
 // restore writes the record unless it is there, or somebody else has the key.
 func (g *registration) restore(ctx context.Context, d *desired) error {
-	answer, err := etcdconn.Get(ctx, g.shared.Connector, g.shared.Timeout(), g.key)
+	answer, err := etcdconn.Get(ctx, g.shared.Connector, g.key)
 	if err != nil {
 		return err
 	}
@@ -344,7 +345,7 @@ func (g *registration) put(ctx context.Context, d *desired, guard clientv3.Cmp) 
 
 // tooLarge turns the ways in which etcd and gRPC refuse a big request into ErrTooLarge.
 func tooLarge(err error, size int) error {
-	if !etcdconn.IsTooLarge(err) {
+	if !etcderr.IsTooLarge(err) {
 		return err
 	}
 	return fmt.Errorf("%w: %d bytes: %w", ErrTooLarge, size, err)

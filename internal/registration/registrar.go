@@ -153,7 +153,7 @@ func (r *Registrar) delete(ctx context.Context, key string) error {
 	}
 	defer r.slots.Release(1)
 	for {
-		there, err := etcdconn.Get(ctx, r.Connector, r.Timeout(), key, clientv3.WithKeysOnly())
+		there, err := etcdconn.Get(ctx, r.Connector, key, clientv3.WithKeysOnly())
 		if err != nil || len(there.Kvs) == 0 {
 			return err
 		}

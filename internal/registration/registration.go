@@ -8,6 +8,7 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 	"github.com/micro-etcd/micro-etcd/internal/lease"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/signal"
@@ -195,7 +196,7 @@ func (g *registration) await(ctx context.Context, d *desired) error {
 			return ErrWithdrawn
 		case now.generation < d.generation:
 			return errReplacedByRefused
-		case etcdconn.IsAnswer(err):
+		case etcderr.IsAnswer(err):
 			return err
 		}
 		select {
@@ -333,7 +334,7 @@ func (g *registration) settle(round context.Context, d *desired, err error) (ove
 		return false, nil
 	}
 	stands := err
-	if g.applied == d && g.owner != ownerUnknown && etcdconn.IsUnanswered(err) {
+	if g.applied == d && g.owner != ownerUnknown && etcderr.IsUnanswered(err) {
 		stands = nil // etcd is away, and nothing is known to be wrong
 	}
 	if (stands == nil) != (g.err == nil) {

@@ -3,11 +3,10 @@ package retry
 
 import (
 	"context"
-	"errors"
 	"math/rand/v2"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 )
 
 const (
@@ -25,24 +24,11 @@ const (
 // limit, and half of it is random, so that a fleet doesn't retry in step.
 func Backoff(failures int, err error) time.Duration {
 	limit := Max
-	if Refused(err) {
+	if etcderr.IsRefused(err) {
 		limit = MaxRefused
 	}
 	d := min(Base<<min(max(failures-1, 0), 16), limit)
 	return d/2 + rand.N(d/2)
-}
-
-// Refused reports whether etcd knows this user and says no, or doesn't want to know it.
-func Refused(err error) bool {
-	for _, no := range []error{
-		rpctypes.ErrPermissionDenied, rpctypes.ErrAuthFailed, rpctypes.ErrUserEmpty,
-		rpctypes.ErrUserNotFound, rpctypes.ErrInvalidAuthMgmt,
-	} {
-		if errors.Is(err, no) {
-			return true
-		}
-	}
-	return false
 }
 
 // Steady is how long something must have gone well for its earlier failures to count no more.

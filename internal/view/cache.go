@@ -9,6 +9,7 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
@@ -274,7 +275,7 @@ func (c *Cache) Watch(ctx, life context.Context, service string) (*Watcher, erro
 	defer cancel()
 	defer context.AfterFunc(w.ctx, cancel)()
 	err := v.await(ctx)
-	if etcdconn.IsAnswer(err) {
+	if etcderr.IsAnswer(err) {
 		w.Stop()
 		return nil, err
 	}

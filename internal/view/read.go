@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
-	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 )
 
 // This file is what others get of a view: lookups a snapshot, and watchers what changes.
@@ -15,7 +15,7 @@ func (v *View) await(ctx context.Context) error {
 		v.mu.Lock()
 		broken, failed := v.broken, v.brokenChanged
 		v.mu.Unlock()
-		if !v.isReady() && etcdconn.IsAnswer(broken) {
+		if !v.isReady() && etcderr.IsAnswer(broken) {
 			return broken
 		}
 		select {

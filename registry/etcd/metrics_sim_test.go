@@ -2,20 +2,15 @@ package etcd
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
-	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
@@ -164,21 +159,7 @@ func TestInitAndCloseWaitForACollectionAndNothingElseDoes(t *testing.T) {
 	}
 }
 
-func TestGRPCCode(t *testing.T) {
-	for _, c := range []struct {
-		err  error
-		want codes.Code
-	}{
-		{nil, codes.OK},
-		{context.DeadlineExceeded, codes.DeadlineExceeded},
-		{rpctypes.ErrCompacted, codes.OutOfRange},
-		{fmt.Errorf("list: %w", rpctypes.ErrPermissionDenied), codes.PermissionDenied},
-		{status.Error(codes.Unavailable, "no"), codes.Unavailable},
-		{status.Error(codes.Code(99), "from the future"), codes.Unknown},
-		{errors.New("whatever"), codes.Unknown},
-	} {
-		require.Equal(t, c.want, etcdconn.Code(c.err), c.err)
-	}
+func TestCodeNames(t *testing.T) {
 	require.Len(t, metrics.CodeNames, 17, "gRPC has codes 0 to 16")
 	require.Equal(t, "UNAUTHENTICATED", metrics.CodeNames[codes.Unauthenticated])
 }

@@ -9,7 +9,7 @@ import (
 	"go-micro.dev/v4/registry"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
-	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 	"github.com/micro-etcd/micro-etcd/internal/registration"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
@@ -247,10 +247,10 @@ func TestAClosedClientIsSaidAtOnce(t *testing.T) {
 		require.NoError(t, client.Close())
 		began := time.Now()
 		_, err = r.GetService("greeter")
-		require.ErrorIs(t, err, etcdconn.ErrClientClosed)
+		require.ErrorIs(t, err, etcderr.ErrClientClosed)
 		_, err = r.Watch(registry.WatchService("greeter"))
-		require.ErrorIs(t, err, etcdconn.ErrClientClosed)
-		require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), etcdconn.ErrClientClosed)
+		require.ErrorIs(t, err, etcderr.ErrClientClosed)
+		require.ErrorIs(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), etcderr.ErrClientClosed)
 		require.Less(t, time.Since(began), 10*time.Second)
 		_ = r.Close()
 	})
