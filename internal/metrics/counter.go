@@ -15,21 +15,21 @@ type counter[E ~int32] struct {
 }
 
 func newCounter[E ~int32](label string, names []string) counter[E] {
-	t := counter[E]{counts: make([]atomic.Int64, len(names))}
+	c := counter[E]{counts: make([]atomic.Int64, len(names))}
 	for _, name := range names {
-		t.labels = append(t.labels, metric.WithAttributeSet(attribute.NewSet(attribute.String(label, name))))
+		c.labels = append(c.labels, metric.WithAttributeSet(attribute.NewSet(attribute.String(label, name))))
 	}
-	return t
+	return c
 }
 
-func (t *counter[E]) Add(e E) { t.counts[e].Add(1) }
+func (c *counter[E]) Add(e E) { c.counts[e].Add(1) }
 
 // Get returns how often e was added.
-func (t *counter[E]) Get(e E) int { return int(t.counts[e].Load()) }
+func (c *counter[E]) Get(e E) int { return int(c.counts[e].Load()) }
 
-func (t *counter[E]) observe(o metric.Observer, into metric.Int64Observable) {
-	for e := range t.counts {
-		o.ObserveInt64(into, t.counts[e].Load(), t.labels[e])
+func (c *counter[E]) observe(o metric.Observer, into metric.Int64Observable) {
+	for e := range c.counts {
+		o.ObserveInt64(into, c.counts[e].Load(), c.labels[e])
 	}
 }
 

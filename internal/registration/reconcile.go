@@ -83,7 +83,7 @@ func (g *registration) wait(ctx context.Context) (disturbed bool, err error) {
 		case <-ctx.Done():
 		case <-g.wake:
 		case <-lost:
-			g.invalidate(metrics.RestoreLeaseLost)
+			g.resync(metrics.RestoreLeaseLost)
 			return true, nil
 		case <-refused: // the key is needed on another lease
 			return true, nil
@@ -254,7 +254,7 @@ func isClosed(c <-chan struct{}) bool {
 func (g *registration) replaceLease(cause metrics.RestoreCause) {
 	g.retired = append(g.retired, g.lease)
 	g.setLease(nil)
-	g.invalidate(cause)
+	g.resync(cause)
 }
 
 // forgetLease drops a lease that is gone, and with it what we know of the key.
@@ -264,7 +264,7 @@ func (g *registration) forgetLease() {
 	}
 	g.lease.Stop()
 	g.setLease(nil)
-	g.invalidate(metrics.RestoreLeaseLost)
+	g.resync(metrics.RestoreLeaseLost)
 }
 
 func (g *registration) leaseID() int64 {
@@ -468,7 +468,7 @@ func (g *registration) startWatch() {
 	}
 	cl := g.shared.Connector.Current()
 	if cl == nil { // replaced a moment ago
-		g.invalidate(metrics.RestoreClientReplaced)
+		g.resync(metrics.RestoreClientReplaced)
 		g.wake.Send()
 		return
 	}
@@ -498,7 +498,7 @@ func (g *registration) observe(events []*clientv3.Event) (well bool) {
 			cause = metrics.RestoreOwnerLeft
 		}
 		if o == ownerUnknown {
-			g.invalidateLocked(cause)
+			g.resyncLocked(cause)
 		}
 		g.foundLocked(o, e.Kv.ModRevision)
 	}

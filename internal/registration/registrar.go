@@ -182,9 +182,9 @@ func (r *Registrar) all() []*registration {
 	return all
 }
 
-// Invalidate makes every registration check its key and lease, and takes up what was once registered and isn't any
+// Resync makes every registration check its key and lease, and takes up what was once registered and isn't any
 // more: a snapshot brings it back.
-func (r *Registrar) Invalidate() {
+func (r *Registrar) Resync() {
 	for _, g := range r.all() {
 		g.suspectRollback(metrics.RestoreHistoryChanged)
 	}

@@ -226,7 +226,7 @@ func (g *registration) recordTimeout(d *desired, err error) error {
 func (g *registration) suspectRollback(cause metrics.RestoreCause) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.invalidateLocked(cause)
+	g.resyncLocked(cause)
 	g.rollbackSuspected = true
 	g.wake.Send()
 }
@@ -240,14 +240,14 @@ func (g *registration) reset() {
 	g.abort()
 }
 
-// invalidate makes the next round look at etcd.
-func (g *registration) invalidate(cause metrics.RestoreCause) {
+// resync makes the next round look at etcd.
+func (g *registration) resync(cause metrics.RestoreCause) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.invalidateLocked(cause)
+	g.resyncLocked(cause)
 }
 
-func (g *registration) invalidateLocked(cause metrics.RestoreCause) {
+func (g *registration) resyncLocked(cause metrics.RestoreCause) {
 	if g.owner != ownerUnknown {
 		g.cause = cause
 	}

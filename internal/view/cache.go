@@ -348,8 +348,8 @@ func (c *Cache) ClientChanged() {
 	}
 }
 
-// Invalidate makes every view list again, because etcd's data may be others than they were.
-func (c *Cache) Invalidate() {
+// Resync makes every view list again, because etcd's data may be others than they were.
+func (c *Cache) Resync() {
 	for _, v := range c.All() {
 		v.Relist(metrics.ListHistoryChanged)
 	}

@@ -7,7 +7,7 @@
 //	linearizable.go  lookups that etcd's leader answers
 //	shown.go         what lookups have shown lately, so that a later difference is told
 //	watcher.go       what one watcher is told, in a backlog (backlog.go) of bounded size
-//	source.go        where a view is read from
+//	etcd.go          how etcd is read and watched
 //	shared.go        what all views share: configuration, what was shown, what was malformed
 //
 // Lock order: Cache.mu, View.mu, Watcher.mu, shown.mu. malformed.mu is taken last.

@@ -37,6 +37,6 @@ func newShared(c Config) *shared {
 
 // Lister reads a prefix.
 func (s *shared) Lister(prefix string, link *atomic.Pointer[etcdconn.Client]) reflector.Lister {
-	etcd := source{connector: s.Connector, client: link}
-	return reflector.Lister{Etcd: etcd, Prefix: prefix, Timeout: s.Timeout, Connected: s.Connector.IsConnected}
+	from := etcd{connector: s.Connector, client: link}
+	return reflector.Lister{Etcd: from, Prefix: prefix, Timeout: s.Timeout, Connected: s.Connector.IsConnected}
 }

@@ -13,11 +13,11 @@ type components struct {
 	views     *view.Cache
 }
 
-// invalidate checks everything, because etcd's data may have been replaced.
-func (p *components) invalidate() {
-	if p.err != nil {
+// resync checks everything, because etcd's data may have been replaced.
+func (c *components) resync() {
+	if c.err != nil {
 		return
 	}
-	p.views.Invalidate()
-	p.registrar.Invalidate()
+	c.views.Resync()
+	c.registrar.Resync()
 }

@@ -41,11 +41,11 @@ type Registry struct {
 	ctx     context.Context // ends when Close has deregistered what is ours
 	end     context.CancelFunc
 
-	probe      *probe
-	preserving preserving
-	started    sync.Once
-	closed     sync.Once
-	closeErr   error
+	probe          *probe
+	graceSelectors graceSelectors
+	started        sync.Once
+	closed         sync.Once
+	closeErr       error
 
 	components atomic.Pointer[components]
 
@@ -140,7 +140,7 @@ func (r *Registry) Status() Status {
 	for i := range own {
 		s.Registrations = append(s.Registrations, RegistrationStatus(own[i]))
 	}
-	lost := r.preserving.lost(p.config.keys)
+	lost := r.graceSelectors.withGrace(p.config.keys)
 	for _, f := range p.views.Status() {
 		s.Followed = append(s.Followed, FollowedStatus{
 			Prefix: f.Prefix, Ready: f.Ready, Nodes: f.Nodes, Watchers: f.Watchers, Queued: f.Queued, Lost: lost[f.Prefix],
@@ -217,7 +217,7 @@ func (r *Registry) connectLocked(s settings) {
 // deleted shows a delete of ours that etcd has acknowledged to the views, and to selectors, for which it isn't a loss.
 func (r *Registry) deleted(p *components, key string, revision int64) {
 	p.views.OwnDelete(key, revision)
-	r.preserving.forget(p.config.keys, key)
+	r.graceSelectors.endGrace(p.config.keys, key)
 }
 
 // Options returns the options as they were given, with defaults filled in.

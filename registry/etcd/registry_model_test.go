@@ -118,7 +118,7 @@ var whatHappens = map[string]func(*model, step){
 	"other cluster":       func(m *model, _ step) { m.etcd.MoveCluster() },
 	"mend":                func(m *model, _ step) { m.mend() },
 	"relist": func(m *model, s step) {
-		[]*Registry{m.provider, m.reader}[s.a%2].components.Load().invalidate()
+		[]*Registry{m.provider, m.reader}[s.a%2].components.Load().resync()
 	},
 	"pass": func(_ *model, s step) {
 		time.Sleep([]time.Duration{time.Millisecond, time.Second, time.Minute}[s.a%3])

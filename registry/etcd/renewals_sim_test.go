@@ -119,7 +119,7 @@ func TestASuspectLeaseThatMayNotBeReadIsRenewed(t *testing.T) {
 		e.Forbid(otherDir)
 		e.Refuse(func(method string, _ any) bool { return method == "LeaseTimeToLive" }, rpctypes.ErrGRPCPermissionDenied)
 		for range 10 {
-			r.components.Load().invalidate()
+			r.components.Load().resync()
 			time.Sleep(testTTL / 2)
 		}
 		require.Zero(t, e.lost(greeter(3)))

@@ -63,97 +63,97 @@ const reportInterval = 100 * time.Millisecond
 const maxNotes = 16
 
 // note has something logged that isn't in Status. It doesn't block: with a logger that hangs, it is lost.
-func (p *reporter) note(log func()) {
+func (r *reporter) note(log func()) {
 	select {
-	case p.notes <- log:
+	case r.notes <- log:
 	default:
 	}
 }
 
 // start reports until ctx ends, and what has changed until then. wait waits for its end.
-func (p *reporter) start(ctx context.Context) {
-	p.started.Store(true)
-	go p.run(ctx)
+func (r *reporter) start(ctx context.Context) {
+	r.started.Store(true)
+	go r.run(ctx)
 }
 
-func (p *reporter) run(ctx context.Context) {
-	defer close(p.done)
+func (r *reporter) run(ctx context.Context) {
+	defer close(r.done)
 	for {
 		select {
-		case <-p.changed:
+		case <-r.changed:
 			retry.Sleep(ctx, reportInterval)
-			p.report()
-		case note := <-p.notes:
+			r.report()
+		case note := <-r.notes:
 			note()
 		case <-ctx.Done():
-			p.report()
+			r.report()
 			return
 		}
 	}
 }
 
 // wait waits until nothing is reported any more, as long as ctx lasts: a logger may hang.
-func (p *reporter) wait(ctx context.Context) {
-	if !p.started.Load() {
+func (r *reporter) wait(ctx context.Context) {
+	if !r.started.Load() {
 		return
 	}
 	select {
-	case <-p.done:
+	case <-r.done:
 	case <-ctx.Done():
 	}
 }
 
-func (p *reporter) report() {
-	s := p.status()
-	p.reportConnection(s)
-	said := make(map[string]string, len(p.registrations))
+func (r *reporter) report() {
+	s := r.status()
+	r.reportConnection(s)
+	said := make(map[string]string, len(r.registrations))
 	for i := range s.Registrations {
-		p.reportRegistration(&s.Registrations[i], said)
+		r.reportRegistration(&s.Registrations[i], said)
 	}
-	p.registrations = said
-	broken := make(map[string]bool, len(p.views))
+	r.registrations = said
+	broken := make(map[string]bool, len(r.views))
 	for i := range s.Followed {
-		p.reportView(&s.Followed[i], broken)
+		r.reportView(&s.Followed[i], broken)
 	}
-	p.views = broken
-	p.reportMalformed()
+	r.views = broken
+	r.reportMalformed()
 }
 
-func (p *reporter) reportConnection(s Status) {
-	cl := p.connector.Current()
+func (r *reporter) reportConnection(s Status) {
+	cl := r.connector.Current()
 	if cl == nil {
 		return
 	}
-	was, down := p.connection, cl.IsDown()
+	was, down := r.connection, cl.IsDown()
 	switch {
 	case !down && s.Connected:
-		if p.connection = saidConnected; was == saidLost || was == saidCantConnect {
-			p.infof("connected to etcd again")
+		if r.connection = saidConnected; was == saidLost || was == saidCantConnect {
+			r.infof("connected to etcd again")
 		}
 	case down && was == nothingSaid:
-		p.connection = saidCantConnect
-		p.warnf("can't connect to etcd at %v", s.Endpoints)
+		r.connection = saidCantConnect
+		r.warnf("can't connect to etcd at %v", s.Endpoints)
 	case down && was == saidConnected:
-		p.connection = saidLost
-		p.warnf("lost the connection to etcd; lookups are served from the last view")
+		r.connection = saidLost
+		r.warnf("lost the connection to etcd; lookups are served from the last view")
 	}
 }
 
 // reportRegistration notes in said what has been said of it.
-func (p *reporter) reportRegistration(g *RegistrationStatus, said map[string]string) {
-	was := p.registrations[g.Key]
+func (r *reporter) reportRegistration(g *RegistrationStatus, said map[string]string) {
+	was := r.registrations[g.Key]
 	switch {
 	case g.State == registration.StatePending && g.Err != nil:
 		if said[g.Key] = registration.StatePending; was != registration.StatePending {
-			p.warnf("registration %s is pending: %v", g.Key, g.Err)
+			r.warnf("registration %s is pending: %v", g.Key, g.Err)
 		}
 	case g.State == registration.StateSuperseded:
 		if said[g.Key] = registration.StateSuperseded; was != registration.StateSuperseded {
-			p.warnf("registration %s is superseded: another process took its id; standing by", g.Key)
+			r.warnf("registration %s is superseded: another process took its id; standing by", g.Key)
 		}
 	case g.State == registration.StateRegistered:
 		if was == registration.StatePending {
-			p.infof("registration %s is in etcd again", g.Key)
+			r.infof("registration %s is in etcd again", g.Key)
 		}
 	case was != "":
 		said[g.Key] = was
@@ -161,37 +161,37 @@ func (p *reporter) reportRegistration(g *RegistrationStatus, said map[string]str
 }
 
 // reportView notes in broken that it was said to be.
-func (p *reporter) reportView(f *FollowedStatus, broken map[string]bool) {
-	was := p.views[f.Prefix]
+func (r *reporter) reportView(f *FollowedStatus, broken map[string]bool) {
+	was := r.views[f.Prefix]
 	switch {
 	case f.Ready && f.Err != nil && !errors.Is(f.Err, etcdconn.ErrDisconnected):
 		if broken[f.Prefix] = true; !was {
-			p.warnf("can't follow %.300q, serving the last view: %v", f.Prefix, f.Err)
+			r.warnf("can't follow %.300q, serving the last view: %v", f.Prefix, f.Err)
 		}
 	case f.Ready && f.Err == nil && was:
-		p.infof("following %.300q again", f.Prefix)
+		r.infof("following %.300q again", f.Prefix)
 	case was:
 		broken[f.Prefix] = true
 	}
 }
 
-func (p *reporter) reportMalformed() {
-	ms := p.components.Load().views
+func (r *reporter) reportMalformed() {
+	ms := r.components.Load().views
 	if ms == nil {
 		return
 	}
 	for _, one := range ms.Malformed.Take() {
-		p.warnf("skipping %q: %s", one.Key, one.Reason)
+		r.warnf("skipping %q: %s", one.Key, one.Reason)
 		if one.Last {
-			p.warnf("that was malformed record number %d; Status goes on counting them", view.MaxMalformed)
+			r.warnf("that was malformed record number %d; Status goes on counting them", view.MaxMalformed)
 		}
 	}
 }
 
-func (p *reporter) infof(format string, args ...any) { p.log(logger.InfoLevel, format, args) }
+func (r *reporter) infof(format string, args ...any) { r.log(logger.InfoLevel, format, args) }
 
-func (p *reporter) warnf(format string, args ...any) { p.log(logger.WarnLevel, format, args) }
+func (r *reporter) warnf(format string, args ...any) { r.log(logger.WarnLevel, format, args) }
 
-func (p *reporter) log(level logger.Level, format string, args []any) {
-	p.logger().Log(level, "etcd registry: "+fmt.Sprintf(format, args...))
+func (r *reporter) log(level logger.Level, format string, args []any) {
+	r.logger().Log(level, "etcd registry: "+fmt.Sprintf(format, args...))
 }

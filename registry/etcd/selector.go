@@ -99,7 +99,7 @@ func newSelectorState(options selector.Options) *selectorState {
 	st.policy = newPolicy(options)
 	st.grace, _ = value[time.Duration](options.Context, graceOption{})
 	if ours && st.grace > 0 {
-		st.registry.preserving.add(st)
+		st.registry.graceSelectors.add(st)
 	}
 	return st
 }
@@ -258,7 +258,7 @@ func (st *selectorState) close() error {
 	if st.standard != nil {
 		return st.standard.Close()
 	}
-	st.registry.preserving.remove(st)
+	st.registry.graceSelectors.remove(st)
 	return nil
 }
 

@@ -9,7 +9,7 @@ import (
 	"go-micro.dev/v4/selector"
 )
 
-// selectors are ours on a mirror, and go-micro's on its memory registry, with the same nodes.
+// selectors are ours on a view, and go-micro's on its memory registry, with the same nodes.
 func selectors(b *testing.B, n int) map[string]selector.Selector {
 	b.Helper()
 	f := stage(b, "greeter")

@@ -59,9 +59,9 @@ func (rs removals) note(before, after *catalog.Snapshot, now int64) {
 	}
 }
 
-// preserved returns the removals that have grace, the oldest first: none if they are no more than the nodes that are
+// withGrace returns the removals that have grace, the oldest first: none if they are no more than the nodes that are
 // left. It forgets those that can't have grace anymore.
-func (rs removals) preserved(left int, now int64, grace time.Duration) []*removal {
+func (rs removals) withGrace(left int, now int64, grace time.Duration) []*removal {
 	all := slices.SortedFunc(maps.Values(rs), func(a, b *removal) int {
 		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(b.left, a.left))
 	})
@@ -97,21 +97,21 @@ func findMass(all []*removal) {
 	}
 }
 
-// preserveLocked adds the nodes that have grace to those of a new state.
-func (p *pool) preserveLocked(ps *poolState) {
+// addGraceLocked adds the nodes that have grace to those of a new state.
+func (p *pool) addGraceLocked(ps *poolState) {
 	now, grace := p.selector.clock(), p.selector.grace
 	if last := p.state.Load(); last != nil && last.snapshot != ps.snapshot {
 		p.removals.note(last.snapshot, ps.snapshot, now)
 	}
-	preserved := p.removals.preserved(len(ps.snapshot.Nodes()), now, grace)
-	if len(preserved) == 0 {
+	kept := p.removals.withGrace(len(ps.snapshot.Nodes()), now, grace)
+	if len(kept) == 0 {
 		return
 	}
-	records := make([]*catalog.Record, len(preserved))
-	for i, r := range preserved {
+	records := make([]*catalog.Record, len(kept))
+	for i, r := range kept {
 		records[i] = r.record
 	}
-	ps.shown, ps.ends = ps.snapshot.With(records), preserved[0].at+int64(grace)
+	ps.shown, ps.ends = ps.snapshot.With(records), kept[0].at+int64(grace)
 }
 
 // runLocked starts a goroutine that Close waits for, the selector's and the registry's.
@@ -144,8 +144,8 @@ func (p *pool) expire() {
 	p.selector.drop(p)
 }
 
-// forget ends the grace of a node.
-func (p *pool) forget(id string) {
+// endGrace ends the grace of a node.
+func (p *pool) endGrace(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.presentLocked() // so that its removal has been noted
@@ -155,17 +155,17 @@ func (p *pool) forget(id string) {
 	}
 }
 
-// forgetNode implements preserver.
-func (st *selectorState) forgetNode(keys catalog.Keyspace, key string) {
+// endGrace implements graceSelector.
+func (st *selectorState) endGrace(keys catalog.Keyspace, key string) {
 	st.eachPool(func(p *pool) {
 		if id, ok := strings.CutPrefix(key, keys.Dir(p.service)); ok {
-			p.forget(id)
+			p.endGrace(id)
 		}
 	})
 }
 
-// preserved implements preserver.
-func (st *selectorState) preserved(keys catalog.Keyspace, count func(dir string, nodes int)) {
+// countGrace implements graceSelector.
+func (st *selectorState) countGrace(keys catalog.Keyspace, count func(dir string, nodes int)) {
 	st.eachPool(func(p *pool) {
 		ps := p.present()
 		count(keys.Dir(p.service), len(ps.nodes)-len(ps.snapshot.Nodes()))

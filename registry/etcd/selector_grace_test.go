@@ -251,8 +251,8 @@ func TestRemovalsAreForgotten(t *testing.T) {
 // An etcd whose leases all expire deletes the records one by one, and a list after a broken watch finds them all gone.
 func TestAListMayBringTheMass(t *testing.T) {
 	inBubble(t, 6, func(t *testing.T, f *staged, nodes []*registry.Node, s *nodeSelector) {
-		f.mirror.Listing(nil)
-		f.mirror.Replace(&reflector.List{Header: &etcdserverpb.ResponseHeader{ClusterId: 1, Revision: f.revision + 6}})
+		f.view.Listing(nil)
+		f.view.Replace(&reflector.List{Header: &etcdserverpb.ResponseHeader{ClusterId: 1, Revision: f.revision + 6}})
 		_, err := f.registry.GetService("greeter")
 		require.Equal(t, registry.ErrNotFound, err)
 		require.Equal(t, ids(nodes), chosen(t, s, "greeter"))

@@ -18,11 +18,11 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/view"
 )
 
-// staged is a registry with a mirror of one service that the test plays etcd for.
+// staged is a registry with a view of one service that the test plays etcd for.
 type staged struct {
 	t        testing.TB
 	registry *Registry
-	mirror   *view.View
+	view     *view.View
 	service  string
 	revision int64
 }
@@ -44,16 +44,16 @@ func stageIn(tb testing.TB, service string, prefix func(catalog.Keyspace) string
 	r.started.Do(func() {}) // no probe
 	ms := r.components.Load().views
 	f := &staged{t: tb, registry: r, service: service, revision: 10}
-	f.mirror = ms.Detached(prefix(f.keys()))
+	f.view = ms.Detached(prefix(f.keys()))
 	f.list()
 	tb.Cleanup(func() { require.NoError(tb, r.Close()) })
 	return f
 }
 
-// list gives the mirror an empty list.
+// list gives the view an empty list.
 func (f *staged) list() {
-	f.mirror.Listing(nil)
-	f.mirror.Replace(&reflector.List{Header: &etcdserverpb.ResponseHeader{ClusterId: 1, Revision: f.revision}})
+	f.view.Listing(nil)
+	f.view.Replace(&reflector.List{Header: &etcdserverpb.ResponseHeader{ClusterId: 1, Revision: f.revision}})
 }
 
 func (f *staged) put(version string, nodes ...*registry.Node) {
@@ -84,7 +84,7 @@ func (f *staged) apply(kind mvccpb.Event_EventType, version string, nodes ...*re
 			Key: key, Value: value, ModRevision: f.revision, CreateRevision: f.revision,
 		}})
 	}
-	f.mirror.Apply(events)
+	f.view.Apply(events)
 }
 
 func (f *staged) keys() catalog.Keyspace { return f.registry.components.Load().config.keys }

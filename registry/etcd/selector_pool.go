@@ -136,7 +136,7 @@ func (p *pool) renewLocked() *poolState {
 	now := p.view.Snapshot(p.service)
 	ps := &poolState{snapshot: now, shown: now}
 	if p.selector.grace > 0 {
-		p.preserveLocked(ps)
+		p.addGraceLocked(ps)
 	}
 	ps.nodes = shareNodes(ps.shown.Nodes())
 	var outliers map[string]*picker.Outlier
@@ -237,7 +237,7 @@ func (p *pool) mark(node *catalog.Node, err error) {
 	case unanswered, unreachable:
 		if p.recordFailure(node, v) {
 			keys := p.selector.registry.components.Load().config.keys
-			p.selector.registry.preserving.forget(keys, keys.Node(p.service, node.Id))
+			p.selector.registry.graceSelectors.endGrace(keys, keys.Node(p.service, node.Id))
 		}
 	}
 }

@@ -384,7 +384,7 @@ func TestWhatIsKnownOfAServiceGoesWithIt(t *testing.T) {
 	f.put("1", nodes...)
 	pick(t, s, "greeter")
 	require.Equal(t, 1, pools())
-	f.registry.components.Load().views.Drop(f.mirror)
+	f.registry.components.Load().views.Drop(f.view)
 	require.Eventually(t, func() bool { return pools() == 0 }, waitTime, pollTime, "nobody follows it")
 }
 
@@ -468,7 +468,7 @@ func TestSelectingWhileEverythingChanges(t *testing.T) {
 	require.Equal(t, ids(nodes), chosen(t, s, "greeter"))
 }
 
-// While everything is watched, there are no mirrors of single services.
+// While everything is watched, there are no views of single services.
 func TestSelectReadsTheViewOfEverything(t *testing.T) {
 	f, nodes := stageIn(t, "greeter", func(k catalog.Keyspace) string { return k.Prefix }), some(10)
 	f.put("1", nodes...)

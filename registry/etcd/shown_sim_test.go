@@ -134,7 +134,7 @@ func TestWhatALinearizableLookupShowedDuringAListIsToldAsGone(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		looked(t, r, "greeter")
 		held, release := e.holdList(greeterDir)
-		r.components.Load().invalidate()
+		r.components.Load().resync()
 		<-held
 		e.putNode("n2")
 		require.Equal(t, 2, linearizable(t, r))

@@ -162,7 +162,7 @@ func TestOfTooManyGoodViewsTheOneUsedLongestAgoGoes(t *testing.T) {
 	ms := f.registry.components.Load().views
 	name := func(i int) string { return fmt.Sprint("s", i) }
 	add := func(i int) {
-		g := &staged{t: t, registry: f.registry, mirror: ms.Detached(f.keys().Dir(name(i))), service: name(i), revision: 10}
+		g := &staged{t: t, registry: f.registry, view: ms.Detached(f.keys().Dir(name(i))), service: name(i), revision: 10}
 		g.list()
 		g.put("1", some(1)...)
 		_, _, err := ms.Lookup(t.Context(), name(i))
@@ -256,7 +256,7 @@ func BenchmarkLookupOfAMissingService(b *testing.B) {
 			ms := f.registry.components.Load().views
 			for i := range n {
 				service := fmt.Sprint("s", i)
-				g := &staged{t: b, registry: f.registry, mirror: ms.Detached(f.keys().Dir(service)), service: service, revision: 10}
+				g := &staged{t: b, registry: f.registry, view: ms.Detached(f.keys().Dir(service)), service: service, revision: 10}
 				g.list()
 				_, err := ms.Watch(b.Context(), b.Context(), service) // else the least recently used would go
 				require.NoError(b, err)
@@ -301,8 +301,8 @@ func TestOwnWritesDuringARelistAreKept(t *testing.T) {
 			<-release
 			return a, err
 		})
-		mirror := r.components.Load().views.All()[0]
-		mirror.Relist(metrics.ListHistoryChanged)
+		view := r.components.Load().views.All()[0]
+		view.Relist(metrics.ListHistoryChanged)
 		<-served
 		came := greeter(3)
 		came.Nodes = came.Nodes[2:]

@@ -74,7 +74,7 @@ func (p *probe) resumed(gap time.Duration) {
 	p.reporter.note(func() {
 		p.reporter.infof("the machine was suspended or its clock set, by %s; checking everything", gap.Round(time.Second))
 	})
-	p.components.Load().invalidate()
+	p.components.Load().resync()
 }
 
 // look compares what the views and registrations know with what etcd has. Whatever differs may be an event on its way,
@@ -100,7 +100,7 @@ func (p *probe) look(ctx context.Context) {
 		p.reporter.note(func() {
 			p.reporter.warnf("etcd doesn't have %.300q as it was at revision %d; checking everything", first.key, first.revision)
 		})
-		p.components.Load().invalidate()
+		p.components.Load().resync()
 	case wrong.count != nil:
 		count := *wrong.count
 		p.reporter.note(func() {
@@ -129,7 +129,7 @@ func (p *probe) forget() {
 	if cl := p.connector.Current(); cl != nil {
 		cl.HighWater.Reset()
 	}
-	p.components.Load().invalidate()
+	p.components.Load().resync()
 }
 
 // eventTime is how long an event may take to arrive after etcd has let it be read.
@@ -154,7 +154,7 @@ func (p *probe) contradicts(ctx context.Context, cl *etcdconn.Client, s sample) 
 			p.reporter.warnf("etcd's history has changed: revision %d after %d, term %d after %d; checking everything",
 				now.Revision, known.Revision, now.Term, known.Term)
 		})
-		p.components.Load().invalidate()
+		p.components.Load().resync()
 		return sample{}, nil
 	}
 	for i, spot := range s.spots {
@@ -208,7 +208,7 @@ type sample struct {
 type spot struct {
 	key     string
 	writing // the last one of it, when the sample was taken
-	source
+	keySet
 }
 
 // writing is when a key was written, and on which lease. After etcd's data were wiped another writing may have the same
@@ -224,8 +224,8 @@ func (w writing) is(kv *mvccpb.KeyValue) bool {
 	return w.revision == kv.ModRevision && (w.lease == kv.Lease || w.lease == anyLease)
 }
 
-// source knows how a key was last written; the zero writing means that it doesn't know the key.
-type source interface{ writingOf(key string) writing }
+// keySet knows how a key was last written; the zero writing means that it doesn't know the key.
+type keySet interface{ writingOf(key string) writing }
 
 // count is the number of keys in a view. Watches have lost events that etcd had (etcd-io/etcd#18089).
 type count struct {
@@ -297,7 +297,7 @@ func (s sample) unmoved() sample {
 	return s
 }
 
-// viewKeys are the keys of a view, as a source.
+// viewKeys are the keys of a view, as a set.
 type viewKeys struct{ *view.View }
 
 // offer adds them to a draw.
@@ -319,7 +319,7 @@ func countOf(v *view.View) count {
 	return count{v, keys, applied}
 }
 
-// ownKeys are the keys of a registrar, as a source.
+// ownKeys are the keys of a registrar, as a set.
 type ownKeys struct{ *registration.Registrar }
 
 // offer adds the keys whose owner is known to a draw.
