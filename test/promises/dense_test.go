@@ -32,7 +32,7 @@ func keys(tb testing.TB, c *clientv3.Client, prefix string) int {
 func TestP2AProcessOfAThousandNodes(t *testing.T) {
 	srv := etcdtest.Start(t)
 	client := srv.Client(t)
-	provider := open(t, srv.Endpoints(), registry.Timeout(time.Minute)) // for a thousand leases and keys
+	provider := open(t, srv.Endpoints(), registry.Timeout(5*time.Minute)) // for a thousand leases and keys
 	consumer := open(t, srv.Endpoints())
 	all := dense("dense", 1000)
 	ttl := registry.RegisterTTL(time.Minute)

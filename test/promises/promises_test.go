@@ -27,7 +27,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen soon.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 func TestMain(m *testing.M) {
 	resolve()

@@ -45,6 +45,12 @@ func losslessCases() []Case {
 	}}
 }
 
+// openPatient opens a registry whose calls may take as long as the case: what is judged here is whether all arrives, not
+// how soon a store takes hundreds of calls.
+func openPatient(e *harness.Env) *harness.Process {
+	return e.Open(registry.Timeout(e.Backend.CaseTimeout))
+}
+
 // large makes a service with n nodes.
 func large(name string, n int) *registry.Service {
 	ids := make([]string, n)
@@ -71,7 +77,7 @@ func awaitEach(e *harness.Env, events *harness.Stream, action string, want *regi
 }
 
 func burstArrives(e *harness.Env) {
-	p := e.Open()
+	p := openPatient(e)
 	for round := range 2 {
 		s := large(e.Name(fmt.Sprintf("greeter%d", round)), 300)
 		events := p.Follow(s.Name)
@@ -84,7 +90,7 @@ func burstArrives(e *harness.Env) {
 }
 
 func manyNodesArrive(e *harness.Env) {
-	p := e.Open()
+	p := openPatient(e)
 	s := large(e.Name("greeter"), 100)
 	events := p.Follow(s.Name)
 	p.Register(s)
@@ -94,7 +100,7 @@ func manyNodesArrive(e *harness.Env) {
 }
 
 func slowConsumer(e *harness.Env) {
-	p := e.Open()
+	p := openPatient(e)
 	name := e.Name("greeter")
 	stays := record.Sample(name, "1", "stays")
 	p.Register(stays)
@@ -117,7 +123,7 @@ func slowConsumer(e *harness.Env) {
 }
 
 func flappingNode(e *harness.Env) {
-	p := e.Open()
+	p := openPatient(e)
 	s := record.Sample(e.Name("greeter"), "1", "n1")
 	events := p.Follow(s.Name)
 	for range 3 {
@@ -133,7 +139,7 @@ func flappingNode(e *harness.Env) {
 }
 
 func versionFieldsFollow(e *harness.Env) {
-	p := e.Open()
+	p := openPatient(e)
 	before := record.Sample(e.Name("greeter"), "1", "n1")
 	after := record.With(record.Sample(before.Name, "1", "n2"), func(s *registry.Service) {
 		s.Metadata = map[string]string{"team": "red"}
@@ -154,9 +160,9 @@ func versionFieldsFollow(e *harness.Env) {
 func randomOperations(e *harness.Env) {
 	rng := rand.New(rand.NewSource(e.Backend.Seed)) //nolint:gosec // has to be repeatable
 	m := &model{env: e, name: e.Name("greeter"), nodes: map[string]*registry.Service{}}
-	m.actors = []*harness.Process{e.Open()}
+	m.actors = []*harness.Process{openPatient(e)}
 	if !e.Backend.Alone {
-		m.actors = append(m.actors, e.Open(), e.Open())
+		m.actors = append(m.actors, openPatient(e), openPatient(e))
 	}
 	for _, p := range m.actors {
 		m.streams = append(m.streams, p.Follow(m.name))
