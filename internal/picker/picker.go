@@ -45,7 +45,11 @@ type ejected[N any] struct {
 
 // New returns a picker of nodes, some of which may be outliers. node says what the caller's type of them stands for.
 func New[N any](t Policy, nodes []N, outliers map[string]*Outlier, node func(N) *catalog.Node) *Picker[N] {
-	p := &Picker[N]{node: node, Outliers: outliers, usable: nodes}
+	p := &Picker[N]{node: node, Outliers: outliers}
+	if t.Weighted {
+		nodes = p.undrained(nodes)
+	}
+	p.usable = nodes
 	if t.Zone == "" || !p.exclude(p.inZone(nodes, t.Zone)) {
 		p.Panics = !p.exclude(nodes)
 	}
@@ -75,6 +79,21 @@ func (p *Picker[N]) exclude(nodes []N) bool {
 	}
 	p.usable, p.ejected = usable, out
 	return true
+}
+
+// undrained returns the nodes that weigh something, or all if none does. The others get nothing even if these are
+// ejected or far away: that is what a weight of 0 is for.
+func (p *Picker[N]) undrained(nodes []N) []N {
+	var some []N
+	for _, n := range nodes {
+		if weight(p.node(n)) > 0 {
+			some = append(some, n)
+		}
+	}
+	if len(some) == 0 {
+		return nodes
+	}
+	return some
 }
 
 func (p *Picker[N]) inZone(nodes []N, zone string) []N {
@@ -138,16 +157,21 @@ func scatter(turn, limit uint64) uint64 {
 
 const maxWeight = 1_000_000
 
-// weigh sums up the usable nodes' weights, in thousandths, unless all weigh nothing.
+// weight returns a node's weight in thousandths.
+func weight(n *catalog.Node) uint64 {
+	weight, err := strconv.ParseFloat(n.Metadata[WeightKey], 64)
+	if err != nil || !(weight >= 0 && weight <= maxWeight) {
+		weight = 1
+	}
+	return uint64(math.Ceil(1000 * weight))
+}
+
+// weigh sums up the usable nodes' weights, unless all weigh nothing.
 func (p *Picker[N]) weigh() {
 	sums := make([]uint64, len(p.usable))
 	var sum uint64
 	for i, n := range p.usable {
-		weight, err := strconv.ParseFloat(p.node(n).Metadata[WeightKey], 64)
-		if err != nil || !(weight >= 0 && weight <= maxWeight) {
-			weight = 1
-		}
-		sum += uint64(math.Ceil(1000 * weight))
+		sum += weight(p.node(n))
 		sums[i] = sum
 	}
 	if sum > 0 {

@@ -47,7 +47,7 @@ func picked(p Policy, nodes []*catalog.Node, outliers map[string]*Outlier, now i
 
 func TestPick(t *testing.T) {
 	eight := nodes(8)
-	light := &catalog.Node{Id: "light", Metadata: map[string]string{WeightKey: "0"}}
+	light := &catalog.Node{Id: "light", Metadata: map[string]string{WeightKey: "0", ZoneKey: "z"}}
 	for name, c := range map[string]struct {
 		policy   Policy
 		nodes    []*catalog.Node
@@ -74,6 +74,13 @@ func TestPick(t *testing.T) {
 		"a weight of 0": {
 			policy: Policy{Weighted: true}, nodes: []*catalog.Node{eight[0], light}, want: []string{"0"},
 		},
+		"a weight of 0 beside an outlier": {
+			policy: Policy{Weighted: true}, nodes: []*catalog.Node{eight[0], light}, outliers: outliers(eight[0]),
+			want: []string{"0"},
+		},
+		"a weight of 0 in the zone": {
+			policy: Policy{Weighted: true, Zone: "z"}, nodes: []*catalog.Node{eight[0], light}, want: []string{"0"},
+		},
 		"nothing but weight 0": {policy: Policy{Weighted: true}, nodes: []*catalog.Node{light}, want: []string{"light"}},
 		"another node of that id": {
 			nodes: eight[:2], outliers: outliers(&catalog.Node{Id: "0", Address: "x"}), want: []string{"0", "1"},
@@ -97,6 +104,12 @@ func TestAnOutlierIsProbedOnceWhenItsEjectionIsOver(t *testing.T) {
 	k.Outliers["0"].Fail(true, now)
 	n, _ := k.Pick(func() int64 { return now + int64(minEjection)/2 }, nil)
 	require.NotEqual(t, four[0], n, "it is ejected for twice as long")
+}
+
+func TestAnOutlierOfWeight0IsNotProbed(t *testing.T) {
+	two := nodes(2)
+	two[1].Metadata[WeightKey] = "0"
+	require.Equal(t, []string{"0"}, picked(Policy{Weighted: true}, two, outliers(two[1]), int64(minEjection)+1))
 }
 
 func TestUnansweredCallsEjectTheSecondTime(t *testing.T) {
