@@ -39,7 +39,9 @@ var known = []struct {
 	{rpctypes.ErrTooManyRequests, traits{answer: true, elsewhere: true}},
 	{rpctypes.ErrCorrupt, traits{answer: true, elsewhere: true}},
 	{rpctypes.ErrRequestTooLarge, traits{answer: true, size: true}},
-	{rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner), traits{unanswered: true}}, // by those who serve
+	// These members don't serve: one is a learner, one is starting and doesn't know the cluster's version yet.
+	{rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner), traits{unanswered: true}},
+	{rpctypes.ErrNotCapable, traits{unanswered: true}},
 	{ErrClientClosed, traits{answer: true, identity: true}},
 }
 

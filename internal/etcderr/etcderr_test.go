@@ -54,6 +54,7 @@ func TestWhatFollowsFromAnError(t *testing.T) {
 		{rpctypes.ErrNoLeader, []string{"unanswered"}},
 		{rpctypes.ErrTimeout, []string{"unanswered"}},
 		{rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner), []string{"unanswered"}},
+		{rpctypes.ErrNotCapable, []string{"unanswered"}},
 		{status.Error(codes.Unavailable, "connection refused"), []string{"unanswered", "may differ"}},
 		{context.DeadlineExceeded, []string{"unanswered", "may differ"}},
 		{context.Canceled, []string{"unanswered", "may differ"}},
