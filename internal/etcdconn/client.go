@@ -23,8 +23,8 @@ type Client struct {
 	watches   *Watches
 	renewals  *Renewals
 	HighWater HighWater
-	down      atomic.Int64 // when the connection was lost, in Unix nanoseconds; 0 while there is one
-	token     atomic.Bool  // is known to be invalid
+	down      atomic.Pointer[time.Time] // when the connection was lost; nil while there is one
+	token     atomic.Bool               // is known to be invalid
 }
 
 // whileCurrent returns a context for a stream, which ends with ctx or when another client takes over.
@@ -39,14 +39,14 @@ func (cl *Client) IsCurrent() bool { return cl.life.Err() == nil }
 
 // DownSince returns when the connection was lost, or zero while there is one.
 func (cl *Client) DownSince() time.Time {
-	if at := cl.down.Load(); at != 0 {
-		return time.Unix(0, at)
+	if at := cl.down.Load(); at != nil {
+		return *at
 	}
 	return time.Time{}
 }
 
 // IsDown reports whether the connection was lost.
-func (cl *Client) IsDown() bool { return cl.down.Load() != 0 }
+func (cl *Client) IsDown() bool { return cl.down.Load() != nil }
 
 // IsConnected reports whether there is a connection to a member.
 func (cl *Client) IsConnected() bool { return cl.ActiveConnection().GetState() == connectivity.Ready }

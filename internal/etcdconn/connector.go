@@ -214,14 +214,14 @@ func (c *Connector) observe(cl *Client) {
 		state := conn.GetState()
 		switch state {
 		case connectivity.Ready:
-			wasDown := cl.down.Swap(0) != 0
+			wasDown := cl.down.Swap(nil) != nil
 			if wasDown || wasReady {
 				c.reconnected()
 			}
 			wasReady = true
 			c.changed()
 		case connectivity.TransientFailure:
-			if cl.down.CompareAndSwap(0, time.Now().UnixNano()) {
+			if now := time.Now(); cl.down.CompareAndSwap(nil, &now) {
 				c.changed()
 			}
 		}

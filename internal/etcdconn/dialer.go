@@ -14,10 +14,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/status"
 )
 
 // Dialer makes the connections of one etcd client. It knows the connection to each member, so that one whose member is
@@ -62,7 +60,7 @@ func (d *Dialer) DialOptions(members int, config *tls.Config) []grpc.DialOption 
 	return append(withPolicy(),
 		grpc.WithContextDialer(d.dial),
 		grpc.WithTransportCredentials(dialerCredentials{inner, d}),
-		grpc.WithChainUnaryInterceptor(authenticate(members)),
+		grpc.WithChainUnaryInterceptor((&authenticator{members: members}).intercept),
 		grpc.WithStreamInterceptor(commitStream), // in place of the etcd client's, which authenticates for each stream
 	)
 }
@@ -293,37 +291,6 @@ type dialerCredentials struct {
 
 func (c dialerCredentials) Clone() credentials.TransportCredentials {
 	return dialerCredentials{c.TransportCredentials.Clone(), c.dialer}
-}
-
-// authenticateTime bounds an authentication at the first member, where there is another one to ask.
-const authenticateTime = time.Second
-
-// authenticate has a token asked for at one member after the other, and at each but once: it costs etcd a bcrypt, and
-// one that is slow because it is busy mustn't get more of them.
-func authenticate(members int) grpc.UnaryClientInterceptor {
-	return func(
-		ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker,
-		opts ...grpc.CallOption,
-	) error {
-		if method != "/etcdserverpb.Auth/Authenticate" {
-			return invoke(ctx, method, req, reply, cc, opts...)
-		}
-		var asked []string
-		for limit := authenticateTime; len(asked) < members-1; limit *= 2 {
-			pick := &Pick{Avoid: asked}
-			try, cancel := context.WithTimeout(WithPick(ctx, pick), limit)
-			err := invoke(try, method, req, reply, cc, opts...)
-			silent := try.Err() != nil || status.Code(err) == codes.DeadlineExceeded // the member's clock may be first
-			cancel()
-			if !silent || ctx.Err() != nil {
-				return err
-			}
-			if member := pick.Member(); member != "" { // else there was no connection yet
-				asked = append(asked, member)
-			}
-		}
-		return invoke(WithPick(ctx, &Pick{Avoid: asked}), method, req, reply, cc, opts...)
-	}
 }
 
 // commitStream keeps gRPC from repeating a stream by itself (stream.go, retryLocked), which holds up Send until there

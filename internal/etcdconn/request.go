@@ -82,7 +82,7 @@ func Do[T answer](ctx context.Context, c *Connector, request func(context.Contex
 	ts.again(ctx)
 	next := time.NewTimer(tryTime)
 	defer next.Stop()
-	for failures := 0; ; {
+	for failures, refusals := 0, 0; ; {
 		select {
 		case <-next.C:
 			ts.again(ctx)
@@ -97,11 +97,13 @@ func Do[T answer](ctx context.Context, c *Connector, request func(context.Contex
 				ts.again(ctx)
 				next.Reset(tryTime)
 			case t.gaveWay:
-			case !etcderr.IsUnanswered(t.err) && (!etcderr.MayDiffer(t.err) || failures == maxRefusals) || ctx.Err() != nil:
+			case ctx.Err() != nil, !etcderr.IsUnanswered(t.err) && (refusals == maxRefusals || !etcderr.MayDiffer(t.err)):
 				ts.stop()
 				return none, c.Failure(ctx, t.err)
 			default:
-				failures++
+				if failures++; !etcderr.IsUnanswered(t.err) {
+					refusals++
+				}
 				next.Reset(retry.Backoff(failures, t.err))
 			}
 		case <-ctx.Done():

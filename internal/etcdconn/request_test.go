@@ -110,3 +110,30 @@ func TestARefusalOfAllMembersIsReturnedSoon(t *testing.T) {
 	c := newTestConnector(t, refuses(), refuses())
 	require.Equal(t, codes.Unimplemented, status.Code(get(t, c, time.Minute)))
 }
+
+// Members that don't answer for a while mustn't use up the tries that a refusal has, nor hide it. The etcd client asks
+// twice for one of our tries.
+func TestRefusalsAreCountedApart(t *testing.T) {
+	refusal := status.Error(codes.ResourceExhausted, "overloaded")
+	for name, c := range map[string]struct {
+		unanswered, refused int32
+		want                codes.Code
+	}{
+		"a refusal after as many tries without an answer": {2 * maxRefusals, 1, codes.OK},
+		"lasting refusals after more of them":             {2*maxRefusals + 2, 1000, codes.ResourceExhausted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int32
+			conn := newTestConnector(t, startMember(t, func(context.Context) error {
+				switch n := asked.Add(1); {
+				case n <= c.unanswered:
+					return rpctypes.ErrGRPCNoLeader
+				case n <= c.unanswered+c.refused:
+					return refusal
+				}
+				return nil
+			}))
+			require.Equal(t, c.want, status.Code(get(t, conn, 30*time.Second)))
+		})
+	}
+}
