@@ -3,6 +3,7 @@ package reflector
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -10,7 +11,6 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 )
 
@@ -54,6 +54,10 @@ const (
 	maxLists = 5
 )
 
+// errMixedClusters says that pages of one list came from different clusters. Once that may be because an Init changed
+// the addresses meanwhile.
+var errMixedClusters = errors.New("the addresses are of different etcd clusters")
+
 // List lists. The first page is linearizable and fixes the revision.
 func (l *Lister) List(ctx context.Context) (*List, error) {
 	if l.limit == 0 {
@@ -61,7 +65,7 @@ func (l *Lister) List(ctx context.Context) (*List, error) {
 	}
 	for attempt := 1; ; attempt++ {
 		all, err := l.once(ctx)
-		again := errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, etcdconn.ErrReplaced)
+		again := errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, errMixedClusters)
 		if !again || attempt == maxLists {
 			return all, err
 		}
@@ -84,7 +88,7 @@ func (l *Lister) once(ctx context.Context) (*List, error) {
 			all.Header = page.Header
 		}
 		if page.Header.ClusterId != all.Header.ClusterId {
-			return nil, etcdconn.ErrReplaced
+			return nil, fmt.Errorf("%w: %x and %x", errMixedClusters, all.Header.ClusterId, page.Header.ClusterId)
 		}
 		if l.Progress != nil {
 			l.Progress(len(all.Kvs)+len(page.Kvs), len(all.Kvs)+int(page.Count)) // Count is of all from this page on

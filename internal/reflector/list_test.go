@@ -16,8 +16,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-
-	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
 const prefix = "/p/"
@@ -205,7 +203,6 @@ func TestWhatASmallerPageDoesNotMendIsAnError(t *testing.T) {
 		{context.DeadlineExceeded, true, 3},
 		{context.DeadlineExceeded, false, 1},
 		{rpctypes.ErrCompacted, true, maxLists},
-		{etcdconn.ErrReplaced, true, maxLists},
 	} {
 		asked = 0
 		s := newScript()
@@ -231,6 +228,19 @@ func TestAListOfTwoClustersIsBegunAnew(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 2, all.Header.ClusterId)
 	require.Equal(t, s.kvs, all.Kvs)
+}
+
+func TestAddressesOfTwoClustersAreAnErrorThatNamesThem(t *testing.T) {
+	s := newScript(values(maxPage+1, 0)...)
+	s.fails = func(int64) error {
+		s.header.ClusterId ^= 0xa ^ 0xb
+		return nil
+	}
+	s.header.ClusterId = 0xa
+	l := s.lister()
+	_, err := l.List(t.Context())
+	require.ErrorIs(t, err, errMixedClusters)
+	require.ErrorContains(t, err, "b and a")
 }
 
 func TestProgressIsToldOfEachPage(t *testing.T) {
