@@ -28,8 +28,8 @@ func (v *View) Apply(events []*clientv3.Event) {
 	v.publishLocked(changes)
 }
 
-// eventLocked takes in one event, unless our own write is newer. It keeps count of junk, so that the number of keys can
-// be compared with etcd's.
+// eventLocked takes in one event, unless our own write is newer. It keeps in mind which keys are malformed, so that the
+// number of keys can be compared with etcd's.
 func (v *View) eventLocked(e *clientv3.Event) []catalog.Change {
 	key := string(e.Kv.Key)
 	known := v.catalog.Record(key)
@@ -46,21 +46,23 @@ func (v *View) eventLocked(e *clientv3.Event) []catalog.Change {
 		return nil
 	}
 	if e.Type == clientv3.EventTypeDelete {
-		if known == nil {
-			v.malformedKeys = max(v.malformedKeys-1, 0)
-		}
-		return v.catalog.Delete(key)
+		return v.deleteLocked(key)
 	}
-	record := v.decodeLocked(e.Kv)
-	switch {
-	case record != nil:
-		if known == nil && !e.IsCreate() {
-			v.malformedKeys = max(v.malformedKeys-1, 0)
-		}
-		return v.catalog.Put(record)
-	case known != nil || e.IsCreate():
-		v.malformedKeys++
+	if record := v.decodeLocked(e.Kv); record != nil {
+		return v.putLocked(record)
 	}
+	changes := v.deleteLocked(key)
+	v.malformedKeys[key] = true
+	return changes
+}
+
+func (v *View) putLocked(r *catalog.Record) []catalog.Change {
+	delete(v.malformedKeys, r.Key)
+	return v.catalog.Put(r)
+}
+
+func (v *View) deleteLocked(key string) []catalog.Change {
+	delete(v.malformedKeys, key)
 	return v.catalog.Delete(key)
 }
 
@@ -84,7 +86,7 @@ func (v *View) Replace(all *reflector.List) {
 		v.newest = 0
 	}
 	listed := make(map[string]bool, len(all.Kvs))
-	v.malformedKeys = 0
+	clear(v.malformedKeys)
 	var changes []catalog.Change
 	for i, kv := range all.Kvs {
 		key := string(kv.Key)
@@ -94,7 +96,7 @@ func (v *View) Replace(all *reflector.List) {
 			listed[key] = true
 		case v.deleted[key] > at:
 		case records[i] == nil:
-			v.malformedKeys++
+			v.malformedKeys[key] = true
 		default:
 			listed[key] = true
 			changes = append(changes, v.catalog.Restate(records[i])...)
@@ -182,7 +184,7 @@ func (v *View) ownPut(r *catalog.Record) {
 	}
 	odd := v.isOutOfOrderLocked(known, r.Key, r.Revision)
 	delete(v.deleted, r.Key)
-	v.publishOwnLocked(odd, v.catalog.Put(r))
+	v.publishOwnLocked(odd, v.putLocked(r))
 }
 
 // ownDelete takes in that etcd has deleted a key for this process.
@@ -198,7 +200,7 @@ func (v *View) ownDelete(key string, revision int64) {
 		v.deleted[key] = revision
 	}
 	v.newest = max(v.newest, revision)
-	v.publishOwnLocked(odd, v.catalog.Delete(key))
+	v.publishOwnLocked(odd, v.deleteLocked(key))
 }
 
 // isOutOfOrderLocked reports whether a write of ours is older than what the view knows, and isn't in it. Usually etcd's
@@ -237,7 +239,7 @@ func (v *View) merge(name string, found *catalog.Catalog, at, floor int64) {
 		r := node.Record
 		known := v.catalog.Record(r.Key)
 		if (known == nil || known.Revision < r.Revision) && v.deleted[r.Key] < r.Revision {
-			changes = append(changes, v.catalog.Put(r)...)
+			changes = append(changes, v.putLocked(r)...)
 		}
 		return true
 	})
@@ -249,7 +251,7 @@ func (v *View) merge(name string, found *catalog.Catalog, at, floor int64) {
 		return true
 	})
 	for _, key := range gone {
-		changes = append(changes, v.catalog.Delete(key)...)
+		changes = append(changes, v.deleteLocked(key)...)
 		v.deleted[key] = at
 	}
 	v.publishLocked(changes)

@@ -3,6 +3,7 @@ package view
 import (
 	"cmp"
 	"context"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -348,10 +349,13 @@ func (c *Cache) ClientChanged() {
 	}
 }
 
-// Resync makes every view list again, because etcd's data may be others than they were.
+// resyncTime is what a resync is spread over: a whole fleet finds out at one moment that its etcd was restored.
+const resyncTime = 3 * time.Second
+
+// Resync makes every view list again soon, because etcd's data may be others than they were.
 func (c *Cache) Resync() {
 	for _, v := range c.All() {
-		v.Relist(metrics.ListHistoryChanged)
+		time.AfterFunc(rand.N(resyncTime), func() { v.Relist(metrics.ListHistoryChanged) })
 	}
 }
 

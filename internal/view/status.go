@@ -54,7 +54,7 @@ func (v *View) Record(key string) *catalog.Record {
 func (v *View) Size() (keys int, applied int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.catalog.Len() + v.malformedKeys, v.applied
+	return v.catalog.Len() + len(v.malformedKeys), v.applied
 }
 
 // IsFollowing reports whether the view is kept up to date, as far as is known.

@@ -47,7 +47,7 @@ type View struct {
 	applied       int64             // all that etcd did up to here is in the catalog
 	newest        int64             // the newest revision in it, our own writes included
 	deleted       map[string]int64  // our own deletes that etcd hasn't echoed yet, by key
-	malformedKeys int               // keys that are no records
+	malformedKeys map[string]bool   // keys that are no records
 	floor         int64             // newest when the list under way began
 	cause         metrics.ListCause // of the next list
 	broken        error             // why it doesn't follow at the moment
@@ -69,6 +69,7 @@ func newView(s *shared, prefix string, failed func(*View)) *View {
 		decoder:       catalog.NewDecoder(s.Keys),
 		watchers:      make(map[*Watcher]bool),
 		deleted:       make(map[string]int64),
+		malformedKeys: make(map[string]bool),
 		brokenChanged: make(chan struct{}),
 	}
 	v.use()
