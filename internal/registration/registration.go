@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
@@ -27,6 +28,13 @@ type desired struct {
 
 func (d *desired) equal(o *desired) bool {
 	return d.record != nil && o.record != nil && d.seconds == o.seconds && d.record.Equal(o.record)
+}
+
+// restores are how often the record had to be put back, and of the last time why, and how long after that was noticed.
+type restores struct {
+	count int
+	cause metrics.RestoreCause
+	after time.Duration
 }
 
 // owner says who has a key, as far as etcd told.
@@ -71,11 +79,13 @@ type registration struct {
 	watchErr          error                // why the key can't be watched; nil once it is
 	owner             owner                // of the key
 	cause             metrics.RestoreCause // why the owner isn't known, or wasn't the last time
-	revision          int64                // at which the key was last written, as far as is known
-	rollbackSuspected bool                 // etcd's data may be others than they were
-	lease             *lease.Lease         // what the key hangs on; only the goroutine changes it
-	abort             context.CancelFunc   // of the round under way
-	changed           chan struct{}        // closed and renewed when something of the above changes
+	unknownFrom       time.Time            // when that was noticed
+	restores          restores
+	revision          int64              // at which the key was last written, as far as is known
+	rollbackSuspected bool               // etcd's data may be others than they were
+	lease             *lease.Lease       // what the key hangs on; only the goroutine changes it
+	abort             context.CancelFunc // of the round under way
+	changed           chan struct{}      // closed and renewed when something of the above changes
 }
 
 func newRegistration(s *shared, key string, forget func()) *registration {
@@ -226,16 +236,21 @@ func (g *registration) recordTimeout(d *desired, err error) error {
 func (g *registration) suspectRollback(cause metrics.RestoreCause) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.suspectRollbackLocked(cause)
+}
+
+func (g *registration) suspectRollbackLocked(cause metrics.RestoreCause) {
 	g.resyncLocked(cause)
 	g.rollbackSuspected = true
 	g.wake.Send()
 }
 
 // reset is suspectRollback, after which earlier errors count no more: etcd is another one, or we are to it.
+// All of it is one step: a round that begins in between would be aborted with nothing to wake its successor.
 func (g *registration) reset() {
-	g.suspectRollback(metrics.RestoreClientReplaced)
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.suspectRollbackLocked(metrics.RestoreClientReplaced)
 	g.err = nil
 	g.abort()
 }
@@ -249,7 +264,7 @@ func (g *registration) resync(cause metrics.RestoreCause) {
 
 func (g *registration) resyncLocked(cause metrics.RestoreCause) {
 	if g.owner != ownerUnknown {
-		g.cause = cause
+		g.cause, g.unknownFrom = cause, time.Now()
 	}
 	g.owner, g.cause = ownerUnknown, max(g.cause, cause)
 }
@@ -268,6 +283,8 @@ func (g *registration) restored() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.shared.Connector.Metrics.Reregistrations.Add(g.cause)
+	g.restores = restores{g.restores.count + 1, g.cause, time.Since(g.unknownFrom)}
+	g.shared.Changed()
 }
 
 // found records who has the key, written at a revision, as etcd answered.
@@ -299,11 +316,15 @@ func (g *registration) foundLocked(o owner, revision int64) {
 	g.revision, g.owner = revision, o
 }
 
+// minRound is how long a round may take at least: it may need several requests, one after the other, for which a
+// timeout that suits callers may be too short.
+const minRound = 5 * time.Second
+
 // begin returns what is desired, and a context for a round of reconciling, which ends when that is replaced.
 func (g *registration) begin(ctx context.Context) (context.Context, *desired) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	ctx, g.abort = context.WithTimeout(ctx, g.shared.Timeout())
+	ctx, g.abort = context.WithTimeout(ctx, max(g.shared.Timeout(), minRound))
 	return ctx, g.desired
 }
 

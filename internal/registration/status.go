@@ -3,6 +3,8 @@ package registration
 import (
 	"cmp"
 	"time"
+
+	"github.com/micro-etcd/micro-etcd/internal/metrics"
 )
 
 // Status is what RegistrationStatus of the registry's package says.
@@ -13,6 +15,9 @@ type Status struct {
 	Lease                       int64
 	Renewed                     time.Duration
 	Revision                    int64
+	Restored                    int
+	RestoreCause                string
+	RestoredAfter               time.Duration
 	Err                         error
 }
 
@@ -45,6 +50,9 @@ func (g *registration) status() Status {
 	if d != nil && d.record != nil {
 		s.Service, s.Version, s.Node = d.record.Name, d.record.Version, d.record.Node.Id
 		s.TTL = time.Duration(d.seconds) * time.Second
+	}
+	if r := g.restores; r.count > 0 {
+		s.Restored, s.RestoreCause, s.RestoredAfter = r.count, metrics.RestoreCauses[r.cause], r.after
 	}
 	if l := g.lease; l != nil {
 		s.Lease = l.ID

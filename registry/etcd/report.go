@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,10 @@ type reporter struct {
 
 	connection    saidOfConnection
 	registrations map[string]string // the states that were said, by key; registered if missing
+	restored      map[string]int    // how often each was put back, by key
+	restoresUntil time.Time         // the end of the interval in which that is bounded
+	restoresLeft  int               // lines until then
+	later         <-chan time.Time  // asks for another look then
 	views         map[string]bool   // the prefixes that aren't followed
 }
 
@@ -85,6 +90,9 @@ func (r *reporter) run(ctx context.Context) {
 			r.report()
 		case note := <-r.notes:
 			note()
+		case <-r.later:
+			r.later = nil
+			r.report()
 		case <-ctx.Done():
 			r.report()
 			return
@@ -111,6 +119,7 @@ func (r *reporter) report() {
 		r.reportRegistration(&s.Registrations[i], said)
 	}
 	r.registrations = said
+	r.reportRestores(s.Registrations)
 	broken := make(map[string]bool, len(r.views))
 	for i := range s.Followed {
 		r.reportView(&s.Followed[i], broken)
@@ -157,6 +166,43 @@ func (r *reporter) reportRegistration(g *RegistrationStatus, said map[string]str
 		}
 	case was != "":
 		said[g.Key] = was
+	}
+}
+
+// Bounds of what is said of records that were put back: somebody may delete all of a thousand, or one again and again.
+const (
+	maxRestores     = 10 // lines in each interval; what is more is told together after it
+	restoreInterval = 10 * time.Second
+)
+
+func (r *reporter) reportRestores(all []RegistrationStatus) {
+	now := time.Now()
+	begins := !now.Before(r.restoresUntil)
+	if begins {
+		r.restoresUntil, r.restoresLeft = now.Add(restoreInterval), maxRestores
+	}
+	said, held := make(map[string]int, len(r.restored)), 0
+	for i := range all {
+		g := &all[i]
+		switch said[g.Key] = g.Restored; {
+		case g.Restored == r.restored[g.Key]:
+		case r.restoresLeft > 0:
+			r.restoresLeft--
+			r.infof("registration %s was put back %s after: %s",
+				g.Key, g.RestoredAfter.Round(time.Millisecond), strings.ReplaceAll(g.RestoreCause, "_", " "))
+		default:
+			if held++; !begins {
+				said[g.Key] = r.restored[g.Key]
+			}
+		}
+	}
+	r.restored = said
+	switch {
+	case held == 0:
+	case begins:
+		r.infof("%d more registrations were put back", held)
+	case r.later == nil:
+		r.later = time.After(r.restoresUntil.Sub(now))
 	}
 }
 

@@ -136,3 +136,46 @@ func TestARestoredOlderValueIsOurs(t *testing.T) {
 		require.True(t, e.has(rival()), r.Status().Registrations)
 	})
 }
+
+// A removal deletes the key and revokes the lease, one after the other. The timeout is for callers.
+func TestNothingIsLeftAlthoughTheTimeoutIsShorterThanTwoRoundTrips(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t, registry.Timeout(250*time.Millisecond))
+		mustRegister(t, r, greeter(1), time.Hour)
+		e.Slow(80 * time.Millisecond)
+		require.Error(t, r.Deregister(greeter(1)))
+		await(t, 2*time.Second, "nothing is left", func() bool { return e.leaseCount() == 0 && len(e.truth("greeter")) == 0 })
+		time.Sleep(time.Minute)
+		require.Empty(t, r.Status().Registrations)
+	})
+}
+
+func TestARepairIsLoggedAndCounted(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, logs := e.newRegistry(t)
+		mustRegister(t, r, greeter(100), testTTL)
+		e.Remove(DefaultPrefix)
+		await(t, time.Second, "all are back", func() bool { return e.has(greeter(100)) })
+		time.Sleep(time.Second)
+		said := logs.logged()
+		require.Len(t, said, maxRestores)
+		require.Regexp(t, `^info etcd registry: registration \S+ was put back \d+ms after: key deleted$`, said[0])
+		time.Sleep(restoreInterval)
+		said = logs.logged()
+		require.Len(t, said, 2*maxRestores+1)
+		require.Equal(t, "info etcd registry: 80 more registrations were put back", said[2*maxRestores])
+		g := r.Status().Registrations[99]
+		require.Equal(t, 1, g.Restored)
+		require.Equal(t, "key_deleted", g.RestoreCause)
+		require.Less(t, g.RestoredAfter, time.Second)
+
+		for range 4 {
+			e.Remove(g.Key)
+			await(t, time.Second, "it is back", func() bool { return e.has(greeter(100)) })
+		}
+		require.Len(t, logs.logged(), 2*maxRestores+1, "nothing more soon after")
+		time.Sleep(restoreInterval)
+		require.Len(t, logs.logged(), 2*maxRestores+2, "but then")
+		require.Equal(t, 5, r.Status().Registrations[99].Restored)
+	})
+}

@@ -48,6 +48,12 @@ type RegistrationStatus struct {
 	Renewed time.Duration
 	// Revision is etcd's, as of which the state is known.
 	Revision int64
+	// Restored is how often the record had to be put back, because it was gone or overwritten. RestoreCause says why
+	// the last time, in the words of the label cause in docs/metrics.md, and RestoredAfter how long it took from when
+	// that was noticed.
+	Restored      int
+	RestoreCause  string
+	RestoredAfter time.Duration
 	// Err says why the state isn't registered, if that is known.
 	Err error
 }
