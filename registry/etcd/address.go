@@ -99,6 +99,9 @@ func splitHostPort(s string) (host, port string, err error) {
 		if host, port, err = net.SplitHostPort(s); err != nil {
 			return "", "", fmt.Errorf("want host:port")
 		}
+		if strings.HasPrefix(s, ":") {
+			host = "localhost" // as for package net, etcdctl and the official plugin
+		}
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return "", "", fmt.Errorf("port %q is not a number from 1 to 65535", port)

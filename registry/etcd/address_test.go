@@ -21,6 +21,8 @@ func TestAddressForms(t *testing.T) {
 		"host":                        "http://host:2379",
 		"host:1":                      "http://host:1",
 		"host:65535":                  "http://host:65535",
+		":2379":                       "http://localhost:2379",
+		"https://:1":                  "https://localhost:1",
 		" host:1\t":                   "http://host:1",
 		"a-b_c.example.com.":          "http://a-b_c.example.com.:2379",
 		"10.0.0.1":                    "http://10.0.0.1:2379",
@@ -97,7 +99,7 @@ func TestAddressListsAreSplitAndBlanksTrimmed(t *testing.T) {
 func TestABadAddressIsAnErrorThatNamesIt(t *testing.T) {
 	for _, in := range []string{
 		"host:", "host:0", "host:65536", "host:-1", "host:+1", "host:http", "host:2379x", "10.0.0.1:99999",
-		":2379", "http://", "https:///", "http://:2379", "[]", "[]:1", "unix://",
+		":", ":0", "http://", "https:///", "[]", "[]:1", "unix://",
 		"etcd://host", "ftp://host:1", "://host", "unixs://", "unixs:///a?b", "unix:/sock", "http//host", "http:host",
 		"host/path", "host:1/", "http://host/v3", "http://host:1/v3", "http://host//", "https://host?q", "https://host#f",
 		"ho st", "http:// host", "host :1", "a b:1", "host: 1",

@@ -60,7 +60,7 @@
 // # Addresses
 //
 // registry.Addrs takes host, host:port, http://, https://, unix:// and unixs:// addresses, IPv6 with and without
-// brackets, and lists with commas. The port defaults to 2379, the list to 127.0.0.1:2379. An https:// or unixs://
-// address turns TLS on for the list; one that mixes http and https is an error. A unix:// address is plain, whatever
-// ETCD_CACERT says, unless an option or another address asks for TLS.
+// brackets, and lists with commas. The port defaults to 2379, the host in :port to localhost, the list to
+// 127.0.0.1:2379. An https:// or unixs:// address turns TLS on for the list; one that mixes http and https is an error.
+// A unix:// address is plain, whatever ETCD_CACERT says, unless an option or another address asks for TLS.
 package etcd

@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 )
@@ -107,6 +109,30 @@ func TestAProviderWithoutViewsFindsOutAboutAWipe(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+func TestAWipeIsFoundOutWhateverEtcdsLimitOfOperations(t *testing.T) {
+	for _, limit := range []int{1, 2, 8} {
+		t.Run(fmt.Sprint(limit), func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				e.Refuse(func(_ string, request any) bool {
+					txn, ok := request.(*pb.TxnRequest)
+					return ok && len(txn.Success) > limit
+				}, rpctypes.ErrGRPCTooManyOps)
+				provider, _ := e.newRegistry(t)
+				reader, _ := e.newRegistry(t)
+				mustRegister(t, provider, greeter(20), time.Hour)
+				f := newFollower(t, reader, "greeter")
+				time.Sleep(time.Minute)
+				before := e.Revision()
+				e.SwapData(etcdfake.NewStore(e.Store.Cluster))
+				e.Grow(before + 50)
+				await(t, repairTime, "records and views are right", func() bool {
+					return e.has(greeter(20)) && e.differ("greeter", reader, f) == ""
+				})
+			})
+		})
 	}
 }
 

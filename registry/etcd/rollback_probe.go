@@ -2,12 +2,14 @@ package etcd
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
@@ -28,6 +30,7 @@ type probe struct {
 	reporter   *reporter
 	alarm      signal.Signal // somebody saw signs of another history
 	hurry      signal.Signal // the connection was lost and is back
+	maxReads   int           // in one request; for run
 }
 
 func newProbe(
@@ -35,7 +38,7 @@ func newProbe(
 ) *probe {
 	return &probe{
 		connector: c, components: now, timeout: timeout, reporter: r,
-		alarm: signal.New(), hurry: signal.New(),
+		alarm: signal.New(), hurry: signal.New(), maxReads: maxSpots + 1,
 	}
 }
 
@@ -86,6 +89,11 @@ func (p *probe) look(ctx context.Context) {
 		return
 	}
 	wrong, err := p.contradicts(ctx, cl, before)
+	if errors.Is(err, rpctypes.ErrTooManyOps) && p.maxReads > 1 { // its --max-txn-ops is low
+		p.maxReads /= 2
+		p.look(ctx)
+		return
+	}
 	if err != nil || wrong.empty() {
 		return
 	}
@@ -194,7 +202,7 @@ func (p *probe) sample() sample {
 		c := countOf(following[rand.N(len(following))])
 		s.count = &c
 	}
-	return s
+	return s.cut(p.maxReads)
 }
 
 // sample is a part of what this registry knows of etcd, small enough to be compared in one request. Only what the
@@ -275,6 +283,15 @@ func (d *draw) spots() []spot {
 }
 
 func (s sample) empty() bool { return len(s.spots) == 0 && s.count == nil }
+
+// cut returns a part of the sample that takes no more than some reads.
+func (s sample) cut(reads int) sample {
+	if s.count != nil {
+		reads--
+	}
+	s.spots = s.spots[:min(len(s.spots), reads)]
+	return s
+}
 
 // reads returns what to ask etcd for: each spot, then the count.
 func (s sample) reads() []clientv3.Op {
