@@ -11,10 +11,11 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
-// authBreaker is a circuit breaker for rejected credentials, because every attempt costs etcd an authentication. While
-// it is open, one request passes now and then; the others get its answer. Each client has its own: what comes late of
-// the one before says nothing of the credentials that there are now.
-type authBreaker struct {
+// breaker is a circuit breaker for what only an administrator can mend: rejected credentials, because every attempt
+// costs etcd an authentication, and addresses of different clusters, where each would be made to agree with the other.
+// While it is open, one request passes now and then; the others get its answer. Each client has its own: what comes late
+// of the one before says nothing of the settings that there are now.
+type breaker struct {
 	mu       sync.Mutex
 	failures int // in a row
 	err      error
@@ -22,7 +23,7 @@ type authBreaker struct {
 }
 
 // allow returns the last rejection unless a request may pass, which the next ones then wait for.
-func (b *authBreaker) allow() error {
+func (b *breaker) allow() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err == nil {
@@ -36,7 +37,7 @@ func (b *authBreaker) allow() error {
 }
 
 // open returns the last rejection while no request may pass. It lets nobody through.
-func (b *authBreaker) open() error {
+func (b *breaker) open() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.err != nil && time.Now().Before(b.until) {
@@ -46,28 +47,30 @@ func (b *authBreaker) open() error {
 }
 
 // report takes in how a request ended. Whatever etcd answers to somebody it knows proves the credentials good.
-func (b *authBreaker) report(err error) {
+func (b *breaker) report(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
+	case errors.Is(err, rpctypes.ErrAuthFailed), errors.Is(err, etcderr.ErrMixedClusters):
+		if b.err == nil {
+			b.tripLocked(err)
+		}
 	case err == nil, etcderr.IsAnswer(err) && !etcderr.IsIdentity(err):
 		b.failures, b.err = 0, nil
-	case b.err == nil && errors.Is(err, rpctypes.ErrAuthFailed):
-		b.tripLocked(err)
 	}
 }
 
 // trip opens the breaker.
-func (b *authBreaker) trip(err error) {
+func (b *breaker) trip(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.tripLocked(err)
 }
 
-func (b *authBreaker) tripLocked(err error) {
+func (b *breaker) tripLocked(err error) {
 	b.failures++
 	b.err, b.until = err, time.Now().Add(retry.Backoff(b.failures, err))
 }
 
 // reset lets everybody ask again.
-func (b *authBreaker) reset() { b.report(nil) }
+func (b *breaker) reset() { b.report(nil) }

@@ -18,11 +18,12 @@ type Client struct {
 	life    context.Context // ends when another client takes over, and with the registry
 	end     context.CancelFunc
 	dialer  *Dialer // nil for a client that is the caller's
-	breaker *authBreaker
+	breaker *breaker
 
 	watches   *Watches
 	renewals  *Renewals
 	HighWater HighWater
+	clusters  clusters
 	down      atomic.Pointer[time.Time] // when the connection was lost; nil while there is one
 	token     atomic.Bool               // is known to be invalid
 }

@@ -25,7 +25,7 @@ type Config struct {
 // Connection parameters of the etcd client; the measurements behind them are in docs/design.md.
 const (
 	dialTimeout = 5 * time.Second
-	// With one that dies without a word, and the next one too, these come to 16 s. gRPC makes less than 10 s 10 s
+	// With one that dies without a word, and the next one too, these come to 16 s. gRPC raises anything below 10 s to 10 s
 	// (dialoptions.go, WithKeepaliveParams).
 	dialKeepAliveTime    = 10 * time.Second
 	dialKeepAliveTimeout = 3 * time.Second

@@ -33,7 +33,7 @@ type Connector struct {
 
 	mu      sync.Mutex
 	config  Config
-	breaker *authBreaker // of the config
+	breaker *breaker // of the config
 	client  *Client
 	dialing *dialing
 }
@@ -51,7 +51,7 @@ func NewConnector(
 ) *Connector {
 	return &Connector{
 		Context: ctx, Go: goes, Metrics: m, repeats: semaphore.NewWeighted(maxRepeats),
-		reconnected: reconnected, changed: changed, breaker: &authBreaker{},
+		reconnected: reconnected, changed: changed, breaker: &breaker{},
 	}
 }
 
@@ -59,7 +59,7 @@ func NewConnector(
 // the etcd client authenticates before it is usable.
 type dialing struct {
 	dialer  *Dialer
-	breaker *authBreaker
+	breaker *breaker
 	done    chan struct{}
 	client  *Client
 	err     error
@@ -130,7 +130,7 @@ func (c *Connector) dial(d *dialing, config Config) {
 	d.client, d.err = nil, ErrReplaced // an error of the old settings counts no more
 }
 
-func (c *Connector) newClient(client *clientv3.Client, dialer *Dialer, breaker *authBreaker) *Client {
+func (c *Connector) newClient(client *clientv3.Client, dialer *Dialer, breaker *breaker) *Client {
 	cl := &Client{Client: client, dialer: dialer, breaker: breaker}
 	cl.life, cl.end = context.WithCancel(c.Context)
 	cl.watches = &Watches{
@@ -236,7 +236,7 @@ func (c *Connector) Replace(config Config) {
 	c.mu.Lock()
 	old := c.client
 	c.generation.Add(1)
-	c.config, c.breaker, c.client, c.dialing = config, &authBreaker{}, nil, nil
+	c.config, c.breaker, c.client, c.dialing = config, &breaker{}, nil, nil
 	c.mu.Unlock()
 	if old != nil {
 		old.end()

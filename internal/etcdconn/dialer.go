@@ -41,7 +41,7 @@ type memberConn struct {
 
 const (
 	// raceTime is the head start of an address before the next one of the same name, and of a connection attempt before
-	// another one to the same address: what swallows packets now may have stopped to do so.
+	// another one to the same address: what swallows packets now may have stopped doing so.
 	raceTime  = 250 * time.Millisecond
 	againTime = time.Second
 	// ejectTime is how long a member is left alone that was silent.

@@ -208,8 +208,12 @@ func (t *try[T]) do(ctx context.Context, c *Connector, request func(context.Cont
 	t.answer, t.err = request(ctx, t.client)
 	method, header := methodOf(t.answer)
 	c.Metrics.Requested(ctx, method, time.Since(began), etcderr.Code(t.err))
+	if err := t.client.clusters.observe(header, t.pick.Member()); err != nil {
+		t.err = err
+	} else {
+		t.client.HighWater.observe(header)
+	}
 	t.client.breaker.report(t.err)
-	t.client.HighWater.observe(header)
 	if t.err != nil && t.client.life.Err() != nil && c.Context.Err() == nil {
 		t.err = ErrReplaced
 	}

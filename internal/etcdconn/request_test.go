@@ -20,21 +20,27 @@ import (
 // member is one that answers reads by a function.
 type member struct {
 	pb.UnimplementedKVServer
-	read func(context.Context) error
+	cluster uint64
+	read    func(context.Context) error
 }
 
 func (m *member) Range(ctx context.Context, _ *pb.RangeRequest) (*pb.RangeResponse, error) {
 	if err := m.read(ctx); err != nil {
 		return nil, err
 	}
-	return &pb.RangeResponse{Header: &pb.ResponseHeader{ClusterId: 1, Revision: 1}}, nil
+	return &pb.RangeResponse{Header: &pb.ResponseHeader{ClusterId: m.cluster, Revision: 1}}, nil
 }
 
 // startMember returns its URL.
 func startMember(t *testing.T, read func(context.Context) error) string {
 	t.Helper()
+	return startMemberOf(t, 1, read)
+}
+
+func startMemberOf(t *testing.T, cluster uint64, read func(context.Context) error) string {
+	t.Helper()
 	server := grpc.NewServer()
-	pb.RegisterKVServer(server, &member{read: read})
+	pb.RegisterKVServer(server, &member{cluster: cluster, read: read})
 	return "http://" + serve(t, server)
 }
 

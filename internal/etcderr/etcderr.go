@@ -11,8 +11,12 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// ErrClientClosed says that the caller has closed the client that we were lent.
-var ErrClientClosed = errors.New("the etcd client given with the option Client is closed")
+var (
+	// ErrClientClosed says that the caller has closed the client that we were lent.
+	ErrClientClosed = errors.New("the etcd client given with the option Client is closed")
+	// ErrMixedClusters says that one client gets answers from several clusters.
+	ErrMixedClusters = errors.New("the addresses are of different etcd clusters")
+)
 
 // traits are what follows from an error. They overlap.
 type traits struct {
@@ -43,6 +47,7 @@ var known = []struct {
 	{rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner), traits{unanswered: true}},
 	{rpctypes.ErrNotCapable, traits{unanswered: true}},
 	{ErrClientClosed, traits{answer: true, identity: true}},
+	{ErrMixedClusters, traits{answer: true, refused: true}},
 }
 
 func traitsOf(err error) traits {
@@ -100,7 +105,8 @@ func IsTokenInvalid(err error) bool {
 	return t.identity && t.elsewhere
 }
 
-// IsRefused reports whether etcd knows this user and says no, or doesn't want to know it.
+// IsRefused reports whether only an administrator can mend it: etcd knows this user and says no, or doesn't want to know
+// it, or there are several etcds.
 func IsRefused(err error) bool { return traitsOf(err).refused }
 
 // IsTooLarge reports whether etcd or gRPC refuses a request, or its answer, for its size.

@@ -54,10 +54,6 @@ const (
 	maxLists = 5
 )
 
-// errMixedClusters says that pages of one list came from different clusters. Once that may be because an Init changed
-// the addresses meanwhile.
-var errMixedClusters = errors.New("the addresses are of different etcd clusters")
-
 // List lists. The first page is linearizable and fixes the revision.
 func (l *Lister) List(ctx context.Context) (*List, error) {
 	if l.limit == 0 {
@@ -65,7 +61,7 @@ func (l *Lister) List(ctx context.Context) (*List, error) {
 	}
 	for attempt := 1; ; attempt++ {
 		all, err := l.once(ctx)
-		again := errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, errMixedClusters)
+		again := errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, etcderr.ErrMixedClusters) // once that may be because of an Init
 		if !again || attempt == maxLists {
 			return all, err
 		}
@@ -88,7 +84,7 @@ func (l *Lister) once(ctx context.Context) (*List, error) {
 			all.Header = page.Header
 		}
 		if page.Header.ClusterId != all.Header.ClusterId {
-			return nil, fmt.Errorf("%w: %x and %x", errMixedClusters, all.Header.ClusterId, page.Header.ClusterId)
+			return nil, fmt.Errorf("%w: %x and %x", etcderr.ErrMixedClusters, all.Header.ClusterId, page.Header.ClusterId)
 		}
 		if l.Progress != nil {
 			l.Progress(len(all.Kvs)+len(page.Kvs), len(all.Kvs)+int(page.Count)) // Count is of all from this page on

@@ -16,6 +16,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 )
 
 const prefix = "/p/"
@@ -239,7 +241,7 @@ func TestAddressesOfTwoClustersAreAnErrorThatNamesThem(t *testing.T) {
 	s.header.ClusterId = 0xa
 	l := s.lister()
 	_, err := l.List(t.Context())
-	require.ErrorIs(t, err, errMixedClusters)
+	require.ErrorIs(t, err, etcderr.ErrMixedClusters)
 	require.ErrorContains(t, err, "b and a")
 }
 
