@@ -22,8 +22,11 @@ func (c *Catalog) Put(r *Record) []Change {
 	return c.put(r, true)
 }
 
-// Restate is Put for a record that was read again: what was known is not reported.
+// Restate is Put for a record that was read again: what was known is not reported, and stays the same value.
 func (c *Catalog) Restate(r *Record) []Change {
+	if old := c.records[r.Key]; old != nil && old.Revision == r.Revision && old.Lease == r.Lease && old.Equal(r) {
+		return nil
+	}
 	return c.put(r, false)
 }
 

@@ -139,7 +139,6 @@ func TestRestateReportsOnlyDifferences(t *testing.T) {
 		want []string
 	}{
 		{"the same record", known, nil},
-		{"an equal record", rec("k", 5, "s@1", "a=:1", profile("red")), nil},
 		{"a newer record that says the same", rec("k", 9, "s@1", "a=:1", profile("red")), nil},
 		{"an older record that says the same", rec("k", 1, "s@1", "a=:1", red), nil},
 		{"another address", rec("k", 5, "s@1", "a=:2", red), []string{"update s@1 red: a=:2"}},
@@ -165,6 +164,21 @@ func TestRestateKeepsTheNewRevision(t *testing.T) {
 		restate(rec("k", 9, "s@1", "a=:1", red)),
 		put(rec("l", 5, "s@1", "a=:2", red)),
 	}, "s@1 red: a=:1")
+}
+
+// Selectors know the nodes that they have ejected by the value.
+func TestRestateKeepsWhatSaysTheSame(t *testing.T) {
+	c := catalog.New()
+	r := rec("k", 8, "s@1", "a=:3", profile("red"))
+	c.Put(r)
+	again := *r
+	node := *r.Node
+	again.Node = &node
+	require.Empty(t, c.Restate(&again))
+	require.Same(t, r, c.Record("k"))
+	again.Lease++
+	c.Restate(&again)
+	require.Same(t, &again, c.Record("k"))
 }
 
 func TestRecordsAreKeptByKey(t *testing.T) {

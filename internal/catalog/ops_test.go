@@ -102,9 +102,7 @@ func (m *model) apply(o op) (changes []catalog.Change, sequences int) {
 		return m.catalog.Delete(o.key), 1
 	case relist:
 		for _, key := range slices.Sorted(maps.Keys(m.oracle)) {
-			again := copyRecord(m.oracle[key])
-			m.oracle[key] = again
-			changes = append(changes, m.catalog.Restate(again)...)
+			changes = append(changes, m.catalog.Restate(copyRecord(m.oracle[key]))...)
 		}
 		return changes, 1
 	case touch:
@@ -113,7 +111,7 @@ func (m *model) apply(o op) (changes []catalog.Change, sequences int) {
 		}
 		again := copyRecord(old)
 		again.Revision = m.nextRevision(o)
-		m.oracle[o.key] = again
+		m.restate(o.key, again)
 		return m.catalog.Restate(again), 1
 	case putAgain:
 		if old == nil {
@@ -126,15 +124,24 @@ func (m *model) apply(o op) (changes []catalog.Change, sequences int) {
 	}
 
 	r := m.record(o)
-	m.oracle[o.key] = r
 	sequences = 1
 	if old != nil && old.Name == r.Name && old.Node.Id != r.Node.Id {
 		sequences = 2
 	}
 	if o.kind == restateOne {
+		m.restate(o.key, r)
 		return m.catalog.Restate(r), sequences
 	}
+	m.oracle[o.key] = r
 	return m.catalog.Put(r), sequences
+}
+
+// restate takes in a record that was read again, unless it is the known one.
+func (m *model) restate(key string, r *catalog.Record) {
+	old := m.oracle[key]
+	if old == nil || old.Revision != r.Revision || old.Lease != r.Lease || !old.Equal(r) {
+		m.oracle[key] = r
+	}
 }
 
 func (m *model) record(o op) *catalog.Record {
