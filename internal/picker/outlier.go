@@ -72,6 +72,6 @@ func (o *Outlier) Fail(unreachable bool, now int64) bool {
 	} else if !o.probed.Swap(false) && now < until {
 		return false
 	}
-	o.until.Store(now + ejectionTime(o.ejections.Add(1)))
+	o.until.Store(max(until, now+ejectionTime(o.ejections.Add(1)))) // a Picker counts on it that this only rises
 	return until == 0
 }

@@ -139,7 +139,7 @@ func (p *Picker[N]) probe(now int64) (node N, ok bool) {
 		}
 		due = min(due, e.until.Load())
 	}
-	p.due.Store(due) // times only rise, so this is never too late
+	p.due.Store(due) // an ejection is never cut short, so this isn't too late
 	return node, ok
 }
 

@@ -60,7 +60,7 @@ func (rs removals) note(before, after *catalog.Snapshot, now int64) {
 }
 
 // withGrace returns the removals that have grace, the oldest first: none if they are no more than the nodes that are
-// left. It forgets those that can't have grace anymore.
+// left, and then it is over for them. It forgets those that can't have grace anymore.
 func (rs removals) withGrace(left int, now int64, grace time.Duration) []*removal {
 	all := slices.SortedFunc(maps.Values(rs), func(a, b *removal) int {
 		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(b.left, a.left))
@@ -75,6 +75,9 @@ func (rs removals) withGrace(left int, now int64, grace time.Duration) []*remova
 		return over
 	})
 	if len(all) <= left {
+		for _, r := range all {
+			delete(rs, r.record.Node.Id)
+		}
 		return nil
 	}
 	return all

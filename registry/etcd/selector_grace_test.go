@@ -173,6 +173,23 @@ func TestWhatComesBackIsNotLost(t *testing.T) {
 		f.put("1", nodes[2:5]...)
 		require.Equal(t, ids(nodes[:5]), chosen(t, s, "greeter"), "half of them are enough")
 		require.Zero(t, f.registry.Status().Followed[0].Lost)
+		f.del(nodes[4])
+		require.Equal(t, ids(nodes[:4]), chosen(t, s, "greeter"), "and that is the end of it")
+	}, Grace(grace))
+}
+
+// Nodes crash, calls fail, and their records expire later.
+func TestANodeThatWasEjectedBeforeItWasLostIsGivenUp(t *testing.T) {
+	inBubble(t, 10, func(t *testing.T, f *staged, nodes []*registry.Node, s *nodeSelector) {
+		for _, n := range nodes[:8] {
+			s.Mark("greeter", n, errRefused)
+		}
+		f.del(nodes[:8]...)
+		require.Equal(t, ids(nodes), chosen(t, s, "greeter"))
+		for _, n := range nodes[:8] {
+			s.Mark("greeter", n, errRefused)
+		}
+		require.Equal(t, ids(nodes[8:]), chosen(t, s, "greeter"))
 	}, Grace(grace))
 }
 

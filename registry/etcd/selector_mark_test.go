@@ -207,9 +207,9 @@ func TestADeadNodeCostsOneCallPerTrial(t *testing.T) {
 		require.Less(t, len(calls), 50)
 		require.Greater(t, len(calls), 20, "it is tried for ever")
 		for i, seconds := range []int{1, 2, 4, 8, 16, 30, 30, 30} {
-			gap, aside := calls[i+1]-calls[i], time.Duration(seconds)*time.Second
-			require.LessOrEqual(t, gap, aside+20*time.Millisecond, i)
-			require.GreaterOrEqual(t, gap, aside/2, i)
+			gap, ejected := calls[i+1]-calls[i], time.Duration(seconds)*time.Second
+			require.LessOrEqual(t, gap, ejected+20*time.Millisecond, i)
+			require.GreaterOrEqual(t, gap, ejected/2, i)
 		}
 	})
 }
@@ -363,7 +363,7 @@ func TestFiltersAreShownWhatIsAside(t *testing.T) {
 	})
 }
 
-// Whatever fails when: a node that is aside is picked only when its time is over, unless less than a quarter would be
+// Whatever fails when: a node that is ejected is picked only when its ejection is over, unless less than a quarter would be
 // left, and there is always a node.
 func TestRandomMarks(t *testing.T) {
 	seed := *randomSeed
@@ -374,29 +374,29 @@ func TestRandomMarks(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	for range 100 {
 		inBubble(t, 1+random.IntN(12), func(t *testing.T, f *staged, nodes []*registry.Node, s *nodeSelector) {
-			asideSince := make(map[string]time.Time)
+			ejectedSince := make(map[string]time.Time)
 			for range 300 {
 				switch node := nodes[random.IntN(len(nodes))]; random.IntN(8) {
 				case 0:
 					s.Mark("greeter", node, errRefused)
-					if _, known := asideSince[node.Id]; !known {
-						asideSince[node.Id] = time.Now()
+					if _, known := ejectedSince[node.Id]; !known {
+						ejectedSince[node.Id] = time.Now()
 					}
 				case 1:
 					s.Mark("greeter", node, nil)
-					delete(asideSince, node.Id)
+					delete(ejectedSince, node.Id)
 				case 2:
 					f.put("1", node)
-					delete(asideSince, node.Id)
+					delete(ejectedSince, node.Id)
 				case 3:
 					time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond)
 				default:
 					picked := pick(t, s, "greeter")
-					since, aside := asideSince[picked.Id]
-					enough := 4*(len(nodes)-len(asideSince)) >= len(nodes)
-					if aside && enough {
-						require.GreaterOrEqual(t, time.Since(since), 500*time.Millisecond, "%s is aside", picked.Id)
-						asideSince[picked.Id] = time.Now() // which was its trial
+					since, ejected := ejectedSince[picked.Id]
+					enough := 4*(len(nodes)-len(ejectedSince)) >= len(nodes)
+					if ejected && enough {
+						require.GreaterOrEqual(t, time.Since(since), 500*time.Millisecond, "%s is ejected", picked.Id)
+						ejectedSince[picked.Id] = time.Now() // which was its probe
 					}
 				}
 			}

@@ -251,7 +251,7 @@ func (p *pool) uneject(node *catalog.Node) {
 	}
 }
 
-// recordFailure reports whether it ejected a node that only grace had kept.
+// recordFailure reports whether the node is ejected, now or since before it was lost, and only there by grace.
 func (p *pool) recordFailure(node *catalog.Node, v outcome) (gone bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -270,7 +270,7 @@ func (p *pool) recordFailure(node *catalog.Node, v outcome) (gone bool) {
 	if isNew || isEjected {
 		p.renewLocked()
 	}
-	return isEjected && p.removals[node.Id] != nil
+	return o.IsEjected() && p.removals[node.Id] != nil
 }
 
 // policy is how to pick among nodes that are all right.

@@ -409,7 +409,7 @@ func TestSelectAllocatesNothing(t *testing.T) {
 			if n > 1 {
 				s.Mark("greeter", nodes[n-1], nil)
 			}
-		}), "with one of %d aside", n)
+		}), "with one of %d ejected", n)
 	}
 }
 
