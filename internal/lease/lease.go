@@ -98,15 +98,9 @@ func (ls *Lessor) Grant(ctx context.Context, seconds int64) (l *Lease, left []in
 	return l, slices.DeleteFunc(left, func(id int64) bool { return id == l.ID }), nil
 }
 
-// Revoke ends a lease, and with it whatever hangs on it. One that isn't there is a success: a try before may have ended
-// it.
-func (ls *Lessor) Revoke(ctx context.Context, id int64) error {
-	_, err := ls.Drop(ctx, id)
-	return err
-}
-
-// Drop is Revoke, which says whether the lease was there.
-func (ls *Lessor) Drop(ctx context.Context, id int64) (found bool, err error) {
+// Revoke ends a lease, and with it whatever hangs on it, and says whether it was there. One that wasn't is a success: a
+// try before may have ended it.
+func (ls *Lessor) Revoke(ctx context.Context, id int64) (found bool, err error) {
 	answer, err := etcdconn.Do(ctx, ls.connector, func(
 		ctx context.Context, cl *etcdconn.Client,
 	) (*clientv3.LeaseRevokeResponse, error) {
@@ -116,11 +110,11 @@ func (ls *Lessor) Drop(ctx context.Context, id int64) (found bool, err error) {
 		}
 		return answer, err
 	})
-	if err != nil {
+	if err != nil || answer.Header == nil {
 		return false, err
 	}
 	ls.connector.Metrics.Leases.Add(metrics.LeaseRevoked)
-	return answer.Header != nil, nil
+	return true, nil
 }
 
 // renewLoop renews a lease at a third of its TTL, a little earlier at random, so that those of one time come apart.

@@ -195,7 +195,7 @@ func (g *registration) dropOrphans(ctx context.Context) {
 		var asking sync.WaitGroup
 		for _, id := range g.orphans {
 			asking.Go(func() {
-				found, err := g.shared.leases.Drop(ctx, id)
+				found, err := g.shared.leases.Revoke(ctx, id)
 				mu.Lock()
 				defer mu.Unlock()
 				if failed = failed || err != nil; !found {
@@ -435,7 +435,8 @@ func (g *registration) deleteKey(ctx context.Context, guard clientv3.Cmp) error 
 			if restored == int64(clientv3.NoLease) {
 				return nil
 			}
-			return s.leases.Revoke(ctx, restored)
+			_, err = s.leases.Revoke(ctx, restored)
+			return err
 		}
 		kvs := answer.Responses[0].GetResponseRange().Kvs
 		if len(kvs) == 0 || !s.leases.Owns(kvs[0].Lease) {
@@ -451,7 +452,7 @@ func (g *registration) revokeRetired(ctx context.Context) error {
 	for len(g.retired) > 0 {
 		l := g.retired[0]
 		if !isClosed(l.Lost) {
-			if err := g.shared.leases.Revoke(ctx, l.ID); err != nil {
+			if _, err := g.shared.leases.Revoke(ctx, l.ID); err != nil {
 				return err
 			}
 		}

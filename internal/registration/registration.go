@@ -202,6 +202,8 @@ func (g *registration) await(ctx context.Context, d *desired) error {
 			return nil
 		case withdrawn && g.shared.isClosed():
 			return etcdconn.ErrClosed
+		case withdrawn && now.refused != nil:
+			return errReplacedByRefused
 		case withdrawn:
 			return ErrWithdrawn
 		case now.generation < d.generation:
@@ -380,7 +382,7 @@ func (g *registration) rejectLocked(d *desired, err error) {
 	if g.applied != nil && g.applied.record != nil {
 		g.desired = g.applied
 	} else {
-		g.desired = &desired{name: d.name, generation: d.generation}
+		g.desired = &desired{name: d.name, generation: d.generation, refused: err}
 	}
 	g.wake.Send()
 }

@@ -43,13 +43,13 @@ type Offer interface {
 type shared struct {
 	Config
 	leases *lease.Lessor
-	slots  *semaphore.Weighted // for the keys that are talked about with etcd
+	slots  *semaphore.Weighted // for the keys with requests in flight
 
 	mu     sync.Mutex // held while something is desired of a registration, or one ends
 	closed bool       // nothing more is registered
 }
 
-// maxSlots bounds how many keys are talked about with etcd at one time. More would only wait for each other there,
+// maxSlots bounds how many keys have requests in flight. More would only wait for each other there,
 // until their requests are sent again, and add to the load.
 const maxSlots = 64
 
@@ -75,7 +75,8 @@ var (
 // isRetriable reports whether the same request may succeed later.
 func isRetriable(err error) bool {
 	for _, final := range []error{
-		ErrTooLarge, catalog.ErrMalformed, etcdconn.ErrClosed, ErrWithdrawn, ErrNodeID, rpctypes.ErrLeaseTTLTooLarge,
+		ErrTooLarge, catalog.ErrMalformed, etcdconn.ErrClosed, ErrWithdrawn, errReplacedByRefused, ErrNodeID,
+		rpctypes.ErrLeaseTTLTooLarge,
 	} {
 		if errors.Is(err, final) {
 			return false

@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -289,4 +290,28 @@ func TestCloseAsksThoughThePasswordWasWrongAMomentAgo(t *testing.T) {
 		require.NoError(t, r.Close())
 		require.Equal(t, 5, e.lost(greeter(5)))
 	})
+}
+
+func TestARecordThatIsReplacedByARefusedOneIsGivenUp(t *testing.T) {
+	for name, taken := range map[string]bool{"another one was taken before": true, "nothing was": false} {
+		t.Run(name, func(t *testing.T) {
+			withFake(t, func(t *testing.T, e *fakeEtcd) {
+				r, _ := e.newRegistry(t, registry.Timeout(time.Minute))
+				if taken {
+					mustRegister(t, r, greeter(1), testTTL)
+				}
+				answer := e.Ignore(etcdfake.Puts, etcdfake.Always)
+				failed := make(chan error)
+				go func() { failed <- r.Register(rival(), registry.RegisterTTL(testTTL)) }()
+				time.Sleep(time.Second)
+				huge := rival()
+				huge.Metadata = map[string]string{"huge": strings.Repeat("x", 4<<20)}
+				require.ErrorIs(t, r.Register(huge, registry.RegisterTTL(testTTL)), ErrTooLarge)
+				err := <-failed
+				require.ErrorContains(t, err, "replaced meanwhile by a record that was refused")
+				require.NotErrorIs(t, err, ErrPending)
+				answer()
+			})
+		})
+	}
 }
