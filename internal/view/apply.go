@@ -182,9 +182,9 @@ func (v *View) ownPut(r *catalog.Record) {
 	if lead, ok := v.catalog.Lead(r.Name, r.Version); ok && lead.Profile.Equal(r.Profile) {
 		r.Profile = lead.Profile // as a decoder shares it
 	}
-	odd := v.isOutOfOrderLocked(known, r.Key, r.Revision)
+	outOfOrder := v.isOutOfOrderLocked(known, r.Key, r.Revision)
 	delete(v.deleted, r.Key)
-	v.publishOwnLocked(odd, v.putLocked(r))
+	v.publishOwnLocked(outOfOrder, v.putLocked(r))
 }
 
 // ownDelete takes in that etcd has deleted a key for this process.
@@ -192,15 +192,15 @@ func (v *View) ownDelete(key string, revision int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	known := v.catalog.Record(key)
-	odd := v.isOutOfOrderLocked(known, key, revision)
+	outOfOrder := v.isOutOfOrderLocked(known, key, revision)
 	switch {
 	case known == nil && revision <= v.applied:
 		return
-	case !odd:
+	case !outOfOrder:
 		v.deleted[key] = revision
 	}
 	v.newest = max(v.newest, revision)
-	v.publishOwnLocked(odd, v.deleteLocked(key))
+	v.publishOwnLocked(outOfOrder, v.deleteLocked(key))
 }
 
 // isOutOfOrderLocked reports whether a write of ours is older than what the view knows, and isn't in it. Usually etcd's
@@ -209,12 +209,12 @@ func (v *View) isOutOfOrderLocked(known *catalog.Record, key string, revision in
 	return revision <= v.applied || known != nil && known.Revision >= revision || v.deleted[key] > revision
 }
 
-// publishOwnLocked publishes what a write of ours changes. An odd one is a sign that etcd's data were replaced, so that
-// its revisions are small again. It is taken in all the same, and the view lists again, which also repairs it if
-// somebody else wrote right after us.
-func (v *View) publishOwnLocked(odd bool, changes []catalog.Change) {
+// publishOwnLocked publishes what a write of ours changes. One that is out of order is a sign that etcd's data were
+// replaced, so that its revisions are small again. It is taken in all the same, and the view lists again, which also
+// repairs it if somebody else wrote right after us.
+func (v *View) publishOwnLocked(outOfOrder bool, changes []catalog.Change) {
 	v.publishLocked(changes)
-	if odd {
+	if outOfOrder {
 		v.relistLocked(metrics.ListHistoryChanged)
 	}
 }

@@ -28,6 +28,7 @@ type Cache struct {
 	unwatched map[*View]struct{}
 	sweeping  bool
 	swept     int64 // the last epoch that a sweep has seen the end of
+	closed    bool  // no more watchers
 }
 
 // New returns a cache without views.
@@ -267,11 +268,11 @@ func (c *Cache) sweep() {
 func (c *Cache) Watch(ctx, life context.Context, service string) (*Watcher, error) {
 	w := newWatcher(life, service)
 	v := c.attach(w)
-	stop := context.AfterFunc(c.Closing, func() { w.End(etcdconn.ErrClosed) })
-	context.AfterFunc(w.ctx, func() {
-		stop()
-		c.unwatch(v, w)
-	})
+	if v == nil {
+		w.Stop()
+		return nil, etcdconn.ErrClosed
+	}
+	context.AfterFunc(w.ctx, func() { c.unwatch(v, w) })
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(w.ctx, cancel)()
@@ -286,6 +287,7 @@ func (c *Cache) Watch(ctx, life context.Context, service string) (*Watcher, erro
 	return w, nil
 }
 
+// attach returns the view that a watcher is on from then on, or nil if the cache is closed.
 func (c *Cache) attach(w *Watcher) *View {
 	prefix := c.Keys.Prefix
 	if w.service != "" {
@@ -293,6 +295,9 @@ func (c *Cache) attach(w *Watcher) *View {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return nil
+	}
 	v := c.atLocked(prefix)
 	if v == nil {
 		v = c.startLocked(prefix)
@@ -382,8 +387,11 @@ func (c *Cache) Status() []Status {
 	return status
 }
 
-// Close ends every watcher.
+// Close ends every watcher, and takes no more.
 func (c *Cache) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
 	for _, v := range c.All() {
 		v.mu.Lock()
 		for w := range v.watchers {

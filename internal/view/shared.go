@@ -1,7 +1,6 @@
 package view
 
 import (
-	"context"
 	"sync/atomic"
 	"time"
 
@@ -13,7 +12,6 @@ import (
 
 // Config is what a cache needs.
 type Config struct {
-	Closing   context.Context // ends when the registry's Close begins
 	Connector *etcdconn.Connector
 	Keys      catalog.Keyspace
 	Timeout   func() time.Duration

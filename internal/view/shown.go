@@ -1,7 +1,6 @@
 package view
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -161,15 +160,10 @@ func (s *shownService) set(c catalog.Change, now time.Time, again bool) {
 		if again {
 			n.changed = now
 		}
-	case n.gone || !sameNode(n.record, c.Record):
+	case n.gone || !n.record.Node.Equal(c.Record.Node):
 		n.changed = now
 	}
 	n.record, n.gone = c.Record, false
-}
-
-// sameNode reports whether two records of one version show the same node.
-func sameNode(a, b *catalog.Record) bool {
-	return a.Node == b.Node || a.Node.Address == b.Node.Address && maps.Equal(a.Node.Metadata, b.Node.Metadata)
 }
 
 // differences is what takes whoever has seen something of the services below a prefix to what a catalog has: everything
@@ -202,7 +196,7 @@ func (d *differences) add(name string, s *shownService, c *catalog.Catalog) {
 		if v := s.versions[now.Record.Version]; v != nil {
 			n = v.nodes[now.Record.Node.Id]
 		}
-		if n == nil || n.gone || !n.changed.IsZero() || !sameNode(n.record, now.Record) {
+		if n == nil || n.gone || !n.changed.IsZero() || !n.record.Node.Equal(now.Record.Node) {
 			if n == nil || n.gone || n.fresh {
 				now.Action = catalog.Create
 			}

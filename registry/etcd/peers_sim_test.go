@@ -66,7 +66,6 @@ func TestPeers3364NoLoopWithoutAPause(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			withFake(t, func(t *testing.T, e *fakeEtcd) {
-				// One watch each: the etcd client may hang when two of one stream are refused.
 				provider, _ := e.newRegistry(t)
 				r, _ := e.newRegistry(t)
 				mustRegister(t, provider, greeter(1), testTTL)

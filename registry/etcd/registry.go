@@ -188,7 +188,6 @@ func (r *Registry) configureLocked(given registry.Options) error {
 // assemble makes the components that depend on the prefix.
 func (r *Registry) assemble(p *components) {
 	p.views = view.New(view.Config{
-		Closing:   r.closing,
 		Connector: r.connector,
 		Keys:      p.config.keys,
 		Timeout:   r.timeout,

@@ -222,11 +222,11 @@ func (r *reporter) reportView(f *FollowedStatus, broken map[string]bool) {
 }
 
 func (r *reporter) reportMalformed() {
-	ms := r.components.Load().views
-	if ms == nil {
+	views := r.components.Load().views
+	if views == nil {
 		return
 	}
-	for _, one := range ms.Malformed.Take() {
+	for _, one := range views.Malformed.Take() {
 		r.warnf("skipping %q: %s", one.Key, one.Reason)
 		if one.Last {
 			r.warnf("that was malformed record number %d; Status goes on counting them", view.MaxMalformed)

@@ -123,7 +123,6 @@ func TestPollingAMissingServiceCostsNothing(t *testing.T) {
 	})
 }
 
-// The views are made without a client, which a thousand etcd watches would slow down.
 func TestUnknownNamesEvictNoGoodView(t *testing.T) {
 	t.Parallel()
 	for name, away := range map[string]bool{"etcd answers": false, "etcd is away": true} {

@@ -109,14 +109,14 @@ func TestAKilledNodeCostsTheCallsInFlightAndOnePerTrial(t *testing.T) {
 	all.await(t, 100*workers)
 	require.Less(t, time.Since(began), ttl, "else etcd has forgotten them, and there is nothing to see")
 	all.finish(t, "5 of 20 nodes killed, before their records expire")
-	trials := 1 // times aside grow from half a second at least
-	for aside := minAside; aside < time.Since(began); aside *= 2 {
-		trials++
+	probes := 1 // ejections grow from half a second at least
+	for ejected := minEjected; ejected < time.Since(began); ejected *= 2 {
+		probes++
 	}
 	for _, l := range []*load{all.ours, all.retrying} {
 		t.Log(l.name, "failed attempts by node:", l.attempts)
 		for id, attempts := range l.attempts {
-			require.LessOrEqual(t, attempts, workers+trials, "%s: %s", l.name, id)
+			require.LessOrEqual(t, attempts, workers+probes, "%s: %s", l.name, id)
 		}
 	}
 	require.LessOrEqual(
@@ -124,4 +124,4 @@ func TestAKilledNodeCostsTheCallsInFlightAndOnePerTrial(t *testing.T) {
 	)
 }
 
-const minAside = time.Second / 2
+const minEjected = time.Second / 2
