@@ -13,8 +13,8 @@ import (
 
 // breaker is a circuit breaker for what only an administrator can mend: rejected credentials, because every attempt
 // costs etcd an authentication, and addresses of different clusters, where each would be made to agree with the other.
-// While it is open, one request passes now and then; the others get its answer. Each client has its own: what comes late
-// of the one before says nothing of the settings that there are now.
+// While it is open, one request passes now and then; the others get its answer. Each client has its own: what comes
+// late of the one before says nothing of the settings that there are now.
 type breaker struct {
 	mu       sync.Mutex
 	failures int // in a row

@@ -105,8 +105,8 @@ func IsTokenInvalid(err error) bool {
 	return t.identity && t.elsewhere
 }
 
-// IsRefused reports whether only an administrator can mend it: etcd knows this user and says no, or doesn't want to know
-// it, or there are several etcds.
+// IsRefused reports whether only an administrator can mend it: etcd knows this user and says no, or doesn't want to
+// know it, or there are several etcds.
 func IsRefused(err error) bool { return traitsOf(err).refused }
 
 // IsTooLarge reports whether etcd or gRPC refuses a request, or its answer, for its size.

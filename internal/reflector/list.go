@@ -61,7 +61,8 @@ func (l *Lister) List(ctx context.Context) (*List, error) {
 	}
 	for attempt := 1; ; attempt++ {
 		all, err := l.once(ctx)
-		again := errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, etcderr.ErrMixedClusters) // once that may be because of an Init
+		// An Init may have come between the pages.
+		again := errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, etcderr.ErrMixedClusters)
 		if !again || attempt == maxLists {
 			return all, err
 		}

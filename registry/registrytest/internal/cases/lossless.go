@@ -45,8 +45,8 @@ func losslessCases() []Case {
 	}}
 }
 
-// openPatient opens a registry whose calls may take as long as the case: it is judged by whether all arrives, not by how
-// soon a store takes hundreds of calls.
+// openPatient opens a registry whose calls may take as long as the case: it is judged by whether all arrives, not by
+// how soon a store takes hundreds of calls.
 func openPatient(e *harness.Env) *harness.Process {
 	return e.Open(registry.Timeout(e.Backend.CaseTimeout))
 }
