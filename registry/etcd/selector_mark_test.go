@@ -363,8 +363,8 @@ func TestFiltersAreShownWhatIsAside(t *testing.T) {
 	})
 }
 
-// Whatever fails when: a node that is ejected is picked only when its ejection is over, unless less than a quarter would
-// be left, and there is always a node.
+// Whatever fails when: a node that is ejected is picked only when its ejection is over, unless less than a quarter
+// would be left, and there is always a node.
 func TestRandomMarks(t *testing.T) {
 	seed := *randomSeed
 	if seed == 0 {
