@@ -184,9 +184,6 @@ func (g *registration) broadcastLocked() {
 	g.changed = make(chan struct{})
 }
 
-// errReplacedByRefused says that a record was replaced by one that etcd never took.
-var errReplacedByRefused = errors.New("replaced meanwhile by a record that was refused")
-
 // await waits until etcd has taken d, or what replaced it in this process, or never will.
 func (g *registration) await(ctx context.Context, d *desired) error {
 	for {

@@ -72,6 +72,9 @@ var (
 	ErrPending   = errors.New("registration is pending")
 )
 
+// errReplacedByRefused says that a record was replaced by one that etcd never took.
+var errReplacedByRefused = errors.New("replaced meanwhile by a record that was refused")
+
 // isRetriable reports whether the same request may succeed later.
 func isRetriable(err error) bool {
 	for _, final := range []error{
