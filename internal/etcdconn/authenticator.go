@@ -2,6 +2,7 @@ package etcdconn
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,13 +12,14 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// authenticateTime bounds an authentication at the first member, where there is another one to ask.
+// authenticateTime bounds an authentication at the first member, where there is another one to ask. It doubles from
+// member to member.
 const authenticateTime = time.Second
 
-// authenticator has one client's tokens asked for: one at a time, at one member after the other, and at each but once.
-// It costs etcd a bcrypt and a raft proposal, and a member that is slow because it is busy mustn't get more of them.
-// When etcd has forgotten a token, every request under way finds out at the same moment, and the etcd client would have
-// a token asked for by each.
+// authenticator has one client's tokens asked for: one at a time, and at one member after the other, each for longer
+// than the one before. It costs etcd a bcrypt and a raft proposal, and members that are slow because they are busy
+// mustn't get many of them. When etcd has forgotten a token, every request under way finds out at the same moment, and
+// the etcd client would have a token asked for by each.
 type authenticator struct {
 	members int
 
@@ -84,7 +86,7 @@ func (a *authenticator) end(one *authentication) {
 
 func (a *authenticator) ask(ctx context.Context, request func(context.Context) error) error {
 	var asked []string
-	for limit := authenticateTime; len(asked) < a.members-1; limit *= 2 {
+	for limit := authenticateTime; a.members > 1; limit *= 2 {
 		pick := &Pick{Avoid: asked}
 		try, cancel := context.WithTimeout(WithPick(ctx, pick), limit)
 		err := request(try)
@@ -94,8 +96,8 @@ func (a *authenticator) ask(ctx context.Context, request func(context.Context) e
 			return err
 		}
 		if member := pick.Member(); member != "" { // else there was no connection yet
-			asked = append(asked, member)
+			asked = append(slices.DeleteFunc(asked, func(m string) bool { return m == member }), member)
 		}
 	}
-	return request(WithPick(ctx, &Pick{Avoid: asked}))
+	return request(ctx)
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -66,4 +67,20 @@ func TestRequestsThatFindTheirTokenForgottenShareANewOne(t *testing.T) {
 	}
 	running.Wait()
 	require.LessOrEqual(t, g.asked.Load(), int32(requests/5), "most of them arrive while one is under way")
+}
+
+// Members that were silent may be back before those who wait have run out of time.
+func TestASilentMemberIsAskedForATokenAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, asked := time.Now(), 0
+		a := &authenticator{members: 2}
+		require.NoError(t, a.ask(t.Context(), func(ctx context.Context) error {
+			if asked++; asked > 3 {
+				return nil
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		}))
+		require.Equal(t, (1+2+4)*authenticateTime, time.Since(began))
+	})
 }

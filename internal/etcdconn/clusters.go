@@ -13,29 +13,33 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 )
 
-// clusters notices that a client's addresses are of different etcd clusters: they answer by turns. That one takes the
-// place of another is nothing strange.
+// clusters notices that a client's addresses are of different etcd clusters: they answer by turns. That one cluster
+// takes the place of another at an address, or at one after the other, is nothing strange. What answers at one address
+// counts as one. A caller's own client doesn't tell who has answered, so it is never found to be mixed.
 type clusters struct {
-	mu      sync.Mutex
-	last    uint64
-	lately  map[uint64]sighting
-	returns int // of one that had answered before another
+	mu     sync.Mutex
+	lately map[string]sighting // by member
+	last   uint64              // that has answered
+	turns  int                 // how often another one has, since the members have ceased to agree
+	turned time.Time           // the last time
 }
 
-// sighting is the last answer of a cluster.
+// sighting is a member's last answer.
 type sighting struct {
-	member string // "" if that isn't known
-	at     time.Time
+	cluster uint64
+	at      time.Time
 }
 
 const (
-	// clusterTime is for how long a cluster counts that doesn't answer any more.
-	clusterTime = 30 * time.Second
-	// maxReturns allows for a late answer of a cluster that was replaced.
-	maxReturns = 1
+	// clusterTime is for how long an answer counts. With nothing to do, a member is asked every few probes.
+	clusterTime = 2 * time.Minute
+	// maxTurns allows for the late answer of a cluster that is being replaced.
+	maxTurns = 3
+	// turnTime is after how long without another turn one of the clusters seems to be gone.
+	turnTime = 10 * time.Second
 )
 
-// observe takes note of an answer, and returns an error while they come from different clusters.
+// observe takes note of a member's answer, and returns an error while they come from different clusters.
 func (c *clusters) observe(h *pb.ResponseHeader, member string) error {
 	if h == nil {
 		return nil
@@ -43,31 +47,44 @@ func (c *clusters) observe(h *pb.ResponseHeader, member string) error {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	maps.DeleteFunc(c.lately, func(_ uint64, s sighting) bool { return now.Sub(s.at) > clusterTime })
-	if len(c.lately) == 0 {
-		c.lately = make(map[uint64]sighting)
+	if c.lately == nil {
+		c.lately = make(map[string]sighting)
 	}
-	if _, known := c.lately[h.ClusterId]; known && h.ClusterId != c.last {
-		c.returns++
+	c.lately[member] = sighting{h.ClusterId, now}
+	maps.DeleteFunc(c.lately, func(_ string, s sighting) bool { return now.Sub(s.at) > clusterTime })
+	switch {
+	case len(c.idsLocked()) == 1, c.turns > maxTurns && h.ClusterId == c.last && now.Sub(c.turned) > turnTime:
+		c.turns = 0
+	case h.ClusterId != c.last:
+		c.turns++
+		c.turned = now
 	}
-	c.last, c.lately[h.ClusterId] = h.ClusterId, sighting{member, now}
-	if len(c.lately) == 1 {
-		c.returns = 0
-	}
-	if c.returns <= maxReturns {
+	c.last = h.ClusterId
+	if c.turns <= maxTurns {
 		return nil
 	}
-	return fmt.Errorf("%w: %s", etcderr.ErrMixedClusters, c.listLocked())
+	var all []string
+	for _, id := range c.idsLocked() {
+		all = append(all, fmt.Sprintf("%x at %s", id, strings.Join(c.membersLocked(id), ", ")))
+	}
+	return fmt.Errorf("%w: %s", etcderr.ErrMixedClusters, strings.Join(all, "; "))
 }
 
-func (c *clusters) listLocked() string {
-	var all []string
-	for _, id := range slices.Sorted(maps.Keys(c.lately)) {
-		text := fmt.Sprintf("%x", id)
-		if member := c.lately[id].member; member != "" {
-			text += " at " + member
-		}
-		all = append(all, text)
+func (c *clusters) idsLocked() []uint64 {
+	ids := make([]uint64, 0, len(c.lately))
+	for _, s := range c.lately {
+		ids = append(ids, s.cluster)
 	}
-	return strings.Join(all, " and ")
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+func (c *clusters) membersLocked(id uint64) (members []string) {
+	for member, s := range c.lately {
+		if s.cluster == id {
+			members = append(members, member)
+		}
+	}
+	slices.Sort(members)
+	return members
 }

@@ -14,20 +14,51 @@ import (
 )
 
 func TestClustersThatAnswerByTurnsAreMixed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var c clusters
-		at := func(id uint64) error { return c.observe(&pb.ResponseHeader{ClusterId: id}, "m") }
-		for _, id := range []uint64{1, 1, 2, 2, 1, 1} {
-			require.NoError(t, at(id), "one has taken the place of the other, and an answer was late")
+	type answer struct {
+		member  string
+		cluster uint64
+	}
+	repeated := func(n int, answers ...answer) (all []answer) {
+		for range n {
+			all = append(all, answers...)
 		}
-		require.NoError(t, c.observe(nil, "m"))
-		require.EqualError(t, at(2), etcderr.ErrMixedClusters.Error()+": 1 at m and 2 at m")
-		require.Error(t, at(2))
-		time.Sleep(clusterTime + time.Second)
-		require.NoError(t, at(2), "the other one is gone")
-		require.NoError(t, at(1))
-		require.NoError(t, at(2))
-	})
+		return all
+	}
+	for name, c := range map[string]struct {
+		pause   time.Duration // before each
+		answers []answer
+		mixed   bool // after the last one
+	}{
+		"one cluster":       {0, repeated(9, answer{"x", 1}, answer{"y", 1}), false},
+		"two":               {0, repeated(9, answer{"x", 1}, answer{"y", 2}), true},
+		"two, seldom asked": {20 * time.Second, repeated(9, answer{"x", 1}, answer{"y", 2}), true},
+		"one that replaces another": {
+			0, []answer{{"x", 1}, {"y", 1}, {"x", 2}, {"y", 1}, {"x", 2}, {"y", 2}, {"x", 2}}, false,
+		},
+		"one address, there and back": {0, repeated(9, answer{"x", 1}, answer{"x", 2}), false},
+		"two, until all are replaced": {0, append(repeated(9, answer{"x", 1}, answer{"y", 2}), answer{"x", 2}), false},
+		"two, until one is gone": {
+			time.Second, append(repeated(9, answer{"x", 1}, answer{"y", 2}), repeated(12, answer{"x", 1})...), false,
+		},
+		"two, of which one is slow": {
+			time.Second, append(repeated(9, answer{"x", 1}, answer{"y", 2}), repeated(8, answer{"x", 1})...), true,
+		},
+		"a caller's client": {0, repeated(9, answer{"", 1}, answer{"", 2}), false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var seen clusters
+			var err error
+			for _, a := range c.answers {
+				time.Sleep(c.pause)
+				err = seen.observe(&pb.ResponseHeader{ClusterId: a.cluster}, a.member)
+			}
+			if require.NoError(t, seen.observe(nil, "x")); !c.mixed {
+				require.NoError(t, err, name)
+				return
+			}
+			require.EqualError(t, err, etcderr.ErrMixedClusters.Error()+": 1 at x; 2 at y", name)
+		})
+	}
 }
 
 func TestAddressesOfTwoClustersAreFewRequestsAndAnErrorThatNamesThem(t *testing.T) {
@@ -47,5 +78,5 @@ func TestAddressesOfTwoClustersAreFewRequestsAndAnErrorThatNamesThem(t *testing.
 	for range 1000 {
 		require.ErrorIs(t, get(t, c, 10*time.Second), etcderr.ErrMixedClusters)
 	}
-	require.Less(t, asked.Load(), int32(20))
+	require.Less(t, asked.Load(), int32(50))
 }

@@ -47,7 +47,7 @@ var known = []struct {
 	{rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner), traits{unanswered: true}},
 	{rpctypes.ErrNotCapable, traits{unanswered: true}},
 	{ErrClientClosed, traits{answer: true, identity: true}},
-	{ErrMixedClusters, traits{answer: true, refused: true}},
+	{ErrMixedClusters, traits{answer: true}},
 }
 
 func traitsOf(err error) traits {
@@ -105,8 +105,7 @@ func IsTokenInvalid(err error) bool {
 	return t.identity && t.elsewhere
 }
 
-// IsRefused reports whether only an administrator can mend it: etcd knows this user and says no, or doesn't want to
-// know it, or there are several etcds.
+// IsRefused reports whether etcd knows this user and says no, or doesn't want to know it.
 func IsRefused(err error) bool { return traitsOf(err).refused }
 
 // IsTooLarge reports whether etcd or gRPC refuses a request, or its answer, for its size.

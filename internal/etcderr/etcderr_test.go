@@ -40,7 +40,7 @@ func TestWhatFollowsFromAnError(t *testing.T) {
 		{rpctypes.ErrInvalidAuthToken, []string{"answer", "may differ", "identity", "token"}},
 		{rpctypes.ErrAuthOldRevision, []string{"answer", "may differ", "identity", "token"}},
 		{ErrClientClosed, []string{"answer", "identity"}},
-		{ErrMixedClusters, []string{"answer", "refused"}},
+		{ErrMixedClusters, []string{"answer"}},
 		{rpctypes.ErrTooManyRequests, []string{"answer", "may differ"}},
 		{rpctypes.ErrCorrupt, []string{"answer", "may differ"}},
 		{rpctypes.ErrNoSpace, []string{"answer"}},
