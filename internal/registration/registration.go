@@ -273,7 +273,7 @@ func (g *registration) setCause(cause metrics.RestoreCause) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.owner != ownerUnknown {
-		g.cause = cause
+		g.cause, g.unknownFrom = cause, time.Now()
 	}
 }
 

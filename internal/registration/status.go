@@ -67,7 +67,7 @@ func (g *registration) stateLocked() string {
 	switch {
 	case g.desired.record == nil:
 		return StateLeaving
-	case g.applied != g.desired || g.owner == ownerUnknown || g.watchErr != nil:
+	case g.applied != g.desired || g.owner == ownerUnknown || g.err != nil || g.watchErr != nil:
 		return StatePending
 	case g.owner == ownerOther:
 		return StateSuperseded

@@ -150,6 +150,21 @@ func TestNothingIsLeftAlthoughTheTimeoutIsShorterThanTwoRoundTrips(t *testing.T)
 	})
 }
 
+func TestTheTimeOfARestoreBeginsWhenTheWatchEnds(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		mustRegister(t, r, greeter(1), testTTL)
+		time.Sleep(time.Minute)
+		e.Cut()
+		e.Remove(greeterKey)
+		e.Mend()
+		await(t, time.Second, "the record is back", func() bool { return e.has(greeter(1)) })
+		g := r.Status().Registrations[0]
+		require.Equal(t, "watch_ended", g.RestoreCause)
+		require.Less(t, g.RestoredAfter, time.Second)
+	})
+}
+
 func TestARepairIsLoggedAndCounted(t *testing.T) {
 	withFake(t, func(t *testing.T, e *fakeEtcd) {
 		r, logs := e.newRegistry(t)

@@ -286,6 +286,9 @@ func (s sample) empty() bool { return len(s.spots) == 0 && s.count == nil }
 
 // cut returns a part of the sample that takes no more than some reads.
 func (s sample) cut(reads int) sample {
+	if reads == 1 && len(s.spots) > 0 && rand.N(2) == 0 {
+		s.count = nil
+	}
 	if s.count != nil {
 		reads--
 	}
