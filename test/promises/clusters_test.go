@@ -36,10 +36,11 @@ func TestP2AnAddressMayLeadToAnotherClusterAndBack(t *testing.T) {
 	r := open(t, []string{address.Address()})
 	require.NoError(t, r.Register(service("greeter", "1", "n"), registry.RegisterTTL(time.Minute)))
 	for _, to := range []*etcdtest.Server{b, a, b, a, b} {
-		_, err := to.Client(t).Delete(ctx(t), etcd.DefaultPrefix, clientv3.WithPrefix())
+		client := to.Client(t)
+		_, err := client.Delete(ctx(t), etcd.DefaultPrefix, clientv3.WithPrefix())
 		require.NoError(t, err)
 		lead(t, address, to)
-		eventually(t, func() bool { return keys(t, to.Client(t), etcd.DefaultPrefix) == 1 }, "the record is there")
+		eventually(t, func() bool { return keys(t, client, etcd.DefaultPrefix) == 1 }, "the record is there")
 		eventually(t, func() bool {
 			_, err := r.GetService("greeter", etcd.Linearizable())
 			return err == nil
@@ -63,6 +64,7 @@ func TestP7AddressesOfTwoClustersAreAnErrorUntilTheyAgree(t *testing.T) {
 	require.ErrorContains(t, r.Status().Registrations[0].Err, "different etcd clusters")
 
 	lead(t, second, a)
-	eventually(t, func() bool { return keys(t, a.Client(t), etcd.DefaultPrefix) == 1 }, "the record is there")
+	client := a.Client(t)
+	eventually(t, func() bool { return keys(t, client, etcd.DefaultPrefix) == 1 }, "the record is there")
 	eventually(t, func() bool { return r.Status().Registrations[0].State == "registered" }, "and known to be")
 }

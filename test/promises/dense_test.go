@@ -39,7 +39,8 @@ func TestP2AProcessOfAThousandNodes(t *testing.T) {
 	dir := etcd.DefaultPrefix + "dense/"
 	require.NoError(t, provider.Register(all, ttl))
 	require.Equal(t, 1000, keys(t, client, dir))
-	require.Equal(t, 1000, leases(t, client), "one lease for each")
+	// A grant that was repeated has left another one, which is revoked in the background.
+	eventually(t, func() bool { return leases(t, client) == 1000 }, "one lease for each")
 	require.Equal(t, 1000, nodes(t, consumer, "dense"))
 
 	t.Run("revoked leases", func(t *testing.T) {
