@@ -53,7 +53,7 @@ func (c *clusters) observe(h *pb.ResponseHeader, member string) error {
 	c.lately[member] = sighting{h.ClusterId, now}
 	maps.DeleteFunc(c.lately, func(_ string, s sighting) bool { return now.Sub(s.at) > clusterTime })
 	switch {
-	case len(c.idsLocked()) == 1, c.turns > maxTurns && h.ClusterId == c.last && now.Sub(c.turned) > turnTime:
+	case c.agreeLocked(h.ClusterId), c.turns > maxTurns && h.ClusterId == c.last && now.Sub(c.turned) > turnTime:
 		c.turns = 0
 	case h.ClusterId != c.last:
 		c.turns++
@@ -63,28 +63,29 @@ func (c *clusters) observe(h *pb.ResponseHeader, member string) error {
 	if c.turns <= maxTurns {
 		return nil
 	}
-	var all []string
-	for _, id := range c.idsLocked() {
-		all = append(all, fmt.Sprintf("%x at %s", id, strings.Join(c.membersLocked(id), ", ")))
-	}
-	return fmt.Errorf("%w: %s", etcderr.ErrMixedClusters, strings.Join(all, "; "))
+	return fmt.Errorf("%w: %s", etcderr.ErrMixedClusters, c.listLocked())
 }
 
-func (c *clusters) idsLocked() []uint64 {
-	ids := make([]uint64, 0, len(c.lately))
+// agreeLocked reports whether all members are of a cluster. It is asked with each answer of etcd.
+func (c *clusters) agreeLocked(cluster uint64) bool {
 	for _, s := range c.lately {
-		ids = append(ids, s.cluster)
-	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
-}
-
-func (c *clusters) membersLocked(id uint64) (members []string) {
-	for member, s := range c.lately {
-		if s.cluster == id {
-			members = append(members, member)
+		if s.cluster != cluster {
+			return false
 		}
 	}
-	slices.Sort(members)
-	return members
+	return true
+}
+
+// listLocked names the clusters, and the members of each.
+func (c *clusters) listLocked() string {
+	members := make(map[uint64][]string)
+	for _, member := range slices.Sorted(maps.Keys(c.lately)) {
+		id := c.lately[member].cluster
+		members[id] = append(members[id], member)
+	}
+	var all []string
+	for _, id := range slices.Sorted(maps.Keys(members)) {
+		all = append(all, fmt.Sprintf("%x at %s", id, strings.Join(members[id], ", ")))
+	}
+	return strings.Join(all, "; ")
 }
