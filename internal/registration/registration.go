@@ -189,7 +189,8 @@ func (g *registration) await(ctx context.Context, d *desired) error {
 	for {
 		g.mu.Lock()
 		now, err, changed, refused := g.desired, g.err, g.changed, d.refused
-		taken := g.applied != nil && g.applied.generation >= d.generation
+		taken := g.applied != nil && g.applied.generation >= d.generation &&
+			(d.record == nil || g.applied.record != nil) // its removal doesn't mean that the record was there
 		g.mu.Unlock()
 		withdrawn := d.record != nil && now.generation > d.generation && now.record == nil
 		switch {

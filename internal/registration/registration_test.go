@@ -230,3 +230,14 @@ func TestARevisionThatRegressesIsARollback(t *testing.T) {
 		require.Equal(t, 1, tb.rollbacks, name)
 	}
 }
+
+func TestARecordThatIsRemovedBeforeEtcdTookItWasNotTaken(t *testing.T) {
+	tb := newTable(t)
+	tb.desire("1")
+	p := pending{key: testKey, registration: tb.registration, desired: tb.registration.desired}
+	removal := tb.deregister()
+	tb.begun()
+	tb.fulfilled(tb.taken)
+	require.ErrorIs(t, p.await(t.Context()), ErrWithdrawn)
+	require.NoError(t, removal.await(t.Context()))
+}
