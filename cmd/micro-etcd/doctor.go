@@ -24,9 +24,11 @@ func newDoctor(a *app) *cobra.Command {
 
   - addresses and members that can't be reached, in the registry's own words
   - mixed and old versions, no leader, alarms, a full database, members behind, learners, clocks
+  - members with different data, and etcds that take themselves for the same member
   - permissions that a consumer or a provider would miss
   - records that are malformed, collide, have no lease, are about to expire, or are huge
-  - node ids and addresses that are registered twice, and what the official plugin leaves behind
+  - node ids and addresses that are registered twice, addresses that nobody can call
+  - what the official plugin leaves behind
 
 It writes nothing. A user that may read one service only gives --service.`,
 		Example: `  micro-etcd doctor

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.etcd.io/etcd/server/v3/embed"
 
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 )
@@ -29,6 +30,44 @@ func TestAnEtcdThatIsLostAndRegainedIsShown(t *testing.T) {
 	b.awaitText("#staleness", "current")
 	w.put(t, service("after", "1", "a", nil))
 	b.await("changes are shown again", row("after"))
+	require.Empty(t, b.complaints())
+}
+
+// What isn't known is not zero.
+func TestAnEtcdThatWasNeverReadIsShown(t *testing.T) {
+	srv := etcdtest.Start(t, func(c *embed.Config) { c.BcryptCost = 4 })
+	srv.Stop()
+	u := startUI(t, srv.Endpoint(), "127.0.0.1:0")
+	b := open(t, u.url)
+	nothing := func() {
+		for _, tile := range []string{"#count-services", "#count-nodes", "#count-changes", "#count-problems"} {
+			b.awaitText(tile, "–")
+		}
+		b.awaitText("#empty", "Nothing could be read yet")
+		b.awaitText("#staleness", "empty")
+	}
+	b.awaitText("#verdict", "etcd can't be reached")
+	nothing()
+	b.awaitText("#alerts", "etcd doesn't answer")
+	checkContrast(t, b)
+
+	require.NoError(t, srv.Restart())
+	b.awaitText("#verdict", "etcd is healthy")
+	b.awaitText("#count-services", "0")
+	b.awaitText("#empty", "Nothing is registered")
+	u.end(syscall.SIGKILL)
+
+	c := srv.Client(t)
+	_, err := c.UserAdd(t.Context(), "root", "pw")
+	require.NoError(t, err)
+	_, err = c.UserGrantRole(t.Context(), "root", "root")
+	require.NoError(t, err)
+	_, err = c.AuthEnable(t.Context())
+	require.NoError(t, err)
+	b = open(t, startUI(t, srv.Endpoint(), "127.0.0.1:0").url)
+	b.awaitText("#verdict", "etcd refuses to tell")
+	b.awaitText("#alerts", "give --user")
+	nothing()
 	require.Empty(t, b.complaints())
 }
 

@@ -85,8 +85,11 @@ func (c *Connection) Close() { _ = c.Registry.Close() }
 
 // Explain adds what to do about an error of etcd's, where that isn't obvious.
 func Explain(err error) error {
-	if errors.Is(err, rpctypes.ErrPermissionDenied) {
+	switch {
+	case errors.Is(err, rpctypes.ErrPermissionDenied):
 		return fmt.Errorf("%w: the user may not read that; `micro-etcd doctor` says what it may", err)
+	case errors.Is(err, rpctypes.ErrUserEmpty):
+		return fmt.Errorf("%w: this etcd wants to know who asks; give --user", err)
 	}
 	return err
 }

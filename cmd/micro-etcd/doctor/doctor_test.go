@@ -110,7 +110,7 @@ func TestAHealthyEtcdHasNoFindings(t *testing.T) {
 	defer func() { require.NoError(t, r.Close()) }()
 	for i := range 3 {
 		require.NoError(
-			t, r.Register(node("shop/cart", fmt.Sprint("topic/", i), fmt.Sprint("h:", i)), registry.RegisterTTL(time.Minute)),
+			t, r.Register(node("shop/cart", fmt.Sprint("topic/", i), fmt.Sprint("h:", 1+i)), registry.RegisterTTL(time.Minute)),
 		)
 	}
 	before := revision(t, c)
@@ -316,6 +316,27 @@ func TestWhatIsWrongWithRecordsIsTold(t *testing.T) {
 	only := examine(t, Target{Addresses: srv.Endpoints(), Service: "mail"})
 	require.Equal(t, 3, only.Records)
 	require.Len(t, only.Findings, 2)
+}
+
+func TestAddressesThatNobodyCanCallAreTold(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	minute := lease(t, c, 60)
+	addresses := []string{
+		"", "h", ":80", "h:0", "h:http", "0.0.0.0:80", "[::]:80", "::1", // nobody
+		"127.0.0.1:80", "localhost:80", "[::1]:80", "[::ffff:127.0.0.2]:80", // who is on the same machine
+		"10.0.0.1:80", "h:80", "[fe80::1%eth0]:80", "/run/x.sock", "http://h/x", // some
+	}
+	for i, address := range addresses {
+		put(t, c, fmt.Sprint("greeter/", i), node("greeter", fmt.Sprint(i), address), minute)
+	}
+	put(t, c, "local/other", node("local", "other", "localhost:81"), minute)
+	report := examine(t, Target{Addresses: srv.Endpoints()})
+	f := report.only(t, "address", Warning, "8 records have", `greeter/0 ("" is empty)`)
+	require.Len(t, f.Subjects, 8)
+	f = report.only(t, "loopback", Info, "service greeter 4 nodes are", "5 elsewhere")
+	require.Len(t, f.Subjects, 4)
+	require.Len(t, report.Findings, 2)
 }
 
 func TestALeaseThatNobodyRenewsIsTold(t *testing.T) {

@@ -110,6 +110,20 @@ func leaseless(s *snapshot) []Finding {
 		list(keys)).about(keys...)}
 }
 
+// orphaned are records on leases that don't exist, so that nothing removes them.
+func orphaned(s *snapshot) []Finding {
+	if len(s.orphans) == 0 {
+		return nil
+	}
+	var keys []string
+	for _, r := range s.orphans {
+		keys = append(keys, r.Key)
+	}
+	return []Finding{warning("If its process is gone, remove it with micro-etcd deregister; one that runs puts its record on a new lease by itself.",
+		"%s on a lease that doesn't exist any more, as after a damaged restore, and stays for ever unless somebody intervenes: %s.",
+		number(len(keys), "record hangs", "records hang"), list(keys)).about(keys...)}
+}
+
 func expiring(s *snapshot) []Finding {
 	var keys []string
 	var soonest time.Duration

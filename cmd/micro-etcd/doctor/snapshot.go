@@ -25,6 +25,7 @@ type snapshot struct {
 	members    []member     // as they answered at the addresses, and then those of the list that didn't
 	memberList []*pb.Member // nil if no member answered with it
 	skipped    []string     // members' URLs that weren't asked, because they are plain
+	again      []again      // what those that answered said then
 
 	connectErr error // why there is no client for what follows
 	lookupErr  error // what a lookup returned
@@ -37,6 +38,7 @@ type snapshot struct {
 	leases      map[clientv3.LeaseID]fleet.Lease
 	leasesErr   error // why leases aren't known
 	emptyLeases []fleet.Lease
+	orphans     []*fleet.Record // on leases that don't exist
 }
 
 func gather(ctx context.Context, t Target) (*snapshot, error) {
@@ -52,6 +54,7 @@ func gather(ctx context.Context, t Target) (*snapshot, error) {
 	}
 	s.members = s.askEach(ctx, s.addresses)
 	s.askMembers(ctx)
+	s.askAgain(ctx)
 	if slices.ContainsFunc(s.members, func(m member) bool { return m.err == nil }) {
 		s.source.Client, s.connectErr = r.Client(ctx)
 		if s.connectErr == nil {
@@ -151,10 +154,38 @@ func (s *snapshot) askLeases(ctx context.Context) {
 		}
 		ids = append(ids, all...)
 	}
-	s.leases, s.leasesErr = s.source.Leases(ctx, ids, s.target.progress("reading leases"))
+	if s.leases, s.leasesErr = s.source.Leases(ctx, ids, s.target.progress("reading leases")); s.leasesErr != nil {
+		return
+	}
 	for _, id := range slices.Sorted(maps.Keys(s.leases)) {
 		if l := s.leases[id]; len(l.Keys) == 0 && !l.Hidden {
 			s.emptyLeases = append(s.emptyLeases, l)
+		}
+	}
+	s.findOrphans(ctx)
+}
+
+// findOrphans finds the records whose lease doesn't exist. Most of those for which that seems so have gone with it
+// since they were read.
+func (s *snapshot) findOrphans(ctx context.Context) {
+	isOrphan := func(r *fleet.Record) bool {
+		_, ok := s.leases[r.Lease]
+		return !ok && r.Lease != 0
+	}
+	if !slices.ContainsFunc(s.fleet.Records, isOrphan) {
+		return
+	}
+	var now *fleet.Fleet
+	if now, s.leasesErr = s.source.Read(ctx, s.target.progress("reading records again")); s.leasesErr != nil {
+		return
+	}
+	left := make(map[string]*fleet.Record, len(now.Records))
+	for _, r := range now.Records {
+		left[r.Key] = r
+	}
+	for _, r := range s.fleet.Records {
+		if l := left[r.Key]; isOrphan(r) && l != nil && l.Lease == r.Lease {
+			s.orphans = append(s.orphans, r)
 		}
 	}
 }

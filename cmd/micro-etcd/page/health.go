@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -11,6 +12,9 @@ import (
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
+	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 )
 
 const (
@@ -23,7 +27,9 @@ type checkup struct {
 	client *clientv3.Client
 	prefix string
 
-	members []*etcdserverpb.Member // the last list; only of one goroutine
+	// Only of one goroutine.
+	members []*etcdserverpb.Member // the last list
+	passed  map[uint64]uint64      // the highest raft index that each member id was seen at
 }
 
 // health returns the picture, and whether etcd answered for the registry: a read through its leader.
@@ -34,10 +40,11 @@ func (c *checkup) health(ctx context.Context) (health, bool) {
 	var err error
 	var reading sync.WaitGroup
 	reading.Go(func() { h.Revision, err = c.read(ctx) })
-	statuses := c.statuses(ctx)
+	statuses, conflict := c.statuses(ctx)
 	reading.Wait()
+	h.Conflict = conflict
 	if err != nil {
-		h.Error = clip(err.Error())
+		h.Error, h.Refused = clip(connect.Explain(err).Error()), etcderr.IsRefused(err)
 	}
 	h.fold(statuses)
 	return h, err == nil
@@ -62,7 +69,7 @@ type status struct {
 
 // statuses asks every member at the address that it advertises, and if that isn't reachable from here, as behind NAT,
 // finds it behind one of the addresses that we were given.
-func (c *checkup) statuses(ctx context.Context) []status {
+func (c *checkup) statuses(ctx context.Context) (of []status, conflict string) {
 	if list, err := c.client.MemberList(ctx); err == nil {
 		c.members = list.Members
 	}
@@ -79,6 +86,7 @@ func (c *checkup) statuses(ctx context.Context) []status {
 		}
 	}
 	c.ask(ctx, all)
+	conflict = c.conflict(all)
 	for _, s := range all[known:] {
 		for i := range all[:known] {
 			if s.err == nil && all[i].err != nil && all[i].member.ID == s.answer.Header.MemberId {
@@ -87,9 +95,33 @@ func (c *checkup) statuses(ctx context.Context) []status {
 		}
 	}
 	if known > 0 {
-		return all[:known]
+		all = all[:known]
 	}
-	return all
+	return all, conflict
+}
+
+// conflict names etcds that call themselves the same member, because they were started on their own with the same peer
+// URL: what one member has logged never gets less, at whichever address it is asked.
+func (c *checkup) conflict(all []status) (text string) {
+	at, seen := make(map[uint64][]string), make(map[uint64]uint64)
+	less := make(map[uint64]bool)
+	for _, s := range all {
+		if s.err != nil {
+			continue
+		}
+		id := s.answer.Header.MemberId
+		at[id] = append(at[id], s.url)
+		less[id] = less[id] || s.answer.RaftIndex < c.passed[id]
+		seen[id] = max(seen[id], s.answer.RaftIndex)
+	}
+	c.passed = seen // not what was: a member may begin anew
+	for _, id := range slices.Sorted(maps.Keys(at)) {
+		if less[id] && len(at[id]) > 1 {
+			text = fmt.Sprintf("%s are different etcds that call themselves member %x. What is shown mixes them.",
+				strings.Join(at[id], " and "), id)
+		}
+	}
+	return text
 }
 
 func (c *checkup) ask(ctx context.Context, all []status) {

@@ -96,9 +96,11 @@ func (h *hub) publish(checked *health) error {
 // linked adds what the view knows of the connection.
 func (h *hub) linked(to health) health {
 	l := h.view.connection()
-	to.Connected, to.Since, to.Heard = l.connected, milliseconds(l.since), milliseconds(l.heard)
-	if !l.connected && l.err != "" {
-		to.Error = l.err
+	to.Read, to.Connected, to.Since, to.Heard = l.read, l.connected, milliseconds(l.since), milliseconds(l.heard)
+	// The link has one error for all the time that it is broken; an etcd that was lost may be back and refuse, or the
+	// other way about.
+	if !l.connected && l.err != "" && (to.Error == "" || to.Refused == l.refused) {
+		to.Error, to.Refused = l.err, l.refused
 	}
 	return to
 }

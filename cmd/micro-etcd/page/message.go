@@ -33,6 +33,7 @@ type summary struct {
 	More     int       `json:"more,omitempty"`
 	Broken   int       `json:"broken,omitempty"`   // records that can't be read
 	Immortal int       `json:"immortal,omitempty"` // records without a lease, which nothing removes
+	Orphaned int       `json:"orphaned,omitempty"` // records on a lease that doesn't exist, which nothing removes either
 	Changed  int64     `json:"changed,omitempty"`  // 0: not since this server looks
 	History  history   `json:"history"`
 }
@@ -57,10 +58,13 @@ type event struct {
 
 // health is what the banner shows.
 type health struct {
+	Read      bool     `json:"read"`      // all that etcd has was read once; else nothing is known
 	Connected bool     `json:"connected"` // the view follows etcd
 	Since     int64    `json:"since"`     // of Connected
 	Heard     int64    `json:"heard"`     // when etcd was last heard of; what is shown is at most that old
 	Error     string   `json:"error,omitempty"`
+	Refused   bool     `json:"refused,omitempty"`  // the error is etcd's answer
+	Conflict  string   `json:"conflict,omitempty"` // why answers can't be of one etcd
 	Members   []member `json:"members"`
 	Leader    string   `json:"leader,omitempty"`
 	Revision  int64    `json:"revision,omitempty"`

@@ -104,6 +104,7 @@ func (p *page) start(ctx context.Context, running *sync.WaitGroup, cfg Config) {
 		}
 		p.ttls.use(source)
 		running.Go(func() { p.check(ctx, source) })
+		running.Go(func() { p.findOrphans(ctx, source) })
 		_ = source.Follow(ctx, func(e fleet.Event) { // ends only with ctx
 			p.view.apply(e)
 			if e.Kind == fleet.Disconnected && cfg.Lost != nil {

@@ -8,12 +8,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/etcdtest"
@@ -143,6 +145,97 @@ func TestAnOpenedServiceTellsItsNodes(t *testing.T) {
 	get(t, base+"/api/service?name=nobody", &d)
 	require.Zero(t, d.Total)
 	require.Equal(t, http.StatusBadRequest, get(t, base+"/api/service?name=greeter&offset=-1", nil))
+}
+
+// auth switches authentication on, with a root user.
+func auth(t *testing.T, c *clientv3.Client) {
+	t.Helper()
+	_, err := c.UserAdd(t.Context(), "root", "pw")
+	require.NoError(t, err)
+	_, err = c.UserGrantRole(t.Context(), "root", "root")
+	require.NoError(t, err)
+	_, err = c.AuthEnable(t.Context())
+	require.NoError(t, err)
+}
+
+func TestARefusalIsToldApartFromALoss(t *testing.T) {
+	srv := etcdtest.Start(t, func(c *embed.Config) { c.BcryptCost = 4 })
+	auth(t, srv.Client(t))
+	w := open(t, serve(t, srv))
+	w.until("etcd refuses", func() bool { return w.health.Refused })
+	require.False(t, w.health.Read)
+	require.Contains(t, w.health.Error, "give --user")
+	srv.Stop()
+	w.until("etcd is lost", func() bool { return !w.health.Refused && w.health.Error != "" })
+}
+
+func TestARefusalAfterALossIsTold(t *testing.T) {
+	srv := etcdtest.Start(t, func(c *embed.Config) { c.BcryptCost = 4 })
+	w := open(t, serve(t, srv))
+	w.until("all was read", func() bool { return w.health.Read && w.health.Connected })
+	srv.Stop()
+	w.until("etcd is lost", func() bool { return !w.health.Connected })
+	require.False(t, w.health.Refused)
+	require.NoError(t, srv.Restart())
+	w.until("etcd is back", func() bool { return w.health.Connected })
+	auth(t, srv.Client(t))
+	srv.Stop()
+	require.NoError(t, srv.Restart())
+	w.until("etcd refuses", func() bool { return !w.health.Connected && w.health.Refused && w.health.Read })
+}
+
+func TestEtcdsThatShareAMemberIDAreNamed(t *testing.T) {
+	byHand := func(c *embed.Config) {
+		peer := url.URL{Scheme: "http", Host: "localhost:2380"}
+		c.Name, c.InitialCluster, c.AdvertisePeerUrls = "default", "default="+peer.String(), []url.URL{peer}
+	}
+	one, two := etcdtest.Start(t, byHand), etcdtest.Start(t, byHand)
+	_, err := two.Client(t).Put(t.Context(), "x", "")
+	require.NoError(t, err)
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{one.Endpoint(), two.Endpoint()}})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, client.Close()) }()
+	c := &checkup{client: client, prefix: prefix}
+	_, _ = c.health(t.Context())
+	h, _ := c.health(t.Context())
+	require.Contains(t, h.Conflict, one.Endpoint())
+	require.Contains(t, h.Conflict, two.Endpoint())
+
+	_, port, err := net.SplitHostPort(one.Endpoint())
+	require.NoError(t, err)
+	client.SetEndpoints(one.Endpoint(), "localhost:"+port)
+	for range 2 {
+		h, _ = c.health(t.Context())
+	}
+	require.Empty(t, h.Conflict, "one etcd at two addresses")
+}
+
+func TestRecordsOnALeaseThatDoesNotExistAreAProblem(t *testing.T) {
+	h := newHub(newView(prefix))
+	node := func(id string) *fleet.Record { return record("greeter", "1", id, nil) }
+	orphan, well, other := node("a"), node("b"), node("c")
+	orphan.Lease, well.Lease, other.Lease = 7, 8, 0
+	for _, r := range []*fleet.Record{orphan, well, other} {
+		h.view.apply(appeared(r))
+	}
+	var m mirror
+	look := func() summary {
+		b, err := h.join()
+		require.NoError(t, err)
+		defer h.leave(b)
+		f, err := h.snapshot(b)
+		require.NoError(t, err)
+		m.apply(t, f)
+		return m.services["greeter"]
+	}
+	there := map[clientv3.LeaseID]bool{8: true}
+	h.view.compare(there)
+	require.Zero(t, look().Orphaned, "it may be about to go")
+	h.view.compare(there)
+	require.Equal(t, 1, look().Orphaned)
+	there[7] = true
+	h.view.compare(there)
+	require.Zero(t, look().Orphaned)
 }
 
 func TestALeaseIsAskedForOnceInAWhile(t *testing.T) {

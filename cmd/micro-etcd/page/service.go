@@ -56,6 +56,7 @@ type service struct {
 	versions map[string]map[string]struct{} // node ids, as what folded reports adds up
 	broken   int
 	immortal int
+	orphaned int
 	counted  int // nodes, as they are in the view's total
 	history  history
 	changed  time.Time // zero: not since we look
@@ -129,7 +130,7 @@ func (s *service) isOutdated(r *fleet.Record) bool {
 
 func (s *service) summary(h history) summary {
 	sum := summary{
-		Name: s.name, Nodes: s.nodes(), Broken: s.broken, Immortal: s.immortal,
+		Name: s.name, Nodes: s.nodes(), Broken: s.broken, Immortal: s.immortal, Orphaned: s.orphaned,
 		Versions: make([]version, 0, len(s.versions)), Changed: milliseconds(s.changed), History: h,
 	}
 	for _, v := range s.ordered() {

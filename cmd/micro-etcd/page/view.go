@@ -7,7 +7,11 @@ import (
 	"sync"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 )
 
 const (
@@ -28,6 +32,7 @@ type view struct {
 	events   []event
 	number   int64 // of the last event
 	link     link
+	missing  map[string]clientv3.LeaseID // leases that the last list of all didn't have, by the keys that hang on them
 
 	// since the last delta
 	dirty map[string]struct{}
@@ -36,10 +41,12 @@ type view struct {
 
 // link is the connection to etcd as the view knows it.
 type link struct {
+	read      bool // it was connected once
 	connected bool
 	since     time.Time
 	heard     time.Time
 	err       string
+	refused   bool // err is etcd's answer
 }
 
 func newView(prefix string) *view {
@@ -71,8 +78,9 @@ func (v *view) apply(e fleet.Event) {
 func (v *view) linked(e fleet.Event, now time.Time) {
 	connected, text := e.Kind == fleet.Connected, ""
 	if e.Err != nil {
-		text = clip(e.Err.Error())
+		text = clip(connect.Explain(e.Err).Error())
 	}
+	v.link.read = v.link.read || connected
 	if connected != v.link.connected {
 		v.link.connected, v.link.since = connected, now
 		kind := "disconnected"
@@ -81,7 +89,7 @@ func (v *view) linked(e fleet.Event, now time.Time) {
 		}
 		v.tell(event{Kind: kind, Error: text}, now)
 	}
-	v.link.err = text
+	v.link.err, v.link.refused = text, etcderr.IsRefused(e.Err)
 }
 
 func (v *view) put(r *fleet.Record, now time.Time) {

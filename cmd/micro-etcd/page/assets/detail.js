@@ -85,10 +85,10 @@ export class Detail {
 
   #summary() {
     const service = this.#store.services.get(this.#name);
-    byId('detail-gone').hidden = Boolean(service) || !this.#store.health;
+    byId('detail-gone').hidden = Boolean(service) || !this.#store.health?.read;
     const list = service ? chips(service, 6).map((chip) => el('li', {}, chip)) : [];
     byId('detail-versions').replaceChildren(...list);
-    say(byId('tab-nodes'), `Nodes ${number(service?.nodes ?? 0)}`);
+    say(byId('tab-nodes'), this.#store.health?.read ? `Nodes ${number(service?.nodes ?? 0)}` : 'Nodes');
     this.#draw();
   }
 
@@ -133,7 +133,7 @@ export class Detail {
   }
 
   #show(detail) {
-    if (detail.name !== this.#name) return;
+    if (detail.name !== this.#name || !this.#store.health?.read) return;
     if (this.#offset >= detail.matching && this.#offset > 0) return this.#page(0);
     this.#nodes.draw(detail, this.#store.now());
     this.#range(detail);

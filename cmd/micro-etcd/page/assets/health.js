@@ -42,7 +42,7 @@ export class Health {
     if (!health) return;
     const age = this.#store.now() - health.heard;
     const old = !health.connected || this.#lost || age > staleAfter;
-    say(byId('staleness'), health.heard === 0 ? 'empty' : old ? `${duration(age)} old` : 'current');
+    say(byId('staleness'), !health.read ? 'empty' : old ? `${duration(age)} old` : 'current');
     byId('staleness').classList.toggle('old', Boolean(old));
   }
 
@@ -51,9 +51,11 @@ export class Health {
     if (this.#lost) texts.push(`The connection to this page's server is lost since ${time(this.#lost)}. Trying again; what is shown is from before.`);
     const health = this.#store.health;
     if (health && !health.connected && !this.#lost) {
-      const since = health.heard ? `What is shown is from ${time(Math.min(health.heard, health.since || Infinity))}.` : 'Nothing could be read yet.';
-      texts.push(`etcd doesn't answer. ${since} ${visible(health.error ?? '')}`);
+      const since = health.read ? `What is shown is from ${time(Math.min(health.heard, health.since || Infinity))}.` : 'Nothing could be read yet.';
+      if (health.refused) texts.push(`etcd refuses to tell. ${since} ${visible(health.error)}`);
+      else if (health.error) texts.push(`etcd doesn't answer. ${since} ${visible(health.error)}`);
     }
+    if (health?.conflict) texts.push(visible(health.conflict));
     for (const alarm of health?.alarms ?? []) texts.push(`etcd raises an alarm: ${visible(alarm)}`);
     const drawn = texts.join('\n');
     if (drawn === this.#drawn) return;
@@ -77,7 +79,9 @@ export class Health {
 
 // judge returns the level, and a sentence that changes only when the state does.
 function judge(health) {
-  if (!health.connected) return ['bad', 'etcd is lost'];
+  if (!health.connected && health.refused) return ['bad', 'etcd refuses to tell'];
+  if (!health.connected) return health.read ? ['bad', 'etcd is lost'] : health.error ? ['bad', "etcd can't be reached"] : ['unknown', 'Waiting for etcd'];
+  if (health.conflict) return ['bad', 'These are different etcds'];
   const silent = health.members.filter((m) => !m.healthy).length;
   const all = health.members.length;
   if (health.alarms?.length) return ['bad', 'etcd raises an alarm'];

@@ -135,7 +135,7 @@ export class List {
     const empty = document.getElementById('empty');
     empty.hidden = this.#shown.length > 0;
     if (empty.hidden) return;
-    if (!this.#store.health) say(empty, 'Waiting for the first picture.');
+    if (!this.#store.health?.read) say(empty, 'Nothing could be read yet.');
     else if (this.#words) say(empty, `Nothing matches “${visible(this.#words)}”.`);
     else say(empty, `Nothing is registered below ${visible(this.#store.prefix)} yet. A service appears here as soon as it registers.`);
   }
@@ -232,6 +232,7 @@ class Row {
 export function problems(service) {
   const found = [];
   if (service.broken) found.push(plural(service.broken, 'unreadable record'));
+  if (service.orphaned) found.push(`${number(service.orphaned)} on a lease that doesn't exist`);
   if (service.immortal) found.push(`${number(service.immortal)} without a lease`);
   return found;
 }

@@ -19,6 +19,8 @@ const total = new Plot();
 byId('plot-nodes').append(total.element);
 
 const summarize = perFrame(() => {
+  byId('no-events').hidden = !events.empty;
+  if (!store.health?.read) return blank();
   let nodes = 0;
   let odd = 0;
   for (const s of store.services.values()) {
@@ -31,9 +33,14 @@ const summarize = perFrame(() => {
   say(byId('count-problems'), number(odd));
   byId('tile-problems').classList.toggle('some', odd > 0);
   total.draw(store.total, store.now(), store.window());
-  byId('no-events').hidden = !events.empty;
   document.title = `${number(nodes)} nodes, ${number(store.services.size)} services · micro-etcd`;
 });
+
+// blank shows that nothing is known.
+function blank() {
+  for (const what of ['services', 'nodes', 'changes', 'problems']) say(byId(`count-${what}`), '–');
+  document.title = 'micro-etcd';
+}
 
 store.addEventListener('change', (e) => {
   say(byId('prefix'), visible(store.prefix));

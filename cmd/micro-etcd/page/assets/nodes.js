@@ -70,7 +70,7 @@ class Row {
     if (!node.lease) return say(this.#left, 'no lease');
     if (node.left == null) return say(this.#left, '…');
     const left = Math.max(0, node.left - (now - this.#asked));
-    say(this.#left, node.granted ? `${Math.ceil(left / 1000)} of ${number(node.granted / 1000)} s` : 'expired');
+    say(this.#left, node.granted ? `${Math.ceil(left / 1000)} of ${number(node.granted / 1000)} s` : 'lease is gone');
     const part = node.granted ? left / node.granted : 0;
     this.#gauge.firstChild.style.width = `${Math.round(part * 100)}%`;
     this.#gauge.classList.toggle('low', node.left < node.granted / 2); // as etcd said, not as it ran down here since

@@ -1,0 +1,168 @@
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// again is what a member said when it was asked once more, after all had answered.
+type again struct {
+	address string
+	status  *clientv3.StatusResponse // nil if it didn't answer
+	hash    *clientv3.HashKVResponse // of its data, up to a revision that all have
+	hashErr error                    // why there is none
+
+	revision int64 // its own after that status
+}
+
+// askAgain asks those that answered once more if they are several: what one says can be compared with what others say
+// only if it is known to be older or newer.
+func (s *snapshot) askAgain(ctx context.Context) {
+	var addresses []string
+	var revision int64
+	for _, m := range s.members {
+		if m.err != nil {
+			continue
+		}
+		if at := m.status.Header.Revision; len(addresses) == 0 || at < revision {
+			revision = at
+		}
+		addresses = append(addresses, m.address)
+	}
+	if len(addresses) < 2 {
+		return
+	}
+	s.again = make([]again, len(addresses))
+	_ = s.target.progress("comparing members").Each(ctx, len(addresses), maxAsked, func(ctx context.Context, i int) error {
+		s.again[i] = s.target.askAgain(ctx, addresses[i], revision)
+		return nil // what doesn't answer any more isn't compared
+	})
+}
+
+func (t *Target) askAgain(ctx context.Context, address string, revision int64) again {
+	a := again{address: address}
+	r, err := t.open([]string{address})
+	if err != nil {
+		a.hashErr = err
+		return a
+	}
+	defer func() { _ = r.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, t.timeout())
+	defer cancel()
+	c, err := r.Client(ctx)
+	if err != nil {
+		a.hashErr = err
+		return a
+	}
+	if a.status, err = c.Status(ctx, c.Endpoints()[0]); err != nil {
+		a.status, a.hashErr = nil, err
+		return a
+	}
+	last, err := c.Status(ctx, c.Endpoints()[0])
+	if err != nil {
+		a.status, a.hashErr = nil, err
+		return a
+	}
+	a.revision = last.Header.Revision
+	a.hash, a.hashErr = c.HashKV(ctx, c.Endpoints()[0], revision)
+	return a
+}
+
+// asked is what a member said at one address, first and then.
+type asked struct {
+	first, then *clientv3.StatusResponse
+	last        int64 // its revision after that
+	address     string
+}
+
+func (s *snapshot) askedTwice() []asked {
+	var all []asked
+	for _, a := range s.again {
+		i := slices.IndexFunc(s.members, func(m member) bool { return m.address == a.address && m.err == nil })
+		if a.status != nil && i >= 0 && s.members[i].id == a.status.Header.MemberId {
+			all = append(all, asked{s.members[i].status, a.status, a.revision, a.address})
+		}
+	}
+	return all
+}
+
+// sharedMemberIDs are etcds that were started on their own, with the same name and peer URL, from which etcd derives a
+// member's and its cluster's id. What one member has logged and written never gets less, at whichever address it is
+// asked.
+func sharedMemberIDs(s *snapshot) []Finding {
+	byID := make(map[uint64][]asked)
+	for _, a := range s.askedTwice() {
+		id := a.first.Header.MemberId
+		byID[id] = append(byID[id], a)
+	}
+	var found []Finding
+	for _, id := range slices.Sorted(maps.Keys(byID)) {
+		var texts, addresses []string
+		var index uint64
+		var revision int64
+		for _, a := range byID[id] {
+			index, revision = max(index, a.first.RaftIndex), max(revision, a.first.Header.Revision)
+		}
+		less := false
+		for _, a := range byID[id] {
+			less = less || a.then.RaftIndex < index || a.then.Header.Revision < revision
+			addresses = append(addresses, a.address)
+			texts = append(texts, fmt.Sprintf("%s is at revision %d and raft index %d",
+				a.address, a.then.Header.Revision, a.then.RaftIndex))
+		}
+		if less {
+			found = append(found, critical("Give the registry the address of one of them. To make them one cluster, or two, start them anew with empty data directories and peer URLs of their own.",
+				"%d etcds call themselves member %x of cluster %x, because they were started with the same peer URL: %s.",
+				len(addresses), id, byID[id][0].first.Header.ClusterId, strings.Join(texts, "; ")).about(addresses...))
+		}
+	}
+	return found
+}
+
+// differentData are members of one cluster that don't have the same data: each has to make the same of the same log.
+func differentData(s *snapshot) []Finding {
+	all := s.askedTwice()
+	if len(s.reachedByID()) < 2 || len(sharedMemberIDs(s)) > 0 || len(differentClusters(s)) > 0 {
+		return nil
+	}
+	const advice = "Find out which members are right, and replace the others: etcdctl member remove, and member add with an empty data directory. Registries see records come and go until then."
+	for _, a := range all {
+		for _, b := range all {
+			// A member tells its revision before it tells what it has applied (server/v3 etcdserver/api/v3rpc/maintenance.go,
+			// Status). Connecting adds to the log where there are passwords.
+			if b.then.RaftAppliedIndex >= a.first.RaftAppliedIndex && b.last < a.first.Header.Revision {
+				return []Finding{critical(advice,
+					"The members' data differ: %s was at revision %d with %d entries of the log applied, and %s is at revision %d with %d.",
+					a.address, a.first.Header.Revision, a.first.RaftAppliedIndex,
+					b.address, b.last, b.then.RaftAppliedIndex).about(a.address, b.address)}
+			}
+		}
+	}
+	return s.differentHashes(advice)
+}
+
+func (s *snapshot) differentHashes(advice string) []Finding {
+	var first *again
+	for i, a := range s.again {
+		switch {
+		case a.hashErr != nil:
+			return []Finding{info("Nothing, or ask as root, who alone may have etcd hash its data: what can be seen without, revisions, fits together.",
+				"The members' data weren't compared: %v.", a.hashErr).about(a.address)}
+		case first == nil:
+			first = &s.again[i]
+		case a.hash.CompactRevision != first.hash.CompactRevision:
+			return []Finding{info("Run it again: one of them was just being compacted.",
+				"The members' data weren't compared: %s is compacted up to revision %d, and %s up to %d.", first.address,
+				first.hash.CompactRevision, a.address, a.hash.CompactRevision).about(first.address, a.address)}
+		case a.hash.Hash != first.hash.Hash:
+			return []Finding{critical(advice, "The members' data differ: what %s and %s have at revision %d isn't the same.",
+				first.address, a.address, first.hash.HashRevision).about(first.address, a.address)}
+		}
+	}
+	return nil
+}
