@@ -41,7 +41,7 @@ func TestARefusedLeaseCostsNoOtherRecord(t *testing.T) {
 	t.Parallel()
 	const ttl = 6 * time.Second
 	{
-		for _, refused := range []int{1, 5, 60} {
+		for _, refused := range []int{1, 60} {
 			t.Run(fmt.Sprintf("%d refused", refused), func(t *testing.T) {
 				withFake(t, func(t *testing.T, e *fakeEtcd) {
 					r, logs := e.newRegistry(t)
@@ -50,7 +50,7 @@ func TestARefusedLeaseCostsNoOtherRecord(t *testing.T) {
 					time.Sleep(time.Minute)
 					permit := e.Forbid(otherDir)
 					await(t, 2*ttl, "the others are gone", func() bool { return e.lost(other(refused)) == refused })
-					time.Sleep(2 * time.Minute)
+					time.Sleep(time.Minute)
 					require.Zero(t, e.lost(greeter(30)))
 					require.True(t, e.has(greeter(30)))
 					for _, g := range r.Status().Registrations {

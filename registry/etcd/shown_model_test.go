@@ -310,7 +310,7 @@ func TestNoEventIsLostWhateverWasShownFromWhere(t *testing.T) {
 	}
 	t.Logf("to repeat: -run TestNoEventIsLost -seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	for range 300 {
+	for range 100 {
 		steps := make([]step, 1+random.IntN(25))
 		for i := range steps {
 			steps[i] = step{likelyShown[random.IntN(len(likelyShown))], random.IntN(12), random.IntN(12)}

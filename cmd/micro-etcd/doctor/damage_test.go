@@ -138,7 +138,7 @@ func TestMembersUnderWritesAreNotTakenForDifferent(t *testing.T) {
 		}
 	}()
 	t.Cleanup(func() { <-done })
-	for range 20 {
+	for range 5 {
 		report := examine(t, Target{Addresses: append(cluster.Endpoints(), "localhost:"+port(cluster.Members[0]))})
 		require.Empty(t, report.found("data"))
 		require.Empty(t, report.found("shared-member-id"))
