@@ -72,6 +72,11 @@ rounds: ## one member of three fails, and no record is missing; SEED=1 ROUNDS=6 
 	cd test && CHAOS_ROUNDS=$(or $(ROUNDS),200) CHAOS_SEED=$(SEED) CHAOS_ROUND=$(FIRST) CHAOS_LANES=$(LANES) CHAOS_SLACK=$(SLACK) \
 		$(GO) test $(RACE) -count=1 -parallel 64 -v -timeout 2h ./chaos -run TestRounds
 
+.PHONY: models
+models: ## random schedules in virtual time, COUNT=10 times a hundred of each model
+	$(GO) test -C . $(RACE) -count=$(or $(COUNT),10) -v -timeout 1h \
+		-run '^(TestWhateverHappensAllIsWellAfterwards|TestNoEventIsLostWhateverWasShownFromWhere)$$' ./registry/etcd
+
 .PHONY: interop
 interop: ## beside other registries, and under etcd's versions, tools, TLS and roles
 	test/interop/run

@@ -1,11 +1,8 @@
 package etcdconn
 
 import (
-	"errors"
 	"sync"
 	"time"
-
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
@@ -51,7 +48,7 @@ func (b *breaker) report(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case errors.Is(err, rpctypes.ErrAuthFailed), errors.Is(err, etcderr.ErrMixedClusters):
+	case etcderr.TripsBreaker(err):
 		if b.err == nil {
 			b.tripLocked(err)
 		}

@@ -176,7 +176,7 @@ func (c *Connector) streamEnded(cl *Client, err error) {
 	if etcderr.IsTokenInvalid(err) || errors.Is(err, rpctypes.ErrUserEmpty) {
 		cl.token.Store(true)
 	}
-	if errors.Is(err, rpctypes.ErrAuthFailed) {
+	if etcderr.TripsBreaker(err) {
 		cl.breaker.report(err)
 	}
 }

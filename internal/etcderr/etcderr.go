@@ -26,6 +26,7 @@ type traits struct {
 	identity   bool // etcd doesn't know who asks
 	refused    bool // until an administrator changes something
 	size       bool // the request or its answer is too large
+	trips      bool // asking costs more than it may bring: a circuit breaker opens
 }
 
 // known are the errors whose traits don't follow from their kind.
@@ -33,7 +34,7 @@ var known = []struct {
 	err error
 	traits
 }{
-	{rpctypes.ErrAuthFailed, traits{answer: true, identity: true, refused: true}},
+	{rpctypes.ErrAuthFailed, traits{answer: true, identity: true, refused: true, trips: true}},
 	{rpctypes.ErrUserEmpty, traits{answer: true, identity: true, refused: true}},
 	{rpctypes.ErrUserNotFound, traits{answer: true, identity: true, refused: true}},
 	{rpctypes.ErrInvalidAuthMgmt, traits{answer: true, identity: true, refused: true}},
@@ -47,7 +48,7 @@ var known = []struct {
 	{rpctypes.Error(rpctypes.ErrGRPCNotSupportedForLearner), traits{unanswered: true}},
 	{rpctypes.ErrNotCapable, traits{unanswered: true}},
 	{ErrClientClosed, traits{answer: true, identity: true}},
-	{ErrMixedClusters, traits{answer: true}},
+	{ErrMixedClusters, traits{answer: true, trips: true}},
 }
 
 func traitsOf(err error) traits {
@@ -110,6 +111,9 @@ func IsRefused(err error) bool { return traitsOf(err).refused }
 
 // IsTooLarge reports whether etcd or gRPC refuses a request, or its answer, for its size.
 func IsTooLarge(err error) bool { return traitsOf(err).size }
+
+// TripsBreaker reports whether nobody should ask for a while.
+func TripsBreaker(err error) bool { return traitsOf(err).trips }
 
 // Code returns the gRPC code that an error of the etcd client stands for.
 func Code(err error) codes.Code {

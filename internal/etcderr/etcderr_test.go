@@ -24,15 +24,16 @@ func TestWhatFollowsFromAnError(t *testing.T) {
 		{"token", IsTokenInvalid},
 		{"refused", IsRefused},
 		{"too large", IsTooLarge},
+		{"trips", TripsBreaker},
 	}
 	for _, c := range []struct {
 		err  error
 		want []string
 	}{
 		{nil, nil},
-		{rpctypes.ErrAuthFailed, []string{"answer", "identity", "refused"}},
-		{fmt.Errorf("register: %w", rpctypes.ErrAuthFailed), []string{"answer", "identity", "refused"}},
-		{fmt.Errorf("%w: %w", context.DeadlineExceeded, rpctypes.ErrAuthFailed), []string{"identity", "refused"}},
+		{rpctypes.ErrAuthFailed, []string{"answer", "identity", "refused", "trips"}},
+		{fmt.Errorf("register: %w", rpctypes.ErrAuthFailed), []string{"answer", "identity", "refused", "trips"}},
+		{fmt.Errorf("%w: %w", context.DeadlineExceeded, rpctypes.ErrAuthFailed), []string{"identity", "refused", "trips"}},
 		{rpctypes.ErrUserEmpty, []string{"answer", "identity", "refused"}},
 		{rpctypes.ErrUserNotFound, []string{"answer", "identity", "refused"}},
 		{rpctypes.ErrInvalidAuthMgmt, []string{"answer", "identity", "refused"}},
@@ -40,7 +41,7 @@ func TestWhatFollowsFromAnError(t *testing.T) {
 		{rpctypes.ErrInvalidAuthToken, []string{"answer", "may differ", "identity", "token"}},
 		{rpctypes.ErrAuthOldRevision, []string{"answer", "may differ", "identity", "token"}},
 		{ErrClientClosed, []string{"answer", "identity"}},
-		{ErrMixedClusters, []string{"answer"}},
+		{ErrMixedClusters, []string{"answer", "trips"}},
 		{rpctypes.ErrTooManyRequests, []string{"answer", "may differ"}},
 		{rpctypes.ErrCorrupt, []string{"answer", "may differ"}},
 		{rpctypes.ErrNoSpace, []string{"answer"}},
@@ -87,4 +88,32 @@ func TestCode(t *testing.T) {
 	} {
 		require.Equal(t, c.want, Code(c.err), c.err)
 	}
+}
+
+// Whatever somebody says, in whichever words: what follows from it doesn't contradict itself, and stays the same where
+// operation and key were put in front.
+func FuzzError(f *testing.F) {
+	for _, text := range []string{
+		"etcdserver: user name is empty", "etcdserver: invalid auth token", "etcdserver: no leader",
+		"etcdserver: mvcc: database space exceeded", "trying to send message larger than max (2 vs. 1)", "",
+		"error reading from server: EOF", "etcdserver: request is too large", "context canceled",
+	} {
+		for _, code := range []codes.Code{codes.Unknown, codes.InvalidArgument, codes.Unavailable, codes.ResourceExhausted} {
+			f.Add(uint32(code), text)
+		}
+	}
+	f.Fuzz(func(t *testing.T, code uint32, text string) {
+		said := status.Error(codes.Code(code), text)
+		for _, err := range []error{said, rpctypes.Error(said), errors.New(text)} {
+			if err == nil {
+				continue
+			}
+			require.False(t, IsAnswer(err) && IsUnanswered(err))
+			require.False(t, IsRefused(err) && MayDiffer(err))
+			require.False(t, IsTokenInvalid(err) && IsRefused(err))
+			require.LessOrEqual(t, Code(err), codes.Unauthenticated)
+			require.NotEqual(t, codes.OK, Code(err))
+			require.Equal(t, traitsOf(err), traitsOf(fmt.Errorf("register %q: %w", text, err)))
+		}
+	})
 }

@@ -234,7 +234,7 @@ func TestARevisionThatRegressesIsARollback(t *testing.T) {
 func TestARecordThatIsRemovedBeforeEtcdTookItWasNotTaken(t *testing.T) {
 	tb := newTable(t)
 	tb.desire("1")
-	p := pending{key: testKey, registration: tb.registration, desired: tb.registration.desired}
+	p := pending{key: testKey, registration: tb.registration, desired: tb.desired}
 	removal := tb.deregister()
 	tb.begun()
 	tb.fulfilled(tb.taken)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -402,4 +403,40 @@ func TestRandomMarks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever a handler says, in whichever words: its node isn't blamed; and what may have been executed isn't repeated.
+func FuzzOutcome(f *testing.F) {
+	for _, detail := range []string{
+		"connection error: dial tcp 10.0.0.1:8080: connect: connection refused", "write tcp: broken pipe", "EOF",
+		"500 Internal Server Error: write tcp", "Error sending request: EOF", "context canceled", "",
+		`connection error: desc = "transport: Error while dialing: dial tcp 10.0.0.1:8080"`, "transport is closing",
+	} {
+		for _, id := range []string{clientID, transportID, "greeter"} {
+			f.Add(id, detail, int32(500), uint32(codes.Unavailable))
+			f.Add(id, detail, int32(408), uint32(codes.DeadlineExceeded))
+			f.Add(id, detail, int32(503), uint32(codes.Canceled))
+		}
+	}
+	node := &catalog.Node{Id: "n", Address: "10.0.0.1:8080"}
+	f.Fuzz(func(t *testing.T, id, detail string, code int32, grpcCode uint32) {
+		micros := merrors.New(id, detail, code)
+		grpcs := status.Error(codes.Code(grpcCode), detail)
+		for _, err := range []error{micros, fmt.Errorf("call: %w", micros), grpcs, serverError(detail)} {
+			if err == nil {
+				continue
+			}
+			o := classifyOutcome(node, err)
+			if unsent(err) {
+				require.Equal(t, unreachable, o, "%v", err)
+			}
+		}
+		require.Equal(t, responded, classifyOutcome(node, serverError(detail)))
+		if id != clientID && id != transportID {
+			require.Equal(t, responded, classifyOutcome(node, micros))
+		}
+		if !strings.Contains(detail, node.Address) {
+			require.NotEqual(t, unreachable, classifyOutcome(node, grpcs))
+		}
+	})
 }

@@ -14,6 +14,7 @@ import (
 	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdfake"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
@@ -109,6 +110,19 @@ var shownSteps = map[string]func(*shownModel, step){
 	"refuse lists": func(m *shownModel, _ step) {
 		m.mends = append(m.mends, m.etcd.Refuse(etcdfake.Reads, etcdfake.ErrUnavailable))
 	},
+	"refuse watches": func(m *shownModel, _ step) {
+		m.mends = append(m.mends, m.etcd.Refuse(etcdfake.Watches, rpctypes.ErrGRPCInvalidAuthToken))
+	},
+	"unconfirmed watches": func(m *shownModel, s step) {
+		m.mends = append(m.mends, m.etcd.Ignore(etcdfake.Watches, 1+s.a%3))
+	},
+	"lose requests": func(m *shownModel, s step) {
+		m.mends = append(m.mends, m.etcd.Ignore(etcdfake.Anything, 1+s.a%5))
+	},
+	"lose answers": func(m *shownModel, s step) {
+		m.mends = append(m.mends, m.etcd.LoseAnswers(etcdfake.Reads, 1+s.a%3))
+	},
+	"hold":          func(m *shownModel, s step) { m.etcd.Hold(s.a%2 == 0); m.mends = append(m.mends, m.etcd.Mend) },
 	"mend":          func(m *shownModel, _ step) { m.mend() },
 	"moment":        func(*shownModel, step) { time.Sleep(time.Millisecond) },
 	"second":        func(*shownModel, step) { time.Sleep(time.Second) },
@@ -277,7 +291,7 @@ func playShown(t *testing.T, steps []step) (err error) {
 		}
 		m.mend()
 		m.calls.Wait()
-		time.Sleep(15 * time.Second)
+		time.Sleep(settleTime)
 		m.relist() // which finds what a muted watch has missed
 		time.Sleep(15 * time.Second)
 		synctest.Wait()
