@@ -35,7 +35,39 @@ const tokenTTL = 4 * time.Second
 func withPasswords(t *testing.T) (env *testEnv, provider, consumer *process.Process) {
 	t.Helper()
 	env = newEnv(t, 1, "--auth-token-ttl", "4")
-	env.etcd("turn authentication on", func(ctx context.Context, c *clientv3.Client) error {
+	env.createUsers()
+	env.authenticate(true)
+	env.calm()
+	s := process.Setup{Timeout: callTimeout, User: "service", Password: "old"}
+	provider = env.processAt("provider", env.cluster.Members, s)
+	consumer = env.processAt("consumer", env.cluster.Members, s)
+	env.register(provider, "greeter", "n1", 10*time.Second)
+	env.follow(consumer, "greeter")
+	env.converge(time.Second, "views agree before")
+	return env, provider, consumer
+}
+
+// authenticate turns authentication on and off. The scenario itself asks as root.
+func (env *testEnv) authenticate(on bool) {
+	env.t.Helper()
+	if on {
+		env.etcd("turn authentication on", func(ctx context.Context, c *clientv3.Client) error {
+			_, err := c.AuthEnable(ctx)
+			return err
+		})
+		env.cluster.SetUser("root", "root")
+		return
+	}
+	env.etcd("turn authentication off", func(ctx context.Context, c *clientv3.Client) error {
+		_, err := c.AuthDisable(ctx)
+		return err
+	})
+}
+
+// createUsers makes root, and a user for the registry.
+func (env *testEnv) createUsers() {
+	env.t.Helper()
+	env.etcd("create users", func(ctx context.Context, c *clientv3.Client) error {
 		if _, err := c.UserAdd(ctx, "root", "root"); err != nil {
 			return err
 		}
@@ -53,21 +85,28 @@ func withPasswords(t *testing.T) (env *testEnv, provider, consumer *process.Proc
 		if _, err := c.UserAdd(ctx, "service", "old"); err != nil {
 			return err
 		}
-		if _, err := c.UserGrantRole(ctx, "service", "service"); err != nil {
-			return err
-		}
-		_, err := c.AuthEnable(ctx)
+		_, err := c.UserGrantRole(ctx, "service", "service")
 		return err
 	})
-	env.cluster.SetUser("root", "root")
-	env.calm()
-	s := process.Setup{Timeout: callTimeout, User: "service", Password: "old"}
-	provider = env.processAt("provider", env.cluster.Members, s)
-	consumer = env.processAt("consumer", env.cluster.Members, s)
-	env.register(provider, "greeter", "n1", 10*time.Second)
-	env.follow(consumer, "greeter")
-	env.converge(time.Second, "views agree before")
-	return env, provider, consumer
+}
+
+// authSwitchedOnAndOff: whoever has been given a user needs none today, and one tomorrow.
+func authSwitchedOnAndOff(t *testing.T) {
+	env, p, c := withPasswords(t)
+	for range 2 {
+		for _, on := range []bool{false, true} {
+			env.authenticate(on)
+			env.calm() // no record goes
+			env.register(p, "greeter", "n2", 10*time.Second)
+			env.converge(2*time.Second, "authentication switched: a change is seen")
+			env.tell(c, process.Command{Do: "watch", Name: "greeter"})
+			env.delete("greeter/n1")
+			env.back(2*time.Second, "authentication switched: a deleted key is back")
+			env.wait(12 * time.Second)
+			env.calm()
+		}
+	}
+	env.end()
 }
 
 func authTokenExpired(t *testing.T) {

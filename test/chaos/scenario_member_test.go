@@ -51,6 +51,19 @@ func membersKilledInTurn(t *testing.T) {
 	env.end()
 }
 
+// membersReplaced replaces one member after the other by a new one without data. Nothing excuses a missing record.
+func membersReplaced(t *testing.T) {
+	env, p, _ := threeMembers(t, 10*time.Second)
+	for _, m := range env.cluster.Members {
+		env.fault(history.FaultProcess, func() error { return env.cluster.Replace(env.ctx, m) }, "replace %s", m.Name)
+		env.register(p, "greeter", "changing", 10*time.Second)
+		env.converge(time.Second+electionLimit, "member replaced: a change is seen")
+		env.wait(12 * time.Second)
+	}
+	env.calm()
+	env.end()
+}
+
 // electionLimit is how long three members may take to find out that their leader has gone, and elect another one.
 const electionLimit = 4 * time.Second
 

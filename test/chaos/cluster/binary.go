@@ -13,11 +13,12 @@ import (
 const Binaries = "../../.bin/chaos"
 
 var (
-	etcdBinary = sync.OnceValues(func() (string, error) { return build("etcd", "go.etcd.io/etcd/server/v3") })
-	utlBinary  = sync.OnceValues(func() (string, error) { return build("etcdutl", "go.etcd.io/etcd/etcdutl/v3") })
+	etcdBinary = sync.OnceValues(func() (string, error) { return Build("etcd", "go.etcd.io/etcd/server/v3") })
+	utlBinary  = sync.OnceValues(func() (string, error) { return Build("etcdutl", "go.etcd.io/etcd/etcdutl/v3") })
 )
 
-func build(name, pkg string) (string, error) {
+// Build builds a program of the module's or its dependencies' into Binaries, and returns its path.
+func Build(name, pkg string) (string, error) {
 	path, err := filepath.Abs(filepath.Join(Binaries, name))
 	if err != nil {
 		return "", err

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/test/relay"
@@ -116,6 +117,68 @@ func (c *Cluster) Wipe(ctx context.Context) error {
 		}
 	}
 	return c.Start(ctx)
+}
+
+// Replace removes a member, and adds one without data that has its name and addresses. It returns when that serves.
+func (c *Cluster) Replace(ctx context.Context, m *Member) error {
+	if err := c.reconfigure(ctx, func(ctx context.Context, client *clientv3.Client) error {
+		_, err := client.MemberRemove(ctx, m.ID)
+		return err
+	}); err != nil {
+		return fmt.Errorf("remove %s: %w", m.Name, err)
+	}
+	m.Stop(syscall.SIGKILL)
+	if err := os.RemoveAll(m.dir); err != nil {
+		return err
+	}
+	if err := c.reconfigure(ctx, func(ctx context.Context, client *clientv3.Client) error {
+		added, err := client.MemberAdd(ctx, []string{"http://" + m.relay.Address()})
+		if err == nil {
+			m.ID = added.Member.ID
+		}
+		return err
+	}); err != nil {
+		return fmt.Errorf("add %s: %w", m.Name, err)
+	}
+	m.args = append(m.args, "--initial-cluster-state", "existing")
+	if err := m.Start(); err != nil {
+		return err
+	}
+	return c.awaitLeader(ctx, m)
+}
+
+// reconfigure changes the members, which etcd refuses until they have been connected with each other for five seconds.
+func (c *Cluster) reconfigure(ctx context.Context, change func(context.Context, *clientv3.Client) error) error {
+	for {
+		err := c.Do(ctx, change)
+		if err == nil || !strings.Contains(err.Error(), rpctypes.ErrUnhealthy.Error()) {
+			return err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		}
+	}
+}
+
+// awaitLeader waits until a member has one.
+func (c *Cluster) awaitLeader(ctx context.Context, m *Member) error {
+	for {
+		client, err := c.clients.of(m)
+		if err == nil {
+			limited, cancel := context.WithTimeout(ctx, time.Second)
+			var status *clientv3.StatusResponse
+			status, err = client.Status(limited, m.ClientAddr)
+			cancel()
+			if err == nil && status.Leader != 0 {
+				return nil
+			}
+		}
+		if ctx.Err() != nil {
+			return errors.Join(ctx.Err(), err)
+		}
+	}
 }
 
 // Restore gives the members the data of a snapshot and starts them again.
