@@ -46,30 +46,20 @@ func (s *snapshot) askAgain(ctx context.Context) {
 
 func (t *Target) askAgain(ctx context.Context, address string, revision int64) again {
 	a := again{address: address}
-	r, err := t.open([]string{address})
-	if err != nil {
-		a.hashErr = err
-		return a
-	}
-	defer func() { _ = r.Close() }()
-	ctx, cancel := context.WithTimeout(ctx, t.timeout())
-	defer cancel()
-	c, err := r.Client(ctx)
-	if err != nil {
-		a.hashErr = err
-		return a
-	}
-	if a.status, err = c.Status(ctx, c.Endpoints()[0]); err != nil {
-		a.status, a.hashErr = nil, err
-		return a
-	}
-	last, err := c.Status(ctx, c.Endpoints()[0])
-	if err != nil {
-		a.status, a.hashErr = nil, err
-		return a
-	}
-	a.revision = last.Header.Revision
-	a.hash, a.hashErr = c.HashKV(ctx, c.Endpoints()[0], revision)
+	a.hashErr = t.visit(ctx, address, t.timeout(), func(ctx context.Context, c *clientv3.Client) error {
+		endpoint := c.Endpoints()[0]
+		now, err := c.Status(ctx, endpoint)
+		if err != nil {
+			return err
+		}
+		last, err := c.Status(ctx, endpoint)
+		if err != nil {
+			return err
+		}
+		a.status, a.revision = now, last.Header.Revision
+		a.hash, err = c.HashKV(ctx, endpoint, revision)
+		return err
+	})
 	return a
 }
 

@@ -27,33 +27,41 @@ type member struct {
 // memberTimeout bounds what a member is waited for that doesn't answer.
 const memberTimeout = 3 * time.Second
 
-// ask connects to an address as a plugin would that has no other.
+// ask visits an address.
 func (t *Target) ask(ctx context.Context, address string) member {
 	m := member{address: address}
+	look := func(ctx context.Context, c *clientv3.Client) (err error) {
+		if m.status, err = c.Status(ctx, c.Endpoints()[0]); err != nil {
+			return fmt.Errorf("status: %w", err)
+		}
+		m.id, m.cluster = m.status.Header.MemberId, m.status.Header.ClusterId
+		// Not linearizable, so that a member tells that has no leader.
+		if list, err := pb.NewClusterClient(c.ActiveConnection()).MemberList(ctx, &pb.MemberListRequest{}); err == nil {
+			m.memberList = list.Members
+		}
+		m.skew, m.clockErr = t.skew(ctx, address)
+		return nil
+	}
+	m.err = t.visit(ctx, address, min(t.timeout(), memberTimeout), look)
+	return m
+}
+
+// visit connects to an address as a plugin would that has no other.
+func (t *Target) visit(
+	ctx context.Context, address string, timeout time.Duration, do func(context.Context, *clientv3.Client) error,
+) error {
 	r, err := t.open([]string{address})
 	if err != nil {
-		m.err = err
-		return m
+		return err
 	}
 	defer func() { _ = r.Close() }()
-	ctx, cancel := context.WithTimeout(ctx, min(t.timeout(), memberTimeout))
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	c, err := r.Client(ctx)
 	if err != nil {
-		m.err = err
-		return m
+		return err
 	}
-	if m.status, err = c.Status(ctx, c.Endpoints()[0]); err != nil {
-		m.err = fmt.Errorf("status: %w", err)
-		return m
-	}
-	m.id, m.cluster = m.status.Header.MemberId, m.status.Header.ClusterId
-	// Not linearizable, so that a member tells that has no leader.
-	if list, err := pb.NewClusterClient(c.ActiveConnection()).MemberList(ctx, &pb.MemberListRequest{}); err == nil {
-		m.memberList = list.Members
-	}
-	m.skew, m.clockErr = t.skew(ctx, address)
-	return m
+	return do(ctx, c)
 }
 
 // skew compares clocks. etcd's API tells no time, but the answer to each HTTP request does, in whole seconds.
