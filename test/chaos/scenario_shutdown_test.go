@@ -146,9 +146,9 @@ func servicesStopWhileEtcdIsAway(t *testing.T) {
 func servicesStopWithASilentMember(t *testing.T) {
 	env := newEnv(t, 3)
 	groups := env.greeters(3, 4)
-	leader, err := env.cluster.Leader(env.ctx)
-	env.must(err)
 	for i, m := range env.cluster.Members {
+		leader, err := env.cluster.Leader(env.ctx)
+		env.must(err)
 		env.pauseMember(m)
 		what := "a follower silent"
 		if m == leader {

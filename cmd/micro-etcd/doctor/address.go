@@ -27,7 +27,7 @@ func uncallable(s *snapshot) []Finding {
 	if len(keys) == 0 {
 		return nil
 	}
-	return []Finding{warning("Set the server's address, and where it advertises another one, server.Advertise, to a host and a port that clients reach.",
+	return []Finding{warning("Set server.Address, or server.Advertise, to a host and port that clients can reach.",
 		"%s an address that nobody can call: %s.", number(len(keys), "record has", "records have"),
 		list(texts)).about(keys...)}
 }
@@ -46,7 +46,7 @@ func whyUncallable(address string) string {
 		return "is no host and port"
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return "has no port"
+		return "has no usable port"
 	}
 	if host == "" {
 		return "has no host"
@@ -74,7 +74,7 @@ func loopbacks(s *snapshot) []Finding {
 			}
 		}
 		if len(keys) > 0 && others > 0 && len(found) < maxEach {
-			found = append(found, info("Nothing, if all clients run on that machine. Else set the server's address: from other machines these calls fail.",
+			found = append(found, info("Nothing, if all clients run on the same machine as these nodes. Else set the server's address: from other machines these calls fail.",
 				"Of service %s %s on a loopback address, and %d elsewhere: %s.", short(name),
 				number(len(keys), "node is", "nodes are"), others, list(keys)).about(keys...))
 		}

@@ -105,7 +105,7 @@ func sharedMemberIDs(s *snapshot) []Finding {
 			texts = append(texts, fmt.Sprintf("%s is at revision %d and raft index %d",
 				a.address, a.then.Header.Revision, a.then.RaftIndex))
 		}
-		if less {
+		if less && len(addresses) > 1 { // else it began anew just now
 			found = append(found, critical("Give the registry the address of one of them. To make them one cluster, or two, start them anew with empty data directories and peer URLs of their own.",
 				"%d etcds call themselves member %x of cluster %x, because they were started with the same peer URL: %s.",
 				len(addresses), id, byID[id][0].first.Header.ClusterId, strings.Join(texts, "; ")).about(addresses...))
@@ -137,22 +137,29 @@ func differentData(s *snapshot) []Finding {
 }
 
 func (s *snapshot) differentHashes(advice string) []Finding {
+	if len(s.versions()) > 1 {
+		return nil // which may hash differently
+	}
 	var first *again
+	var uncompared []Finding
 	for i, a := range s.again {
 		switch {
+		case isDenied(a.hashErr):
+			uncompared = append(uncompared, info("The revisions agree; only root can also compare the contents.",
+				"The contents of the members weren't compared: %v.", a.hashErr).about(a.address))
 		case a.hashErr != nil:
-			return []Finding{info("Nothing, or ask as root, who alone may have etcd hash its data: what can be seen without, revisions, fits together.",
-				"The members' data weren't compared: %v.", a.hashErr).about(a.address)}
+			uncompared = append(uncompared, info("Run it again.",
+				"The contents of %s weren't compared: %v.", a.address, a.hashErr).about(a.address))
 		case first == nil:
 			first = &s.again[i]
 		case a.hash.CompactRevision != first.hash.CompactRevision:
-			return []Finding{info("Run it again: one of them was just being compacted.",
-				"The members' data weren't compared: %s is compacted up to revision %d, and %s up to %d.", first.address,
-				first.hash.CompactRevision, a.address, a.hash.CompactRevision).about(first.address, a.address)}
+			uncompared = append(uncompared, info("Run it again: one of them was just being compacted.",
+				"The contents of the members weren't compared: %s is compacted up to revision %d, and %s up to %d.",
+				first.address, first.hash.CompactRevision, a.address, a.hash.CompactRevision).about(first.address, a.address))
 		case a.hash.Hash != first.hash.Hash:
 			return []Finding{critical(advice, "The members' data differ: what %s and %s have at revision %d isn't the same.",
 				first.address, a.address, first.hash.HashRevision).about(first.address, a.address)}
 		}
 	}
-	return nil
+	return uncompared[:min(len(uncompared), 1)]
 }

@@ -65,12 +65,13 @@ func (s Source) lease(ctx context.Context, id clientv3.LeaseID) (*Lease, error) 
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("lease %s: %w", LeaseName(id), err)
-	case answer.TTL < 0: // 0 is one that is about to go
+	case answer.GrantedTTL == 0:
 		return nil, nil
 	}
 	lease := &Lease{
-		ID: id, Left: time.Duration(answer.TTL) * time.Second, Granted: time.Duration(answer.GrantedTTL) * time.Second,
-		Hidden: hidden,
+		ID: id, Hidden: hidden,
+		Left:    time.Duration(max(0, answer.TTL)) * time.Second,
+		Granted: time.Duration(answer.GrantedTTL) * time.Second,
 	}
 	for _, key := range answer.Keys {
 		lease.Keys = append(lease.Keys, string(key))

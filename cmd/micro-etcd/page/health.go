@@ -117,7 +117,7 @@ func (c *checkup) conflict(all []status) (text string) {
 	c.passed = seen // not what was: a member may begin anew
 	for _, id := range slices.Sorted(maps.Keys(at)) {
 		if less[id] && len(at[id]) > 1 {
-			text = fmt.Sprintf("%s are different etcds that call themselves member %x. What is shown mixes them.",
+			text = fmt.Sprintf("%s are different etcds that call themselves member %x. This page shows a mixture of both.",
 				strings.Join(at[id], " and "), id)
 		}
 	}

@@ -19,6 +19,7 @@ func (p *page) findOrphans(ctx context.Context, source fleet.Source) {
 		defer cancel()
 		answer, err := source.Client.Leases(ctx)
 		if err != nil {
+			p.view.compare(nil)
 			return
 		}
 		there := make(map[clientv3.LeaseID]bool, len(answer.Leases))
@@ -29,27 +30,29 @@ func (p *page) findOrphans(ctx context.Context, source fleet.Source) {
 	})
 }
 
-// compare counts the records whose lease was missing from the list of all leases before as well: those for which that
-// is so for the first time may be about to go with it, or be newer than the list.
+// compare finds the records whose lease was missing from the list of all leases before as well: those for which that
+// is so for the first time may be about to go with it, or be newer than the list. Without a list, or while the records
+// may be out of date, it finds none.
 func (v *view) compare(there map[clientv3.LeaseID]bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	known := there != nil && v.link.connected
 	missing := make(map[string]clientv3.LeaseID)
 	for _, s := range v.services {
-		orphaned := 0
+		orphans := make(map[string]bool)
 		for key, e := range s.entries {
 			id := e.record.Lease
-			if id == 0 || there[id] {
+			if !known || id == 0 || there[id] {
 				continue
 			}
 			if missing[key] = id; v.missing[key] == id {
-				orphaned++
+				orphans[key] = true
 			}
 		}
-		if orphaned != s.orphaned {
-			s.orphaned = orphaned
+		if len(orphans) != len(s.orphans) {
 			v.dirty[s.name] = struct{}{}
 		}
+		s.orphans = orphans
 	}
 	v.missing = missing
 }

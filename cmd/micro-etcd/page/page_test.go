@@ -218,6 +218,7 @@ func TestRecordsOnALeaseThatDoesNotExistAreAProblem(t *testing.T) {
 	for _, r := range []*fleet.Record{orphan, well, other} {
 		h.view.apply(appeared(r))
 	}
+	h.view.apply(fleet.Event{Kind: fleet.Connected})
 	var m mirror
 	look := func() summary {
 		b, err := h.join()
@@ -233,9 +234,19 @@ func TestRecordsOnALeaseThatDoesNotExistAreAProblem(t *testing.T) {
 	require.Zero(t, look().Orphaned, "it may be about to go")
 	h.view.compare(there)
 	require.Equal(t, 1, look().Orphaned)
-	there[7] = true
+	h.view.apply(appeared(orphan))
+	require.Zero(t, look().Orphaned, "it was written again")
 	h.view.compare(there)
-	require.Zero(t, look().Orphaned)
+	require.Equal(t, 1, look().Orphaned)
+	h.view.compare(nil)
+	require.Zero(t, look().Orphaned, "leases may no longer be listed")
+	for range 2 {
+		h.view.compare(there)
+	}
+	require.Equal(t, 1, look().Orphaned)
+	h.view.apply(fleet.Event{Kind: fleet.Disconnected, Err: errFull})
+	h.view.compare(there)
+	require.Zero(t, look().Orphaned, "the records may be out of date")
 }
 
 func TestALeaseIsAskedForOnceInAWhile(t *testing.T) {

@@ -56,8 +56,8 @@ type service struct {
 	versions map[string]map[string]struct{} // node ids, as what folded reports adds up
 	broken   int
 	immortal int
-	orphaned int
-	counted  int // nodes, as they are in the view's total
+	orphans  map[string]bool // keys on leases that don't exist
+	counted  int             // nodes, as they are in the view's total
 	history  history
 	changed  time.Time // zero: not since we look
 	departed time.Time // zero while there are entries
@@ -83,6 +83,7 @@ func (s *service) remove(key string) {
 		s.count(e, -1)
 		s.fold(s.folded.Delete(key))
 		delete(s.entries, key)
+		delete(s.orphans, key)
 	}
 }
 
@@ -130,7 +131,7 @@ func (s *service) isOutdated(r *fleet.Record) bool {
 
 func (s *service) summary(h history) summary {
 	sum := summary{
-		Name: s.name, Nodes: s.nodes(), Broken: s.broken, Immortal: s.immortal, Orphaned: s.orphaned,
+		Name: s.name, Nodes: s.nodes(), Broken: s.broken, Immortal: s.immortal, Orphaned: len(s.orphans),
 		Versions: make([]version, 0, len(s.versions)), Changed: milliseconds(s.changed), History: h,
 	}
 	for _, v := range s.ordered() {

@@ -175,7 +175,9 @@ func (c *Cluster) awaitLeader(ctx context.Context, m *Member) error {
 				return nil
 			}
 		}
-		if ctx.Err() != nil {
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
 			return errors.Join(ctx.Err(), err)
 		}
 	}

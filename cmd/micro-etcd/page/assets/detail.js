@@ -78,9 +78,8 @@ export class Detail {
     if (this.#name === null) return;
     if (all) this.#events.reload();
     else this.#events.add(events);
-    if (!all && !names.has(this.#name)) return;
-    this.#summary();
-    this.#soon();
+    this.#summary(); // whatever changed: it may be that something was read at all
+    if (all || names.has(this.#name)) this.#soon();
   }
 
   #summary() {

@@ -39,6 +39,8 @@ const summarize = perFrame(() => {
 // blank shows that nothing is known.
 function blank() {
   for (const what of ['services', 'nodes', 'changes', 'problems']) say(byId(`count-${what}`), '–');
+  byId('tile-problems').classList.remove('some');
+  total.draw([], store.now(), store.window());
   document.title = 'micro-etcd';
 }
 
