@@ -26,7 +26,8 @@ command: ## build the command micro-etcd into .bin, as a single static binary
 	@echo 'Building etcd and the command; the first time this takes minutes.'
 	$(GO) build -C cmd/micro-etcd -o $(BIN)/micro-etcd .
 
-# The tests in test wait more than they compute: hence -p. The longest ones begin first. vet compiles dependencies too, so it does as the tests do.
+# The tests in test wait more than they compute: hence -p. The longest ones begin first.
+# vet compiles dependencies too, so it does as the tests do.
 .PHONY: test
 test: ## vet and test everything that needs only Go
 	@$(if $(RACE),,echo 'No C compiler, so this runs without the race detector.')

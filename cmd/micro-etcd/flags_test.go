@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/micro-etcd/micro-etcd/etcdtest"
+	"github.com/micro-etcd/micro-etcd/test/auth"
 )
 
 func TestAFormatIsForCommandsThatPrintInIt(t *testing.T) {
@@ -51,15 +52,7 @@ func TestUsageIsAnErrorThatNamesTheCulprit(t *testing.T) {
 
 func TestAUserIsKnownByFlagFileEnvironmentOrPrompt(t *testing.T) {
 	srv := etcdtest.Start(t, cheapPasswords)
-	c := srv.Client(t)
-	_, err := c.UserAdd(t.Context(), "root", "hunter2")
-	require.NoError(t, err)
-	_, err = c.RoleAdd(t.Context(), "root")
-	require.NoError(t, err)
-	_, err = c.UserGrantRole(t.Context(), "root", "root")
-	require.NoError(t, err)
-	_, err = c.AuthEnable(t.Context())
-	require.NoError(t, err)
+	auth.Enable(t, srv.Client(t), "hunter2")
 
 	_, said := must(t, exitFailed, srv, "services")
 	require.Contains(t, said, "user name is empty")

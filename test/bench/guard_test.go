@@ -11,6 +11,7 @@ import (
 	"go-micro.dev/v4/selector"
 
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/auth"
 )
 
 // What doesn't depend on the machine is asserted here: allocations, and what etcd counts. A figure that gets better is
@@ -119,7 +120,7 @@ func TestGuardRepeatedRegister(t *testing.T) {
 // With passwords each request that opens a stream authenticates, which sank a cluster (go-micro#2821).
 func TestGuardNoAuthenticationOnceRegistered(t *testing.T) {
 	s := guarded(t)
-	s.demandPassword(t)
+	auth.Enable(t, s.client, "secret")
 	r := s.open(t, etcd.Auth("root", "secret"))
 	service := service("guard", upTo(0, 10)...)
 	again := func() { require.NoError(t, r.Register(service, registry.RegisterTTL(ttl))) }
@@ -132,16 +133,6 @@ func TestGuardNoAuthenticationOnceRegistered(t *testing.T) {
 	})
 	assert.Zero(t, asked["Authenticate"])
 	quiet(t, asked)
-}
-
-func (s *store) demandPassword(t *testing.T) {
-	t.Helper()
-	_, err := s.client.UserAdd(t.Context(), "root", "secret")
-	require.NoError(t, err)
-	_, err = s.client.UserGrantRole(t.Context(), "root", "root")
-	require.NoError(t, err)
-	_, err = s.client.AuthEnable(t.Context())
-	require.NoError(t, err)
 }
 
 func TestGuardFirstRegister(t *testing.T) {

@@ -36,7 +36,7 @@ func withPasswords(t *testing.T) (env *testEnv, provider, consumer *process.Proc
 	t.Helper()
 	env = newEnv(t, 1, "--auth-token-ttl", "4")
 	env.createUsers()
-	env.authenticate(true)
+	env.enableAuth()
 	env.calm()
 	s := process.Setup{Timeout: callTimeout, User: "service", Password: "old"}
 	provider = env.processAt("provider", env.cluster.Members, s)
@@ -47,17 +47,18 @@ func withPasswords(t *testing.T) (env *testEnv, provider, consumer *process.Proc
 	return env, provider, consumer
 }
 
-// authenticate turns authentication on and off. The scenario itself asks as root.
-func (env *testEnv) authenticate(on bool) {
+// enableAuth turns authentication on. The scenario itself asks as root from then on.
+func (env *testEnv) enableAuth() {
 	env.t.Helper()
-	if on {
-		env.etcd("turn authentication on", func(ctx context.Context, c *clientv3.Client) error {
-			_, err := c.AuthEnable(ctx)
-			return err
-		})
-		env.cluster.SetUser("root", "root")
-		return
-	}
+	env.etcd("turn authentication on", func(ctx context.Context, c *clientv3.Client) error {
+		_, err := c.AuthEnable(ctx)
+		return err
+	})
+	env.cluster.SetUser("root", "root")
+}
+
+func (env *testEnv) disableAuth() {
+	env.t.Helper()
 	env.etcd("turn authentication off", func(ctx context.Context, c *clientv3.Client) error {
 		_, err := c.AuthDisable(ctx)
 		return err
@@ -94,8 +95,8 @@ func (env *testEnv) createUsers() {
 func authSwitchedOnAndOff(t *testing.T) {
 	env, p, c := withPasswords(t)
 	for range 2 {
-		for _, on := range []bool{false, true} {
-			env.authenticate(on)
+		for _, turn := range []func(){env.disableAuth, env.enableAuth} {
+			turn()
 			env.calm() // no record goes
 			env.register(p, "greeter", "n2", 10*time.Second)
 			env.converge(2*time.Second, "authentication switched: a change is seen")

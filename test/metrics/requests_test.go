@@ -10,6 +10,7 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/auth"
 )
 
 func TestRequestsByMethod(t *testing.T) {
@@ -51,16 +52,9 @@ func TestRequestsThatFail(t *testing.T) {
 	require.Positive(t, m.value("request.duration", "rpc.method", "Range", "error.type", "DEADLINE_EXCEEDED"))
 	require.NoError(t, srv.Restart())
 
-	_, err := client.RoleAdd(ctx(t), "root")
-	require.NoError(t, err)
-	_, err = client.UserAdd(ctx(t), "root", "secret")
-	require.NoError(t, err)
-	_, err = client.UserGrantRole(ctx(t), "root", "root")
-	require.NoError(t, err)
-	_, err = client.AuthEnable(ctx(t))
-	require.NoError(t, err)
+	auth.Enable(t, client, "secret")
 	require.Eventually(t, func() bool {
-		_, err = r.GetService("greeter", etcd.Linearizable())
+		_, err := r.GetService("greeter", etcd.Linearizable())
 		return err != nil && m.value("requests", "rpc.method", "Range", "error.type", "INVALID_ARGUMENT") > 0
 	}, patience, 50*time.Millisecond, "etcd wants a user now")
 }

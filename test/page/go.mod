@@ -13,6 +13,7 @@ require (
 	github.com/chromedp/chromedp v0.23.0
 	github.com/micro-etcd/micro-etcd v0.0.0
 	github.com/micro-etcd/micro-etcd/etcdtest v0.0.0
+	github.com/micro-etcd/micro-etcd/test v0.0.0-00010101000000-000000000000
 	github.com/stretchr/testify v1.11.1
 	go-micro.dev/v4 v4.11.0
 	go.etcd.io/etcd/client/v3 v3.6.16

@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 
 	"github.com/micro-etcd/micro-etcd/etcdtest"
+	"github.com/micro-etcd/micro-etcd/test/auth"
 )
 
 func TestAnEtcdThatIsLostAndRegainedIsShown(t *testing.T) {
@@ -57,13 +58,7 @@ func TestAnEtcdThatWasNeverReadIsShown(t *testing.T) {
 	b.awaitText("#empty", "Nothing is registered")
 	u.end(syscall.SIGKILL)
 
-	c := srv.Client(t)
-	_, err := c.UserAdd(t.Context(), "root", "pw")
-	require.NoError(t, err)
-	_, err = c.UserGrantRole(t.Context(), "root", "root")
-	require.NoError(t, err)
-	_, err = c.AuthEnable(t.Context())
-	require.NoError(t, err)
+	auth.Enable(t, srv.Client(t), "pw")
 	b = open(t, startUI(t, srv.Endpoint(), "127.0.0.1:0").url)
 	b.awaitText("#verdict", "etcd refuses to tell")
 	b.awaitText("#alerts", "give --user")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/test/auth"
 )
 
 const password = "hunter2"
@@ -79,14 +80,7 @@ func TestP6AWrongPasswordIsToldAtOnceAndNotTriedAtEveryCall(t *testing.T) {
 	metrics := make(chan string, 1)
 	srv := etcdtest.Start(t, exposeMetrics(metrics))
 	url := <-metrics
-	client := srv.Client(t)
-	for _, step := range []func() error{
-		func() error { _, err := client.UserAdd(ctx(t), "root", "right"); return err },
-		func() error { _, err := client.UserGrantRole(ctx(t), "root", "root"); return err },
-		func() error { _, err := client.AuthEnable(ctx(t)); return err },
-	} {
-		require.NoError(t, step())
-	}
+	auth.Enable(t, srv.Client(t), "right")
 	r := open(t, srv.Endpoints(), etcd.Auth("root", "wrong"), registry.Timeout(time.Minute))
 	for range 1000 {
 		_, err := r.GetService("greeter")

@@ -10,82 +10,69 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// again is what a member said when it was asked once more, after all had answered.
-type again struct {
-	address string
-	status  *clientv3.StatusResponse // nil if it didn't answer
+// comparison is what a member said at one address, and what it said when it was asked once more, after all had
+// answered.
+type comparison struct {
+	address     string
+	first, then *clientv3.StatusResponse // then is nil if it didn't answer any more, or as another member
+	last        int64                    // its revision after that
+
 	hash    *clientv3.HashKVResponse // of its data, up to a revision that all have
 	hashErr error                    // why there is none
-
-	revision int64 // its own after that status
 }
 
 // askAgain asks those that answered once more if they are several: what one says can be compared with what others say
 // only if it is known to be older or newer.
 func (s *snapshot) askAgain(ctx context.Context) {
-	var addresses []string
+	var all []comparison
 	var revision int64
 	for _, m := range s.members {
 		if m.err != nil {
 			continue
 		}
-		if at := m.status.Header.Revision; len(addresses) == 0 || at < revision {
+		if at := m.status.Header.Revision; len(all) == 0 || at < revision {
 			revision = at
 		}
-		addresses = append(addresses, m.address)
+		all = append(all, comparison{address: m.address, first: m.status})
 	}
-	if len(addresses) < 2 {
+	if len(all) < 2 {
 		return
 	}
-	s.again = make([]again, len(addresses))
-	_ = s.target.progress("comparing members").Each(ctx, len(addresses), maxAsked, func(ctx context.Context, i int) error {
-		s.again[i] = s.target.askAgain(ctx, addresses[i], revision)
+	s.comparisons = all
+	_ = s.target.progress("comparing members").Each(ctx, len(all), maxAsked, func(ctx context.Context, i int) error {
+		all[i].hashErr = s.target.visit(ctx, all[i].address, s.target.timeout(),
+			func(ctx context.Context, c *clientv3.Client) error { return all[i].ask(ctx, c, revision) })
 		return nil // what doesn't answer any more isn't compared
 	})
 }
 
-func (t *Target) askAgain(ctx context.Context, address string, revision int64) again {
-	a := again{address: address}
-	a.hashErr = t.visit(ctx, address, t.timeout(), func(ctx context.Context, c *clientv3.Client) error {
-		endpoint := c.Endpoints()[0]
-		now, err := c.Status(ctx, endpoint)
-		if err != nil {
-			return err
-		}
-		last, err := c.Status(ctx, endpoint)
-		if err != nil {
-			return err
-		}
-		a.status, a.revision = now, last.Header.Revision
-		a.hash, err = c.HashKV(ctx, endpoint, revision)
+func (a *comparison) ask(ctx context.Context, c *clientv3.Client, revision int64) error {
+	endpoint := c.Endpoints()[0]
+	then, err := c.Status(ctx, endpoint)
+	if err != nil {
 		return err
-	})
-	return a
-}
-
-// asked is what a member said at one address, first and then.
-type asked struct {
-	first, then *clientv3.StatusResponse
-	last        int64 // its revision after that
-	address     string
-}
-
-func (s *snapshot) askedTwice() []asked {
-	var all []asked
-	for _, a := range s.again {
-		i := slices.IndexFunc(s.members, func(m member) bool { return m.address == a.address && m.err == nil })
-		if a.status != nil && i >= 0 && s.members[i].id == a.status.Header.MemberId {
-			all = append(all, asked{s.members[i].status, a.status, a.revision, a.address})
-		}
 	}
-	return all
+	last, err := c.Status(ctx, endpoint)
+	if err != nil {
+		return err
+	}
+	if then.Header.MemberId == a.first.Header.MemberId {
+		a.then, a.last = then, last.Header.Revision
+	}
+	a.hash, err = c.HashKV(ctx, endpoint, revision)
+	return err
+}
+
+// askedTwice returns what can be compared by what members say of themselves.
+func (s *snapshot) askedTwice() []comparison {
+	return slices.DeleteFunc(slices.Clone(s.comparisons), func(a comparison) bool { return a.then == nil })
 }
 
 // sharedMemberIDs are etcds that were started on their own, with the same name and peer URL, from which etcd derives a
 // member's and its cluster's id. What one member has logged and written never gets less, at whichever address it is
 // asked.
 func sharedMemberIDs(s *snapshot) []Finding {
-	byID := make(map[uint64][]asked)
+	byID := make(map[uint64][]comparison)
 	for _, a := range s.askedTwice() {
 		id := a.first.Header.MemberId
 		byID[id] = append(byID[id], a)
@@ -116,10 +103,10 @@ func sharedMemberIDs(s *snapshot) []Finding {
 
 // differentData are members of one cluster that don't have the same data: each has to make the same of the same log.
 func differentData(s *snapshot) []Finding {
-	all := s.askedTwice()
 	if len(s.reachedByID()) < 2 || len(sharedMemberIDs(s)) > 0 || len(differentClusters(s)) > 0 {
 		return nil
 	}
+	all := s.askedTwice()
 	const advice = "Find out which members are right, and replace the others: etcdctl member remove, and member add with an empty data directory. Registries see records come and go until then."
 	for _, a := range all {
 		for _, b := range all {
@@ -140,9 +127,9 @@ func (s *snapshot) differentHashes(advice string) []Finding {
 	if len(s.versions()) > 1 {
 		return nil // which may hash differently
 	}
-	var first *again
+	var first *comparison
 	var uncompared []Finding
-	for i, a := range s.again {
+	for i, a := range s.comparisons {
 		switch {
 		case isDenied(a.hashErr):
 			uncompared = append(uncompared, info("The revisions agree; only root can also compare the contents.",
@@ -151,7 +138,7 @@ func (s *snapshot) differentHashes(advice string) []Finding {
 			uncompared = append(uncompared, info("Run it again.",
 				"The contents of %s weren't compared: %v.", a.address, a.hashErr).about(a.address))
 		case first == nil:
-			first = &s.again[i]
+			first = &s.comparisons[i]
 		case a.hash.CompactRevision != first.hash.CompactRevision:
 			uncompared = append(uncompared, info("Run it again: one of them was just being compacted.",
 				"The contents of the members weren't compared: %s is compacted up to revision %d, and %s up to %d.",

@@ -92,10 +92,7 @@ func TestMembersWithDifferentDataAreTold(t *testing.T) {
 	})
 	require.NoError(t, odd.Restart())
 	withRoles(t, c)
-	provider := func() *Report {
-		return examine(t, Target{Addresses: cluster.Endpoints(), Service: "greeter"}, etcd.Auth("provider", "pw"))
-	}
-	report = provider()
+	report = examine(t, Target{Addresses: cluster.Endpoints(), Service: "greeter"}, etcd.Auth("provider", "pw"))
 	report.only(t, "data", Critical, odd.Endpoint(), "entries of the log applied")
 }
 

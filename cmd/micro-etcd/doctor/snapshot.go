@@ -25,7 +25,8 @@ type snapshot struct {
 	members    []member     // as they answered at the addresses, and then those of the list that didn't
 	memberList []*pb.Member // nil if no member answered with it
 	skipped    []string     // members' URLs that weren't asked, because they are plain
-	again      []again      // what those that answered said then
+
+	comparisons []comparison // of those that answered, if they are several
 
 	connectErr error // why there is no client for what follows
 	lookupErr  error // what a lookup returned

@@ -19,6 +19,7 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/etcdtest"
+	"github.com/micro-etcd/micro-etcd/test/auth"
 )
 
 const patience = 30 * time.Second
@@ -147,20 +148,9 @@ func TestAnOpenedServiceTellsItsNodes(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, get(t, base+"/api/service?name=greeter&offset=-1", nil))
 }
 
-// auth switches authentication on, with a root user.
-func auth(t *testing.T, c *clientv3.Client) {
-	t.Helper()
-	_, err := c.UserAdd(t.Context(), "root", "pw")
-	require.NoError(t, err)
-	_, err = c.UserGrantRole(t.Context(), "root", "root")
-	require.NoError(t, err)
-	_, err = c.AuthEnable(t.Context())
-	require.NoError(t, err)
-}
-
 func TestARefusalIsToldApartFromALoss(t *testing.T) {
 	srv := etcdtest.Start(t, func(c *embed.Config) { c.BcryptCost = 4 })
-	auth(t, srv.Client(t))
+	auth.Enable(t, srv.Client(t), "pw")
 	w := open(t, serve(t, srv))
 	w.until("etcd refuses", func() bool { return w.health.Refused })
 	require.False(t, w.health.Read)
@@ -178,7 +168,7 @@ func TestARefusalAfterALossIsTold(t *testing.T) {
 	require.False(t, w.health.Refused)
 	require.NoError(t, srv.Restart())
 	w.until("etcd is back", func() bool { return w.health.Connected })
-	auth(t, srv.Client(t))
+	auth.Enable(t, srv.Client(t), "pw")
 	srv.Stop()
 	require.NoError(t, srv.Restart())
 	w.until("etcd refuses", func() bool { return !w.health.Connected && w.health.Refused && w.health.Read })

@@ -149,31 +149,26 @@ func (c *Cluster) Replace(ctx context.Context, m *Member) error {
 
 // reconfigure changes the members, which etcd refuses until they have been connected with each other for five seconds.
 func (c *Cluster) reconfigure(ctx context.Context, change func(context.Context, *clientv3.Client) error) error {
-	for {
-		err := c.Do(ctx, change)
-		if err == nil || !strings.Contains(err.Error(), rpctypes.ErrUnhealthy.Error()) {
-			return err
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		}
-	}
+	return poll(ctx, func() (done bool, err error) {
+		err = c.Do(ctx, change)
+		return err == nil || !strings.Contains(err.Error(), rpctypes.ErrUnhealthy.Error()), err
+	})
 }
 
 // awaitLeader waits until a member has one.
 func (c *Cluster) awaitLeader(ctx context.Context, m *Member) error {
+	return poll(ctx, func() (done bool, err error) {
+		status, err := c.status(ctx, m)
+		return err == nil && status.Leader != 0, err
+	})
+}
+
+// poll asks until it is told that it is done, and returns with what.
+func poll(ctx context.Context, ask func() (done bool, err error)) error {
 	for {
-		client, err := c.clients.of(m)
-		if err == nil {
-			limited, cancel := context.WithTimeout(ctx, time.Second)
-			var status *clientv3.StatusResponse
-			status, err = client.Status(limited, m.ClientAddr)
-			cancel()
-			if err == nil && status.Leader != 0 {
-				return nil
-			}
+		done, err := ask()
+		if done {
+			return err
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):

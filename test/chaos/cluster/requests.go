@@ -18,14 +18,7 @@ import (
 func (c *Cluster) Leader(ctx context.Context) (*Member, error) {
 	for {
 		for _, m := range c.Members {
-			client, err := c.clients.of(m)
-			if err != nil {
-				continue
-			}
-			limited, cancel := context.WithTimeout(ctx, time.Second)
-			status, err := client.Status(limited, m.ClientAddr)
-			cancel()
-			if err == nil && status.Leader == status.Header.MemberId {
+			if status, err := c.status(ctx, m); err == nil && status.Leader == status.Header.MemberId {
 				return m, nil
 			}
 		}
@@ -33,6 +26,17 @@ func (c *Cluster) Leader(ctx context.Context) (*Member, error) {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// status asks one member how it is.
+func (c *Cluster) status(ctx context.Context, m *Member) (*clientv3.StatusResponse, error) {
+	client, err := c.clients.of(m)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return client.Status(ctx, m.ClientAddr)
 }
 
 // Snapshot saves one member's data.

@@ -27,6 +27,7 @@ export class Detail {
   #events;
   #tabs = new Tabs(document.querySelector('[role=tablist]'));
   #endpoints = '';
+  #read = false; // whether anything was known when the summary was drawn
 
   constructor(store) {
     this.#store = store;
@@ -78,16 +79,23 @@ export class Detail {
     if (this.#name === null) return;
     if (all) this.#events.reload();
     else this.#events.add(events);
-    this.#summary(); // whatever changed: it may be that something was read at all
-    if (all || names.has(this.#name)) this.#soon();
+    const own = all || names.has(this.#name);
+    if (own || this.#read !== this.#known()) this.#summary();
+    if (own) this.#soon();
+  }
+
+  // known tells whether etcd was ever read.
+  #known() {
+    return Boolean(this.#store.health?.read);
   }
 
   #summary() {
     const service = this.#store.services.get(this.#name);
-    byId('detail-gone').hidden = Boolean(service) || !this.#store.health?.read;
+    this.#read = this.#known();
+    byId('detail-gone').hidden = Boolean(service) || !this.#read;
     const list = service ? chips(service, 6).map((chip) => el('li', {}, chip)) : [];
     byId('detail-versions').replaceChildren(...list);
-    say(byId('tab-nodes'), this.#store.health?.read ? `Nodes ${number(service?.nodes ?? 0)}` : 'Nodes');
+    say(byId('tab-nodes'), this.#read ? `Nodes ${number(service?.nodes ?? 0)}` : 'Nodes');
     this.#draw();
   }
 
@@ -132,7 +140,7 @@ export class Detail {
   }
 
   #show(detail) {
-    if (detail.name !== this.#name || !this.#store.health?.read) return;
+    if (detail.name !== this.#name || !this.#known()) return;
     if (this.#offset >= detail.matching && this.#offset > 0) return this.#page(0);
     this.#nodes.draw(detail, this.#store.now());
     this.#range(detail);
