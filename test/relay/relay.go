@@ -19,34 +19,37 @@ type Relay struct {
 
 	route func(sent []byte) *Link
 
+	address string
+	release func() // lets go of the port
 	running sync.WaitGroup
 	over    chan struct{} // closed by End
 
 	mu       sync.Mutex
-	address  string
 	listener net.Listener // nil while it refuses
 	flows    map[*flow]bool
 	ended    bool
 }
 
-// Start listens at address, which may end in port 0. All connections go over l, unless route, which may be nil, finds
-// another link by what a client sends: it is asked about everything sent, as it comes, until it returns one.
+// Start listens at an IPv4 address, which may end in port 0. All connections go over l, unless route, which may be nil,
+// finds another link by what a client sends: it is asked about everything sent, as it comes, until it returns one.
 func Start(address, target string, l *Link, route func(sent []byte) *Link) (*Relay, error) {
+	release, address, err := holdPort(address)
+	if err != nil {
+		return nil, err
+	}
 	r := &Relay{
-		address: address, Target: target, Link: l, route: route, flows: map[*flow]bool{}, over: make(chan struct{}),
+		address: address, release: release, over: make(chan struct{}),
+		Target: target, Link: l, route: route, flows: map[*flow]bool{},
 	}
 	if err := r.Accept(); err != nil {
+		release()
 		return nil, err
 	}
 	return r, nil
 }
 
 // Address is the host and port to connect to.
-func (r *Relay) Address() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.address
-}
+func (r *Relay) Address() string { return r.address }
 
 // Accept undoes Refuse, but not End.
 func (r *Relay) Accept() error {
@@ -59,7 +62,7 @@ func (r *Relay) Accept() error {
 	if err != nil {
 		return err
 	}
-	r.listener, r.address = l, l.Addr().String()
+	r.listener = l
 	r.running.Go(func() {
 		for {
 			in, err := l.Accept()
@@ -116,6 +119,7 @@ func (r *Relay) End() {
 	r.mu.Lock()
 	if !r.ended {
 		close(r.over)
+		defer r.release()
 	}
 	r.ended = true
 	r.mu.Unlock()
