@@ -95,7 +95,7 @@ func (l leftovers) String() string {
 func (env *testEnv) awaitCleanup() string {
 	limit := time.Second
 	if env.lossy {
-		limit += env.longestTTL() + check.ExpirySlack
+		limit += env.longestTTL() + check.ExpirySlack + check.ExpiryRetry
 	}
 	noted := false
 	for began := time.Now(); ; env.wait(20 * time.Millisecond) {

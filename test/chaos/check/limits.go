@@ -13,6 +13,9 @@ const (
 	ViewLag = time.Second + Noise
 	// ExpirySlack is how long after its TTL etcd may take to expire a lease: it elects, and looks every half second.
 	ExpirySlack = 2*time.Second + Noise
+	// ExpiryRetry is what comes on top if a revocation of etcd's own fails (server/v3 lease/lessor.go,
+	// defaultExpiredleaseRetryInterval).
+	ExpiryRetry = 3 * time.Second
 	// healBound is how soon an owner puts a record right that is missing or wrong.
 	healBound = time.Second + Noise
 	// ProbeInterval is how long wiped and restored data may go unnoticed.
