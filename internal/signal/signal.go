@@ -14,3 +14,13 @@ func (s Signal) Send() {
 	default:
 	}
 }
+
+// IsClosed reports whether a channel is closed to which nobody sends: whether what it stands for has happened.
+func IsClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
