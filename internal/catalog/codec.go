@@ -101,6 +101,15 @@ func (d *Decoder) Decode(key string, revision int64, value []byte) (*Record, err
 	}, nil
 }
 
+// IsNotice reports whether a value is the notice of a node that is out of service, at a key for notices.
+func (d *Decoder) IsNotice(key string, value []byte) bool {
+	if _, ok := d.keys.OfNotice(key); !ok {
+		return false
+	}
+	_, err := DecodeNotice(value)
+	return err == nil
+}
+
 func (s *storedService) onlyNode() (*storedNode, error) {
 	var node *storedNode
 	for _, n := range s.Nodes {
