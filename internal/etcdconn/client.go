@@ -15,6 +15,7 @@ import (
 // Client is an etcd client and the time for which it is the current one.
 type Client struct {
 	*clientv3.Client
+	User    string          // of its config
 	life    context.Context // ends when another client takes over, and with the registry
 	end     context.CancelFunc
 	dialer  *Dialer // nil for a client that is the caller's
@@ -52,12 +53,12 @@ func (cl *Client) IsDown() bool { return cl.down.Load() != nil }
 // IsConnected reports whether there is a connection to a member.
 func (cl *Client) IsConnected() bool { return cl.ActiveConnection().GetState() == connectivity.Ready }
 
-// await waits for a connection.
-func (cl *Client) await(ctx context.Context) error {
+// await waits for a state of the connection, which is made if there is none.
+func (cl *Client) await(ctx context.Context, want connectivity.State) error {
 	conn := cl.ActiveConnection()
 	for {
 		state := conn.GetState()
-		if state == connectivity.Ready {
+		if state == want {
 			return nil
 		}
 		conn.Connect()

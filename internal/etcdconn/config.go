@@ -18,6 +18,7 @@ type Config struct {
 	Endpoints          []string    // URLs
 	TLS                *tls.Config // nil for a plain connection
 	Username, Password string
+	User               string           // by whose rights etcd answers: Username, or the name in the client's certificate
 	Log                *zap.Logger      // nil for none
 	Client             *clientv3.Client // the caller's; the rest counts for nothing then
 }

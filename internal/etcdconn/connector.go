@@ -117,9 +117,9 @@ func (c *Connector) dial(d *dialing, config Config) {
 			d.err = fmt.Errorf("%w: %w", err, cause) // it waits for an authentication
 		}
 	case config.Client != nil:
-		d.client = c.newClient(client, nil, d.breaker)
+		d.client = c.newClient(client, nil, d.breaker, config.User)
 	default:
-		d.client = c.newClient(client, d.dialer, d.breaker)
+		d.client = c.newClient(client, d.dialer, d.breaker, config.User)
 	}
 	if c.setCurrent(d) {
 		return
@@ -130,8 +130,8 @@ func (c *Connector) dial(d *dialing, config Config) {
 	d.client, d.err = nil, ErrReplaced // an error of the old settings counts no more
 }
 
-func (c *Connector) newClient(client *clientv3.Client, dialer *Dialer, breaker *breaker) *Client {
-	cl := &Client{Client: client, dialer: dialer, breaker: breaker}
+func (c *Connector) newClient(client *clientv3.Client, dialer *Dialer, breaker *breaker, user string) *Client {
+	cl := &Client{Client: client, User: user, dialer: dialer, breaker: breaker}
 	cl.life, cl.end = context.WithCancel(c.Context)
 	cl.watches = &Watches{
 		Context: clientv3.WithRequireLeader(cl.life), // a member without one says that a watch is open, and then nothing
@@ -264,6 +264,23 @@ func (c *Connector) ResetBreaker() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.breaker.reset()
+}
+
+// AwaitDown waits until none of the addresses takes a connection, or ctx ends.
+func (c *Connector) AwaitDown(ctx context.Context) {
+	cl, err := c.Connect(ctx)
+	if err != nil {
+		<-ctx.Done() // a refusal, or another client takes over
+		return
+	}
+	_ = cl.await(ctx, connectivity.TransientFailure)
+}
+
+// User is the one of the present config.
+func (c *Connector) User() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.config.User
 }
 
 // Current returns the client, if there is one, without making one.

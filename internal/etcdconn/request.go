@@ -10,6 +10,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/connectivity"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
@@ -236,7 +237,7 @@ func (c *Connector) Await(ctx context.Context) (*Client, error) {
 		}
 		if err == nil {
 			waitCtx, cancel := cl.whileCurrent(ctx)
-			err = cl.await(waitCtx)
+			err = cl.await(waitCtx, connectivity.Ready)
 			cancel()
 		}
 		if err == nil {

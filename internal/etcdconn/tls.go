@@ -57,6 +57,34 @@ func (f TLSFiles) Config(hosts []string) (*tls.Config, error) {
 	return config, nil
 }
 
+// User returns the name in the client's certificate, which etcd takes for a user's (--client-cert-auth), or "".
+func (f TLSFiles) User() string {
+	pair, err := tlsutil.NewCert(f.Cert, f.Key, nil)
+	if err != nil {
+		return ""
+	}
+	return commonName(*pair)
+}
+
+// UserOf is User for a configuration with a certificate in it.
+func UserOf(config *tls.Config) string {
+	if len(config.Certificates) == 0 {
+		return ""
+	}
+	return commonName(config.Certificates[0])
+}
+
+func commonName(pair tls.Certificate) string {
+	if len(pair.Certificate) == 0 {
+		return ""
+	}
+	leaf, err := x509.ParseCertificate(pair.Certificate[0])
+	if err != nil {
+		return ""
+	}
+	return leaf.Subject.CommonName
+}
+
 // readPair returns the client's certificate: the one in the files, or the last good one and why.
 func (c *certificates) readPair() (*tls.Certificate, error) {
 	pair, err := tlsutil.NewCert(c.files.Cert, c.files.Key, nil)

@@ -61,7 +61,13 @@ func (n *network) connect(ctx context.Context) (net.Conn, error) {
 	case n.accepting <- &conn{reads: there, writes: back}:
 		n.mu.Lock()
 		n.wires[there], n.wires[back] = nil, nil
+		down := n.down
 		n.mu.Unlock()
+		if down { // cut meanwhile
+			there.close()
+			back.close()
+			return nil, errConnectionRefused
+		}
 		return &conn{reads: back, writes: there}, nil
 	case <-n.closed:
 		return nil, errConnectionRefused

@@ -240,16 +240,17 @@ func (s *Store) execute(b *branch) (*pb.TxnResponse, error) {
 	return answer, nil
 }
 
-// holds reports whether a comparison is true. Of a key that isn't there, everything is zero but the value, which
-// compares with nothing.
+// holds reports whether a comparison is true, of a range for each key in it (server/v3 etcdserver/txn, applyCompares).
+// Of a key or a range that isn't there, everything is zero but the value, which compares with nothing.
 func (s *Store) holds(c *pb.Compare) bool {
-	kv := s.Keys[string(c.Key)]
-	if kv == nil {
-		if c.Target == pb.Compare_VALUE {
-			return false
-		}
-		kv = &mvccpb.KeyValue{}
+	found := Find(s.Keys, c.Key, c.RangeEnd)
+	if len(found) == 0 {
+		return c.Target != pb.Compare_VALUE && compares(c, &mvccpb.KeyValue{})
 	}
+	return !slices.ContainsFunc(found, func(kv *mvccpb.KeyValue) bool { return !compares(c, kv) })
+}
+
+func compares(c *pb.Compare, kv *mvccpb.KeyValue) bool {
 	var result int
 	switch c.Target {
 	case pb.Compare_VALUE:

@@ -15,7 +15,7 @@ type instruments struct {
 
 	// The others are read when somebody collects.
 	requests                               metric.Int64ObservableCounter
-	registrations, views, watchers         metric.Int64ObservableUpDownCounter
+	registrations, held, views, watchers   metric.Int64ObservableUpDownCounter
 	leases, reregistrations, lists, events metric.Int64ObservableCounter
 	lookups, malformed                     metric.Int64ObservableCounter
 	revision, queue                        metric.Int64ObservableGauge
@@ -65,6 +65,9 @@ func newInstruments(m *maker) *instruments {
 		requests: m.counter("requests", "{request}", "Requests to etcd, by method and error."),
 		registrations: m.number(
 			"registration.count", "{registration}", "Nodes that this process was asked to register, by their state in etcd.",
+		),
+		held: m.number(
+			"registration.held", "{registration}", "Nodes that fail their checks and are held in service.",
 		),
 		reregistrations: m.counter(
 			"reregistrations", "{registration}", "Records that were put back into etcd, by what had become of them.",

@@ -74,9 +74,10 @@ const (
 	SourceLocal  Source = iota
 	SourceStale         // one that isn't kept up to date at the moment
 	SourceRemote        // it had to wait for an answer
+	SourceCached        // a file, because etcd hasn't answered yet
 )
 
-var sourceNames = [...]string{"local", "stale", "remote"}
+var sourceNames = [...]string{"local", "stale", "remote", "cached"}
 
 // Method is one of etcd's gRPC methods, as etcd names them.
 type Method int32

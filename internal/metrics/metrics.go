@@ -54,6 +54,7 @@ func (m *Metrics) Streamed(of Method, code codes.Code) {
 // State is what there is at a moment, and isn't counted.
 type State struct {
 	Registrations map[string]int64 // by their state
+	Held          int64            // of them, that fail their checks and stay in service
 	KeepaliveAge  time.Duration    // of the lease that was renewed longest ago
 	Views         map[string]int64 // by their state
 	Staleness     time.Duration    // of the stalest view
@@ -98,6 +99,7 @@ func (m *Metrics) observe(o metric.Observer, i *instruments, s State) {
 	for state, n := range s.Registrations {
 		o.ObserveInt64(i.registrations, n, label("state", state))
 	}
+	o.ObserveInt64(i.held, s.Held)
 	o.ObserveFloat64(i.keepaliveAge, s.KeepaliveAge.Seconds())
 	for state, n := range s.Views {
 		o.ObserveInt64(i.views, n, label("state", state))

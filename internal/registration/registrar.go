@@ -146,19 +146,19 @@ func (r *Registrar) recoverLocked(key string) *registration {
 	return g
 }
 
-// delete removes a key that this process never registered.
+// delete removes what is there of a node that this process never registered.
 func (r *Registrar) delete(ctx context.Context, key string) error {
 	if err := r.slots.Acquire(ctx, 1); err != nil {
 		return r.Connector.Failure(ctx, err)
 	}
 	defer r.slots.Release(1)
 	for {
-		there, err := etcdconn.Get(ctx, r.Connector, key, clientv3.WithKeysOnly())
-		if err != nil || len(there.Kvs) == 0 {
+		at, _, err := r.read(ctx, key)
+		if err != nil || at.record == nil && at.notice == nil {
 			return err
 		}
 		answer, err := etcdconn.Txn(ctx, r.Connector, func(t clientv3.Txn) clientv3.Txn {
-			return t.If(unchanged(key, there.Kvs[0].ModRevision)).Then(clientv3.OpDelete(key))
+			return t.If(r.unchanged(key, at)...).Then(clientv3.OpDelete(key), clientv3.OpDelete(r.Keys.Notice(key)))
 		})
 		if err != nil {
 			return err

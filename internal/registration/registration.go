@@ -1,17 +1,22 @@
 package registration
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 	"github.com/micro-etcd/micro-etcd/internal/lease"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
+	"github.com/micro-etcd/micro-etcd/internal/prober"
 	"github.com/micro-etcd/micro-etcd/internal/signal"
 )
 
@@ -43,7 +48,8 @@ type owner int
 const (
 	ownerUnknown owner = iota // nobody told, or what was told is out of date
 	ownerSelf                 // our value, on our lease
-	ownerOther                // somebody else's record: we stand by
+	ownerOther                // somebody else's record, or notice: we stand by
+	ownerNotice               // no record, but our notice: the node is out of service
 )
 
 // registration makes etcd agree with what is desired at one key, until that is nothing, and nothing is there.
@@ -51,23 +57,31 @@ const (
 //	            put, or the key is ours already
 //	unknown ───────────────────────────────────► self ──┐
 //	  ▲  │                                        │     │ event: deleted, overwritten by junk;
-//	  │  └── somebody else has it ──► other       │     │ lease lost; watch ended; rollback
-//	  └──────────────────────────────────┴────────┴─────┘
+//	  │  ├── somebody else has it ──► other       │     │ lease lost; watch ended; rollback
+//	  │  └── our notice is there ───► notice ◄────┤     │
+//	  │                                │     leaves service
+//	  └────────────────────────────────┴──────────┴─────┘
 //
 // One goroutine does all requests of a key one after the other, so that a Deregister never overtakes a put in flight.
-// This file is what callers see of it; reconcile.go is what it does.
+// This file is its state, and how calls and events change it; reconcile.go is what it does, with notice.go and
+// health.go for a node that is out of service.
 type registration struct {
-	shared *shared
-	key    string
-	wake   signal.Signal
-	forget func() // called with shared.mu held, when it is over
+	shared    *shared
+	key       string
+	noticeKey string
+	wake      signal.Signal
+	forget    func() // called with shared.mu held, when it is over
 
 	// Only for the goroutine.
 	cleanupOnly bool // made only to remove what an earlier registration may have left at the key
 	decoder     *catalog.Decoder
 	retired     []*lease.Lease  // that the key hung on before
-	from        int64           // the revision to watch the key from
+	from        int64           // the revision to watch from
 	watch       *etcdconn.Watch // nil for none
+	noticed     bool            // there was a notice instead of a record
+	noticeWatch *etcdconn.Watch // nil unless noticed
+	checks      *[]prober.Check // that are run; nil for none
+	endChecks   func()
 
 	orphans []int64 // ids of leases that may have been granted without our knowing, the newest ones
 
@@ -84,20 +98,27 @@ type registration struct {
 	revision          int64              // at which the key was last written, as far as is known
 	rollbackSuspected bool               // etcd's data may be others than they were
 	lease             *lease.Lease       // what the key hangs on; only the goroutine changes it
+	prober            *prober.Prober     // runs the checks; nil for none
+	sick              string             // why its checks want the node out of service; "" if they don't
+	held              string             // why it stays in service all the same
+	holds             int                // how often that was found in a row
+	drain             *catalog.Notice    // why somebody else wants it out of service; nil if nobody does
+	placed            *placed            // the notice that was last known to be there; nil for none
 	abort             context.CancelFunc // of the round under way
 	changed           chan struct{}      // closed and renewed when something of the above changes
 }
 
 func newRegistration(s *shared, key string, forget func()) *registration {
 	return &registration{
-		shared:  s,
-		key:     key,
-		wake:    signal.New(),
-		forget:  forget,
-		decoder: catalog.NewDecoder(s.Keys),
-		desired: &desired{},
-		abort:   func() {},
-		changed: make(chan struct{}),
+		shared:    s,
+		key:       key,
+		noticeKey: s.Keys.Notice(key),
+		wake:      signal.New(),
+		forget:    forget,
+		decoder:   catalog.NewDecoder(s.Keys),
+		desired:   &desired{},
+		abort:     func() {},
+		changed:   make(chan struct{}),
 	}
 }
 
@@ -294,14 +315,20 @@ func (g *registration) found(o owner, revision int64) {
 	g.foundLocked(o, revision)
 }
 
-// acknowledged is found for a write of ours, which within a history has a revision of its own.
-func (g *registration) acknowledged(revision int64) {
+// acknowledged is found for a write of ours, which within a history has a revision of its own: of the record, or of the
+// notice that stands for it.
+func (g *registration) acknowledged(o owner, revision int64, n *catalog.Notice) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if revision == g.revision {
 		g.shared.RolledBack()
 	}
-	g.foundLocked(ownerSelf, revision)
+	if n != nil {
+		g.placed = &placed{notice: *n, revision: revision, lease: g.leaseID()}
+	} else {
+		g.drain = nil
+	}
+	g.foundLocked(o, revision)
 }
 
 // foundLocked: a revision before what was known comes from another history: a wiped data directory, a restored
@@ -312,6 +339,12 @@ func (g *registration) foundLocked(o owner, revision int64) {
 	}
 	if o != g.owner {
 		g.shared.Changed()
+	}
+	if o == ownerSelf || o == ownerOther {
+		g.placed = nil
+	}
+	if o == ownerOther || o == ownerNotice {
+		g.releaseLocked()
 	}
 	g.revision, g.owner = revision, o
 }
@@ -400,4 +433,61 @@ func (g *registration) setWatchError(err error) {
 		g.shared.Changed()
 	}
 	g.watchErr = err
+}
+
+// recordOf returns what is desired as etcd has it since a revision.
+func (g *registration) recordOf(d *desired, revision int64) *catalog.Record {
+	record := *d.record
+	record.Revision, record.Lease = revision, g.leaseID()
+	return &record
+}
+
+func (g *registration) leaseID() int64 {
+	if g.lease == nil {
+		return int64(clientv3.NoLease)
+	}
+	return g.lease.ID
+}
+
+func (g *registration) isOut() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.placed != nil
+}
+
+// releaseLocked forgets that the node was held in service.
+func (g *registration) releaseLocked() { g.held, g.holds = "", 0 }
+
+// classify says whose a value at our key is; unknown stands for one that we may overwrite: our own out of date, or off
+// its lease, or one that stands for nobody, because it is no record, or another node's.
+func (g *registration) classify(kv *mvccpb.KeyValue, d *desired) owner {
+	same := bytes.Equal(kv.Value, d.value)
+	switch {
+	case same && kv.Lease == g.leaseID():
+		return ownerSelf
+	case g.shared.leases.Owns(kv.Lease), same && kv.Lease == int64(clientv3.NoLease):
+		return ownerUnknown
+	}
+	record, err := g.decoder.Decode(string(kv.Key), kv.ModRevision, kv.Value)
+	if err != nil || !record.HasOwnKey() {
+		return ownerUnknown
+	}
+	return ownerOther
+}
+
+// placed is the notice that was last known to be there: there is one as long as the owner is ownerNotice, and until it
+// is known who has the key then.
+type placed struct {
+	notice          catalog.Notice
+	revision, lease int64
+}
+
+// latestLocked returns the record that is desired, or was before it was deregistered; nil for none.
+func (g *registration) latestLocked() *desired {
+	for _, d := range []*desired{g.desired, g.applied} {
+		if d != nil && d.record != nil {
+			return d
+		}
+	}
+	return nil
 }

@@ -71,7 +71,7 @@ func (tb *table) written(revision int64) {
 	l, now := &lease.Lease{ID: 1}, time.Now()
 	l.Renewed.Store(&now)
 	tb.setLease(l)
-	tb.acknowledged(revision)
+	tb.acknowledged(ownerSelf, revision, nil)
 	tb.fulfilled(tb.taken)
 	tb.ended(nil)
 }

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/semaphore"
@@ -13,6 +14,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/lease"
+	"github.com/micro-etcd/micro-etcd/internal/prober"
 )
 
 // Config is what a registrar needs. None of the functions blocks.
@@ -24,6 +26,9 @@ type Config struct {
 	Deleted    func(key string, revision int64) // and what it has deleted
 	RolledBack func()                           // called when etcd's data may be others than they were
 	Changed    func()                           // called when a status changes
+
+	// Checks returns those of a record's node, nil for none, and the same pointer as long as they are the same.
+	Checks func(*catalog.Record) *[]prober.Check
 }
 
 // Offer is a service that a caller wants to register. It is compared before it is copied, because every service is
@@ -115,10 +120,13 @@ func roundUp(ttl time.Duration) int64 {
 	return seconds
 }
 
-// Comparisons that guard what is written. A request that arrives late, after etcd has answered its repeat, must find
-// the key different from what it was sent for, or it would undo what came after.
-func absent(key string) clientv3.Cmp { return clientv3.Compare(clientv3.CreateRevision(key), "=", 0) }
-
-func unchanged(key string, revision int64) clientv3.Cmp {
+// unchanged guards what is written: a request that arrives late, after etcd has answered its repeat, must find the key
+// different from what it was sent for, or it would undo what came after. nil stands for a key that isn't there, which
+// compares like one of revision 0.
+func unchanged(key string, was *mvccpb.KeyValue) clientv3.Cmp {
+	var revision int64
+	if was != nil {
+		revision = was.ModRevision
+	}
 	return clientv3.Compare(clientv3.ModRevision(key), "=", revision)
 }

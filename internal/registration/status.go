@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
+	"github.com/micro-etcd/micro-etcd/internal/prober"
 )
 
 // Status is what RegistrationStatus of the registry's package says.
@@ -18,15 +20,19 @@ type Status struct {
 	Restored                    int
 	RestoreCause                string
 	RestoredAfter               time.Duration
+	OutOfService                *catalog.Notice // nil for a node in service
+	Held                        string
+	Checks                      []prober.Status
 	Err                         error
 }
 
 // The values of Status.State.
 const (
-	StateRegistered = "registered"
-	StatePending    = "pending"
-	StateSuperseded = "superseded"
-	StateLeaving    = "leaving"
+	StateRegistered   = "registered"
+	StatePending      = "pending"
+	StateSuperseded   = "superseded"
+	StateLeaving      = "leaving"
+	StateOutOfService = "out-of-service"
 )
 
 // Status returns that of all registrations, sorted by key.
@@ -43,13 +49,16 @@ func (g *registration) status() Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	s := Status{Key: g.key, State: g.stateLocked(), Revision: g.revision, Err: cmp.Or(g.err, g.watchErr)}
-	d := g.desired
-	if d.record == nil {
-		d = g.applied
-	}
-	if d != nil && d.record != nil {
+	if d := g.latestLocked(); d != nil {
 		s.Service, s.Version, s.Node = d.record.Name, d.record.Version, d.record.Node.Id
 		s.TTL = time.Duration(d.seconds) * time.Second
+	}
+	if s.State == StateOutOfService {
+		n := g.placed.notice
+		s.OutOfService = &n
+	}
+	if s.Held = g.held; g.prober != nil {
+		s.Checks = g.prober.Status()
 	}
 	if r := g.restores; r.count > 0 {
 		s.Restored, s.RestoreCause, s.RestoredAfter = r.count, metrics.RestoreCauses[r.cause], r.after
@@ -71,6 +80,8 @@ func (g *registration) stateLocked() string {
 		return StatePending
 	case g.owner == ownerOther:
 		return StateSuperseded
+	case g.owner == ownerNotice:
+		return StateOutOfService
 	}
 	return StateRegistered
 }
@@ -83,6 +94,24 @@ func (r *Registrar) Written(yield func(key string, revision int64) bool) {
 			return
 		}
 	}
+}
+
+// Records calls yield for each record of ours that etcd has, as far as is known, until it returns false.
+func (r *Registrar) Records(yield func(*catalog.Record) bool) {
+	for _, g := range r.all() {
+		if record := g.written(); record != nil && !yield(record) {
+			return
+		}
+	}
+}
+
+func (g *registration) written() *catalog.Record {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.owner != ownerSelf || g.applied == nil || g.applied.record == nil {
+		return nil
+	}
+	return g.recordOf(g.applied, g.revision)
 }
 
 // RevisionOf returns what Written says of a key.
@@ -99,5 +128,5 @@ func (r *Registrar) RevisionOf(key string) (revision int64, ok bool) {
 func (g *registration) known() (revision int64, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.revision, g.owner != ownerUnknown && g.desired.record != nil
+	return g.revision, (g.owner == ownerSelf || g.owner == ownerOther) && g.desired.record != nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
+	"github.com/micro-etcd/micro-etcd/internal/signal"
 )
 
 // This file is how a view's catalog changes: by etcd's events, by lists, and by this process's own writes, which are
@@ -77,7 +78,15 @@ func (v *View) decodeLocked(kv *mvccpb.KeyValue) *catalog.Record {
 func (v *View) Replace(all *reflector.List) {
 	records, d := v.decodeList(all)
 	v.mu.Lock()
-	defer v.mu.Unlock()
+	wasCached := v.IsCached()
+	v.replaceLocked(all, records, d)
+	v.mu.Unlock()
+	if wasCached {
+		v.shared.Changed()
+	}
+}
+
+func (v *View) replaceLocked(all *reflector.List, records []*catalog.Record, d *catalog.Decoder) {
 	v.decoder = d
 	at := all.Header.Revision
 	other := at < v.floor || v.cluster != 0 && v.cluster != all.Header.ClusterId
@@ -109,6 +118,7 @@ func (v *View) Replace(all *reflector.List) {
 		}
 	}
 	v.cluster, v.applied, v.newest = all.Header.ClusterId, at, max(v.newest, at)
+	v.reader = v.client.Load()
 	v.finishListLocked(changes)
 }
 
@@ -147,8 +157,18 @@ func (v *View) finishListLocked(changes []catalog.Change) {
 	v.cause = metrics.ListPeriodic
 	if v.isReady() {
 		v.publishLocked(changes)
-		return
+	} else {
+		v.publishFirstLocked(changes)
 	}
+	v.setUnsavedLocked()
+	v.cached.Store(nil) // after what it had was replaced: who finds a view that isn't cached finds nothing of it
+	if !signal.IsClosed(v.listed) {
+		close(v.listed)
+	}
+}
+
+// publishFirstLocked publishes what there is first.
+func (v *View) publishFirstLocked(changes []catalog.Change) {
 	v.invalidateLocked(changes)
 	if len(v.watchers) > 0 {
 		shown := v.shared.shown.differences(v.Prefix, v.catalog)

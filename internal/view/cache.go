@@ -3,11 +3,13 @@ package view
 import (
 	"cmp"
 	"context"
+	"iter"
 	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/micro-etcd/micro-etcd/internal/cachefile"
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/etcderr"
@@ -33,7 +35,11 @@ type Cache struct {
 
 // New returns a cache without views.
 func New(c Config) *Cache {
-	return &Cache{shared: newShared(c), byPrefix: make(map[string]*View), unwatched: make(map[*View]struct{})}
+	all := &Cache{shared: newShared(c), byPrefix: make(map[string]*View), unwatched: make(map[*View]struct{})}
+	all.Saver = cachefile.NewSaver(cachefile.SaverConfig{
+		Dir: c.CacheDir, Unsaved: all.unsaved, Changed: c.Changed, Warnf: c.Warnf,
+	})
+	return all
 }
 
 const (
@@ -59,8 +65,12 @@ func (c *Cache) Known(name string) (*catalog.Snapshot, bool) {
 func (c *Cache) Lookup(ctx context.Context, name string) (*catalog.Snapshot, *View, error) {
 	v, from := c.acquire(name)
 	defer c.release(v)
+	err := v.await(ctx)
+	if v.IsCached() {
+		from = metrics.SourceCached
+	}
 	c.metrics.Lookups.Add(from)
-	if err := v.await(ctx); err != nil {
+	if err != nil {
 		return nil, nil, err
 	}
 	view := v.Snapshot(name)
@@ -151,9 +161,9 @@ func (c *Cache) index(name string, v *View) {
 	}
 }
 
-// readyRootLocked returns the view of everything if there is one and it is ready.
+// readyRootLocked returns the view of everything if there is one that etcd has filled.
 func (c *Cache) readyRootLocked() *View {
-	if v := c.byPrefix[c.Keys.Prefix]; v != nil && v.isReady() {
+	if v := c.byPrefix[c.Keys.Prefix]; v != nil && v.isReady() && !v.IsCached() {
 		return v
 	}
 	return nil
@@ -163,6 +173,9 @@ func (c *Cache) readyRootLocked() *View {
 func (c *Cache) startLocked(prefix string) *View {
 	v := c.addLocked(prefix)
 	c.Connector.Go(func() { v.reflector.Run(v.Context) })
+	if c.CacheDir().Path != "" {
+		c.Connector.Go(v.loadUnlessListed)
+	}
 	c.keepSweepingLocked()
 	return v
 }
@@ -308,7 +321,7 @@ func (c *Cache) attach(w *Watcher) *View {
 	return v
 }
 
-// List returns all services from the view of everything, if there is one.
+// List returns all services from the view of everything, if there is one that etcd has filled.
 func (c *Cache) List() ([]*catalog.Snapshot, bool) {
 	c.mu.Lock()
 	v := c.readyRootLocked()
@@ -410,4 +423,15 @@ func (c *Cache) All() []*View {
 		all = append(all, v)
 	}
 	return all
+}
+
+// unsaved yields what isn't in files yet.
+func (c *Cache) unsaved(dir cachefile.Dir) iter.Seq[cachefile.Entry] {
+	return func(yield func(cachefile.Entry) bool) {
+		for _, v := range c.All() {
+			if e, ok := v.entry(dir); ok && !yield(e) {
+				return
+			}
+		}
+	}
 }

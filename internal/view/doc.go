@@ -7,6 +7,7 @@
 //	linearizable.go  lookups that etcd's leader answers
 //	shown.go         what lookups have shown lately, so that a later difference is told
 //	watcher.go       what one watcher is told, in a backlog (backlog.go) of bounded size
+//	cached.go        how a view outlives its process: what is written to its cache file, and how it starts from it
 //	etcd.go          how etcd is read and watched
 //	shared.go        what all views share: configuration, what was shown, what was malformed
 //

@@ -33,12 +33,15 @@ const maxClip = 300
 // MaxMalformed bounds the keys that are logged one by one.
 const MaxMalformed = 1000
 
-// Decode returns the record that is stored, or takes note that it is none and returns nil.
+// Decode returns the record that is stored, or nil for what is none, and takes note of that unless it is the notice of
+// a node that is out of service.
 func (m *malformed) Decode(d *catalog.Decoder, kv *mvccpb.KeyValue) *catalog.Record {
 	key := string(kv.Key)
 	record, err := d.Decode(key, kv.ModRevision, kv.Value)
 	if err != nil {
-		m.note(key, err)
+		if !d.IsNotice(key, kv.Value) {
+			m.note(key, err)
+		}
 		return nil
 	}
 	record.Lease = kv.Lease

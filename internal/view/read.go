@@ -115,6 +115,7 @@ func (v *View) publishLocked(changes []catalog.Change) {
 		return
 	}
 	v.invalidateLocked(changes)
+	v.setUnsavedLocked()
 	for w := range v.watchers {
 		v.deliverLocked(w, changes)
 	}

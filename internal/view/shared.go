@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/micro-etcd/micro-etcd/internal/cachefile"
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
@@ -15,7 +16,12 @@ type Config struct {
 	Connector *etcdconn.Connector
 	Keys      catalog.Keyspace
 	Timeout   func() time.Duration
-	Changed   func() // called when a view breaks off or follows again, or finds what is no record; doesn't block
+	// Changed is called when a view breaks off or follows again, or finds what is no record, and when files can or can't
+	// be written any more. It doesn't block.
+	Changed  func()
+	CacheDir func() cachefile.Dir                   // without a user
+	Own      func(yield func(*catalog.Record) bool) // this process's records in etcd
+	Warnf    func(format string, args ...any)       // logs what no status tells; doesn't block
 }
 
 // shared is what the views of a cache have in common.
@@ -24,7 +30,8 @@ type shared struct {
 	metrics   *metrics.Metrics
 	Malformed *malformed
 	shown     *shown
-	epoch     atomic.Int64 // goes on with each new view and each sweep; views note in which one they were used
+	Saver     *cachefile.Saver // of views to files
+	epoch     atomic.Int64     // goes on with each new view and each sweep; views note in which one they were used
 }
 
 func newShared(c Config) *shared {

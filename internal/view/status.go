@@ -10,6 +10,7 @@ import (
 type Status struct {
 	Prefix                  string
 	Ready                   bool
+	Cached                  time.Time // as of when, if it has only what was on disk; else zero
 	Nodes, Watchers, Queued int
 	Revision                int64
 	Stale                   time.Duration
@@ -26,8 +27,11 @@ func (v *View) status() Status {
 		Watchers: len(v.watchers),
 		Revision: v.newest,
 	}
+	if asOf := v.cached.Load(); asOf != nil {
+		s.Cached = *asOf
+	}
 	if since, err := v.staleLocked(); err != nil {
-		s.Stale, s.Err = time.Since(since), err
+		s.Stale, s.Err = max(0, time.Since(since)), err // a file may be a little ahead
 	}
 	for w := range v.watchers {
 		s.Queued = max(s.Queued, w.queued())
@@ -57,9 +61,26 @@ func (v *View) Size() (keys int, applied int64) {
 	return v.catalog.Len() + len(v.malformedKeys), v.applied
 }
 
+// IsOutOfService reports whether there is a notice instead of a node's record, as far as the views know.
+func (c *Cache) IsOutOfService(name, id string) bool {
+	notice := c.Keys.Notice(c.Keys.Node(name, id))
+	for v := range c.having(name) {
+		if v.isMalformed(notice) { // a notice is no record
+			return true
+		}
+	}
+	return false
+}
+
+func (v *View) isMalformed(key string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.malformedKeys[key]
+}
+
 // IsFollowing reports whether the view is kept up to date, as far as is known.
 func (v *View) IsFollowing() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.isReady() && v.broken == nil
+	return v.isReady() && !v.IsCached() && v.broken == nil
 }

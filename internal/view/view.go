@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -9,10 +10,12 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/micro-etcd/micro-etcd/internal/cachefile"
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
+	"github.com/micro-etcd/micro-etcd/internal/signal"
 )
 
 // View is the view of a directory of etcd, or of the whole prefix. Its reflector keeps it up to date. Readers and
@@ -24,13 +27,17 @@ type View struct {
 	Context   context.Context // ends when the cache drops it
 	end       context.CancelFunc
 	failed    func(*View)   // called when it can't be kept up to date
-	ready     chan struct{} // closed after the first list
+	ready     chan struct{} // closed when there is something to show: the first list, or a cache file
+	listed    chan struct{} // closed after the first list
+	replaced  signal.Signal // another client has taken over, whose user may have a file
 
 	snapshots sync.Map     // service name → *catalog.Snapshot that was shown, until it changes
 	used      atomic.Int64 // the epoch of the cache in which it was used last
 
 	client atomic.Pointer[etcdconn.Client] // whose events the view lives on, nil before
 	stale  atomic.Bool                     // whether broken is set, for lookups
+	cached atomic.Pointer[time.Time]       // as of when the view is, if it has only what was in its file
+	pages  atomic.Int64                    // that etcd has answered with
 
 	// Under Cache.mu.
 	idleFrom time.Time // not used since, for all that the last sweep saw
@@ -55,6 +62,9 @@ type View struct {
 	reported      bool              // that it is broken
 	brokenChanged chan struct{}     // closed and renewed by Broken
 	generation    int64             // of the connector when the list under way or the last one began
+	reader        *etcdconn.Client  // that has read the last list
+	unsaved       bool              // it has what isn't in its file
+	saved         savedAs
 }
 
 func newView(s *shared, prefix string, failed func(*View)) *View {
@@ -64,6 +74,8 @@ func newView(s *shared, prefix string, failed func(*View)) *View {
 		failed:        failed,
 		generation:    s.Connector.Generation(),
 		ready:         make(chan struct{}),
+		listed:        make(chan struct{}),
+		replaced:      signal.New(),
 		idleFrom:      time.Now(),
 		catalog:       catalog.New(),
 		decoder:       catalog.NewDecoder(s.Keys),
@@ -74,7 +86,9 @@ func newView(s *shared, prefix string, failed func(*View)) *View {
 	}
 	v.use()
 	v.Context, v.end = context.WithCancel(s.Connector.Context)
-	v.reflector = reflector.New(s.Lister(prefix, &v.client), v)
+	lister := s.Lister(prefix, &v.client)
+	lister.Progress = func(int, int) { v.pages.Add(1) }
+	v.reflector = reflector.New(lister, v)
 	return v
 }
 
@@ -85,14 +99,7 @@ func (v *View) use() {
 	}
 }
 
-func (v *View) isReady() bool {
-	select {
-	case <-v.ready:
-		return true
-	default:
-		return false
-	}
-}
+func (v *View) isReady() bool { return signal.IsClosed(v.ready) }
 
 // isEmpty reports whether nothing would be lost with the view: it has no list, or no nodes.
 func (v *View) isEmpty() bool {
@@ -125,6 +132,7 @@ func (v *View) clientChanged() {
 	}
 	if !v.isReady() {
 		v.broken = nil
+		v.replaced.Send()
 	}
 	v.relistLocked(metrics.ListClientReplaced)
 }
@@ -188,8 +196,13 @@ func (v *View) Broken(err error) {
 	v.failed(v)
 }
 
+var errUnanswered = errors.New("etcd hasn't answered yet")
+
 // staleLocked says since when and why the view isn't kept up to date, if so.
 func (v *View) staleLocked() (since time.Time, err error) {
+	if asOf := v.cached.Load(); asOf != nil {
+		return *asOf, cmp.Or(v.broken, errUnanswered)
+	}
 	if v.broken != nil {
 		return v.since, v.broken
 	}
@@ -203,6 +216,9 @@ func (v *View) staleLocked() (since time.Time, err error) {
 
 // source says what an existing view answers lookups from. It takes no lock.
 func (v *View) source() metrics.Source {
+	if v.IsCached() {
+		return metrics.SourceCached
+	}
 	if cl := v.client.Load(); v.stale.Load() || cl != nil && cl.IsDown() {
 		return metrics.SourceStale
 	}
@@ -215,4 +231,27 @@ func (v *View) firstSource() metrics.Source {
 		return metrics.SourceRemote
 	}
 	return v.source()
+}
+
+// IsCached reports whether the view has only what was in its file. It takes no lock. After the first list a view is
+// never cached again.
+func (v *View) IsCached() bool { return v.cached.Load() != nil }
+
+// savedAs is what a view's file has.
+type savedAs struct {
+	dir  cachefile.Dir
+	asOf time.Time
+}
+
+// setUnsaved has what couldn't be written tried again.
+func (v *View) setUnsaved() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.setUnsavedLocked()
+}
+
+// setUnsavedLocked notes that the view has what isn't in its file.
+func (v *View) setUnsavedLocked() {
+	v.unsaved = true
+	v.shared.Saver.Unsaved.Send()
 }

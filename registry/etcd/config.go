@@ -14,8 +14,10 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
+	"github.com/micro-etcd/micro-etcd/internal/cachefile"
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/prober"
 )
 
 const defaultTimeout = 5 * time.Second
@@ -26,6 +28,20 @@ type config struct {
 	keys     catalog.Keyspace
 	settings settings
 	meters   metric.MeterProvider
+	checks   *[]prober.Check // of the own nodes; nil for none
+	cacheDir cachefile.Dir   // without a user
+}
+
+// brokerName is the service of go-micro's HTTP broker (broker/http.go). Its address takes messages, which is nothing
+// that a service's checks know of.
+const brokerName = "micro.http.broker"
+
+// checksOf returns the checks of a record's node.
+func (c *config) checksOf(r *catalog.Record) *[]prober.Check {
+	if r.Name == brokerName {
+		return nil
+	}
+	return c.checks
 }
 
 // settings are the part of a config that the connection depends on.
@@ -48,6 +64,7 @@ type environment struct {
 	addresses   string
 	credentials credentials
 	tlsFiles    etcdconn.TLSFiles
+	cacheDir    string
 }
 
 func readEnvironment() environment {
@@ -57,6 +74,7 @@ func readEnvironment() environment {
 		tlsFiles: etcdconn.TLSFiles{
 			CA: os.Getenv("ETCD_CACERT"), Cert: os.Getenv("ETCD_CERT"), Key: os.Getenv("ETCD_KEY"),
 		},
+		cacheDir: absolute(os.Getenv("MICRO_REGISTRY_CACHE_DIR")),
 	}
 	if env.credentials.username == "" || env.credentials.password == "" {
 		env.credentials = credentials{} // as the official plugin does it
@@ -89,7 +107,32 @@ func newConfig(o registry.Options, env environment) (*config, error) {
 	if !ok {
 		meters = otel.GetMeterProvider()
 	}
-	return &config{options: o, keys: keys, settings: s, meters: meters}, nil
+	h, _ := option[healthChecks](o, healthCheckKey{})
+	if h.err != nil {
+		return nil, fmt.Errorf("%w: HealthCheck: %w", ErrOption, h.err)
+	}
+	dir, err := newCacheDir(o, env, keys)
+	if err != nil {
+		return nil, err
+	}
+	return &config{options: o, keys: keys, settings: s, meters: meters, checks: h.checks, cacheDir: dir}, nil
+}
+
+// newCacheDir returns where views are saved. That the directory can't be used is no error: a service must start without
+// one, too.
+func newCacheDir(o registry.Options, env environment, keys catalog.Keyspace) (cachefile.Dir, error) {
+	path, ok := option[string](o, cacheDirKey{})
+	if !ok {
+		path = env.cacheDir
+	}
+	age, ok := option[time.Duration](o, cacheMaxAgeKey{})
+	switch {
+	case !ok:
+		age = defaultCacheMaxAge
+	case age == 0:
+		return cachefile.Dir{}, fmt.Errorf("%w: CacheMaxAge is 0: CacheDir(\"\") turns the cache off", ErrOption)
+	}
+	return cachefile.Dir{Path: path, Prefix: keys.Prefix, MaxAge: age}, nil
 }
 
 // apply adds options to those given before. Those of a connection that the caller's client replaces end with it, and
@@ -136,7 +179,8 @@ func newSettings(o registry.Options, env environment) (settings, error) {
 		if err := checkClient(client, o); err != nil {
 			return settings{}, err
 		}
-		return settings{Config: etcdconn.Config{Client: client, Endpoints: client.Endpoints()}}, nil
+		c := etcdconn.Config{Client: client, Endpoints: client.Endpoints(), User: client.Username}
+		return settings{Config: c}, nil
 	}
 	c, ok := option[credentials](o, authKey{})
 	if !ok {
@@ -149,6 +193,7 @@ func newSettings(o registry.Options, env environment) (settings, error) {
 	if err := s.setConnection(o, env); err != nil {
 		return s, err
 	}
+	s.User = s.user()
 	var err error
 	if s.logConfig, _ = option[*zap.Config](o, logConfigKey{}); s.logConfig != nil {
 		if s.Log, err = s.logConfig.Build(); err != nil {
@@ -156,6 +201,17 @@ func newSettings(o registry.Options, env environment) (settings, error) {
 		}
 	}
 	return s, nil
+}
+
+// user returns by whose rights etcd answers, as far as is known.
+func (s *settings) user() string {
+	switch {
+	case s.Username != "" || s.TLS == nil:
+		return s.Username
+	case s.tlsOption != nil:
+		return etcdconn.UserOf(s.TLS)
+	}
+	return s.tlsFiles.User()
 }
 
 // setConnection completes addresses and TLS, which depend on each other. An address with https or unixs turns TLS on;

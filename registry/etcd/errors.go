@@ -29,8 +29,9 @@ var (
 	ErrServiceName = errors.New("invalid service name")
 	// ErrNoNodes is returned when a service to register or deregister has no nodes.
 	ErrNoNodes = errors.New("service has no nodes")
-	// ErrNodeID is returned when a node id is empty, not UTF-8, used twice in one service, or used by this registry for
-	// another service whose name differs only in "/" and "-", and by Register when it has more than 16 KiB.
+	// ErrNodeID is returned when a node id is empty, not UTF-8, begins with ".out-of-service/", where notices are, is
+	// used twice in one service, or is used by this registry for another service whose name differs only in "/" and
+	// "-", and by Register when it has more than 16 KiB.
 	ErrNodeID = registration.ErrNodeID
 	// ErrTTL is returned when a TTL is negative or longer than etcd takes (285 years).
 	ErrTTL = registration.ErrTTL
@@ -46,4 +47,6 @@ var (
 	// watchers skip such a value. Register returns it for what would become one: endpoints whose values are nested in a
 	// circle, or deeper than can be read again (4,998 levels), or are more than 1,048,576 in all.
 	ErrMalformed = catalog.ErrMalformed
+	// ErrOutOfService is returned by Ready for a node whose checks fail, or that somebody has drained.
+	ErrOutOfService = errors.New("out of service")
 )

@@ -3,6 +3,8 @@ package etcd
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"time"
 
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -10,6 +12,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/prober"
+	"github.com/micro-etcd/micro-etcd/registry/health"
 )
 
 type (
@@ -20,6 +24,9 @@ type (
 	tlsFilesKey      struct{}
 	linearizableKey  struct{}
 	meterProviderKey struct{}
+	healthCheckKey   struct{}
+	cacheDirKey      struct{}
+	cacheMaxAgeKey   struct{}
 )
 
 type credentials struct{ username, password string }
@@ -75,6 +82,70 @@ func TLSFiles(caFile, certFile, keyFile string) registry.Option {
 func MeterProvider(provider metric.MeterProvider) registry.Option {
 	return with(meterProviderKey{}, provider)
 }
+
+// healthChecks are what HealthCheck was given, with defaults filled in.
+type healthChecks struct {
+	checks *[]prober.Check
+	err    error
+}
+
+// HealthCheck has the registry check the nodes that it registers, except those of go-micro's HTTP broker. Without it
+// there are no checks. A node that fails a check which has passed before leaves service by itself, and comes back by
+// itself; go-micro's server notices nothing. docs/health.md has the rules. Registering never waits for a check.
+//
+// At most half of a service's nodes are out of service at a time, and never the last one, however many fail at one
+// instant: the others are held in service, and [RegistrationStatus] says so. What a check returns as its error can be
+// read by everybody who may read the service in etcd.
+//
+// A later HealthCheck replaces the checks; without any there are none from then on. A check with the name of an earlier
+// one keeps its state and counts; one with a new name starts unknown. A check that is bad is an error of New and Init,
+// ErrOption.
+func HealthCheck(checks ...health.Check) registry.Option {
+	h := healthChecks{err: health.Validate(checks...)}
+	if len(checks) > 0 && h.err == nil {
+		all := make([]prober.Check, len(checks))
+		for i, c := range health.WithDefaults(checks...) {
+			all[i] = prober.Check(c)
+		}
+		h.checks = &all
+	}
+	return with(healthCheckKey{}, h)
+}
+
+// CacheDir keeps what the registry follows on disk, so that a process that starts while etcd is away finds the nodes
+// that were there before. "", the default, turns that off. Without this option the environment variable
+// MICRO_REGISTRY_CACHE_DIR names the directory. It is made if it isn't there. Any number of processes may share one,
+// those of different etcd users and prefixes, too, but not those of different etcd clusters: while etcd is away nobody
+// can tell one from the other.
+//
+// The first lookup or watch of a service asks etcd as ever. If etcd hasn't answered after a second, or half of
+// registry.Timeout if that is shorter, or can't be connected to at any address, what is on disk stands in until etcd
+// answers. Then watchers are told what is gone and what is new. Nothing stands in when etcd refuses the user.
+// Linearizable lookups, ListServices, registrations and selectors' [Grace] know only etcd.
+//
+// Addresses are used again: those of a file may belong to somebody else by now. docs/cache.md says what that means, and
+// what to choose in Kubernetes.
+//
+// A directory that can't be used, or a disk that is full, is no error of any call: a service must start without one,
+// too. It is logged, and Status has it. A slow disk makes files older.
+func CacheDir(dir string) registry.Option { return with(cacheDirKey{}, absolute(dir)) }
+
+// absolute makes a path independent of later changes of the working directory. "" stays.
+func absolute(path string) string {
+	if path == "" {
+		return ""
+	}
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path // the working directory is gone
+}
+
+const defaultCacheMaxAge = 24 * time.Hour
+
+// CacheMaxAge is how old what [CacheDir] has may be when it stands in: 24 hours without it. A negative age means any,
+// and 0 is an error, ErrOption. What stands in goes on for as long as etcd is away, as every view does.
+func CacheMaxAge(age time.Duration) registry.Option { return with(cacheMaxAgeKey{}, age) }
 
 // Linearizable makes this one GetService ask etcd's leader instead of the local view: it costs a round trip, and fails
 // while etcd is away. It may stand before or after registry.GetContext. Within an option of your own that calls both it

@@ -14,8 +14,11 @@ import (
 	"go-micro.dev/v4/util/cmd"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/micro-etcd/micro-etcd/internal/cachefile"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
+	"github.com/micro-etcd/micro-etcd/internal/prober"
 	"github.com/micro-etcd/micro-etcd/internal/registration"
 	"github.com/micro-etcd/micro-etcd/internal/view"
 )
@@ -138,17 +141,34 @@ func (r *Registry) Status() Status {
 	s.Endpoints = slices.Clone(p.config.settings.Endpoints)
 	own := p.registrar.Status()
 	for i := range own {
-		s.Registrations = append(s.Registrations, RegistrationStatus(own[i]))
+		s.Registrations = append(s.Registrations, registrationStatus(&own[i]))
 	}
 	lost := r.graceSelectors.withGrace(p.config.keys)
 	for _, f := range p.views.Status() {
 		s.Followed = append(s.Followed, FollowedStatus{
 			Prefix: f.Prefix, Ready: f.Ready, Nodes: f.Nodes, Watchers: f.Watchers, Queued: f.Queued, Lost: lost[f.Prefix],
-			Revision: f.Revision, Stale: f.Stale, Err: f.Err,
+			Revision: f.Revision, Cached: f.Cached, Stale: f.Stale, Err: f.Err,
 		})
 	}
 	s.Malformed = p.views.Malformed.Total()
+	s.CacheErr = p.views.Saver.Err()
 	return s
+}
+
+// Ready returns nil if the registry does all that it was asked to do: what is registered is in etcd and in service, and
+// what was looked up is followed. Else the error joins what is wrong. It never waits for etcd. A registry that has
+// nothing to do yet is ready.
+//
+// It is also an error that etcd is away, which lookups and records survive. So think before an orchestrator stops or
+// starves processes for it: all of them would go at once.
+//
+// Errors: ErrClosed, ErrPending, ErrOutOfService, those of New, and what Status has.
+func (r *Registry) Ready() error {
+	s := r.Status()
+	if err := s.ready(); err != nil {
+		return fmt.Errorf("ready: %w", err)
+	}
+	return nil
 }
 
 // state is Status for metrics.
@@ -182,7 +202,20 @@ func (r *Registry) configureLocked(given registry.Options) error {
 	if before == nil || before.err != nil || !c.settings.equal(before.config.settings) {
 		r.connectLocked(c.settings)
 	}
+	if r.inUse {
+		r.saveViewsLocked(now)
+	}
+	if before != nil && before.config != nil && before.config.checks != c.checks {
+		now.registrar.RetryNow()
+	}
 	return nil
+}
+
+// saveViewsLocked saves views from now on, if that is wanted.
+func (r *Registry) saveViewsLocked(p *components) {
+	if p.config.cacheDir.Path != "" {
+		p.views.Saver.Start(r.ctx)
+	}
 }
 
 // assemble makes the components that depend on the prefix.
@@ -192,6 +225,11 @@ func (r *Registry) assemble(p *components) {
 		Keys:      p.config.keys,
 		Timeout:   r.timeout,
 		Changed:   r.reporter.changed.Send,
+		CacheDir:  func() cachefile.Dir { return r.components.Load().config.cacheDir },
+		Own:       func(yield func(*catalog.Record) bool) { p.registrar.Records(yield) },
+		Warnf: func(format string, args ...any) {
+			r.reporter.note(func() { r.reporter.warnf(format, args...) })
+		},
 	})
 	p.registrar = registration.New(registration.Config{
 		Connector:  r.connector,
@@ -201,6 +239,7 @@ func (r *Registry) assemble(p *components) {
 		Deleted:    func(key string, revision int64) { r.deleted(p, key, revision) },
 		RolledBack: r.probe.alarm.Send,
 		Changed:    r.reporter.changed.Send,
+		Checks:     func(of *catalog.Record) *[]prober.Check { return r.components.Load().config.checksOf(of) },
 	})
 }
 
@@ -261,6 +300,7 @@ func (r *Registry) start() {
 	r.inUse = true
 	r.group.run(func() { r.probe.run(r.ctx) })
 	r.reporter.start(r.ctx)
+	r.saveViewsLocked(r.components.Load())
 }
 
 // bound returns a context that ends with ctx, in time, and when the registry is closed.
@@ -288,12 +328,16 @@ func (r *Registry) reconnected() {
 
 // Close deregisters what is ours and only that, revokes our leases, ends all watchers and waits for every goroutine.
 // Calls under way return ErrClosed, as do all calls afterwards. It deregisters within the timeout. It waits for a
-// metrics collection that is under way, and within the timeout for registry.Logger to return. Its error says what
-// couldn't be deregistered and is left to its TTL. Further calls wait for the first one and return the same.
+// metrics collection that is under way, within the timeout for registry.Logger to return, and another second at most
+// for the disk of a [CacheDir]. Its error says what couldn't be deregistered and is left to its TTL. Further calls wait
+// for the first one and return the same.
 func (r *Registry) Close() error {
 	r.closed.Do(func() { r.closeErr = r.shut() })
 	return r.closeErr
 }
+
+// saveTime is how long Close waits for the disk: beside the timeout, which etcd may have used up.
+const saveTime = time.Second
 
 func (r *Registry) shut() error {
 	r.refuse(ErrClosed)
@@ -306,6 +350,11 @@ func (r *Registry) shut() error {
 		errs = append(errs, p.registrar.Close(ctx))
 	}
 	r.end()
+	if p := r.components.Load(); p.err == nil {
+		saving, over := context.WithTimeout(context.Background(), saveTime)
+		p.views.Saver.Wait(saving)
+		over()
+	}
 	errs = append(errs, r.connector.Close())
 	r.group.close()
 	r.metrics.Close()

@@ -23,6 +23,7 @@ type model struct {
 	etcd      *fakeEtcd
 	provider  *Registry
 	reader    *Registry
+	cacheDir  string      // the reader's
 	followers []*follower // of either process, in turn
 	mends     []func()    // end the faults there are
 
@@ -127,6 +128,7 @@ var whatHappens = map[string]func(*model, step){
 	"pause":      func(m *model, s step) { m.followers[s.a%len(m.followers)].pause() },
 	"resume":     func(m *model, s step) { m.followers[s.a%len(m.followers)].resume() },
 	"watch anew": (*model).watchAnew,
+	"start anew": (*model).startAnew,
 }
 
 // requests are what is refused together.
@@ -147,6 +149,34 @@ func (m *model) watchAnew(s step) {
 	}
 	m.followers[i].stop()
 	m.followers[i] = f
+}
+
+// startAnew replaces the reader by one that starts from its cache file if etcd is away, as it often is then. Without a
+// file it can't look up before etcd is back.
+func (m *model) startAnew(s step) {
+	_ = m.reader.Close()
+	switch s.a % 3 {
+	case 0:
+		m.etcd.Cut()
+		m.mends = append(m.mends, m.etcd.Mend)
+	case 1:
+		m.mends = append(m.mends, m.etcd.Ignore(etcdfake.Reads, 1+s.b%5))
+	}
+	m.reader, _ = m.etcd.newRegistry(m.t, CacheDir(m.cacheDir))
+	for i, f := range m.followers {
+		if m.registryOf(i) != m.reader {
+			continue
+		}
+		f.stop()
+		shown, err := look(m.reader, "greeter")
+		for ; err != nil; shown, err = look(m.reader, "greeter") {
+			m.mend()
+			time.Sleep(time.Second)
+		}
+		if m.followers[i], err = follow(m.reader, "greeter", shown); err != nil {
+			m.t.Fatal(err)
+		}
+	}
 }
 
 func (m *model) registryOf(follower int) *Registry {
@@ -291,10 +321,11 @@ func play(t *testing.T, steps []step) (err error) {
 			t: t, etcd: e, wished: make(map[string]*registry.Service), told: make(map[string]error),
 			foreign:    make(map[string]bool),
 			registered: make(map[string]string),
+			cacheDir:   t.TempDir(),
 		}
 		e.Grow(100) // a new history is shorter then
 		m.provider, _ = e.newRegistry(t)
-		m.reader, _ = e.newRegistry(t)
+		m.reader, _ = e.newRegistry(t, CacheDir(m.cacheDir))
 		for i := range 3 {
 			shown := looked(t, m.registryOf(i), "greeter")
 			f, err := follow(m.registryOf(i), "greeter", shown)
@@ -358,6 +389,7 @@ var likely = func() []string {
 	}
 	names = append(
 		names, "register", "deregister", "deregister", "other puts", "other leaves", "pass", "pass", "mend", "mend", "mend",
+		"start anew", "start anew", "start anew",
 	)
 	slices.Sort(names)
 	return names

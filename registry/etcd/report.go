@@ -11,6 +11,8 @@ import (
 	"go-micro.dev/v4/logger"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/etcderr"
+	"github.com/micro-etcd/micro-etcd/internal/prober"
 	"github.com/micro-etcd/micro-etcd/internal/registration"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 	"github.com/micro-etcd/micro-etcd/internal/signal"
@@ -33,11 +35,14 @@ type reporter struct {
 
 	connection    saidOfConnection
 	registrations map[string]string // the states that were said, by key; registered if missing
+	health        map[string]bool   // what was said of nodes and their checks, by key
 	restored      map[string]int    // how often each was put back, by key
 	restoresUntil time.Time         // the end of the interval in which that is bounded
 	restoresLeft  int               // lines until then
 	later         <-chan time.Time  // asks for another look then
 	views         map[string]bool   // the prefixes that aren't followed
+	cached        bool              // cache files were said to stand in
+	cacheErr      bool              // it was said that none can be kept
 }
 
 // saidOfConnection is what was said of it last.
@@ -114,17 +119,20 @@ func (r *reporter) wait(ctx context.Context) {
 func (r *reporter) report() {
 	s := r.status()
 	r.reportConnection(s)
-	said := make(map[string]string, len(r.registrations))
+	said, health := make(map[string]string, len(r.registrations)), make(map[string]bool)
 	for i := range s.Registrations {
 		r.reportRegistration(&s.Registrations[i], said)
+		r.reportHealth(&s.Registrations[i], health)
 	}
-	r.registrations = said
+	r.registrations, r.health = said, health
 	r.reportRestores(s.Registrations)
 	broken := make(map[string]bool, len(r.views))
 	for i := range s.Followed {
 		r.reportView(&s.Followed[i], broken)
 	}
 	r.views = broken
+	r.reportCached(s.Followed)
+	r.reportCacheErr(s.CacheErr)
 	r.reportMalformed()
 }
 
@@ -160,12 +168,49 @@ func (r *reporter) reportRegistration(g *RegistrationStatus, said map[string]str
 		if said[g.Key] = registration.StateSuperseded; was != registration.StateSuperseded {
 			r.warnf("registration %s is superseded: another process took its id; standing by", g.Key)
 		}
+	case g.State == registration.StateOutOfService:
+		if said[g.Key] = g.State; was != g.State {
+			r.reportOutOfService(g.Key, g.OutOfService)
+		}
 	case g.State == registration.StateRegistered:
-		if was == registration.StatePending {
+		switch was {
+		case registration.StatePending:
 			r.infof("registration %s is in etcd again", g.Key)
+		case registration.StateOutOfService:
+			r.infof("registration %s is in service again", g.Key)
 		}
 	case was != "":
 		said[g.Key] = was
+	}
+}
+
+func (r *reporter) reportOutOfService(key string, o *OutOfService) {
+	switch {
+	case o.By == "":
+		r.warnf("registration %s is out of service: %s", key, o.Reason)
+	case o.Until.IsZero():
+		r.warnf("registration %s is out of service: drained by %.100q: %.300q", key, o.By, o.Reason)
+	default:
+		r.warnf("registration %s is out of service until %s: drained by %.100q: %.300q",
+			key, o.Until.Format(time.RFC3339), o.By, o.Reason)
+	}
+}
+
+// reportHealth says of each node once that it is held in service, and of each check that it never passes.
+func (r *reporter) reportHealth(g *RegistrationStatus, said map[string]bool) {
+	if g.Held != "" {
+		if said[g.Key] = true; !r.health[g.Key] {
+			r.warnf("registration %s fails its checks, but is held in service: %s", g.Key, g.Held)
+		}
+	}
+	for _, c := range g.Checks {
+		if c.State != prober.NeverPassed {
+			continue
+		}
+		id := g.Key + "\x00" + c.Name
+		if said[id] = true; !r.health[id] {
+			r.warnf("check %q of registration %s has never passed, so it doesn't count: %v", c.Name, g.Key, c.Err)
+		}
 	}
 }
 
@@ -210,6 +255,7 @@ func (r *reporter) reportRestores(all []RegistrationStatus) {
 func (r *reporter) reportView(f *FollowedStatus, broken map[string]bool) {
 	was := r.views[f.Prefix]
 	switch {
+	case !f.Cached.IsZero() && !etcderr.IsAnswer(f.Err): // reportCached
 	case f.Ready && f.Err != nil && !errors.Is(f.Err, etcdconn.ErrDisconnected):
 		if broken[f.Prefix] = true; !was {
 			r.warnf("can't follow %.300q, serving the last view: %v", f.Prefix, f.Err)
@@ -218,6 +264,35 @@ func (r *reporter) reportView(f *FollowedStatus, broken map[string]bool) {
 		r.infof("following %.300q again", f.Prefix)
 	case was:
 		broken[f.Prefix] = true
+	}
+}
+
+// reportCached says once that cache files stand in for etcd, whatever their number.
+func (r *reporter) reportCached(all []FollowedStatus) {
+	var oldest *FollowedStatus
+	for i := range all {
+		if f := &all[i]; !f.Cached.IsZero() && (oldest == nil || f.Cached.Before(oldest.Cached)) {
+			oldest = f
+		}
+	}
+	switch {
+	case oldest != nil && !r.cached:
+		r.cached = true
+		r.warnf("etcd doesn't answer; lookups are served from the cache directory: %.300q as of %s ago",
+			oldest.Prefix, time.Since(oldest.Cached).Round(time.Second))
+	case oldest == nil && r.cached:
+		r.cached = false
+		r.infof("nothing is served from the cache directory any more")
+	}
+}
+
+func (r *reporter) reportCacheErr(err error) {
+	was := r.cacheErr
+	switch r.cacheErr = err != nil; {
+	case err != nil && !was:
+		r.warnf("can't keep cache files: %v", err)
+	case err == nil && was:
+		r.infof("keeping cache files again")
 	}
 }
 

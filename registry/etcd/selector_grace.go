@@ -39,8 +39,8 @@ type removal struct {
 // removals are those of one service, by node id.
 type removals map[string]*removal
 
-// note takes in how a service has changed.
-func (rs removals) note(before, after *catalog.Snapshot, now int64) {
+// note takes in how a service has changed. A node that is out of service isn't lost.
+func (rs removals) note(before, after *catalog.Snapshot, now int64, isOut func(id string) bool) {
 	there := make(map[string]bool)
 	for _, n := range after.Nodes() {
 		there[n.Id] = true
@@ -51,7 +51,7 @@ func (rs removals) note(before, after *catalog.Snapshot, now int64) {
 	}
 	for _, v := range before.Versions {
 		for _, n := range v.Nodes {
-			if !there[n.Id] && len(rs) < maxRemovals {
+			if !there[n.Id] && len(rs) < maxRemovals && !isOut(n.Id) {
 				record := &catalog.Record{Name: before.Name, Version: v.Version, Profile: v.Profile, Node: n}
 				rs[n.Id] = &removal{record: record, at: now, left: len(there)}
 			}
@@ -100,11 +100,13 @@ func findMass(all []*removal) {
 	}
 }
 
-// addGraceLocked adds the nodes that have grace to those of a new state.
+// addGraceLocked adds the nodes that have grace to those of a new state. What only a cache file had may be long gone.
 func (p *pool) addGraceLocked(ps *poolState) {
 	now, grace := p.selector.clock(), p.selector.grace
-	if last := p.state.Load(); last != nil && last.snapshot != ps.snapshot {
-		p.removals.note(last.snapshot, ps.snapshot, now)
+	if last := p.state.Load(); last != nil && last.snapshot != ps.snapshot && !last.cached {
+		views := p.selector.registry.components.Load().views
+		isOut := func(id string) bool { return views.IsOutOfService(p.service, id) }
+		p.removals.note(last.snapshot, ps.snapshot, now, isOut)
 	}
 	kept := p.removals.withGrace(len(ps.snapshot.Nodes()), now, grace)
 	if len(kept) == 0 {
@@ -127,6 +129,7 @@ func (st *selectorState) runLocked(f func()) {
 
 // watch sees to it that each removal is noted when it happens, and not only at the next Select.
 func (p *pool) watch() {
+	p.view.AwaitList(p.ctx) // what a cache file has can't be lost
 	w, err := p.selector.registry.Watch(registry.WatchService(p.service), registry.WatchContext(p.ctx))
 	for err == nil {
 		p.present()

@@ -128,13 +128,15 @@ func (p *pool) presentLocked() *poolState {
 }
 
 func (p *pool) holds(ps *poolState) bool {
-	return ps != nil && ps.snapshot == p.view.Snapshot(p.service) && (ps.ends == 0 || p.selector.clock() < ps.ends)
+	return ps != nil && ps.cached == p.view.IsCached() && ps.snapshot == p.view.Snapshot(p.service) &&
+		(ps.ends == 0 || p.selector.clock() < ps.ends)
 }
 
 // renewLocked makes a state of what etcd has, of the nodes that have grace, and of the outliers.
 func (p *pool) renewLocked() *poolState {
+	cached := p.view.IsCached() // before the snapshot: what a view shows that isn't cached is etcd's
 	now := p.view.Snapshot(p.service)
-	ps := &poolState{snapshot: now, shown: now}
+	ps := &poolState{snapshot: now, shown: now, cached: cached}
 	if p.selector.grace > 0 {
 		p.addGraceLocked(ps)
 	}
@@ -313,6 +315,7 @@ type poolState struct {
 	*picker.Picker[*registry.Node]
 
 	snapshot *catalog.Snapshot // what etcd has
+	cached   bool              // or a cache file
 	shown    *catalog.Snapshot // the same, and the nodes that have grace
 	nodes    []*registry.Node  // of shown
 	ends     int64             // when it is over for one of them, on the selector's clock; 0 for never

@@ -2,7 +2,6 @@ package etcd
 
 import (
 	"fmt"
-	"unicode/utf8"
 
 	"go-micro.dev/v4/registry"
 
@@ -54,7 +53,7 @@ func checkService(s *registry.Service) error {
 		switch {
 		case n == nil:
 			return fmt.Errorf("%w: node %d of service %q", ErrNilService, i, s.Name)
-		case n.Id == "" || !utf8.ValidString(n.Id):
+		case !catalog.IsNodeID(n.Id):
 			return fmt.Errorf("%w %q: node %d of service %q", ErrNodeID, n.Id, i, s.Name)
 		case seen[n.Id]:
 			return fmt.Errorf("%w %q: used twice in service %q", ErrNodeID, n.Id, s.Name)

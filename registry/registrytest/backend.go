@@ -44,6 +44,11 @@ type Backend struct {
 	// that decodes to nonsense, such as a node that is null.
 	Corrupt func(service string) error
 
+	// Drain takes a registered node out of service in the store, as an operator does; its process goes on, and the
+	// node's lease lives. restore puts back what the node is then. If it was deregistered meanwhile, restore does
+	// nothing and returns nil. The kit calls restore at most once.
+	Drain func(service, node string) (restore func() error, err error)
+
 	// Lacks names the promises that the registry does not make, and why.
 	Lacks map[Capability]string
 
@@ -84,6 +89,7 @@ func (b Backend) forHarness() harness.Backend {
 		Vanish:      b.Vanish,
 		Revoke:      b.Revoke,
 		Corrupt:     b.Corrupt,
+		Drain:       b.Drain,
 		Alone:       alone,
 		TTL:         orDefault(b.TTL, 2*time.Second),
 		Patience:    orDefault(b.Patience, 5*time.Second),
@@ -115,6 +121,7 @@ func (b Backend) lacks(needs []Capability) string {
 		HookVanish:  b.Vanish != nil,
 		HookRevoke:  b.Revoke != nil,
 		HookCorrupt: b.Corrupt != nil,
+		HookDrain:   b.Drain != nil,
 	}
 	for _, need := range needs {
 		if reason, lacking := b.Lacks[need]; lacking {

@@ -65,4 +65,6 @@ const (
 	HookRevoke Capability = cases.HookRevoke
 	// HookCorrupt is Backend.Corrupt.
 	HookCorrupt Capability = cases.HookCorrupt
+	// HookDrain is Backend.Drain.
+	HookDrain Capability = cases.HookDrain
 )

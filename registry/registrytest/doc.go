@@ -23,6 +23,9 @@
 // reason. Cases that need a hand on the store, such as deleting a record behind its owner's back, need a hook of the
 // [Backend] and are skipped without it.
 //
+// A drained node stays registered: Register returns nil and leaves it out of service, and Deregister removes it for
+// good. See [Backend.Drain].
+//
 // # What is not judged
 //
 // Speed, the format of what is stored, and faults inside the store. The kit sees a registry only through its interface

@@ -70,6 +70,7 @@ func allHooks() registrytest.Backend {
 		Vanish:  lose,
 		Revoke:  lose,
 		Corrupt: func(string) error { return nil },
+		Drain:   func(string, string) (func() error, error) { return func() error { return nil }, nil },
 	}
 }
 

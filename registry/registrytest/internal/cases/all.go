@@ -24,6 +24,7 @@ func All() []Case {
 		expiryCases(),
 		healCases(),
 		corruptCases(),
+		drainCases(),
 		outageCases(),
 		outageRecoveryCases(),
 		concurrencyCases(),

@@ -44,4 +44,5 @@ const (
 	HookVanish  = "hook Vanish"
 	HookRevoke  = "hook Revoke"
 	HookCorrupt = "hook Corrupt"
+	HookDrain   = "hook Drain"
 )

@@ -133,6 +133,37 @@ func hang(p *refProcess) {
 	}
 }
 
+func drainMutants() map[string]mutant {
+	drained := func(p *refProcess, s *registry.Service) []refKey {
+		p.store.mu.Lock()
+		defer p.store.mu.Unlock()
+		var keys []refKey
+		for _, n := range s.Nodes {
+			if k := (refKey{s.Name, n.Id}); p.store.drained[k] {
+				keys = append(keys, k)
+			}
+		}
+		return keys
+	}
+	return map[string]mutant{
+		"drain/out": flawed(func(f *refFlaws) { f.ignores = true }),
+		"drain/register": registers(func(p *refProcess, s *registry.Service, opts ...registry.RegisterOption) error {
+			for _, k := range drained(p, s) {
+				p.store.mu.Lock()
+				delete(p.store.drained, k)
+				p.store.mu.Unlock()
+			}
+			return p.Register(s, opts...)
+		}),
+		"drain/deregister": deregisters(func(p *refProcess, s *registry.Service, opts ...registry.DeregisterOption) error {
+			if len(drained(p, s)) > 0 {
+				return nil
+			}
+			return p.Deregister(s, opts...)
+		}),
+	}
+}
+
 func outageMutants() map[string]mutant {
 	m := outageRecoveryMutants()
 	m["outage/register"] = registers(func(p *refProcess, s *registry.Service, opts ...registry.RegisterOption) error {

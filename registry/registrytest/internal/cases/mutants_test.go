@@ -8,7 +8,7 @@ func mutants() map[string]mutant {
 	for _, some := range []map[string]mutant{
 		initMutants(), registerMutants(), nameMutants(), refuseMutants(), deregisterMutants(),
 		lookupMutants(), copyMutants(), contextMutants(), watchMutants(), stopMutants(),
-		losslessMutants(), ownerMutants(), expiryMutants(), healMutants(), outageMutants(),
+		losslessMutants(), ownerMutants(), expiryMutants(), healMutants(), drainMutants(), outageMutants(),
 		concurrencyMutants(), closeMutants(),
 	} {
 		maps.Copy(all, some)

@@ -73,6 +73,7 @@ func bounded(name, what string, call func(*harness.Env, *harness.Process, *regis
 		Name:  "outage/" + name,
 		Rule:  "with the store away and within registry.Timeout: " + what,
 		Needs: needs(HookCut, Bounded),
+		Waits: true,
 		Body: func(e *harness.Env) {
 			p := e.Open(registry.Timeout(e.Backend.CallTimeout))
 			s := record.Sample(e.Name("greeter"), "1", "n1")
@@ -105,6 +106,7 @@ func outageRecoveryCases() []Case {
 		Name:  "outage/last-view",
 		Rule:  "with the store away, a service that was looked up before still is found as it was",
 		Needs: needs(HookCut, LastView),
+		Waits: true,
 		Body:  lastViewStays,
 	}, {
 		Name:  "outage/watch-resumes",

@@ -23,6 +23,7 @@ type refStore struct {
 	mu      sync.Mutex
 	rev     int
 	records map[refKey]*refRecord
+	drained map[refKey]bool
 	changed chan struct{} // closed and replaced at every change
 	flaws   refFlaws
 	done    chan struct{} // closed when the test is over
@@ -33,6 +34,7 @@ type refFlaws struct {
 	neverHeals bool // a lost record stays lost
 	alwaysPuts bool // every Register takes the node over
 	adopts     bool // a record that another process left stays as and whose it is
+	ignores    bool // nodes that are drained stay in service
 }
 
 type refKey struct{ service, node string }
@@ -45,7 +47,10 @@ type refRecord struct {
 }
 
 func newRefStore() *refStore {
-	return &refStore{records: map[refKey]*refRecord{}, changed: make(chan struct{}), done: make(chan struct{})}
+	return &refStore{
+		records: map[refKey]*refRecord{}, drained: map[refKey]bool{},
+		changed: make(chan struct{}), done: make(chan struct{}),
+	}
 }
 
 func (s *refStore) touch() {
@@ -63,6 +68,17 @@ func (s *refStore) put(k refKey, r *refRecord) {
 func (s *refStore) remove(k refKey) {
 	delete(s.records, k)
 	s.touch()
+}
+
+func (s *refStore) drain(service, node string) (restore func() error, err error) {
+	set := func(drained bool) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.drained[refKey{service, node}] = drained
+		s.touch()
+		return nil
+	}
+	return func() error { return set(false) }, set(true)
 }
 
 // lose removes a record behind its owner's back.
@@ -102,7 +118,7 @@ func (s *refStore) services(name string) []*registry.Service {
 	newest := map[*registry.Service]int{}
 	v := record.View{}
 	for k, r := range s.records {
-		if r.service == nil || (name != "" && k.service != name) {
+		if r.service == nil || (name != "" && k.service != name) || s.drained[k] && !s.flaws.ignores {
 			continue
 		}
 		key := [2]string{r.service.Name, r.service.Version}

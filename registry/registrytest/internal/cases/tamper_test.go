@@ -100,6 +100,7 @@ func refBackend(store *refStore, mistake mutant) harness.Backend {
 		Vanish:      store.lose,
 		Revoke:      store.lose,
 		Corrupt:     store.corrupt,
+		Drain:       store.drain,
 		TTL:         200 * time.Millisecond,
 		Patience:    300 * time.Millisecond,
 		CallTimeout: 100 * time.Millisecond,

@@ -15,6 +15,7 @@ type Backend struct {
 	Cut            func(registry.Registry) (restore func(), err error)
 	Vanish, Revoke func(service, node string) error
 	Corrupt        func(service string) error
+	Drain          func(service, node string) (restore func() error, err error)
 
 	Alone bool // no process sees another's registrations
 

@@ -72,6 +72,21 @@ func (p *Process) Cut() (restore func()) {
 	return restore
 }
 
+// Drain takes a node of s out of service until the returned function is called.
+func (e *Env) Drain(s *registry.Service, node string) (restore func()) {
+	e.Step("Drain of %s node %s", s.Name, node)
+	restoreNode, err := e.Backend.Drain(s.Name, node)
+	if err != nil {
+		e.Fatalf("Backend.Drain: %v", err)
+	}
+	return func() {
+		e.Step("the end of the drain")
+		if err := restoreNode(); err != nil {
+			e.Fatalf("restore of Backend.Drain: %v", err)
+		}
+	}
+}
+
 // Register registers s, for good unless ttl says otherwise.
 func (p *Process) Register(s *registry.Service, ttl ...time.Duration) {
 	p.env.Step("Register of %s", record.Text(s))
