@@ -13,6 +13,8 @@ func TestAMisusedCommandSaysWhatItTakesInOneLine(t *testing.T) {
 		"nodes a b":                   "nodes takes one SERVICE; see micro-etcd nodes --help",
 		"show":                        "give a SERVICE; see micro-etcd show --help",
 		"watch a b":                   "watch takes one SERVICE at most; see micro-etcd watch --help",
+		"check a b":                   "check takes one SERVICE at most; see micro-etcd check --help",
+		"check --path /x":             "--path is for --type http; see micro-etcd check --help",
 		"services extra":              "services takes no arguments; see micro-etcd services --help",
 		"doctor x":                    "doctor takes no arguments; see micro-etcd doctor --help",
 		"ui x":                        "ui takes no arguments; see micro-etcd ui --help",
@@ -40,7 +42,12 @@ func TestAMisusedCommandSaysWhatItTakesInOneLine(t *testing.T) {
 func TestAnEmptyNameIsInvalid(t *testing.T) {
 	for want, lines := range map[string][][]string{
 		`invalid service name ""`: {
-			{"nodes", ""}, {"show", ""}, {"watch", ""}, {"deregister", "", "y", "--yes"}, {"doctor", "--service", ""},
+			{"nodes", ""},
+			{"show", ""},
+			{"watch", ""},
+			{"check", ""},
+			{"deregister", "", "y", "--yes"},
+			{"doctor", "--service", ""},
 		},
 		`invalid node id ""`: {{"deregister", "x", "", "--yes"}},
 	} {

@@ -28,6 +28,7 @@ func build(tb testing.TB) string {
 }
 
 func TestTheBinaryIsStaticAndEndsAsItShould(t *testing.T) {
+	t.Parallel()
 	binary := build(t)
 	srv := etcdtest.Start(t)
 

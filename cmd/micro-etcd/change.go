@@ -7,11 +7,14 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
+	"github.com/micro-etcd/micro-etcd/internal/brake"
+	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 )
 
 func addYes(cmd *cobra.Command, yes *bool) {
@@ -55,6 +58,9 @@ func (a *app) describe(ctx context.Context, source fleet.Source, r *fleet.Record
 		fmt.Fprintf(a.Err, "node %s of service %s, version %s, at %s",
 			output.Cell(v.Node), output.Cell(v.Service), output.Cell(v.Version), output.Cell(v.Address))
 	}
+	if v.Out != nil {
+		fmt.Fprintf(a.Err, ", out of service %s", v.Out)
+	}
 	if v.Lease == nil {
 		fmt.Fprintf(a.Err, "; without a lease, so it stays until somebody removes it. %s\n", fate)
 	} else {
@@ -62,8 +68,10 @@ func (a *app) describe(ctx context.Context, source fleet.Source, r *fleet.Record
 	}
 }
 
+var errStale = errors.New("has changed since it was shown")
+
 func errChanged(key string) error {
-	return no("not done: what is at %s has changed since it was shown", output.Line(key))
+	return no("not done: what is at %s %w", output.Line(key), errStale)
 }
 
 // revisionOf is when what was shown was written; nil is a key that wasn't there.
@@ -101,4 +109,105 @@ func (a *app) ifUnchanged(
 		return nil, errChanged(key)
 	}
 	return answer, nil
+}
+
+// errRecount says that the count is out of date: another node has gone out of service.
+var errRecount = errors.New("another node has gone out of service meanwhile")
+
+// change does operations in one transaction, if a node's record and notice are still as they were shown, and if guard
+// holds, unless it is nil. It returns etcd's revision. Its error is errRecount if it was the guard that didn't hold.
+func (a *app) change(
+	ctx context.Context, source fleet.Source, t *target, guard *clientv3.Cmp, ops ...clientv3.Op,
+) (int64, error) {
+	still := []clientv3.Cmp{
+		clientv3.Compare(clientv3.ModRevision(t.key), "=", revisionOf(t.record)),
+		clientv3.Compare(clientv3.ModRevision(t.noticeKey), "=", revisionOf(t.notice)),
+	}
+	cmps := still
+	if guard != nil {
+		cmps = append(cmps, *guard)
+	}
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), a.flags.Timeout)
+	defer cancel()
+	answer, err := source.Client.Txn(ctx).If(cmps...).Then(ops...).Else(clientv3.OpTxn(still, nil, nil)).Commit()
+	switch {
+	case errors.Is(err, rpctypes.ErrLeaseNotFound):
+		return 0, no("not done: the lease of %s has ended, or doesn't exist", output.Line(t.shown().Key))
+	case err != nil && !etcderr.IsAnswer(err):
+		return 0, fmt.Errorf("unclear whether %s was changed: %w; look with `micro-etcd show`", output.Line(t.shown().Key), err)
+	case err != nil:
+		return 0, err
+	case answer.Succeeded:
+		return answer.Header.Revision, nil
+	case answer.Responses[0].GetResponseTxn().Succeeded:
+		return 0, errRecount
+	}
+	return 0, errChanged(t.shown().Key)
+}
+
+// explainChange adds what a user needs that may not change a service's nodes.
+func explainChange(err error, source fleet.Source) error {
+	if !errors.Is(err, rpctypes.ErrPermissionDenied) {
+		return connect.Explain(err)
+	}
+	return fmt.Errorf("%w: the user needs readwrite permission for the service's directory: etcdctl role grant-permission ROLE --prefix=true readwrite %s",
+		err, output.Line(source.Dir()))
+}
+
+// oneByOne does a change of each of several nodes. It goes on after a node for which the answer is no, and stops when
+// the brake or etcd stops it, or ctx ends; then it says what was done and what wasn't.
+func oneByOne(ctx context.Context, source fleet.Source, all []*target, do func(context.Context, *target) error) error {
+	var failed error
+	var done []string
+	for i, t := range all {
+		err := do(ctx, t)
+		if err == nil {
+			done = append(done, t.name())
+			continue
+		}
+		failed = join(failed, explainChange(err, source))
+		var braked brakeError
+		stopped := errors.As(err, &braked)
+		if !stopped && exitOf(err).code == exitNo && ctx.Err() == nil {
+			continue
+		}
+		var rest []string
+		if stopped || errors.Is(err, rpctypes.ErrPermissionDenied) {
+			rest = append(rest, t.name()) // else the error names it
+		}
+		for _, t := range all[i+1:] {
+			rest = append(rest, t.name())
+		}
+		if len(done) > 0 {
+			failed = exitError{exitOf(failed).code, fmt.Errorf("%w; done: %s", failed, listed(done))}
+		}
+		if len(rest) > 0 {
+			failed = exitError{exitOf(failed).code, fmt.Errorf("%w; not done: %s", failed, listed(rest))}
+		}
+		return failed
+	}
+	return failed
+}
+
+// listed names some of many.
+func listed(names []string) string {
+	if more := len(names) - maxShown; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxShown], ", "), more)
+	}
+	return strings.Join(names, ", ")
+}
+
+// brakeError says that too many nodes are out of service.
+type brakeError struct {
+	service string
+	nodes   brake.Nodes
+}
+
+func (e brakeError) Error() string {
+	if e.nodes.In+e.nodes.Out < 2 {
+		return fmt.Sprintf("stopped: service %s has no other node; --force overrides that", output.Cell(e.service))
+	}
+	return fmt.Sprintf(
+		"stopped: %d of %d nodes of service %s are out of service, and one more would be over half; --force overrides that",
+		e.nodes.Out, e.nodes.In+e.nodes.Out, output.Cell(e.service))
 }

@@ -48,6 +48,7 @@ func TestNothingIsDoneUnasked(t *testing.T) {
 }
 
 func TestDeregisterRemovesWhatNobodyOwns(t *testing.T) {
+	t.Parallel()
 	srv := etcdtest.Start(t)
 	c := srv.Client(t)
 	put(t, c, etcd.DefaultPrefix+"greeter/80", stored(t, greeter("1", "80")))
@@ -116,6 +117,7 @@ func (silentWatcher) Watch(ctx context.Context, _ string, _ ...clientv3.OpOption
 }
 
 func TestDeregisterReadsOnceMoreBecauseAWatchMayHaveBeenDeaf(t *testing.T) {
+	t.Parallel()
 	srv := etcdtest.Start(t)
 	c := srv.Client(t)
 	removed, err := c.Delete(t.Context(), legacyKey)
@@ -203,6 +205,7 @@ func TestWhatHasChangedSinceItWasShownStays(t *testing.T) {
 }
 
 func TestKeysAndNodesMayBeGivenAsTheyAreShown(t *testing.T) {
+	t.Parallel()
 	srv := etcdtest.Start(t)
 	c := srv.Client(t)
 	key := etcd.DefaultPrefix + "gre\x1b[31meter\xff/\u202e"
@@ -222,6 +225,7 @@ func TestKeysAndNodesMayBeGivenAsTheyAreShown(t *testing.T) {
 }
 
 func TestADeniedSpellingDoesNotHideTheOther(t *testing.T) {
+	t.Parallel()
 	srv := etcdtest.Start(t, cheapPasswords)
 	c := srv.Client(t)
 	s := greeter("1", "80")

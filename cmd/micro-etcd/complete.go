@@ -36,7 +36,28 @@ func (a *app) completeNode(
 	return ids, cobra.ShellCompDirectiveNoFileComp
 }
 
-// complete returns each name once.
+// completeNodeIn is completeNode for the nodes in a state, and the services that have such.
+func (a *app) completeNodeIn(state string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		var names []cobra.Completion
+		switch len(args) {
+		case 0:
+			names = a.complete(cmd.Context(), "", func(r *record) string { return inState(r, state, r.Service) })
+		case 1:
+			names = a.complete(cmd.Context(), args[0], func(r *record) string { return inState(r, state, r.Node) })
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func inState(r *record, state, name string) string {
+	if r.State != state {
+		return ""
+	}
+	return name
+}
+
+// complete returns each name once, but for the empty one.
 func (a *app) complete(ctx context.Context, service string, name func(*record) string) []cobra.Completion {
 	a.CanPrompt = false
 	a.flags.Timeout = min(a.flags.Timeout, completionTime)
@@ -55,7 +76,9 @@ func (a *app) complete(ctx context.Context, service string, name func(*record) s
 	for _, r := range f.Records {
 		if r.Service != nil {
 			v := newRecord(r)
-			names = append(names, output.Escape(name(&v)))
+			if n := name(&v); n != "" {
+				names = append(names, output.Escape(n))
+			}
 		}
 	}
 	slices.Sort(names)

@@ -18,6 +18,10 @@ func TestCompletionKnowsServicesAndNodesAndOffersEachOnce(t *testing.T) {
 	}
 	out, _ := must(t, exitOK, nil, "__complete", "nodes", "-a", srv.Endpoint(), "")
 	require.Equal(t, []string{"greeter", ":4"}, strings.Fields(out))
+	out, _ = must(t, exitOK, nil, "__complete", "check", "-a", srv.Endpoint(), "")
+	require.Equal(t, []string{"greeter", ":4"}, strings.Fields(out))
+	out, _ = must(t, exitOK, nil, "__complete", "check", "--type", "")
+	require.Equal(t, []string{"tcp", "http", "grpc", "micro", ":4"}, strings.Fields(out))
 	out, _ = must(t, exitOK, nil, "__complete", "deregister", "-a", srv.Endpoint(), "greeter", "")
 	require.Equal(t, []string{"80", "81", ":4"}, strings.Fields(out))
 	out, _ = must(t, exitOK, nil, "__complete", "nodes", "-a", "127.0.0.1:1", "")

@@ -12,6 +12,7 @@ import (
 )
 
 func TestAConnectionErrorSaysWhatItMeansAndWhoSaysMore(t *testing.T) {
+	t.Parallel()
 	plain, down := etcdtest.Start(t), etcdtest.Start(t)
 	down.Stop()
 	// of the address it takes the host

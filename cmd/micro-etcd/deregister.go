@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -112,30 +111,20 @@ func (a *app) find(ctx context.Context, source fleet.Source, node, key string) (
 	return nil, no("there is no key %q", key)
 }
 
-// spellings are what a text may mean that was given as it is, or as it was shown.
-func spellings(s string) []string { return slices.Compact([]string{s, output.Unescape(s)}) }
-
-// findNode returns the records of one node id; with a collision there may be several.
+// findNode returns the records of one node id, and the notice if it is out of service; with a collision there may be
+// several.
 func (a *app) findNode(ctx context.Context, source fleet.Source, node string) ([]*fleet.Record, error) {
-	var denied error
-	for _, service := range spellings(source.Service) {
-		source.Service = service
-		all, err := source.Read(ctx, nil)
-		switch {
-		case errors.Is(err, rpctypes.ErrPermissionDenied):
-			denied = err
-			continue
-		case err != nil:
-			return nil, err
-		}
+	var found []*fleet.Record
+	err := eachSpelling(ctx, source, func(_ fleet.Source, all *fleet.Fleet) bool {
 		for _, id := range spellings(node) {
-			if found := withID(all.Records, id); len(found) > 0 {
-				return found, nil
+			if found = withID(all.Records, id); len(found) > 0 {
+				return true
 			}
 		}
-	}
-	if denied != nil {
-		return nil, denied
+		return false
+	})
+	if err != nil || len(found) > 0 {
+		return found, err
 	}
 	return nil, no("no node %q of service %q below %s", node, source.Service, source.Dir())
 }
@@ -164,7 +153,11 @@ func (a *app) remove(ctx context.Context, source fleet.Source, r *fleet.Record) 
 		return err
 	}
 	fmt.Fprintf(a.Err, "Removed %s at revision %d.\n", output.Line(r.Key), answer.Header.Revision)
-	return requireGone(ctx, source, r.Key, answer.Header.Revision)
+	key := r.Key
+	if of, _ := source.Keyspace().OfNotice(key); r.IsNotice() {
+		key = of // without its notice a living process puts back the record
+	}
+	return requireGone(ctx, source, key, answer.Header.Revision)
 }
 
 // returnTime is how long to look whether a record comes back: twice what the registry promises.
@@ -204,7 +197,7 @@ func awaitReturn(ctx context.Context, source fleet.Source, key string, revision 
 	}
 	// The watch may have been deaf: when its connection is lost the client resumes it in silence.
 	r, err := source.Key(ctx, key)
-	if err != nil || r == nil {
+	if err != nil || r == nil || r.Modified <= revision {
 		return "", err
 	}
 	return "is there again, " + onLease(int64(r.Lease)), nil

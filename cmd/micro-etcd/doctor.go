@@ -133,6 +133,9 @@ func writeReport(w io.Writer, r *doctor.Report) error {
 	if r.Revision != 0 {
 		wrap(&b, "", fmt.Sprintf("Read %s of %s below %s at revision %d.",
 			output.Count(r.Records, "record"), output.Count(r.Services, "service"), output.Sanitize(r.Prefix), r.Revision))
+		if r.Out > 0 {
+			wrap(&b, "", output.Count(r.Out, "node")+" out of service.")
+		}
 	} else {
 		b.WriteString("Read no records.\n")
 	}

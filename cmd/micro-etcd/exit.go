@@ -7,16 +7,16 @@ import (
 
 // Exit codes.
 const (
-	exitOK       = 0 // done; for doctor: nothing is wrong
-	exitNo       = 1 // the answer is no: not found, declined, not done; for doctor: warnings
-	exitCritical = 2 // for doctor: something critical
+	exitOK       = 0 // done; for doctor: nothing is wrong; for check: all nodes answer
+	exitNo       = 1 // the answer is no: not found, declined, not done; for doctor: warnings; for check: some nodes fail
+	exitCritical = 2 // for doctor: something critical; for check: a service has no node that answers
 	exitFailed   = 3 // wrong usage, or etcd couldn't be asked
 )
 
 const exitCodes = `Exit codes:
-  0  done; for doctor: nothing worse than info; for watch, register and ui: ended by Ctrl-C
-  1  no: not found, declined, changed meanwhile, or it came back; for doctor: warnings
-  2  doctor found something critical; an etcd that can't be reached is
+  0  done; for doctor: nothing worse than info; for check: all nodes answer; for watch, register and ui: ended by Ctrl-C
+  1  no: not found, declined, changed meanwhile, half is out, came back; for doctor: warnings; for check: some fail
+  2  doctor found something critical; an etcd that can't be reached is; for check: a service has no node that answers
   3  wrong usage or configuration, etcd couldn't be asked, or interrupted meanwhile`
 
 // exitError is an error that only says how to end. What there is to say was said, unless it wraps an error.

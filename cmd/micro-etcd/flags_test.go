@@ -21,7 +21,7 @@ func TestAFormatIsForCommandsThatPrintInIt(t *testing.T) {
 			with = append(with, cmd.Name())
 		}
 	}
-	require.ElementsMatch(t, []string{"services", "nodes", "show", "watch", "doctor"}, with)
+	require.ElementsMatch(t, []string{"services", "nodes", "show", "watch", "doctor", "check"}, with)
 	out, _ := must(t, exitOK, etcdtest.Start(t), "-o", "json", "services")
 	require.Equal(t, "[]\n", out, "it may come first, too")
 }

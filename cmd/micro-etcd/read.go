@@ -5,26 +5,20 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/spf13/cobra"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
-	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/process"
 )
 
 const whyNoAge = `etcd stores no times, so the age of a record can't be read from it. AGE shows what can: the revision
-of etcd at which the record was made, and how often it was written. With --ask the nodes themselves
-are asked, through go-micro's Debug.Stats, how long their processes have been running. Go Micro v4
-services have that only if they register its handler; others show as answering, or as unreachable.`
+of etcd at which the record was made, and how often it was written. Whether the nodes answer is what
+micro-etcd check finds out.`
 
-func addAsk(cmd *cobra.Command, ask *bool) {
-	cmd.Flags().BoolVar(ask, "ask", false, "ask each node how long it has been running")
-}
-
-// readService reads a service, and its nodes' records in the order in which it has them. Having none is an error.
-func (a *app) readService(ctx context.Context, service string, ask bool) (*fleet.Service, []record, error) {
+// readService reads a service, and its nodes' records: those in service in the order in which it has them, and then
+// those out of service. Having none is an error.
+func (a *app) readService(ctx context.Context, service string) (*fleet.Service, []record, error) {
 	c, err := a.flags.Connect(ctx, a.Streams, service, io.Discard)
 	if err != nil {
 		return nil, nil, err
@@ -36,25 +30,29 @@ func (a *app) readService(ctx context.Context, service string, ask bool) (*fleet
 	if err != nil {
 		return nil, nil, connect.Explain(err)
 	}
-	services := a.visibleServices(f)
-	if len(services) == 0 {
+	s := &fleet.Service{Name: service}
+	var nodes []*fleet.Record
+	if services := a.visibleServices(f); len(services) > 0 {
+		s = &services[0]
+		for _, v := range s.Versions {
+			nodes = append(nodes, v.Nodes...)
+		}
+	}
+	if nodes = append(nodes, f.OutOfService()...); len(nodes) == 0 {
 		return nil, nil, no("no node of service %q below %s", service, c.Dir())
 	}
-	records, err := a.newRecords(ctx, c.Source, &services[0], ask)
+	records, err := a.newRecords(ctx, c.Source, nodes)
 	if err != nil {
 		return nil, nil, connect.Explain(err)
 	}
-	return &services[0], records, nil
+	return s, records, nil
 }
 
-// newRecords returns a service's nodes with their leases, and with what their processes say if they are asked.
-func (a *app) newRecords(ctx context.Context, source fleet.Source, s *fleet.Service, ask bool) ([]record, error) {
-	var nodes []*fleet.Record
+// newRecords returns nodes with their leases.
+func (a *app) newRecords(ctx context.Context, source fleet.Source, nodes []*fleet.Record) ([]record, error) {
 	var ids []clientv3.LeaseID
-	for _, v := range s.Versions {
-		for _, r := range v.Nodes {
-			nodes, ids = append(nodes, r), append(ids, r.Lease)
-		}
+	for _, r := range nodes {
+		ids = append(ids, r.Lease)
 	}
 	p := a.Progress("reading leases")
 	leases, err := source.Leases(ctx, ids, p.Update)
@@ -67,13 +65,6 @@ func (a *app) newRecords(ctx context.Context, source fleet.Source, s *fleet.Serv
 		records[i] = newRecord(r)
 		records[i].fill(leases[r.Lease])
 	}
-	if ask {
-		p := a.Progress("asking the nodes")
-		defer p.End()
-		for i, status := range process.Ask(ctx, nodes, p.Update) {
-			records[i].Process = status
-		}
-	}
 	return records, nil
 }
 
@@ -81,19 +72,22 @@ func (a *app) newRecords(ctx context.Context, source fleet.Source, s *fleet.Serv
 // error.
 func (a *app) visibleServices(f *fleet.Fleet) []fleet.Service {
 	services := f.Services()
-	nodes, malformed := 0, 0
+	nodes, malformed, out := 0, 0, 0
 	for _, s := range services {
 		for _, v := range s.Versions {
 			nodes += len(v.Nodes)
 		}
 	}
 	for _, r := range f.Records {
-		if r.Service == nil {
+		switch {
+		case r.Service == nil:
 			malformed++
+		case r.IsNotice():
+			out++
 		}
 	}
 	a.warnLeftOut(malformed, "malformed record")
-	a.warnLeftOut(len(f.Records)-malformed-nodes, "duplicate record")
+	a.warnLeftOut(len(f.Records)-malformed-out-nodes, "duplicate record")
 	return services
 }
 

@@ -14,6 +14,7 @@ import (
 )
 
 func TestAKeyThatIsNoUTF8CanBeTakenFromJSON(t *testing.T) {
+	t.Parallel()
 	srv := etcdtest.Start(t)
 	c := srv.Client(t)
 	key := etcd.DefaultPrefix + "greeter/\\\xff"

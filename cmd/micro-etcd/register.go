@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
@@ -70,13 +70,9 @@ It says what is there before, and asks; --yes is for scripts.`,
 
 // value is the record to store, if it is one.
 func (r *registration) value() (*registry.Service, error) {
-	metadata := make(map[string]string)
-	for _, m := range r.metadata {
-		key, value, found := strings.Cut(m, "=")
-		if !found || key == "" {
-			return nil, fmt.Errorf("--metadata %q is not key=value", m)
-		}
-		metadata[key] = value
+	metadata, err := keyValues("--metadata", r.metadata)
+	if err != nil {
+		return nil, err
 	}
 	for name, value := range map[string]string{
 		"service": r.service, "node": r.node, "address": r.address, "version": r.version,
@@ -84,6 +80,9 @@ func (r *registration) value() (*registry.Service, error) {
 		if !utf8.ValidString(value) || value == "" && name != "version" {
 			return nil, fmt.Errorf("--%s %q is empty or not UTF-8", name, value)
 		}
+	}
+	if !catalog.IsNodeID(r.node) {
+		return nil, fmt.Errorf("%w %q", etcd.ErrNodeID, r.node)
 	}
 	if !isHostPort(r.address) {
 		return nil, fmt.Errorf("--address %q is not host:port", r.address)

@@ -55,8 +55,8 @@ is wrong. It connects as the registry does: the same addresses, environment, TLS
 		return a.flags.Check()
 	}
 	root.AddCommand(
-		newServices(a), newNodes(a), newShow(a), newWatch(a),
-		newRegister(a), newDeregister(a), newDoctor(a), newUI(a), newVersion(a),
+		newServices(a), newNodes(a), newShow(a), newWatch(a), newCheck(a),
+		newRegister(a), newDeregister(a), newDrain(a), newUndrain(a), newDoctor(a), newUI(a), newVersion(a),
 	)
 	addBuiltins(root)
 	return root

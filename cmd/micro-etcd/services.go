@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,19 +19,22 @@ import (
 type service struct {
 	Name     string           `json:"service"`
 	Nodes    int              `json:"nodes"`
+	Out      int              `json:"out_of_service"` // nodes that aren't among the others
 	Versions []serviceVersion `json:"versions"`
 }
 
 type serviceVersion struct {
 	Version string `json:"version"`
 	Nodes   int    `json:"nodes"`
+	Out     int    `json:"out_of_service"`
 }
 
 func newServices(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "services",
 		Short: "List the services there are",
-		Long:  `List the services there are, with their versions and how many nodes each has.`,
+		Long: `List the services there are, with their versions, and how many nodes each has in service (NODES) and out of
+service (OUT).`,
 		Example: `  micro-etcd services
   micro-etcd services -a etcd-1:2379,etcd-2:2379 -o json`,
 		Args:              noArgs,
@@ -52,30 +57,52 @@ func (a *app) services(ctx context.Context) error {
 	if err != nil {
 		return connect.Explain(err)
 	}
-	services := summarize(a.visibleServices(f))
+	services := summarize(a.visibleServices(f), f.OutOfService())
 	if len(services) == 0 {
 		fmt.Fprintf(a.Err, "no service below %s\n", output.Line(c.Dir()))
 	}
 	return a.format.Print(a.Out, services, func(w io.Writer) error {
-		t := output.Table{{"SERVICE", "VERSION", "NODES"}}
+		t := output.Table{{"SERVICE", "VERSION", "NODES", "OUT"}}
 		for _, s := range services {
 			for _, v := range s.Versions {
-				t.Row(output.Cell(s.Name), output.Cell(v.Version), strconv.Itoa(v.Nodes))
+				t.Row(output.Cell(s.Name), output.Cell(v.Version), strconv.Itoa(v.Nodes), strconv.Itoa(v.Out))
 			}
 		}
 		return t.Write(w)
 	})
 }
 
-func summarize(all []fleet.Service) []service {
+// summarize counts the nodes of services, and those that are out of service.
+func summarize(all []fleet.Service, out []*fleet.Record) []service {
 	services := []service{}
 	for _, s := range all {
 		sum := service{Name: s.Name}
 		for _, v := range s.Versions {
 			sum.Nodes += len(v.Nodes)
-			sum.Versions = append(sum.Versions, serviceVersion{v.Version, len(v.Nodes)})
+			sum.Versions = append(sum.Versions, serviceVersion{v.Version, len(v.Nodes), 0})
 		}
 		services = append(services, sum)
 	}
+	for _, r := range out {
+		i, found := slices.BinarySearchFunc(services, r.Service.Name, func(s service, name string) int {
+			return strings.Compare(s.Name, name)
+		})
+		if !found {
+			services = slices.Insert(services, i, service{Name: r.Service.Name})
+		}
+		services[i].countOut(r.Service.Version)
+	}
 	return services
+}
+
+// countOut counts a node of a version that is out of service.
+func (s *service) countOut(version string) {
+	s.Out++
+	i, found := slices.BinarySearchFunc(s.Versions, version, func(v serviceVersion, name string) int {
+		return strings.Compare(v.Version, name)
+	})
+	if !found {
+		s.Versions = slices.Insert(s.Versions, i, serviceVersion{Version: version})
+	}
+	s.Versions[i].Out++
 }

@@ -16,28 +16,26 @@ import (
 )
 
 func newShow(a *app) *cobra.Command {
-	var ask bool
 	cmd := &cobra.Command{
 		Use:   "show SERVICE",
 		Short: "Show all there is to know of a service",
 		Long: `Show all there is to know of a service: each version's metadata and endpoints, and each node's
-address, metadata, key, size, lease and revisions. Long texts are cut; -o json and -o yaml have
-them whole.
+address, metadata, key, size, lease and revisions, and why it is out of service. Long texts are cut;
+-o json and -o yaml have them whole.
 
 ` + whyNoAge + ``,
 		Example: `  micro-etcd show greeter
-  micro-etcd show greeter --ask -o yaml`,
+  micro-etcd show greeter -o yaml`,
 		Args:              oneService,
 		ValidArgsFunction: a.completeService,
-		RunE:              func(cmd *cobra.Command, args []string) error { return a.show(cmd.Context(), args[0], ask) },
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.show(cmd.Context(), args[0]) },
 	}
 	a.format.AddFlag(cmd)
-	addAsk(cmd, &ask)
 	return cmd
 }
 
-func (a *app) show(ctx context.Context, service string, ask bool) error {
-	s, records, err := a.readService(ctx, service, ask)
+func (a *app) show(ctx context.Context, service string) error {
+	s, records, err := a.readService(ctx, service)
 	if err != nil {
 		return err
 	}
@@ -50,6 +48,12 @@ func (a *app) show(ctx context.Context, service string, ask bool) error {
 				left[i].describe(&b)
 			}
 			left = left[len(v.Nodes):]
+		}
+		if len(left) > 0 {
+			fmt.Fprintf(&b, "%s, out of service\n", output.Cell(s.Name))
+		}
+		for i := range left {
+			left[i].describe(&b)
 		}
 		_, err := io.WriteString(w, b.String())
 		return err
@@ -80,7 +84,11 @@ func valueType(v *catalog.Value) string {
 }
 
 func (r *record) describe(b *strings.Builder) {
-	fmt.Fprintf(b, "  node %s at %s\n", output.Cell(r.Node), output.Cell(r.Address))
+	fmt.Fprintf(b, "  node %s at %s", output.Cell(r.Node), output.Cell(r.Address))
+	if r.Out != nil {
+		fmt.Fprintf(b, ", version %s\n    out    %s", output.Cell(r.Version), r.Out)
+	}
+	b.WriteString("\n")
 	describeMetadata(b, "    ", r.Metadata)
 	fmt.Fprintf(b, "    key    %s, %s\n", output.Line(r.Key), output.Count(r.Bytes, "byte"))
 	switch {
@@ -92,9 +100,6 @@ func (r *record) describe(b *strings.Builder) {
 		fmt.Fprintf(b, "    lease  %s, %d s left of %d s\n", r.Lease.ID, *r.Lease.Left, *r.Lease.Granted)
 	}
 	fmt.Fprintf(b, "    made at revision %d, written %s, last at revision %d\n", r.Created, times(r.Writes), r.Modified)
-	if r.Process != nil {
-		fmt.Fprintf(b, "    process %s (%s)\n", r.Process, output.Line(r.Process.Started+r.Process.Error))
-	}
 }
 
 func times(n int64) string {

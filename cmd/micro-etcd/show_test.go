@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/micro-etcd/micro-etcd/etcdtest"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
@@ -24,10 +25,10 @@ func TestServicesCountsVersionsAndNodes(t *testing.T) {
 	put(t, c, etcd.DefaultPrefix+"greeter/moved", stored(t, greeter("2", "1"))) // the same node, but not at its key
 
 	out, said := must(t, exitOK, srv, "services")
-	require.Equal(t, "SERVICE  VERSION  NODES\ngreeter  1        2\ngreeter  2        1\n", out)
+	require.Equal(t, "SERVICE  VERSION  NODES  OUT\ngreeter  1        2      0\ngreeter  2        1      0\n", out)
 	require.Contains(t, said, "1 malformed record left out")
 	services := as[[]service](t, srv, "services")
-	require.Equal(t, []service{{Name: "greeter", Nodes: 3, Versions: []serviceVersion{{"1", 2}, {"2", 1}}}}, services)
+	require.Equal(t, []service{{"greeter", 3, 0, []serviceVersion{{"1", 2, 0}, {"2", 1, 0}}}}, services)
 	require.Contains(t, said, "1 duplicate record left out")
 }
 
@@ -86,8 +87,8 @@ func TestNodesShowsLeasesAndWhatIsKnownOfTheAge(t *testing.T) {
 	require.EqualValues(t, 2, forever.Writes)
 
 	out, _ := must(t, exitOK, srv, "nodes", "greeter")
-	require.Regexp(t, `(?m)^80 +1 +10\.0\.0\.1:80 +\d\ds of 60s +`+leased.Lease.ID+` +rev 2, 1 write$`, out)
-	require.Regexp(t, `(?m)^81 +1 +10\.0\.0\.1:81 +no lease +- +rev 3, 2 writes$`, out)
+	require.Regexp(t, `(?m)^80 +1 +10\.0\.0\.1:80 +in service +\d\ds of 60s +`+leased.Lease.ID+` +rev 2, 1 write$`, out)
+	require.Regexp(t, `(?m)^81 +1 +10\.0\.0\.1:81 +in service +no lease +- +rev 3, 2 writes$`, out)
 }
 
 func TestShowHasEverything(t *testing.T) {
@@ -147,11 +148,13 @@ func TestHostileTextsAreHarmlessInTablesAndWholeForPrograms(t *testing.T) {
 	srv := etcdtest.Start(t)
 	register(t, open(t, srv), hostileService())
 	put(t, srv.Client(t), etcd.DefaultPrefix+"gre\x1b[31meter\xff\xfe/x\n\u202e", "\x1b[2Jjunk\xff")
+	lasting(t, srv.Client(t), greeter("1", "81"))
+	putNotice(t, srv.Client(t), "81", catalog.Notice{Reason: strings.Join(hostile, "?"), By: "\x1b[2J\u202eeve\n"})
 
-	lines := [][]string{{"\x1b[31m"}, {"deregister", "greeter", "\u202e"}}
+	lines := [][]string{{"\x1b[31m"}, {"deregister", "greeter", "\u202e"}, {"undrain", "greeter", "81"}}
 	for _, format := range []string{"table", "json", "yaml"} {
 		for _, args := range [][]string{
-			{"services"}, {"nodes", "greeter"}, {"show", "greeter"}, {"nodes", "\x1b[31m"}, {"doctor"},
+			{"services"}, {"nodes", "greeter"}, {"show", "greeter"}, {"nodes", "\x1b[31m"}, {"doctor"}, {"check"},
 		} {
 			lines = append(lines, append(args, "-o", format))
 		}

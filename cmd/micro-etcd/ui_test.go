@@ -58,6 +58,7 @@ func TestUISaysThatEtcdIsDownAndGoesOnWhenItIsUp(t *testing.T) {
 }
 
 func TestUISaysThatItMayNotRead(t *testing.T) {
+	t.Parallel()
 	srv := etcdtest.Start(t, cheapPasswords)
 	withRoles(t, srv)
 	for user, want := range map[string]string{"consumer": "permission denied", "stranger": "authentication failed"} {

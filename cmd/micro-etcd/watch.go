@@ -21,13 +21,16 @@ import (
 // event is one as programs get it.
 type event struct {
 	Time     string  `json:"time"`
-	Event    string  `json:"event"` // there, appeared, changed, gone, connected, disconnected
+	Event    string  `json:"event"` // there, appeared, changed, gone, stateOut, stateBack, connected, disconnected
 	Revision int64   `json:"revision,omitempty"`
 	Record   *record `json:"record,omitempty"` // as it is now; of gone, as it was
 	Before   *record `json:"before,omitempty"` // of changed, as it was
 	Changes  string  `json:"changes,omitempty"`
 	Error    string  `json:"error,omitempty"`
 }
+
+// stateBack is the event of a node that isn't out of service any more.
+const stateBack = "back in service"
 
 func newWatch(a *app) *cobra.Command {
 	cmd := &cobra.Command{
@@ -36,7 +39,8 @@ func newWatch(a *app) *cobra.Command {
 		Long: `Show what is there, and then each change as it happens, of one service or of all, until Ctrl-C.
 
 A record that is deleted and put back, as the registry does it for a process that lives, shows as
-gone and appeared. When the connection is lost, or etcd can't be followed, that is said; when it is
+gone and appeared. A node that is drained, or whose own health checks fail, shows as out of service,
+and then as back in service. When the connection is lost, or etcd can't be followed, that is said; when it is
 back, what happened meanwhile follows. With -o json there is one object per line, with -o yaml one
 document per event.`,
 		Example: `  micro-etcd watch
@@ -70,9 +74,11 @@ func (a *app) watch(ctx context.Context, service string) error {
 			cancel(connect.Explain(e.Err))
 			return
 		}
-		if err := a.printEvent(e); err != nil {
-			cancel(err)
-			return
+		if e.Kind != fleet.Gone || !e.Swap { // else its other half says it
+			if err := a.printEvent(e); err != nil {
+				cancel(err)
+				return
+			}
 		}
 		empty = empty && e.Record == nil
 		if e.Kind == fleet.Connected && !connected {
@@ -108,7 +114,7 @@ func (a *app) printEvent(e fleet.Event) error {
 		}
 		return output.YAML(a.Out, v)
 	}
-	_, err := fmt.Fprintf(a.Out, "%s  %-12s  %s\n", e.At.Format(time.TimeOnly), v.Event, v.text())
+	_, err := fmt.Fprintf(a.Out, "%s  %-15s  %s\n", e.At.Format(time.TimeOnly), v.Event, v.text())
 	return err
 }
 
@@ -128,6 +134,10 @@ func newEvent(e fleet.Event) event {
 	switch {
 	case e.Kind == fleet.Appeared && e.Record.Before:
 		v.Event = "there"
+	case e.Swap && e.Record.IsNotice():
+		v.Event = stateOut
+	case e.Swap:
+		v.Event = stateBack
 	case e.Kind == fleet.Changed:
 		v.Changes = strings.Join(changes(v.Before, v.Record), "; ")
 	case e.Kind == fleet.Gone:
@@ -152,6 +162,11 @@ func (v *event) text() string {
 	switch {
 	case v.Changes != "":
 		text += ": " + v.Changes
+	case r.Out != nil:
+		if text += ", "; v.Event != stateOut {
+			text += stateOut + " "
+		}
+		text += r.Out.String()
 	case r.Lease == nil:
 		text += ", no lease"
 	default:
@@ -177,12 +192,44 @@ func changes(x, y *record) []string {
 			all = append(all, fmt.Sprintf("%s %s → %s", field[0], output.Cell(field[1]), output.Cell(field[2])))
 		}
 	}
+	all = append(all, x.Out.changes(y.Out)...)
 	all = append(all, mapChanges("metadata", x.Metadata, y.Metadata)...)
 	all = append(all, mapChanges("service metadata", x.About, y.About)...)
 	if len(all) == 0 {
 		return []string{"written again"}
 	}
 	return all
+}
+
+// changes says what differs between two notices of a key.
+func (o *outOfService) changes(now *outOfService) []string {
+	switch {
+	case o == nil && now == nil:
+		return nil
+	case o == nil || now == nil:
+		return []string{"it was a notice, or is"}
+	}
+	var all []string
+	if o.Reason != now.Reason {
+		all = append(all, fmt.Sprintf("reason %s → %s", output.Cell(o.Reason), output.Cell(now.Reason)))
+	}
+	if o.By != now.By {
+		all = append(all, fmt.Sprintf("by %s → %s", output.Cell(o.By), output.Cell(now.By)))
+	}
+	if !o.Until.Equal(now.Until) {
+		all = append(all, "until "+orNever(o.Until)+" → "+orNever(now.Until))
+	}
+	if o.Acknowledged.IsZero() && !now.Acknowledged.IsZero() {
+		all = append(all, "acknowledged by its process")
+	}
+	return all
+}
+
+func orNever(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return moment(t)
 }
 
 // maxChanges bounds how many entries of a map are told.

@@ -62,7 +62,7 @@ func TestWatchSaysThatTheConnectionIsLostAndWhatHappenedMeanwhile(t *testing.T) 
 	put(t, srv.Client(t), etcd.DefaultPrefix+"greeter/80", stored(t, greeter("1", "80")))
 	r.says("greeter 1  80 at 10.0.0.1:80, no lease")
 	require.Equal(t, exitOK, r.stop())
-	require.Contains(t, r.out.String(), "there         "+legacyKey+": malformed record")
+	require.Contains(t, r.out.String(), "there            "+legacyKey+": malformed record")
 }
 
 func TestWatchSaysThatThereIsNothingYetBesideItsEvents(t *testing.T) {

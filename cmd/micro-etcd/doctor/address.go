@@ -1,15 +1,16 @@
 package doctor
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"net"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 )
 
 // uncallable are addresses that no client can call, wherever it runs.
@@ -19,7 +20,7 @@ func uncallable(s *snapshot) []Finding {
 		if r.Service == nil {
 			continue
 		}
-		if why := whyUncallable(r.Node().Address); why != "" {
+		if why := WhyUncallable(r.Node().Address); why != "" {
 			texts = append(texts, fmt.Sprintf("%s (%q %s)", short(r.Key), short(r.Node().Address), why))
 			keys = append(keys, r.Key)
 		}
@@ -32,29 +33,41 @@ func uncallable(s *snapshot) []Finding {
 		list(texts)).about(keys...)}
 }
 
-// whyUncallable returns "" for an address that may do. What isn't host and port is left alone if it names a path: it
-// is for a transport of its own.
-func whyUncallable(address string) string {
-	if strings.Contains(address, "/") {
-		return ""
-	}
+// WhyUncallable returns "" for an address that may do, and for what a transport of one's own may understand.
+func WhyUncallable(address string) string {
 	if address == "" {
 		return "is empty"
 	}
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return "is no host and port"
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return "has no usable port"
-	}
-	if host == "" {
+	host, port, ok := hostPort(address)
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case !ok:
+		if _, err := netip.ParseAddr(strings.Trim(address, "[]")); err == nil {
+			return "has no port"
+		}
+		return ""
+	case host == "":
 		return "has no host"
-	}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsUnspecified() {
+	case err == nil && ip.WithZone("").Unmap().IsUnspecified():
 		return "is where a server listens, not where it is"
 	}
+	if n, err := strconv.Atoi(port); port == "" || err == nil && (n < 1 || n > math.MaxUint16) {
+		return "has no usable port"
+	}
 	return ""
+}
+
+// hostPort takes apart what is dialed with TCP: a host and a port, or a URL of HTTP.
+func hostPort(address string) (host, port string, ok bool) {
+	if scheme, _, found := strings.Cut(address, "://"); found {
+		u, err := url.Parse(address)
+		if err != nil || scheme != "http" && scheme != "https" {
+			return "", "", false
+		}
+		return u.Hostname(), cmp.Or(u.Port(), "80"), true
+	}
+	host, port, err := net.SplitHostPort(address)
+	return host, port, err == nil && !strings.Contains(address, "/")
 }
 
 // loopbacks are services of which some nodes can be called from their own machine only, and others from elsewhere.
@@ -65,9 +78,10 @@ func loopbacks(s *snapshot) []Finding {
 		var keys []string
 		others := 0
 		for _, r := range services[name] {
+			host, _, ok := hostPort(r.Node().Address)
 			switch {
-			case whyUncallable(r.Node().Address) != "":
-			case isLoopback(r):
+			case !ok || WhyUncallable(r.Node().Address) != "":
+			case isLoopback(host):
 				keys = append(keys, r.Key)
 			default:
 				others++
@@ -82,11 +96,8 @@ func loopbacks(s *snapshot) []Finding {
 	return found
 }
 
-func isLoopback(r *fleet.Record) bool {
-	host, _, err := net.SplitHostPort(r.Node().Address)
-	if err != nil {
-		return false
-	}
+func isLoopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+	name := strings.TrimSuffix(strings.ToLower(host), ".")
+	return err == nil && ip.Unmap().IsLoopback() || name == "localhost" || strings.HasSuffix(name, ".localhost")
 }

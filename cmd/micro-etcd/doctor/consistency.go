@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -39,11 +40,41 @@ func (s *snapshot) askAgain(ctx context.Context) {
 		return
 	}
 	s.comparisons = all
+	s.advanceShared(ctx)
 	_ = s.target.progress("comparing members").Each(ctx, len(all), maxAsked, func(ctx context.Context, i int) error {
 		all[i].hashErr = s.target.visit(ctx, all[i].address, s.target.timeout(),
 			func(ctx context.Context, c *clientv3.Client) error { return all[i].ask(ctx, c, revision) })
 		return nil // what doesn't answer any more isn't compared
 	})
+}
+
+// advanceShared adds an entry to the log of each member id that was met at several addresses, at the one that is ahead:
+// what idle etcds say may be level.
+func (s *snapshot) advanceShared(ctx context.Context) {
+	for _, at := range s.sharedIDs() {
+		ahead := slices.MaxFunc(at, func(a, b *comparison) int { return cmp.Compare(a.first.RaftIndex, b.first.RaftIndex) })
+		_ = s.target.visit(ctx, ahead.address, s.target.timeout(), func(ctx context.Context, c *clientv3.Client) error {
+			source := s.source
+			source.Client = c
+			source.AdvanceLog(ctx)
+			now, err := c.Status(ctx, c.Endpoints()[0])
+			if err == nil && now.Header.MemberId == ahead.first.Header.MemberId {
+				ahead.first = now
+			}
+			return err // what doesn't answer any more isn't compared
+		})
+	}
+}
+
+// sharedIDs returns what was met at more than one address, by member id.
+func (s *snapshot) sharedIDs() map[uint64][]*comparison {
+	byID := make(map[uint64][]*comparison)
+	for i := range s.comparisons {
+		id := s.comparisons[i].first.Header.MemberId
+		byID[id] = append(byID[id], &s.comparisons[i])
+	}
+	maps.DeleteFunc(byID, func(_ uint64, at []*comparison) bool { return len(at) < 2 })
+	return byID
 }
 
 func (a *comparison) ask(ctx context.Context, c *clientv3.Client, revision int64) error {
@@ -72,30 +103,27 @@ func (s *snapshot) askedTwice() []comparison {
 // member's and its cluster's id. What one member has logged and written never gets less, at whichever address it is
 // asked.
 func sharedMemberIDs(s *snapshot) []Finding {
-	byID := make(map[uint64][]comparison)
-	for _, a := range s.askedTwice() {
-		id := a.first.Header.MemberId
-		byID[id] = append(byID[id], a)
-	}
 	var found []Finding
-	for _, id := range slices.Sorted(maps.Keys(byID)) {
+	shared := s.sharedIDs()
+	for _, id := range slices.Sorted(maps.Keys(shared)) {
+		at := slices.DeleteFunc(shared[id], func(a *comparison) bool { return a.then == nil })
 		var texts, addresses []string
 		var index uint64
 		var revision int64
-		for _, a := range byID[id] {
+		for _, a := range at {
 			index, revision = max(index, a.first.RaftIndex), max(revision, a.first.Header.Revision)
 		}
 		less := false
-		for _, a := range byID[id] {
+		for _, a := range at {
 			less = less || a.then.RaftIndex < index || a.then.Header.Revision < revision
 			addresses = append(addresses, a.address)
 			texts = append(texts, fmt.Sprintf("%s is at revision %d and raft index %d",
 				a.address, a.then.Header.Revision, a.then.RaftIndex))
 		}
-		if less && len(addresses) > 1 { // else it began anew just now
+		if less && len(at) > 1 { // else it began anew just now
 			found = append(found, critical("Give the registry the address of one of them. To make them one cluster, or two, start them anew with empty data directories and peer URLs of their own.",
-				"%d etcds call themselves member %x of cluster %x, because they were started with the same peer URL: %s.",
-				len(addresses), id, byID[id][0].first.Header.ClusterId, strings.Join(texts, "; ")).about(addresses...))
+				"Different etcds call themselves member %x of cluster %x, because they were started with the same peer URL: %s.",
+				id, at[0].first.Header.ClusterId, strings.Join(texts, "; ")).about(addresses...))
 		}
 	}
 	return found

@@ -13,6 +13,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
@@ -112,11 +113,37 @@ func TestTwoEtcdsThatShareAMemberIDAreTold(t *testing.T) {
 		c.Name, c.InitialCluster, c.AdvertisePeerUrls = "default", "default="+peer.String(), []url.URL{peer}
 	}
 	one, two := etcdtest.Start(t, byHand), etcdtest.Start(t, byHand)
-	c := one.Client(t)
-	put(t, c, "greeter/1", node("greeter", "1", "h:1"), lease(t, c, 60))
-	both := []string{one.Endpoint(), two.Endpoint()}
-	examine(t, Target{Addresses: both}).only(t, "shared-member-id", Critical, one.Endpoint(), two.Endpoint(), "2 etcds")
-	require.Empty(t, examine(t, Target{Addresses: []string{one.Endpoint(), "localhost:" + port(one)}}).Findings)
+	both := Target{Addresses: []string{one.Endpoint(), two.Endpoint()}}
+	told := func() {
+		t.Helper()
+		examine(t, both).only(t, "shared-member-id", Critical, one.Endpoint(), two.Endpoint(), "Different etcds")
+	}
+	told() // level: both are empty
+	level(t, one, two)
+	put(t, one.Client(t), "greeter/1", "at one")
+	put(t, two.Client(t), "greeter/1", "at the other")
+	told() // level, with different data
+	put(t, one.Client(t), "greeter/2", "ahead")
+	told()
+	same := Target{Addresses: []string{one.Endpoint(), "localhost:" + port(one)}}
+	require.Empty(t, examine(t, same).found("shared-member-id"))
+}
+
+// level makes the logs of two etcds equally long.
+func level(t *testing.T, one, two *etcdtest.Server) {
+	t.Helper()
+	index := func(srv *etcdtest.Server) uint64 {
+		status, err := srv.Client(t).Status(t.Context(), srv.Endpoint())
+		require.NoError(t, err)
+		return status.RaftIndex
+	}
+	for index(one) != index(two) {
+		behind := one
+		if index(two) < index(one) {
+			behind = two
+		}
+		fleet.Source{Client: behind.Client(t)}.AdvanceLog(t.Context())
+	}
 }
 
 func port(srv *etcdtest.Server) string {

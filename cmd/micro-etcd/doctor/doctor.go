@@ -20,6 +20,7 @@ type Report struct {
 	Revision  int64     `json:"revision"` // of the records; 0 if they couldn't be read
 	Services  int       `json:"services"`
 	Records   int       `json:"records"`
+	Out       int       `json:"out_of_service"` // nodes, which aren't among the records
 	// Findings are sorted by severity, the worst first.
 	Findings []Finding `json:"findings"`
 }
@@ -75,6 +76,11 @@ var checks = []check{
 	{"no-lease", leaseless},
 	{"lost-lease", orphaned},
 	{"expiring", expiring},
+	{"unacknowledged-drain", unacknowledged},
+	{"endless-drain", endless},
+	{"overdue-drain", overdue},
+	{"out-of-service", outOfService},
+	{"stale-notice", staleNotices},
 	{"size", largeRecords},
 	{"double-id", doubleIDs},
 	{"shared-id", sharedIDs},
@@ -92,7 +98,8 @@ func (s *snapshot) report() *Report {
 		Members: len(s.memberList), Reached: len(s.reachedByID()), Versions: s.versions(), Findings: []Finding{},
 	}
 	if s.fleet != nil {
-		r.Revision, r.Records, r.Services = s.fleet.Revision, len(s.fleet.Records), len(s.byService())
+		r.Revision, r.Records, r.Services = s.fleet.Revision, len(s.records()), len(s.byService())
+		r.Out = len(s.outOfService())
 	}
 	for _, c := range checks {
 		for _, f := range c.find(s) {

@@ -323,19 +323,23 @@ func TestAddressesThatNobodyCanCallAreTold(t *testing.T) {
 	c := srv.Client(t)
 	minute := lease(t, c, 60)
 	addresses := []string{
-		"", "h", ":80", "h:0", "h:http", "0.0.0.0:80", "[::]:80", "::1", // nobody
-		"127.0.0.1:80", "localhost:80", "[::1]:80", "[::ffff:127.0.0.2]:80", // who is on the same machine
-		"10.0.0.1:80", "h:80", "[fe80::1%eth0]:80", "/run/x.sock", "http://h/x", // some
+		// nobody
+		"", ":80", "h:0", "h:70000", "h:", "0.0.0.0:80", "[::]:80", "::1", "[::%eth0]:80", "http://0.0.0.0:80", "http://:80",
+		// who is on the same machine
+		"127.0.0.1:80", "LOCALHOST:80", "localhost.:80", "a.localhost:80", "[::1]:80", "[::ffff:127.0.0.2]:80",
+		"https://localhost",
+		"10.0.0.1:80", "h:80", "h:http", "[fe80::1%eth0]:80", "http://h/x", "dns:foo", // some
+		"/run/x.sock", "unix:///run/x", "h", "memory-1", "@abstract", // who has a transport for it
 	}
 	for i, address := range addresses {
 		put(t, c, fmt.Sprint("greeter/", i), node("greeter", fmt.Sprint(i), address), minute)
 	}
 	put(t, c, "local/other", node("local", "other", "localhost:81"), minute)
 	report := examine(t, Target{Addresses: srv.Endpoints()})
-	f := report.only(t, "address", Warning, "8 records have", `greeter/0 ("" is empty)`)
-	require.Len(t, f.Subjects, 8)
-	f = report.only(t, "loopback", Info, "service greeter 4 nodes are", "5 elsewhere")
-	require.Len(t, f.Subjects, 4)
+	f := report.only(t, "address", Warning, "11 records have", `greeter/0 ("" is empty)`)
+	require.Len(t, f.Subjects, 11)
+	f = report.only(t, "loopback", Info, "service greeter 7 nodes are", "6 elsewhere")
+	require.Len(t, f.Subjects, 7)
 	require.Len(t, report.Findings, 2)
 }
 

@@ -127,7 +127,7 @@ func orphaned(s *snapshot) []Finding {
 func expiring(s *snapshot) []Finding {
 	var keys []string
 	var soonest time.Duration
-	for _, r := range s.records() {
+	for _, r := range s.stored() {
 		l, ok := s.leases[r.Lease]
 		if !ok || l.Left*3 >= l.Granted {
 			continue
@@ -151,7 +151,7 @@ const (
 
 func largeRecords(s *snapshot) []Finding {
 	var found []Finding
-	for _, r := range s.records() {
+	for _, r := range s.stored() {
 		if r.Size <= bigValue || len(found) == maxEach {
 			continue
 		}

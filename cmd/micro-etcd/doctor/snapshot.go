@@ -268,9 +268,29 @@ func (s *snapshot) byService() map[string][]*fleet.Record {
 	return services
 }
 
-func (s *snapshot) records() []*fleet.Record {
+// stored returns all keys.
+func (s *snapshot) stored() []*fleet.Record {
 	if s.fleet == nil {
 		return nil
 	}
 	return s.fleet.Records
+}
+
+// records returns all keys but for notices.
+func (s *snapshot) records() []*fleet.Record {
+	var records []*fleet.Record
+	for _, r := range s.stored() {
+		if !r.IsNotice() {
+			records = append(records, r)
+		}
+	}
+	return records
+}
+
+// outOfService returns the notices of nodes that are out of service.
+func (s *snapshot) outOfService() []*fleet.Record {
+	if s.fleet == nil {
+		return nil
+	}
+	return s.fleet.OutOfService()
 }

@@ -61,6 +61,30 @@ func (s Source) get(ctx context.Context, key string, opts ...clientv3.OpOption) 
 	return (&connection{client: s.Client}).Get(ctx, key, opts...)
 }
 
+// Keys returns what is at each of some keys at one revision, whatever service it is of, nil where there is nothing.
+func (s Source) Keys(ctx context.Context, keys ...string) ([]*Record, error) {
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), s.timeout())
+	defer cancel()
+	var ops []clientv3.Op
+	for _, key := range keys {
+		ops = append(ops, clientv3.OpGet(key))
+	}
+	answer, err := s.Client.Txn(ctx).Then(ops...).Commit()
+	if err != nil {
+		return nil, fmt.Errorf("read %q: %w", keys, err)
+	}
+	s.Service = ""
+	now := time.Now()
+	records := make([]*Record, len(keys))
+	for i, response := range answer.Responses {
+		for _, kv := range response.GetResponseRange().Kvs {
+			records[i] = s.record(kv)
+			records[i].Seen, records[i].Before = now, true
+		}
+	}
+	return records, nil
+}
+
 // Key returns what is at one key, whatever service it is of, or nil.
 func (s Source) Key(ctx context.Context, key string) (*Record, error) {
 	answer, err := s.get(ctx, key)

@@ -12,6 +12,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/etcdtest"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 	"github.com/micro-etcd/micro-etcd/test/leak"
 )
@@ -185,4 +186,62 @@ func TestLeasesTellsOfThoseThereAre(t *testing.T) {
 	require.LessOrEqual(t, lease.Left, time.Minute)
 	require.Positive(t, lease.Left)
 	require.Equal(t, []string{"/micro/registry/a/1"}, lease.Keys)
+}
+
+// notice is a stored notice of a node that is out of service.
+func notice(record, by string) string {
+	value, err := catalog.EncodeNotice(catalog.Notice{Reason: "deploy", By: by, Record: []byte(record)})
+	if err != nil {
+		panic(err)
+	}
+	return string(value)
+}
+
+func TestANoticeIsNoRecordAndNotMalformed(t *testing.T) {
+	c := etcdtest.Start(t).Client(t)
+	dir := "/micro/registry/a/"
+	put(t, c, dir+".out-of-service/1", notice(node("a", "1"), "alice@ops"))
+	put(t, c, dir+".out-of-service/2", notice(node("a", "2"), ""))
+	put(t, c, dir+"2", node("a", "2"))
+	put(t, c, dir+"3", node("a", "3"))
+	put(t, c, "/micro/registry/a-b/.out-of-service/1", notice(node("a-b", "1"), ""))
+	for key, value := range map[string]string{
+		"4": `{"no":"record"}`, "5": notice("{}", "alice@ops"), "6": notice(node("b", "6"), "alice@ops"),
+	} {
+		put(t, c, dir+".out-of-service/"+key, value)
+	}
+	put(t, c, dir+"7", notice(node("a", "7"), "alice@ops")) // not at a key for notices
+
+	f := read(t, Source{Client: c, Service: "a"})
+	require.Equal(t, []string{
+		dir + ".out-of-service/1", dir + ".out-of-service/2", dir + ".out-of-service/4", dir + ".out-of-service/5",
+		dir + ".out-of-service/6", dir + "2", dir + "3", dir + "7",
+	}, keys(f))
+	for i, r := range f.Records[:2] {
+		require.NoError(t, r.Err)
+		require.True(t, r.IsNotice())
+		require.Equal(t, fmt.Sprint(1+i), r.Node().Id)
+	}
+	require.Equal(t, "alice@ops", f.Records[0].Notice.By)
+	for _, i := range []int{2, 3, 4, 7} {
+		require.ErrorIs(t, f.Records[i].Err, etcd.ErrMalformed, f.Records[i].Key)
+		require.False(t, f.Records[i].IsNotice())
+	}
+	require.Equal(t, []*Record{f.Records[0]}, f.OutOfService(), "where there is a record it counts")
+	services := f.Services()
+	require.Len(t, services, 1)
+	require.Equal(t, f.Records[5:7], services[0].Versions[0].Nodes)
+	require.Empty(t, read(t, Source{Client: c, Service: "a/b"}).Records)
+}
+
+func TestKeysAreReadAtOneRevision(t *testing.T) {
+	c := etcdtest.Start(t).Client(t)
+	put(t, c, "/micro/registry/a/1", node("a", "1"))
+	put(t, c, "/micro/registry/a/.out-of-service/2", notice(node("a", "2"), ""))
+	s := Source{Client: c, Service: "b"}
+	found, err := s.Keys(t.Context(), "/micro/registry/a/2", "/micro/registry/a/.out-of-service/2", "/micro/registry/a/1")
+	require.NoError(t, err)
+	require.Nil(t, found[0])
+	require.True(t, found[1].IsNotice())
+	require.Equal(t, "1", found[2].Node().Id)
 }

@@ -56,7 +56,10 @@ type Event struct {
 	Revision int64   // etcd's, at which it happened, or at which it was found out
 	Record   *Record // of Appeared and Changed
 	Before   *Record // of Changed and Gone
-	Err      error   // of Disconnected
+	// Swap says that a record and its notice took each other's place: the node has gone out of service, or has come back.
+	// That makes two events, Gone and Appeared, at one revision.
+	Swap bool
+	Err  error // of Disconnected
 }
 
 var (
@@ -144,14 +147,16 @@ func (f *following) replace(all *Fleet) {
 	for _, r := range all.Records {
 		listed[r.Key] = r
 	}
+	var steps []step
 	for _, key := range slices.Sorted(maps.Keys(f.known)) {
 		if listed[key] == nil {
-			f.remove(now, all.Revision, key)
+			steps = append(steps, step{all.Revision, key, f.known[key], nil})
 		}
 	}
 	for _, r := range all.Records {
-		f.put(now, all.Revision, r, !f.looked)
+		steps = append(steps, step{all.Revision, r.Key, f.known[r.Key], r})
 	}
+	f.take(now, steps, !f.looked)
 	f.others = all.others
 	f.revision = all.Revision
 	f.looked = true
@@ -162,21 +167,87 @@ func (f *following) replace(all *Fleet) {
 	}
 }
 
-func (f *following) remove(at time.Time, revision int64, key string) {
+// step is what became of a key at a revision.
+type step struct {
+	revision   int64
+	key        string
+	before, is *Record // nil for none, or another service's
+}
+
+// take takes in steps, in their order. before says that they are what was there when Follow began.
+func (f *following) take(at time.Time, steps []step, before bool) {
+	swaps := f.swaps(steps)
+	for _, s := range steps {
+		swap := swaps[place{s.revision, f.recordKey(s.key)}]
+		if s.is != nil {
+			f.put(at, s.revision, s.is, before, swap)
+		} else {
+			f.remove(at, s.revision, s.key, swap)
+		}
+	}
+}
+
+// place is where a record is, or would be, at a revision.
+type place struct {
+	revision int64
+	key      string
+}
+
+// recordKey is the key of the record that a notice stands for, or the key itself.
+func (f *following) recordKey(key string) string {
+	if of, ok := f.Keyspace().OfNotice(key); ok {
+		return of
+	}
+	return key
+}
+
+// swaps finds where records and notices took each other's place.
+func (f *following) swaps(steps []step) map[place]bool {
+	var swaps map[place]bool
+	records := make(map[place]step)
+	for _, s := range steps {
+		if !s.isOut() {
+			records[place{s.revision, s.key}] = s
+		}
+	}
+	for _, s := range steps {
+		at := place{s.revision, f.recordKey(s.key)}
+		record, ok := records[at]
+		if !ok || !s.isOut() {
+			continue
+		}
+		out := s.before == nil && s.is != nil && record.before != nil && record.is == nil
+		back := s.before != nil && s.is == nil && record.before == nil && record.is != nil
+		if out || back {
+			if swaps == nil {
+				swaps = make(map[place]bool)
+			}
+			swaps[at] = true
+		}
+	}
+	return swaps
+}
+
+// isOut reports whether a step is a notice's.
+func (s step) isOut() bool {
+	return s.is != nil && s.is.IsNotice() || s.before != nil && s.before.IsNotice()
+}
+
+func (f *following) remove(at time.Time, revision int64, key string, swap bool) {
 	if r := f.known[key]; r != nil {
 		delete(f.known, key)
-		f.tell(Event{At: at, Kind: Gone, Revision: revision, Before: r})
+		f.tell(Event{At: at, Kind: Gone, Revision: revision, Before: r, Swap: swap})
 	}
 }
 
 // put takes in a record as etcd has it at a revision.
-func (f *following) put(at time.Time, revision int64, r *Record, before bool) {
+func (f *following) put(at time.Time, revision int64, r *Record, before, swap bool) {
 	old := f.known[r.Key]
 	if old != nil && old.same(r) {
 		return
 	}
 	if old != nil && old.Created != r.Created {
-		f.remove(at, revision, r.Key)
+		f.remove(at, revision, r.Key, false)
 		old = nil
 	}
 	r.Seen, r.Before = at, before
@@ -185,25 +256,31 @@ func (f *following) put(at time.Time, revision int64, r *Record, before bool) {
 		r.Seen, r.Before, kind = old.Seen, old.Before, Changed
 	}
 	f.known[r.Key] = r
-	f.tell(Event{At: at, Kind: kind, Revision: revision, Record: r, Before: old})
+	f.tell(Event{At: at, Kind: kind, Revision: revision, Record: r, Before: old, Swap: swap && kind == Appeared})
 }
 
 // Apply implements reflector.Handler.
 func (f *following) Apply(events []*clientv3.Event) {
-	now := time.Now()
+	var steps []step
+	latest := make(map[string]*Record, len(events)) // of the keys in these events
 	for _, event := range events {
 		key := string(event.Kv.Key)
-		delete(f.others, key)
-		if event.Type == clientv3.EventTypeDelete {
-			f.remove(now, event.Kv.ModRevision, key)
-		} else if r := f.record(event.Kv); r != nil {
-			f.put(now, event.Kv.ModRevision, r, false)
-		} else {
-			f.remove(now, event.Kv.ModRevision, key)
-			f.others[key] = true
+		before, ok := latest[key]
+		if !ok {
+			before = f.known[key]
 		}
+		s := step{revision: event.Kv.ModRevision, key: key, before: before}
+		delete(f.others, key)
+		if event.Type != clientv3.EventTypeDelete {
+			if s.is = f.record(event.Kv); s.is == nil {
+				f.others[key] = true
+			}
+		}
+		latest[key] = s.is
+		steps = append(steps, s)
 		f.revision = max(f.revision, event.Kv.ModRevision)
 	}
+	f.take(time.Now(), steps, false)
 	if before := f.seen.Load(); before != nil {
 		f.seen.Store(&sight{before.cluster, before.term, f.revision, len(f.known) + len(f.others)})
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 )
@@ -170,4 +171,71 @@ func TestFollowFindsThatEtcdLostItsData(t *testing.T) {
 	require.EqualValues(t, 1, f.next(Connected).Revision)
 	put(t, c, "/micro/registry/a/1", node("a", "1"))
 	require.EqualValues(t, 2, f.next(Appeared).Record.Created)
+}
+
+// swap puts one key in the place of another.
+func swap(tb testing.TB, c *clientv3.Client, from, to, value string) {
+	tb.Helper()
+	_, err := c.Txn(tb.Context()).Then(clientv3.OpPut(to, value), clientv3.OpDelete(from)).Commit()
+	require.NoError(tb, err)
+}
+
+func TestFollowTellsARecordAndItsNoticeThatTakeEachOthersPlace(t *testing.T) {
+	c := etcdtest.Start(t).Client(t)
+	record, out := "/micro/registry/a/1", "/micro/registry/a/.out-of-service/1"
+	one := node("a", "1")
+	put(t, c, record, one)
+	f := follow(t, Source{Client: c, Service: "a"})
+	f.next(Appeared)
+	f.next(Connected)
+
+	pair := func(first, second Kind) (Event, Event) {
+		x, y := f.next(first), f.next(second)
+		require.Equal(t, x.Revision, y.Revision)
+		return x, y
+	}
+	swap(t, c, record, out, notice(one, "alice@ops"))
+	came, gone := pair(Appeared, Gone)
+	require.True(t, came.Swap && gone.Swap)
+	require.Equal(t, "alice@ops", came.Record.Notice.By)
+	require.False(t, gone.Before.IsNotice())
+
+	put(t, c, out, notice(one, "bob@ops"))
+	changed := f.next(Changed)
+	require.False(t, changed.Swap)
+	require.Equal(t, "bob@ops", changed.Record.Notice.By)
+
+	swap(t, c, out, record, one)
+	came, gone = pair(Appeared, Gone)
+	require.True(t, came.Swap && gone.Swap)
+	require.True(t, gone.Before.IsNotice())
+
+	// these aren't one
+	put(t, c, out, notice(one, "alice@ops"))
+	require.False(t, f.next(Appeared).Swap)
+	remove(t, c, record)
+	require.False(t, f.next(Gone).Swap)
+	swap(t, c, out, "/micro/registry/a/2", node("a", "2"))
+	came, gone = pair(Appeared, Gone)
+	require.False(t, came.Swap || gone.Swap)
+	swap(t, c, "/micro/registry/a/2", "/micro/registry/a/.out-of-service/2", "junk")
+	came, gone = pair(Appeared, Gone)
+	require.False(t, came.Swap || gone.Swap)
+}
+
+func TestADifferenceTellsASwapToo(t *testing.T) {
+	c := etcdtest.Start(t).Client(t)
+	s := Source{Client: c}
+	for _, id := range []string{"1", "2"} {
+		put(t, c, "/micro/registry/a/"+id, node("a", id))
+	}
+	var told []Event
+	f := newFollowing(s, newConnection(t.Context(), c), func(e Event) { told = append(told, e) })
+	f.replace(read(t, s))
+	swap(t, c, "/micro/registry/a/1", "/micro/registry/a/.out-of-service/1", notice(node("a", "1"), ""))
+	remove(t, c, "/micro/registry/a/2")
+	told = nil
+	f.replace(read(t, s))
+	require.Len(t, told, 3)
+	require.Equal(t, []bool{true, false, true}, []bool{told[0].Swap, told[1].Swap, told[2].Swap})
 }

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -16,8 +17,11 @@ type Record struct {
 	Key     string
 	Service *catalog.Service // with exactly one node; nil for a malformed record
 	Err     error            // why it is malformed; wraps etcd.ErrMalformed
-	Size    int              // bytes of the value
-	Lease   clientv3.LeaseID // 0 for a record without a lease, which stays until somebody deletes it
+	// Notice says why the node is out of service, where the key has no record but the notice of one; nil for a record.
+	// Service is then what the record was.
+	Notice *catalog.Notice
+	Size   int              // bytes of the value
+	Lease  clientv3.LeaseID // 0 for a record without a lease, which stays until somebody deletes it
 
 	Created  int64 // etcd's revision at which the key came into being
 	Modified int64 // and at which it was written last
@@ -37,6 +41,12 @@ func (r *Record) Node() *catalog.Node {
 	}
 	return r.Service.Nodes[0]
 }
+
+// AcknowledgeTime is how long a process that uses this registry may take to acknowledge a drain.
+const AcknowledgeTime = 2 * time.Second
+
+// IsNotice reports whether this is no record, but the notice of a node that is out of service.
+func (r *Record) IsNotice() bool { return r.Notice != nil }
 
 // same reports whether two records of a key are one. In another history of etcd's equal revisions mean nothing, but
 // there the leases differ.
@@ -82,25 +92,48 @@ func (s Source) Dir() string {
 	return s.prefix() + strings.ReplaceAll(s.Service, "/", "-") + "/"
 }
 
+// Keyspace is how keys below the prefix are laid out.
+func (s Source) Keyspace() catalog.Keyspace { return catalog.Keyspace{Prefix: s.prefix()} }
+
 // record returns what a stored key is, or nil if it isn't the wanted service's.
 func (s Source) record(kv *mvccpb.KeyValue) *Record {
-	decoded, err := catalog.NewDecoder(catalog.Keyspace{Prefix: s.prefix()}).Decode(
-		string(kv.Key), kv.ModRevision, kv.Value,
-	)
-	if err == nil && s.Service != "" && decoded.Name != s.Service {
-		return nil
-	}
 	r := &Record{
 		Key:      string(kv.Key),
-		Err:      err,
 		Size:     len(kv.Value),
 		Lease:    clientv3.LeaseID(kv.Lease),
 		Created:  kv.CreateRevision,
 		Modified: kv.ModRevision,
 		Writes:   kv.Version,
 	}
-	if err == nil {
+	var decoded *catalog.Record
+	decoded, r.Notice, r.Err = s.decode(r.Key, kv.ModRevision, kv.Value)
+	if r.Err == nil {
 		r.Service = decoded.Service()
+		if s.Service != "" && decoded.Name != s.Service {
+			return nil
+		}
 	}
 	return r
+}
+
+// decode reads a record, or a notice and the record in it.
+func (s Source) decode(key string, revision int64, value []byte) (*catalog.Record, *catalog.Notice, error) {
+	d := catalog.NewDecoder(s.Keyspace())
+	r, err := d.Decode(key, revision, value)
+	of, ok := s.Keyspace().OfNotice(key)
+	if err == nil || !ok {
+		return r, nil, err
+	}
+	n, err := catalog.DecodeNotice(value)
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err = d.Decode(of, revision, n.Record)
+	if err != nil {
+		return nil, nil, fmt.Errorf("notice of %q: %w", of, err)
+	}
+	if !r.HasOwnKey() { // else whoever puts it back would make another node's record
+		return nil, nil, fmt.Errorf("notice of %q: %w: it holds the record of node %q", of, catalog.ErrMalformed, r.Node.Id)
+	}
+	return r, n, nil
 }

@@ -23,7 +23,7 @@ func (f *Fleet) Services() []Service {
 	folded := catalog.New()
 	records := make(map[string]*Record, len(f.Records)) // by key
 	for _, r := range f.Records {
-		if r.Service != nil {
+		if r.Service != nil && !r.IsNotice() {
 			folded.Put(r.CatalogRecord())
 			records[r.Key] = r
 		}
@@ -43,6 +43,27 @@ func (f *Fleet) Services() []Service {
 	}
 	return services
 }
+
+// OutOfService returns the notices of the nodes that are out of service, as they are sorted in Records. A node that has
+// its record is in service, whatever notice there is.
+func (f *Fleet) OutOfService() []*Record {
+	in := make(map[string]bool, len(f.Records))
+	for _, r := range f.Records {
+		if r.Service != nil && !r.IsNotice() {
+			in[nodeName(r)] = true
+		}
+	}
+	var out []*Record
+	for _, r := range f.Records {
+		if r.IsNotice() && !in[nodeName(r)] {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// nodeName names a node of a service among all.
+func nodeName(r *Record) string { return r.Service.Name + "\x00" + r.Node().Id }
 
 // CatalogRecord returns a record that isn't malformed as a catalog takes it, with which it shares what it points to.
 func (r *Record) CatalogRecord() *catalog.Record {

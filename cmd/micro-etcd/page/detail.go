@@ -67,6 +67,9 @@ func (v *view) detail(name, find string, offset int) (detail, []*entry) {
 		if e.record.Service == nil {
 			d.Others++
 		}
+		if e.record.IsNotice() {
+			d.Out++
+		}
 	}
 	if find != "" {
 		all = slices.DeleteFunc(all, func(e *entry) bool { return !strings.Contains(e.words, find) })
@@ -81,8 +84,8 @@ func (v *view) detail(name, find string, offset int) (detail, []*entry) {
 	return d, shown
 }
 
-// open returns a service's entries, newest version first and then by id, those of them that are outdated, and what
-// consumers see.
+// open returns a service's entries, those out of service first, then newest version first and then by id; those of them
+// that are outdated; and what consumers see.
 func (v *view) open(name string) (all []*entry, outdated map[*entry]bool, folded []*catalog.Snapshot) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -98,9 +101,22 @@ func (v *view) open(name string) (all []*entry, outdated map[*entry]bool, folded
 		}
 	}
 	slices.SortFunc(all, func(a, b *entry) int {
-		return cmp.Or(natural(b.version, a.version), natural(a.record.Key, b.record.Key))
+		return cmp.Or(
+			first(a.record.IsNotice(), b.record.IsNotice()), natural(b.version, a.version), natural(a.record.Key, b.record.Key),
+		)
 	})
 	return all, outdated, s.folded.Snapshots()
+}
+
+// first puts what is so before what isn't.
+func first(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	}
+	return 1
 }
 
 func (e *entry) node() node {
@@ -114,6 +130,12 @@ func (e *entry) node() node {
 	}
 	if own := r.Node(); own != nil {
 		n.ID, n.Address, n.Metadata = label(own.Id), label(own.Address), pairs(own.Metadata)
+	}
+	if o := r.Notice; o != nil {
+		n.Out = &outOf{
+			Reason: clip(o.Reason), By: label(o.By), Since: milliseconds(o.Since), Until: milliseconds(o.Until),
+			Acknowledged: !o.Acknowledged.IsZero(),
+		}
 	}
 	if r.Err != nil {
 		n.Error = clip(r.Err.Error())

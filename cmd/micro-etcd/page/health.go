@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/internal/etcderr"
 )
 
@@ -24,8 +26,7 @@ const (
 
 // checkup asks etcd's members how they are.
 type checkup struct {
-	client *clientv3.Client
-	prefix string
+	source fleet.Source
 
 	// Only of one goroutine.
 	members []*etcdserverpb.Member // the last list
@@ -44,15 +45,20 @@ func (c *checkup) health(ctx context.Context) (health, bool) {
 	reading.Wait()
 	h.Conflict = conflict
 	if err != nil {
-		h.Error, h.Refused = clip(connect.Explain(err).Error()), etcderr.IsRefused(err)
+		h.fail(err)
 	}
 	h.fold(statuses)
 	return h, err == nil
 }
 
+func (h *health) fail(err error) {
+	h.Error, h.Refused = clip(connect.Explain(err).Error()), etcderr.IsRefused(err)
+}
+
 // read goes through etcd's leader, which a member that is cut off from it can't answer.
 func (c *checkup) read(ctx context.Context) (revision int64, err error) {
-	answer, err := c.client.Get(clientv3.WithRequireLeader(ctx), c.prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	ctx = clientv3.WithRequireLeader(ctx)
+	answer, err := c.source.Client.Get(ctx, c.source.Dir(), clientv3.WithPrefix(), clientv3.WithCountOnly())
 	if err != nil {
 		return 0, err
 	}
@@ -70,7 +76,7 @@ type status struct {
 // statuses asks every member at the address that it advertises, and if that isn't reachable from here, as behind NAT,
 // finds it behind one of the addresses that we were given.
 func (c *checkup) statuses(ctx context.Context) (of []status, conflict string) {
-	if list, err := c.client.MemberList(ctx); err == nil {
+	if list, err := c.source.Client.MemberList(ctx); err == nil {
 		c.members = list.Members
 	}
 	var all []status
@@ -80,13 +86,13 @@ func (c *checkup) statuses(ctx context.Context) (of []status, conflict string) {
 		}
 	}
 	known := len(all)
-	for _, url := range c.client.Endpoints() {
+	for _, url := range c.source.Client.Endpoints() {
 		if !slices.ContainsFunc(all[:known], func(s status) bool { return sameAddress(s.url, url) }) {
 			all = append(all, status{url: url})
 		}
 	}
 	c.ask(ctx, all)
-	conflict = c.conflict(all)
+	conflict = c.conflict(ctx, all)
 	for _, s := range all[known:] {
 		for i := range all[:known] {
 			if s.err == nil && all[i].err != nil && all[i].member.ID == s.answer.Header.MemberId {
@@ -102,24 +108,33 @@ func (c *checkup) statuses(ctx context.Context) (of []status, conflict string) {
 
 // conflict names etcds that call themselves the same member, because they were started on their own with the same peer
 // URL: what one member has logged never gets less, at whichever address it is asked.
-func (c *checkup) conflict(all []status) (text string) {
-	at, seen := make(map[uint64][]string), make(map[uint64]uint64)
-	less := make(map[uint64]bool)
+func (c *checkup) conflict(ctx context.Context, all []status) (text string) {
+	at := make(map[uint64][]status)
 	for _, s := range all {
-		if s.err != nil {
-			continue
+		if s.err == nil {
+			id := s.answer.Header.MemberId
+			at[id] = append(at[id], s)
 		}
-		id := s.answer.Header.MemberId
-		at[id] = append(at[id], s.url)
-		less[id] = less[id] || s.answer.RaftIndex < c.passed[id]
-		seen[id] = max(seen[id], s.answer.RaftIndex)
 	}
-	c.passed = seen // not what was: a member may begin anew
+	passed := make(map[uint64]uint64) // not what was: a member may begin anew
+	idle := false
 	for _, id := range slices.Sorted(maps.Keys(at)) {
-		if less[id] && len(at[id]) > 1 {
-			text = fmt.Sprintf("%s are different etcds that call themselves member %x. This page shows a mixture of both.",
-				strings.Join(at[id], " and "), id)
+		var urls []string
+		least, most := uint64(math.MaxUint64), uint64(0)
+		for _, s := range at[id] {
+			urls = append(urls, s.url)
+			least, most = min(least, s.answer.RaftIndex), max(most, s.answer.RaftIndex)
 		}
+		if least < c.passed[id] && most >= c.passed[id] {
+			text = fmt.Sprintf("%s are different etcds that call themselves member %x. This page shows a mixture of them.",
+				strings.Join(urls, " and "), id)
+		}
+		idle = idle || len(urls) > 1 && least == most && most == c.passed[id]
+		passed[id] = most
+	}
+	c.passed = passed
+	if idle { // else several that are level would stay so
+		c.source.AdvanceLog(ctx)
 	}
 	return text
 }
@@ -127,7 +142,7 @@ func (c *checkup) conflict(all []status) (text string) {
 func (c *checkup) ask(ctx context.Context, all []status) {
 	var asking sync.WaitGroup
 	for i := range all {
-		asking.Go(func() { all[i].answer, all[i].err = c.client.Status(ctx, all[i].url) })
+		asking.Go(func() { all[i].answer, all[i].err = c.source.Client.Status(ctx, all[i].url) })
 	}
 	asking.Wait()
 }

@@ -98,8 +98,8 @@ func (h *hub) linked(to health) health {
 	l := h.view.connection()
 	to.Read, to.Connected, to.Since, to.Heard = l.read, l.connected, milliseconds(l.since), milliseconds(l.heard)
 	// The link has one error for all the time that it is broken; an etcd that was lost may be back and refuse, or the
-	// other way about.
-	if !l.connected && l.err != "" && (to.Error == "" || to.Refused == l.refused) {
+	// other way about, or answer by now.
+	if !l.connected && l.err != "" && to.Refused == l.refused {
 		to.Error, to.Refused = l.err, l.refused
 	}
 	return to

@@ -34,6 +34,7 @@ type summary struct {
 	Broken   int       `json:"broken,omitempty"`   // records that can't be read
 	Immortal int       `json:"immortal,omitempty"` // records without a lease, which nothing removes
 	Orphaned int       `json:"orphaned,omitempty"` // records on a lease that doesn't exist, which nothing removes either
+	Out      int       `json:"out,omitempty"`      // nodes out of service, which aren't among the others
 	Changed  int64     `json:"changed,omitempty"`  // 0: not since this server looks
 	History  history   `json:"history"`
 }
@@ -47,12 +48,14 @@ type version struct {
 type event struct {
 	Number  int64  `json:"number"` // ascending
 	At      int64  `json:"at"`
-	Kind    string `json:"kind"` // appeared, changed, gone, connected, disconnected
+	Kind    string `json:"kind"` // appeared, changed, gone, out, back, connected, disconnected
 	Service string `json:"service,omitempty"`
 	Node    string `json:"node,omitempty"`
 	Address string `json:"address,omitempty"`
 	Version string `json:"version,omitempty"`
 	Former  string `json:"former,omitempty"` // the version before, if it changed
+	Reason  string `json:"reason,omitempty"` // why it is out of service
+	By      string `json:"by,omitempty"`     // who took it out; "" for its own health checks
 	Error   string `json:"error,omitempty"`
 }
 
@@ -88,6 +91,7 @@ type detail struct {
 	Name     string          `json:"name"`
 	Total    int             `json:"total"`            // records
 	Others   int             `json:"others,omitempty"` // of them, that can't be read or are outdated, and so are no nodes
+	Out      int             `json:"out,omitempty"`    // of them, notices of nodes out of service
 	Matching int             `json:"matching"`         // records that were looked for
 	Nodes    []node          `json:"nodes"`            // a page of them
 	Versions []versionDetail `json:"versions"`
@@ -109,6 +113,16 @@ type node struct {
 	Size     int         `json:"size"` // bytes of the record
 	Error    string      `json:"error,omitempty"`
 	Outdated bool        `json:"outdated,omitempty"` // another record of the node counts
+	Out      *outOf      `json:"out,omitempty"`      // why it is out of service; the key is the notice's
+}
+
+// outOf is why a node is out of service.
+type outOf struct {
+	Reason       string `json:"reason"`
+	By           string `json:"by"` // "" for its own health checks
+	Since        int64  `json:"since"`
+	Until        int64  `json:"until,omitempty"`        // when its process puts it back
+	Acknowledged bool   `json:"acknowledged,omitempty"` // by its process
 }
 
 // versionDetail is what the nodes of a version have in common, as the one written last says it.

@@ -127,14 +127,16 @@ func (p *page) await(ctx context.Context, connect Connect) (client *clientv3.Cli
 			return
 		}
 		p.view.apply(fleet.Event{Kind: fleet.Disconnected, Err: err})
-		_ = p.hub.publish(&health{Members: []member{}})
+		h := health{Members: []member{}}
+		h.fail(err)
+		_ = p.hub.publish(&h)
 	})
 	return client
 }
 
 // check asks for etcd's health until ctx ends.
 func (p *page) check(ctx context.Context, source fleet.Source) {
-	c := &checkup{client: source.Client, prefix: source.Dir()}
+	c := &checkup{source: source}
 	every(ctx, checkTime, func() {
 		h, reached := c.health(ctx)
 		if reached {

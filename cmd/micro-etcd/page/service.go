@@ -42,6 +42,11 @@ func words(r *fleet.Record) string {
 	add(r.Service.Version)
 	add(r.Node().Id)
 	add(r.Node().Address)
+	if o := r.Notice; o != nil {
+		add("out of service")
+		add(o.Reason)
+		add(o.By)
+	}
 	for k, v := range r.Node().Metadata {
 		add(k + "=" + v)
 	}
@@ -56,6 +61,7 @@ type service struct {
 	versions map[string]map[string]struct{} // node ids, as what folded reports adds up
 	broken   int
 	immortal int
+	out      int             // notices, of nodes that are out of service
 	orphans  map[string]bool // keys on leases that don't exist
 	counted  int             // nodes, as they are in the view's total
 	history  history
@@ -73,7 +79,7 @@ func (s *service) put(e *entry) {
 	s.remove(e.record.Key)
 	s.entries[e.record.Key] = e
 	s.count(e, 1)
-	if e.record.Service != nil {
+	if e.record.Service != nil && !e.record.IsNotice() {
 		s.fold(s.folded.Put(e.record.CatalogRecord()))
 	}
 }
@@ -93,6 +99,9 @@ func (s *service) count(e *entry, by int) {
 	}
 	if e.record.Service == nil {
 		s.broken += by
+	}
+	if e.record.IsNotice() {
+		s.out += by
 	}
 }
 
@@ -122,7 +131,7 @@ func (s *service) nodes() int {
 
 // isOutdated reports whether another record of the same node was written later.
 func (s *service) isOutdated(r *fleet.Record) bool {
-	if r.Service == nil {
+	if r.Service == nil || r.IsNotice() {
 		return false
 	}
 	counts, _ := s.folded.Node(r.Service.Name, r.Node().Id)
@@ -131,7 +140,7 @@ func (s *service) isOutdated(r *fleet.Record) bool {
 
 func (s *service) summary(h history) summary {
 	sum := summary{
-		Name: s.name, Nodes: s.nodes(), Broken: s.broken, Immortal: s.immortal, Orphaned: len(s.orphans),
+		Name: s.name, Nodes: s.nodes(), Broken: s.broken, Immortal: s.immortal, Orphaned: len(s.orphans), Out: s.out,
 		Versions: make([]version, 0, len(s.versions)), Changed: milliseconds(s.changed), History: h,
 	}
 	for _, v := range s.ordered() {

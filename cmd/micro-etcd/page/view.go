@@ -69,9 +69,9 @@ func (v *view) apply(e fleet.Event) {
 	case fleet.Connected, fleet.Disconnected:
 		v.linked(e, now)
 	case fleet.Appeared, fleet.Changed:
-		v.put(e.Record, now)
+		v.put(e.Record, e.Swap, now)
 	case fleet.Gone:
-		v.gone(e.Before.Key, now)
+		v.gone(e.Before.Key, e.Swap, now)
 	}
 }
 
@@ -92,11 +92,12 @@ func (v *view) linked(e fleet.Event, now time.Time) {
 	v.link.err, v.link.refused = text, etcderr.IsRefused(e.Err)
 }
 
-func (v *view) put(r *fleet.Record, now time.Time) {
+// put takes in a record. swap says that it comes in the place of its notice, or a notice in that of its record.
+func (v *view) put(r *fleet.Record, swap bool, now time.Time) {
 	fresh := newEntry(r, v.prefix)
 	old := v.find(r.Key)
 	if old != nil && old.service != fresh.service {
-		v.gone(r.Key, now)
+		v.gone(r.Key, false, now)
 		old = nil
 	}
 	s := v.services[fresh.service]
@@ -110,11 +111,17 @@ func (v *view) put(r *fleet.Record, now time.Time) {
 	s.departed = time.Time{}
 	s.put(fresh)
 	v.homes[r.Key] = s.name
-	if !r.Before || old != nil {
+	if !isAcknowledgment(old, r) && (!r.Before || old != nil) {
 		s.changed = now
 		e := describe(fresh)
-		e.Kind = "appeared"
-		if old != nil {
+		switch {
+		case swap && r.IsNotice():
+			e.Kind = "out"
+		case swap:
+			e.Kind = "back"
+		case old == nil:
+			e.Kind = "appeared"
+		default:
 			e.Kind = "changed"
 			if old.version != fresh.version {
 				e.Former = old.version
@@ -125,7 +132,17 @@ func (v *view) put(r *fleet.Record, now time.Time) {
 	v.touch(s, now, r.Before && old == nil)
 }
 
-func (v *view) gone(key string, now time.Time) {
+// isAcknowledgment reports whether a notice says nothing new to people.
+func isAcknowledgment(old *entry, r *fleet.Record) bool {
+	if old == nil || !old.record.IsNotice() || !r.IsNotice() {
+		return false
+	}
+	x, y := old.record.Notice, r.Notice
+	return x.Reason == y.Reason && x.By == y.By && x.Until.Equal(y.Until)
+}
+
+// gone takes out a key. swap says that something else comes in its place, which is told then.
+func (v *view) gone(key string, swap bool, now time.Time) {
 	old := v.find(key)
 	if old == nil {
 		return
@@ -137,9 +154,11 @@ func (v *view) gone(key string, now time.Time) {
 	if len(s.entries) == 0 {
 		s.departed = now
 	}
-	e := describe(old)
-	e.Kind = "gone"
-	v.tell(e, now)
+	if !swap {
+		e := describe(old)
+		e.Kind = "gone"
+		v.tell(e, now)
+	}
 	v.touch(s, now, false)
 }
 
@@ -174,6 +193,9 @@ func (v *view) tell(e event, now time.Time) {
 
 func describe(e *entry) event {
 	d := event{Service: e.service, Version: e.version, Node: label(e.record.Key)}
+	if o := e.record.Notice; o != nil {
+		d.Reason, d.By = clip(o.Reason), label(o.By)
+	}
 	if n := e.record.Node(); n != nil {
 		d.Node, d.Address = label(n.Id), label(n.Address)
 	} else if e.record.Err != nil {

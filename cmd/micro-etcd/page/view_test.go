@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
@@ -182,4 +183,54 @@ func TestServicesThatDepartedAreForgottenInTime(t *testing.T) {
 		v.take()
 		require.Empty(t, v.services)
 	})
+}
+
+func TestNodesOutOfServiceAreCountedApartAndSaidWhy(t *testing.T) {
+	v := newView(prefix)
+	at := time.Date(2026, 11, 29, 4, 0, 0, 0, time.UTC)
+	in, other := record("greeter", "2.0", "a", nil), record("greeter", "1.0", "b", nil)
+	v.apply(appeared(in))
+	v.apply(appeared(other))
+	out := record("greeter", "1.0", "b", nil)
+	out.Key = prefix + "greeter/.out-of-service/b"
+	out.Notice = &catalog.Notice{Reason: "heap dump", By: "alice@ops", Since: at, Until: at.Add(time.Hour)}
+
+	v.apply(fleet.Event{Kind: fleet.Appeared, Record: out, Swap: true})
+	v.apply(fleet.Event{Kind: fleet.Gone, Before: other, Swap: true})
+	acknowledged := *out
+	notice := *out.Notice
+	notice.Acknowledged = at
+	acknowledged.Notice = &notice
+	v.apply(fleet.Event{Kind: fleet.Changed, Record: &acknowledged, Before: out})
+
+	snap := v.snapshot()
+	sum := snap.Services[0]
+	require.Equal(t, []int{1, 1, 0}, []int{sum.Nodes, sum.Out, sum.Broken})
+	require.Equal(t, []version{{Version: "2.0", Nodes: 1}}, sum.Versions)
+	require.Equal(t, 1, v.nodes)
+	require.Len(t, snap.Events, 3, "an acknowledgment is none")
+	last := snap.Events[2]
+	require.Equal(t, []string{"out", "b", "heap dump", "alice@ops"}, []string{last.Kind, last.Node, last.Reason, last.By})
+	d, _ := v.detail("greeter", "", 0)
+	require.Equal(t, []int{2, 1, 0}, []int{d.Total, d.Out, d.Others})
+	require.Equal(t, "b", d.Nodes[0].ID)
+	require.Equal(t, &outOf{
+		Reason: "heap dump", By: "alice@ops", Since: at.UnixMilli(), Until: at.Add(time.Hour).UnixMilli(), Acknowledged: true,
+	}, d.Nodes[0].Out)
+	require.Nil(t, d.Nodes[1].Out)
+	d, _ = v.detail("greeter", "heap", 0)
+	require.Equal(t, 1, d.Matching)
+
+	v.apply(fleet.Event{Kind: fleet.Gone, Before: &acknowledged, Swap: true})
+	v.apply(fleet.Event{Kind: fleet.Appeared, Record: other, Swap: true})
+	snap = v.snapshot()
+	require.Equal(t, []int{2, 0}, []int{snap.Services[0].Nodes, snap.Services[0].Out})
+	require.Len(t, snap.Events, 4)
+	require.Equal(t, "back", snap.Events[3].Kind)
+
+	// the last node may go out with --force
+	v.apply(gone(in))
+	v.apply(fleet.Event{Kind: fleet.Appeared, Record: out, Swap: true})
+	v.apply(fleet.Event{Kind: fleet.Gone, Before: other, Swap: true})
+	require.Equal(t, []int{0, 1}, []int{v.snapshot().Services[0].Nodes, v.snapshot().Services[0].Out})
 }

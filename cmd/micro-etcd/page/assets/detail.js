@@ -95,7 +95,8 @@ export class Detail {
     byId('detail-gone').hidden = Boolean(service) || !this.#read;
     const list = service ? chips(service, 6).map((chip) => el('li', {}, chip)) : [];
     byId('detail-versions').replaceChildren(...list);
-    say(byId('tab-nodes'), this.#read ? `Nodes ${number(service?.nodes ?? 0)}` : 'Nodes');
+    const out = service?.out ? ` + ${number(service.out)} out of service` : '';
+    say(byId('tab-nodes'), this.#read ? `Nodes ${number(service?.nodes ?? 0)}${out}` : 'Nodes');
     this.#draw();
   }
 

@@ -9,6 +9,8 @@ const kinds = {
   appeared: ['+', 'appeared'],
   changed: ['~', 'changed'],
   gone: ['−', 'gone'],
+  out: ['↓', 'taken out'],
+  back: ['↑', 'put back'],
   connected: ['●', 'connected'],
   disconnected: ['○', 'etcd lost'],
 };
@@ -68,6 +70,7 @@ export class Events {
       what.append(el('a', { href: `#/service/${encodeURIComponent(e.service)}` }, el('bdi', {}, visible(e.service))));
     }
     if (e.service !== undefined) what.append(...this.#versions(e), el('bdi', { class: 'mono where', title: visible(e.node ?? '') }, visible(e.address || e.node || '')));
+    if (e.kind === 'out') what.append(el('span', { class: 'why-out' }, `by ${visible(e.by || 'its own health checks')}${e.reason ? `: ${visible(e.reason)}` : ''}`));
     if (e.error) what.append(el('span', { class: 'why' }, visible(e.error)));
     item.append(what);
     return item;

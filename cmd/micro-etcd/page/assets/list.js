@@ -220,12 +220,17 @@ class Row {
     this.#versions.replaceChildren(bar(service), el('span', { class: 'chips' }, ...chips(service, 2)));
     say(this.#nodes, number(service.nodes));
     this.#nodes.append(el('span', { class: 'unit' }, service.nodes === 1 ? ' node' : ' nodes'));
-    this.#mark(problems(service));
+    this.#mark(problems(service), service.out ?? 0);
   }
 
-  #mark(found) {
-    this.#flag.hidden = !found.length;
-    say(this.#flag, found.length ? `▲ ${found.join(', ')}` : '');
+  // mark says what is wrong, and how many nodes are out of service, which isn't.
+  #mark(found, out) {
+    this.#flag.hidden = !found.length && !out;
+    this.#flag.replaceChildren(...[
+      found.length && el('span', {}, `▲ ${found.join(', ')}`),
+      found.length && out && ', ',
+      out && el('span', { class: 'muted' }, `${number(out)} out of service`),
+    ].filter(Boolean));
   }
 }
 

@@ -1,6 +1,6 @@
 // The table of an opened service's nodes.
 
-import { bytes, duration, el, number, say, visible } from './text.js';
+import { bytes, duration, el, moment, number, say, visible } from './text.js';
 import { color, versionName } from './versions.js';
 
 export class Nodes {
@@ -53,10 +53,11 @@ class Row {
   draw(node, index, asked) {
     this.#node = node;
     this.#asked = asked;
-    const drawn = JSON.stringify([node.id, node.address, node.version, node.metadata, node.error, node.outdated, node.lease, node.revision, index]);
+    const drawn = JSON.stringify([node.id, node.address, node.version, node.metadata, node.error, node.outdated, node.out, node.lease, node.revision, index]);
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
     this.element.title = visible(`${node.key}\nrevision ${node.revision}, written ${node.writes} times, ${bytes(node.size)}${node.lease ? `, lease ${node.lease}` : ''}`);
+    this.element.classList.toggle('out', Boolean(node.out));
     this.element.classList.toggle('broken', Boolean(node.error || node.outdated));
     this.#what.replaceChildren(...describe(node));
     this.#version.replaceChildren(node.error ? '' : el('span', { class: `chip ${color(index)}` }, el('bdi', {}, versionName(node.version))));
@@ -85,8 +86,19 @@ function describe(node) {
     el('bdi', { class: 'address mono' }, node.address === '' ? 'no address' : visible(node.address)),
     el('bdi', { class: 'id mono' }, visible(node.id)),
     node.outdated && el('span', { class: 'why' }, 'Another record of this node counts: the one at its own key, or else the one that was written last.'),
+    node.out && el('span', { class: 'reason' }, whyOut(node.out)),
     pairs(node.metadata),
   ].filter(Boolean);
+}
+
+// whyOut says who took a node out of service, when, until when, and what for.
+function whyOut(out) {
+  const since = out.since ? `since ${moment(out.since)}` : '';
+  const by = out.by ? `by ${visible(out.by)}` : 'by its own health checks';
+  const doubt = out.by && !out.acknowledged ? 'not acknowledged by its process' : '';
+  const until = out.until ? `until ${moment(out.until)}` : '';
+  const text = [since, by, doubt, until].filter(Boolean).join(', ');
+  return `Out of service ${text}${out.reason ? `: ${visible(out.reason)}` : ''}`;
 }
 
 // go-micro gives these to every node, so they come last.
