@@ -14,6 +14,7 @@
 //	make chaos MINUTES=30          random ones for half an hour
 //	make rounds                    one member of three fails, 200 times
 //	CHAOS=ci go test -race ./chaos -run TestScenario/KeyDeleted
+//	CHAOS=ci go test -race -count=10 ./chaos -run TestMassSickness
 //
 // Without CHAOS, go test runs what takes seconds: the checker's own tests, the relays', and one short scenario.
 //

@@ -34,6 +34,7 @@ var scenarios = []struct {
 	{"KeepaliveUnanswered", keepaliveUnanswered},
 	{"OutageOfTwiceTheTTL", outageOfTwiceTheTTL},
 	{"ServiceStartsBeforeEtcd", serviceStartsBeforeEtcd},
+	{"ConsumersStartWhileEtcdIsAway", consumersStartWhileEtcdIsAway},
 	{"ServicesStopWhileEtcdIsAway", servicesStopWhileEtcdIsAway},
 	{"ServicesStopWithASilentMember", servicesStopWithASilentMember},
 	{"ServicesStopWhileTheyStart", servicesStopWhileTheyStart},
@@ -43,6 +44,7 @@ var scenarios = []struct {
 	{"ConnectionsReset", connectionsReset},
 	{"MassExpiry", massExpiry},
 	{"FleetReconnects", fleetReconnects},
+	{"Drained", drained},
 	{"NoSpace", noSpace},
 	{"AuthTokenExpired", authTokenExpired},
 	{"PasswordChanged", passwordChanged},
@@ -59,11 +61,16 @@ var scenarios = []struct {
 // modeVariable, when set, makes the named scenarios and the random ones run.
 const modeVariable = "CHAOS"
 
+func requireMode(t *testing.T) {
+	t.Helper()
+	if os.Getenv(modeVariable) == "" {
+		t.Skip("this takes minutes: use make chaos, or set " + modeVariable + "=ci")
+	}
+}
+
 // TestScenario ends before TestRandom begins: the machine must not be what is tested.
 func TestScenario(t *testing.T) {
-	if os.Getenv(modeVariable) == "" {
-		t.Skip("these take minutes: use make chaos, or set " + modeVariable + "=ci")
-	}
+	requireMode(t)
 	for _, s := range slices.Backward(scenarios) { // the testing package resumes the last one first
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()

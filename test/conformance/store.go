@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/etcdtest"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/registry/registrytest"
 )
 
@@ -28,6 +30,7 @@ type Store struct {
 
 	mu   sync.Mutex
 	ways map[registry.Registry]ways
+	flaw func(ways) // of the network, which every registry meets; nil for none
 }
 
 // StartStore starts an etcd of so many members, which ends with the test.
@@ -86,6 +89,9 @@ func (s *Store) open(
 	if err != nil {
 		return nil, err
 	}
+	if s.flaw != nil {
+		s.flaw(way)
+	}
 	quiet := logger.NewLogger(logger.WithLevel(logger.FatalLevel))
 	r, err := open(append([]registry.Option{registry.Addrs(way.addresses()...), registry.Logger(quiet)}, opts...)...)
 	if err != nil {
@@ -137,6 +143,56 @@ func (s *Store) revoke(service, node string) error {
 	}
 	_, err = s.client.Revoke(ctx, clientv3.LeaseID(found.Kvs[0].Lease))
 	return err
+}
+
+// drain takes a node out of service as micro-etcd drain does; only our registry knows what that means.
+func (s *Store) drain(service, node string) (restore func() error, err error) {
+	record := key(service, node)
+	notice := catalog.Keyspace{Prefix: directory}.Notice(record)
+	err = s.exchange(record, notice, func(value []byte) ([]byte, error) {
+		return catalog.EncodeNotice(catalog.Notice{By: "kit@test", Since: time.Now().UTC(), Record: value})
+	})
+	return func() error {
+		err := s.exchange(notice, record, func(value []byte) ([]byte, error) {
+			n, err := catalog.DecodeNotice(value)
+			if err != nil {
+				return nil, err
+			}
+			return n.Record, nil
+		})
+		if errors.Is(err, errNoKey) {
+			return nil // it was deregistered
+		}
+		return err
+	}, err
+}
+
+var errNoKey = errors.New("no such key")
+
+// exchange puts one key in the place of another, on the same lease. Its owner may change it meanwhile.
+func (s *Store) exchange(from, to string, change func([]byte) ([]byte, error)) error {
+	ctx, cancel := s.bounded()
+	defer cancel()
+	for {
+		found, err := s.client.Get(ctx, from)
+		if err != nil {
+			return err
+		}
+		if len(found.Kvs) == 0 {
+			return fmt.Errorf("%w %s", errNoKey, from)
+		}
+		kv := found.Kvs[0]
+		value, err := change(kv.Value)
+		if err != nil {
+			return err
+		}
+		done, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(from), "=", kv.ModRevision)).Then(
+			clientv3.OpPut(to, string(value), clientv3.WithLease(clientv3.LeaseID(kv.Lease))), clientv3.OpDelete(from),
+		).Commit()
+		if err != nil || done.Succeeded {
+			return err
+		}
+	}
 }
 
 // corrupt writes what no registry would.

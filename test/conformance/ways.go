@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"errors"
+	"time"
 
 	"github.com/micro-etcd/micro-etcd/test/relay"
 )
@@ -43,6 +44,19 @@ func (all ways) restore() error {
 	}
 	return errors.Join(errs...)
 }
+
+// slow makes each exchange with a member take so much longer.
+func slow(rtt time.Duration) func(ways) {
+	return func(all ways) {
+		for _, r := range all {
+			r.Link.Slow(relay.ToServer, rtt/2)
+			r.Link.Slow(relay.ToClient, rtt/2)
+		}
+	}
+}
+
+// silence keeps the first member's answers away, and what it is asked.
+func silence(all ways) { all[0].Link.Hold(relay.ToServer, relay.ToClient) }
 
 func (all ways) end() {
 	for _, r := range all {

@@ -113,7 +113,9 @@ func (a *asked) opWrite(key string) clientv3.Op {
 func (a *asked) compare() clientv3.Cmp {
 	operator := []string{"=", "!=", "<", ">"}[a.random.IntN(4)]
 	key := a.key()
-	switch a.random.IntN(5) {
+	switch a.random.IntN(6) {
+	case 5:
+		return clientv3.Compare(clientv3.ModRevision(key[:1]), operator, a.zeroOr(a.revision())).WithPrefix()
 	case 0:
 		return clientv3.Compare(clientv3.Value(key), operator, a.value())
 	case 1:

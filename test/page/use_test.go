@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"os/exec"
 	"testing"
 
 	"github.com/chromedp/chromedp/kb"
@@ -130,4 +131,34 @@ func TestANodeThatMovesToAnotherVersionIsOneChange(t *testing.T) {
 	b.await("the new version", row("greeter")+".textContent.includes('1.10.0×1') && !"+row("greeter")+
 		".textContent.includes('1.9.0')")
 	b.awaitText("#events", "1.9.0 → 1.10.0")
+}
+
+func TestANodeThatIsDrainedIsShownApart(t *testing.T) {
+	w := newWorld(t)
+	w.put(t, service("greeter", "1", "a", nil))
+	w.put(t, service("greeter", "1", "b", nil))
+	b := open(t, w.ui.url)
+	b.await("both", count("greeter")+" === 2")
+	drain := func(command string, more ...string) {
+		t.Helper()
+		args := append([]string{command, "greeter", "a", "--yes", "-a", w.etcd.Endpoint()}, more...)
+		out, err := exec.CommandContext(t.Context(), uiBinary, args...).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	drain("drain", "--reason", "heap\u202e <b>dump</b>")
+	b.await("one less in the list", count("greeter")+" === 1 && "+row("greeter")+".querySelector('.flag').textContent"+
+		" === '▲ 2 without a lease, 1 out of service'")
+	b.awaitText("#events", "taken out")
+	b.awaitText("#events", `heap\u{202e} <b>dump</b>`)
+	eval[bool](b, row("greeter")+".querySelector('a').click(), true")
+	b.awaitText("#tab-nodes", "Nodes 1 + 1 out of service")
+	b.awaitText("#nodes tr.out", "not acknowledged by its process")
+	b.awaitText("#nodes tr.out", `heap\u{202e} <b>dump</b>`)
+	require.True(t, eval[bool](b, "/Out of service since .*, by .+@/.test(document.querySelector('#nodes tr.out').textContent)"))
+	checkContrast(t, b)
+
+	drain("undrain")
+	b.await("it is back", "document.getElementById('tab-nodes').textContent === 'Nodes 2' && !document.querySelector('#nodes tr.out')")
+	b.awaitText("#changes", "put back")
+	require.Empty(t, b.complaints())
 }

@@ -23,6 +23,7 @@ func within(tb testing.TB, d time.Duration, what string, f func()) {
 }
 
 func TestP6EveryCallIsBoundedWhileEtcdIsAway(t *testing.T) {
+	t.Parallel()
 	srv := etcdtest.Start(t)
 	const timeout = time.Second
 	r := open(t, srv.Endpoints(), registry.Timeout(timeout))
@@ -78,6 +79,7 @@ func TestP6AWatchContextDoesNotKeepWatchWaiting(t *testing.T) {
 }
 
 func TestP6GoMicrosServerStopsWhileEtcdIsAway(t *testing.T) {
+	t.Parallel()
 	srv := etcdtest.Start(t)
 	const timeout = 2 * time.Second
 	r := open(t, srv.Endpoints(), registry.Timeout(timeout))

@@ -153,6 +153,7 @@ func TestP6TheClientIsTheRegistrysAndConnected(t *testing.T) {
 }
 
 func TestP3WhatIsLeftAtTheOldClusterGoesWithItsTTL(t *testing.T) {
+	t.Parallel()
 	a, b := etcdtest.Start(t), etcdtest.Start(t)
 	r := open(t, a.Endpoints())
 	require.NoError(t, r.Register(service("greeter", "1", "n1", "n2"), registry.RegisterTTL(3*time.Second)))

@@ -100,6 +100,7 @@ func deletes(tb testing.TB, c *clientv3.Client) func() []string {
 
 // A put whose record has changed meanwhile must not move the key to a lease that is then revoked.
 func TestP2ATTLThatChangesAllTheTimeCostsNoRecord(t *testing.T) {
+	t.Parallel()
 	cluster := etcdtest.StartCluster(t, 3)
 	r := open(t, cluster.Endpoints())
 	require.NoError(t, r.Register(service("greeter", "1", "a"), registry.RegisterTTL(time.Minute)))

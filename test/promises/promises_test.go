@@ -20,6 +20,7 @@ import (
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/goleak"
 
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
@@ -31,7 +32,7 @@ const patience = 2 * time.Minute
 
 func TestMain(m *testing.M) {
 	resolve()
-	leak.Verify(m)
+	leak.Verify(m, goleak.IgnoreAnyFunction("go-micro.dev/v4/registry/cache.(*cache).run")) // it sleeps 10 s after Stop
 }
 
 type recorder struct {

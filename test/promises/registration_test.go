@@ -113,6 +113,7 @@ func TestP2ARegisterThatEndsAsEtcdAnswersIsNotPendingForEver(t *testing.T) {
 }
 
 func TestP2AWriteLostWithTheLeaderIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	cluster := etcdtest.StartCluster(t, 3)
 	r := open(t, cluster.Endpoints(), registry.Timeout(30*time.Second))
 	require.NoError(t, r.Register(service("greeter", "1", "n"), registry.RegisterTTL(time.Minute)))

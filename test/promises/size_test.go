@@ -15,6 +15,7 @@ import (
 
 // The request that puts a record back has a guard. It mustn't be too large where the first one wasn't.
 func TestP2TheLargestRecordCanBePutBack(t *testing.T) {
+	t.Parallel()
 	const limit = 64 << 10
 	srv := etcdtest.Start(t, func(c *embed.Config) { c.MaxRequestBytes = limit })
 	client := srv.Client(t)

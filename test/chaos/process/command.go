@@ -25,6 +25,8 @@ type Setup struct {
 	Timeout   time.Duration `json:"timeout"`
 	User      string        `json:"user,omitempty"`
 	Password  string        `json:"password,omitempty"`
+	Checked   bool          `json:"checked,omitempty"` // a health check, which fails after the command sick
+	CacheDir  string        `json:"cacheDir,omitempty"`
 }
 
 // SetupVariable makes the test binary a service process when it is set.

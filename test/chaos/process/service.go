@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go-micro.dev/v4"
@@ -18,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
+	"github.com/micro-etcd/micro-etcd/registry/health"
 	"github.com/micro-etcd/micro-etcd/test/chaos/history"
 	"github.com/micro-etcd/micro-etcd/test/leak"
 )
@@ -31,6 +33,7 @@ type service struct {
 	ctx     context.Context // ends when Close is asked for
 	stop    context.CancelFunc
 	running sync.WaitGroup
+	sick    atomic.Bool
 
 	mu        sync.Mutex
 	followers map[string]*follower
@@ -80,7 +83,26 @@ func (s *service) options(password string) []registry.Option {
 	if s.setup.User != "" {
 		opts = append(opts, etcd.Auth(s.setup.User, password))
 	}
+	if s.setup.CacheDir != "" {
+		opts = append(opts, etcd.CacheDir(s.setup.CacheDir))
+	}
+	if s.setup.Checked {
+		opts = append(opts, etcd.HealthCheck(s.check()))
+	}
 	return opts
+}
+
+// check is one that soon tells.
+func (s *service) check() health.Check {
+	c := health.Func("database", func(context.Context) error {
+		if s.sick.Load() {
+			return errors.New("away")
+		}
+		return nil
+	})
+	c.Interval, c.InitialDelay, c.FailureThreshold, c.SuccessThreshold = time.Second, time.Millisecond, 1, 1
+	c.Timeout = c.Interval
+	return c
 }
 
 func (s *service) answer(c Command, do func(Command) (string, error)) {
@@ -106,6 +128,9 @@ func (s *service) do(c Command) (string, error) {
 		return "", s.follower(c.Name).watch()
 	case "init":
 		return "", s.registry.Init(etcd.Auth(s.setup.User, c.Password))
+	case "sick", "well":
+		s.sick.Store(c.Do == "sick")
+		return "", nil
 	case "status":
 		return s.status(), nil
 	case "fleet":
@@ -143,7 +168,11 @@ func (s *service) status() string {
 	now := s.registry.Status()
 	for i := range now.Registrations {
 		r := &now.Registrations[i]
-		text = fmt.Appendf(text, "%s/%s %s lease=%x err=%q\n", r.Service, r.Node, r.State, r.Lease, message(r.Err))
+		text = fmt.Appendf(text, "%s/%s %s lease=%x held=%t err=%q\n",
+			r.Service, r.Node, r.State, r.Lease, r.Held != "", message(r.Err))
+		for _, c := range r.Checks {
+			text = fmt.Appendf(text, "check %s %s\n", c.Name, c.State)
+		}
 	}
 	for _, f := range now.Followed {
 		text = fmt.Appendf(text, "followed %s nodes=%d revision=%d stale=%v err=%q\n",
