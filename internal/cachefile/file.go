@@ -53,7 +53,7 @@ func (f *File) encode(id string) ([]byte, error) {
 	return data, nil
 }
 
-// message is for etcd's messages of whatever generator: up to v3.6 gogo's, with methods of their own, from v3.7 Google's.
+// message takes messages of both generators: up to v3.6 they are gogo's, with methods of their own, from v3.7 Google's.
 func message(answer *pb.RangeResponse) proto.Message { return protoadapt.MessageV2Of(answer) }
 
 func checksum(body []byte) string {
