@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleettest"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/iostreams"
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 )
@@ -43,14 +45,15 @@ func TestTheBinaryIsStaticAndEndsAsItShould(t *testing.T) {
 		require.NoError(t, err)
 		return 0
 	}
-	require.Equal(t, exitOK, code("services"))
-	require.Equal(t, exitNo, code("nodes", "nobody"))
-	require.Equal(t, exitFailed, code("nodes"))
-	require.Equal(t, exitOK, code("doctor"))
-	put(t, srv.Client(t), legacyKey, "junk")
-	require.Equal(t, exitNo, code("doctor"))
-	require.Equal(t, exitFailed, code("deregister", "--record-key", legacyKey), "standard input is no terminal")
-	require.Equal(t, exitOK, run(t.Context(), []string{"--version"}, iostreams.Streams{Out: io.Discard, Err: io.Discard}))
+	require.Equal(t, app.ExitOK, code("services"))
+	require.Equal(t, app.ExitNo, code("nodes", "nobody"))
+	require.Equal(t, app.ExitFailed, code("nodes"))
+	require.Equal(t, app.ExitOK, code("doctor"))
+	fleettest.Put(t, srv.Client(t), legacyKey, "junk")
+	require.Equal(t, app.ExitNo, code("doctor"))
+	require.Equal(t, app.ExitFailed, code("deregister", "--record-key", legacyKey), "standard input is no terminal")
+	discard := iostreams.Streams{Out: io.Discard, Err: io.Discard}
+	require.Equal(t, app.ExitOK, run(t.Context(), []string{"--version"}, discard))
 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

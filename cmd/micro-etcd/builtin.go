@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 )
 
 // addBuiltins adds the commands that cobra would add itself, but has them refuse unknown names: cobra answers those
@@ -23,7 +25,7 @@ func addBuiltins(root *cobra.Command) {
 			cmd.RunE = showHelp // without it cobra helps before it looks at the arguments
 			cmd.DisableFlagsInUseLine = true
 			for _, shell := range cmd.Commands() {
-				shell.Args = noArgs
+				shell.Args = app.NoArgs
 			}
 		}
 	}
@@ -38,7 +40,7 @@ func knownCommand(root *cobra.Command, args []string) error {
 	}
 	similar := root.SuggestionsFor(args[0])
 	if len(similar) == 0 {
-		return usageError(root, "unknown command %q", args[0])
+		return app.UsageError(root, "unknown command %q", args[0])
 	}
 	return fmt.Errorf(
 		"unknown command %q; did you mean %s? See %s --help", args[0], strings.Join(similar, " or "), root.CommandPath(),
@@ -61,5 +63,5 @@ func knownShell(cmd *cobra.Command, args []string) error {
 	for _, shell := range cmd.Commands() {
 		shells = append(shells, shell.Name())
 	}
-	return usageError(cmd, "unknown shell %q, want %s", args[0], strings.Join(shells, ", "))
+	return app.UsageError(cmd, "unknown shell %q, want %s", args[0], strings.Join(shells, ", "))
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
@@ -30,7 +31,7 @@ type checkFlags struct {
 	every      time.Duration // 0: once
 }
 
-func newCheck(a *app) *cobra.Command {
+func newCheck(a *app.App) *cobra.Command {
 	var f checkFlags
 	cmd := &cobra.Command{
 		Use:   "check [SERVICE]",
@@ -55,22 +56,22 @@ Exit codes of check:
   micro-etcd check greeter --type micro
   micro-etcd check web --type http --path /healthz --every 10s
   micro-etcd check -o json | jq -r '.nodes[] | select(.state == "failing") | .address'`,
-		Args:              oneServiceOrAll,
-		ValidArgsFunction: a.completeService,
+		Args:              app.OneServiceOrAll,
+		ValidArgsFunction: a.CompleteService,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			log.SetOutput(io.Discard) // to which net/http complains of servers that speak first
 			p, err := f.probe(cmd)
 			if err != nil {
 				return err
 			}
-			c := &checker{app: a, probe: p, kind: f.kind}
+			c := &checker{App: a, probe: p, kind: f.kind}
 			if len(args) > 0 {
 				c.service = args[0]
 			}
 			return c.run(cmd.Context(), f.every)
 		},
 	}
-	a.format.AddFlag(cmd)
+	a.Format.AddFlag(cmd)
 	cmd.Flags().StringVar(&f.kind, "type", "tcp", strings.Join(probe.Types(), ", "))
 	cmd.Flags().StringVar(&f.path, "path", "/healthz", "what to GET; for --type http")
 	cmd.Flags().DurationVar(&f.timeout, "node-timeout", 2*time.Second, "timeout for each node")
@@ -85,21 +86,21 @@ func (f *checkFlags) probe(cmd *cobra.Command) (*probe.Probe, error) {
 		return nil, fmt.Errorf("--every %s is not positive", f.every)
 	}
 	if cmd.Flags().Changed("path") && f.kind != "http" {
-		return nil, usageError(cmd, "--path is for --type http")
+		return nil, app.UsageError(cmd, "--path is for --type http")
 	}
 	return probe.New(f.kind, f.path, f.timeout)
 }
 
 // checker checks the nodes of a service, or of all services for "".
 type checker struct {
-	*app
+	*app.App
 	probe   *probe.Probe
 	kind    string
 	service string
 }
 
 func (c *checker) run(ctx context.Context, every time.Duration) error {
-	conn, err := c.flags.Connect(ctx, c.Streams, c.service, io.Discard)
+	conn, err := c.Flags.Connect(ctx, c.Streams, c.service, io.Discard)
 	if err != nil {
 		return err
 	}
@@ -110,7 +111,7 @@ func (c *checker) run(ctx context.Context, every time.Duration) error {
 	if err != nil {
 		return connect.Explain(err)
 	}
-	services := c.visibleServices(f)
+	services := c.VisibleServices(f)
 	out := f.OutOfService()
 	if len(services) == 0 && len(out) == 0 {
 		if c.service != "" {
@@ -125,7 +126,7 @@ func (c *checker) run(ctx context.Context, every time.Duration) error {
 	if every > 0 {
 		err = c.printRound(report, report.write)
 	} else {
-		err = c.format.Print(c.Out, report, report.write)
+		err = c.Format.Print(c.Out, report, report.write)
 	}
 	switch {
 	case err != nil:
@@ -175,7 +176,7 @@ func (c *checker) repeat(ctx context.Context, source fleet.Source, last *checkRe
 
 // printRound prints one of several reports: an object on a line, or a YAML document, or text.
 func (c *checker) printRound(r *checkReport, text func(io.Writer) error) error {
-	switch c.format {
+	switch c.Format {
 	case "json":
 		return output.JSON(c.Out, r, "")
 	case "yaml":

@@ -25,6 +25,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleettest"
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
@@ -34,7 +36,7 @@ import (
 // putNode makes a record of a service's node.
 func putNode(tb testing.TB, srv *etcdtest.Server, service, id, address string) {
 	tb.Helper()
-	put(tb, srv.Client(tb), etcd.DefaultPrefix+service+"/"+id, stored(tb, &registry.Service{
+	fleettest.Put(tb, srv.Client(tb), etcd.DefaultPrefix+service+"/"+id, fleettest.Stored(tb, &registry.Service{
 		Name: service, Version: "1", Nodes: []*registry.Node{{Id: id, Address: address}},
 	}))
 }
@@ -97,14 +99,14 @@ func TestCheckReportsWhoDoesNotAnswerAndChangesNothing(t *testing.T) {
 	up := listen(t, "127.0.0.1:0")
 	putNode(t, srv, "greeter", "a", up.address())
 	putNode(t, srv, "greeter", "b", up.address())
-	out, said := must(t, exitOK, srv, "check")
+	out, said := must(t, app.ExitOK, srv, "check")
 	require.Equal(t, "OK: 2 of 2 nodes answer (tcp)\n", out)
 	require.Empty(t, said)
 
 	putNode(t, srv, "greeter", "c", refused)
 	before, err := srv.Client(t).Get(t.Context(), "x")
 	require.NoError(t, err)
-	out, said = must(t, exitNo, srv, "check", "greeter")
+	out, said = must(t, app.ExitNo, srv, "check", "greeter")
 	require.Equal(t, strings.Join([]string{
 		"WARNING: 2 of 3 nodes answer (tcp)",
 		"STATE    SERVICE  VERSION  NODE  ADDRESS" + strings.Repeat(" ", len(refused)-5) + "REASON",
@@ -115,12 +117,12 @@ func TestCheckReportsWhoDoesNotAnswerAndChangesNothing(t *testing.T) {
 
 	putNode(t, srv, "billing", "a", "")
 	putNode(t, srv, "billing", "b", "/run/billing.sock")
-	out, _ = must(t, exitCritical, srv, "check")
+	out, _ = must(t, app.ExitCritical, srv, "check")
 	require.Contains(t, out, "CRITICAL: 2 of 5 nodes answer (tcp); services down: billing\n")
 	require.Regexp(t, `failing +billing +1 +a +- +can't be dialed: the address is empty\n`, out)
-	must(t, exitNo, srv, "check", "greeter")
+	must(t, app.ExitNo, srv, "check", "greeter")
 
-	r := checked(t, exitCritical, srv)
+	r := checked(t, app.ExitCritical, srv)
 	require.Equal(t, []string{"billing"}, r.Down)
 	require.Equal(t, [4]int{5, 2, 3, 0}, [4]int{r.All, r.OK, r.Failing, r.NotAsked})
 	require.Equal(t, "critical", r.Status)
@@ -152,22 +154,22 @@ func TestCheckHasATypeForEachKindOfServer(t *testing.T) {
 	t.Cleanup(web.Close)
 	putNode(t, srv, "web", "1", web.Listener.Addr().String())
 
-	must(t, exitOK, srv, "check", "greeter", "--type", "micro")
-	r := checked(t, exitCritical, srv, "--type", "micro")
+	must(t, app.ExitOK, srv, "check", "greeter", "--type", "micro")
+	r := checked(t, app.ExitCritical, srv, "--type", "micro")
 	require.Equal(t, []string{"web"}, r.Down)
 	require.Contains(t, r.Results[1].Reason, "another program answers")
-	must(t, exitOK, srv, "check", "web", "--type", "http")
-	out, _ := must(t, exitCritical, srv, "check", "web", "--type", "http", "--path", "/x")
+	must(t, app.ExitOK, srv, "check", "web", "--type", "http")
+	out, _ := must(t, app.ExitCritical, srv, "check", "web", "--type", "http", "--path", "/x")
 	require.Contains(t, out, "404 Not Found: no such page\n")
-	must(t, exitCritical, srv, "check", "web", "--type", "grpc")
+	must(t, app.ExitCritical, srv, "check", "web", "--type", "grpc")
 }
 
 func TestCheckOfNothingIsAsNodesAndServicesHaveIt(t *testing.T) {
 	srv := etcdtest.Start(t)
-	out, said := must(t, exitNo, srv, "check", "nobody")
+	out, said := must(t, app.ExitNo, srv, "check", "nobody")
 	require.Equal(t, "WARNING: 0 of 0 nodes answer (tcp)\n", out, "monitoring shows the first line")
 	require.Equal(t, "no node of service \"nobody\" below /micro/registry/nobody/\n", said)
-	out, said = must(t, exitOK, srv, "check", "-o", "json")
+	out, said = must(t, app.ExitOK, srv, "check", "-o", "json")
 	require.Contains(t, out, `"nodes": []`)
 	require.Equal(t, "no service below /micro/registry/\n", said)
 }
@@ -175,14 +177,14 @@ func TestCheckOfNothingIsAsNodesAndServicesHaveIt(t *testing.T) {
 func TestCheckSaysThatItCouldNotBegin(t *testing.T) {
 	srv := etcdtest.Start(t)
 	srv.Stop()
-	must(t, exitFailed, srv, "check", "--timeout", "300ms")
+	must(t, app.ExitFailed, srv, "check", "--timeout", "300ms")
 	for want, args := range map[string][]string{
 		`--type "udp" is not tcp, http, grpc, micro`: {"--type", "udp"},
 		"--every 0s is not positive":                 {"--every", "0s"},
 		"--node-timeout -1s is not positive":         {"--node-timeout", "-1s"},
 		`--path "/%zz": invalid URL escape "%zz"`:    {"--type", "http", "--path", "/%zz"},
 	} {
-		_, said := must(t, exitFailed, srv, append([]string{"check"}, args...)...)
+		_, said := must(t, app.ExitFailed, srv, append([]string{"check"}, args...)...)
 		require.Equal(t, "micro-etcd: "+want+"\n", said)
 	}
 }
@@ -202,7 +204,7 @@ func TestAnInterruptedCheckHasNoVerdictAboutWhoWasNotAsked(t *testing.T) {
 		for range atOnce { // as many as are asked at a time, so the first one has been
 			<-silent.met
 		}
-		require.Equal(t, exitFailed, r.stop())
+		require.Equal(t, app.ExitFailed, r.stop())
 		require.Contains(t, r.out.String(), want)
 		require.Contains(t, r.err.String(), "interrupted before all nodes were asked\n")
 		if format == "table" {
@@ -232,7 +234,7 @@ func TestCheckEveryPrintsChangesAndEndsWithTheLastRound(t *testing.T) {
 	_, err := srv.Client(t).Delete(t.Context(), etcd.DefaultPrefix+"greeter/b")
 	require.NoError(t, err)
 	r.says("gone     greeter 1  b at " + b.address() + "\n")
-	require.Equal(t, exitCritical, r.stop(), "of a, which doesn't answer")
+	require.Equal(t, app.ExitCritical, r.stop(), "of a, which doesn't answer")
 
 	var lines []string
 	for line := range strings.Lines(r.out.String()) {
@@ -263,12 +265,12 @@ func TestCheckEveryEndsWithTheLastCompleteRound(t *testing.T) {
 	putNode(t, srv, "greeter", "a", web.Listener.Addr().String())
 	r := start(t, srv, nil, "check", "--type", "http", "--every", "20ms", "--node-timeout", "1m")
 	<-hangs
-	require.Equal(t, exitOK, r.stop())
+	require.Equal(t, app.ExitOK, r.stop())
 	require.Equal(t, 1, strings.Count(r.out.String(), "\n"), r.out.String())
 
 	r = start(t, srv, nil, "check", "--type", "http", "--every", "20ms", "--node-timeout", "100ms", "-o", "json")
 	r.says(`"failing":1`)
-	require.Equal(t, exitCritical, r.stop())
+	require.Equal(t, app.ExitCritical, r.stop())
 }
 
 func TestAFirstRoundThatIsInterruptedHasNoVerdict(t *testing.T) {
@@ -277,7 +279,7 @@ func TestAFirstRoundThatIsInterruptedHasNoVerdict(t *testing.T) {
 	putNode(t, srv, "greeter", "a", silent.address())
 	r := start(t, srv, nil, "check", "--type", "http", "--every", "20ms", "--node-timeout", "1m", "-o", "json")
 	<-silent.met
-	require.Equal(t, exitFailed, r.stop())
+	require.Equal(t, app.ExitFailed, r.stop())
 	require.Contains(t, r.out.String(), `"status":"unknown","all":1,"ok":0,"failing":0,"not_asked":1`)
 }
 
@@ -292,8 +294,8 @@ func TestCheckEveryIsAStreamForPrograms(t *testing.T) {
 	putNode(t, srv, "greeter", "b", "")
 	lines.says(`"failing":1`)
 	documents.says("failing: 1")
-	require.Equal(t, exitNo, lines.stop())
-	require.Equal(t, exitNo, documents.stop())
+	require.Equal(t, app.ExitNo, lines.stop())
+	require.Equal(t, app.ExitNo, documents.stop())
 
 	var reports []checkReport
 	for line := range strings.Lines(lines.out.String()) {
@@ -323,7 +325,7 @@ func TestCheckEveryOutlivesAnOutageOfEtcd(t *testing.T) {
 	require.NoError(t, srv.Restart())
 	a.close()
 	r.says("CRITICAL: 0 of 1 node answers")
-	require.Equal(t, exitCritical, r.stop())
+	require.Equal(t, app.ExitCritical, r.stop())
 	require.Equal(t, 1, strings.Count(r.err.String(), "\n"), "said once: %s", r.err.String())
 }
 
@@ -335,7 +337,7 @@ func TestCheckEveryOfAServiceThatGoes(t *testing.T) {
 	_, err := srv.Client(t).Delete(t.Context(), etcd.DefaultPrefix+"greeter/a")
 	require.NoError(t, err)
 	r.says("WARNING: 0 of 0 nodes answer (tcp)\n")
-	require.Equal(t, exitNo, r.stop(), "as if it had begun now")
+	require.Equal(t, app.ExitNo, r.stop(), "as if it had begun now")
 }
 
 func TestCheckListsWhoIsOutOfServiceAndDoesNotDialThem(t *testing.T) {
@@ -343,28 +345,28 @@ func TestCheckListsWhoIsOutOfServiceAndDoesNotDialThem(t *testing.T) {
 	srv := etcdtest.Start(t)
 	up := listen(t, "127.0.0.1:0")
 	c := srv.Client(t)
-	lasting(t, c, &registry.Service{Name: "greeter", Version: "1", Nodes: []*registry.Node{
+	fleettest.Lasting(t, c, &registry.Service{Name: "greeter", Version: "1", Nodes: []*registry.Node{
 		{Id: "80", Address: up.address()}, {Id: "81", Address: refused}, {Id: "82", Address: refused},
 	}})
 	since := time.Now().UTC().Truncate(time.Second)
 	out := func(id string) {
-		putNotice(t, c, id, catalog.Notice{By: "alice@ops", Since: since, Reason: "heap dump"})
+		fleettest.PutNotice(t, c, id, catalog.Notice{By: "alice@ops", Since: since, Reason: "heap dump"})
 	}
 	out("81")
 	r := start(t, srv, nil, "check", "--every", "20ms")
 	r.says("WARNING: 1 of 2 nodes answer (tcp), 1 out of service\n")
 	r.says("refused\n")
 	r.says("out of service  greeter  1        81    " + refused)
-	r.says("since " + moment(since) + ", by alice@ops, not acknowledged by its process: heap dump\n")
+	r.says("since " + app.Moment(since) + ", by alice@ops, not acknowledged by its process: heap dump\n")
 	out("82")
 	r.says("OK: 1 of 1 node answers (tcp), 2 out of service\n")
 	r.says("out of service  greeter 1  82 at " + refused + ": since")
 	out("80")
 	r.says("CRITICAL: 0 of 0 nodes answer (tcp), 3 out of service; services down: greeter\n")
-	require.Equal(t, exitCritical, r.stop())
+	require.Equal(t, app.ExitCritical, r.stop())
 	require.NotContains(t, r.out.String(), "gone")
 
-	report := checked(t, exitCritical, srv, "greeter")
+	report := checked(t, app.ExitCritical, srv, "greeter")
 	require.Equal(t, [4]int{0, 0, 0, 3}, [4]int{report.All, report.OK, report.Failing, report.Out})
 	require.Equal(t, "heap dump", report.Results[0].Out.Reason)
 }
@@ -375,7 +377,7 @@ func TestCheckKeepsThePasswordToItself(t *testing.T) {
 	silent := listen(t, "127.0.0.1:0")
 	putNode(t, srv, "greeter", "mucp", silent.address())
 	address, calls := curious(t)
-	put(t, srv.Client(t), etcd.DefaultPrefix+"greeter/grpc", stored(t, &registry.Service{
+	fleettest.Put(t, srv.Client(t), etcd.DefaultPrefix+"greeter/grpc", fleettest.Stored(t, &registry.Service{
 		Name: "greeter", Version: "1",
 		Nodes: []*registry.Node{{Id: "grpc", Address: address, Metadata: map[string]string{"protocol": "grpc"}}},
 	}))
@@ -384,7 +386,7 @@ func TestCheckKeepsThePasswordToItself(t *testing.T) {
 	t.Setenv("ETCD_PASSWORD", "hunter2")
 	for _, kind := range []string{"tcp", "http", "grpc", "micro"} {
 		r := start(t, srv, nil, "check", "--type", kind, "--node-timeout", "500ms")
-		require.Contains(t, []int{exitOK, exitNo, exitCritical}, r.wait(), r.err.String())
+		require.Contains(t, []int{app.ExitOK, app.ExitNo, app.ExitCritical}, r.wait(), r.err.String())
 	}
 	silent.close()
 	got := silent.got.String()
@@ -427,7 +429,7 @@ func TestCheckAsksManyNodesAtATimeButNotAll(t *testing.T) {
 		putNode(t, srv, "greeter", fmt.Sprint(i), silent.address())
 	}
 	began := time.Now()
-	must(t, exitCritical, srv, "check", "--type", "http", "--node-timeout", "300ms")
+	must(t, app.ExitCritical, srv, "check", "--type", "http", "--node-timeout", "300ms")
 	took := time.Since(began)
 	require.GreaterOrEqual(t, took, 3*300*time.Millisecond, "in three lots")
 	require.Less(t, took, nodes*300*time.Millisecond/2)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/probe"
@@ -40,7 +41,7 @@ type checkResult struct {
 	Reason  string     `json:"reason,omitempty"`
 	Took    int64      `json:"milliseconds"`
 
-	Out *outOfService `json:"out_of_service,omitempty"`
+	Out *app.OutOfService `json:"out_of_service,omitempty"`
 }
 
 // why says why a node is in its state, for people.
@@ -57,7 +58,7 @@ const (
 	stateOK       checkState = "ok"
 	stateFailing  checkState = "failing"
 	stateNotAsked checkState = "not asked" // interrupted: nobody knows
-	stateGone     checkState = "gone"      // no longer registered; stateOut of record.go is the fifth state
+	stateGone     checkState = "gone"      // no longer registered; app.StateOut is the fifth state
 )
 
 func newCheckResult(r *fleet.Record) checkResult {
@@ -70,7 +71,7 @@ func newCheckResult(r *fleet.Record) checkResult {
 // newOutResult is for the notice of a node out of service, which isn't asked.
 func newOutResult(notice *fleet.Record) checkResult {
 	r := newCheckResult(notice)
-	r.State, r.Out = stateOut, newRecord(notice).Out
+	r.State, r.Out = app.StateOut, app.NewRecord(notice).Out
 	return r
 }
 
@@ -100,7 +101,7 @@ func (r *checkReport) count() {
 			r.Failing++
 		case stateNotAsked:
 			r.NotAsked++
-		case stateOut:
+		case app.StateOut:
 			r.Out++
 		}
 		up[n.Service] = up[n.Service] || n.State == stateOK || n.State == stateNotAsked
@@ -119,18 +120,18 @@ func (r *checkReport) count() {
 func (r *checkReport) code() int {
 	switch {
 	case r.NotAsked > 0:
-		return exitFailed
+		return app.ExitFailed
 	case len(r.Down) > 0:
-		return exitCritical
+		return app.ExitCritical
 	case r.Failing > 0, r.All == 0 && r.Service != "":
-		return exitNo
+		return app.ExitNo
 	}
-	return exitOK
+	return app.ExitOK
 }
 
 func (r *checkReport) end() error {
-	if code := r.code(); code != exitOK {
-		return exitError{code: code}
+	if code := r.code(); code != app.ExitOK {
+		return app.Error{Code: code}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 )
 
@@ -33,8 +34,8 @@ func TestAConnectionErrorSaysWhatItMeansAndWhoSaysMore(t *testing.T) {
 		{secure, []string{"--secure"}, "certificate signed by unknown authority" + more},
 		{down, nil, "connection refused" + more},
 	} {
-		_, said := must(t, exitFailed, c.srv, append(c.args, "services", "--timeout", "1s")...)
+		_, said := must(t, app.ExitFailed, c.srv, append(c.args, "services", "--timeout", "1s")...)
 		require.Contains(t, said, c.says)
 	}
-	must(t, exitOK, secure, "services", "--cacert", info.CertFile)
+	must(t, app.ExitOK, secure, "services", "--cacert", info.CertFile)
 }

@@ -10,12 +10,13 @@ import (
 	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/doctor"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/iostreams"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 )
 
-func newDoctor(a *app) *cobra.Command {
+func newDoctor(a *app.App) *cobra.Command {
 	var service string
 	cmd := &cobra.Command{
 		Use:   "doctor",
@@ -34,24 +35,24 @@ It writes nothing. A user that may read one service only gives --service.`,
 		Example: `  micro-etcd doctor
   micro-etcd doctor --service greeter --user greeter
   micro-etcd doctor -o json | jq -r '.findings[] | select(.severity == "critical") | .what'`,
-		Args:              noArgs,
+		Args:              app.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("service") {
-				if err := checkService(service); err != nil {
+				if err := app.CheckService(service); err != nil {
 					return err
 				}
 			}
-			return a.doctor(cmd.Context(), service)
+			return examine(cmd.Context(), a, service)
 		},
 	}
-	a.format.AddFlag(cmd)
+	a.Format.AddFlag(cmd)
 	cmd.Flags().StringVar(&service, "service", "", "examine permissions and records of this service only")
 	return cmd
 }
 
-func (a *app) doctor(ctx context.Context, service string) error {
-	target, err := a.target(ctx, service)
+func examine(ctx context.Context, a *app.App, service string) error {
+	target, err := newTarget(ctx, a, service)
 	if err != nil {
 		return err
 	}
@@ -70,34 +71,34 @@ func (a *app) doctor(ctx context.Context, service string) error {
 		return err
 	}
 	escapeKeys(report)
-	if err := a.format.Print(a.Out, report, func(w io.Writer) error { return writeReport(w, report) }); err != nil {
+	if err := a.Format.Print(a.Out, report, func(w io.Writer) error { return writeReport(w, report) }); err != nil {
 		return err
 	}
 	switch report.Worst() {
 	case doctor.Critical:
-		return exitError{code: exitCritical}
+		return app.Error{Code: app.ExitCritical}
 	case doctor.Warning:
-		return exitError{code: exitNo}
+		return app.Error{Code: app.ExitNo}
 	}
 	return nil
 }
 
-func (a *app) target(ctx context.Context, service string) (*doctor.Target, error) {
-	opts, err := a.flags.Options(ctx, a.Streams, io.Discard)
+func newTarget(ctx context.Context, a *app.App, service string) (*doctor.Target, error) {
+	opts, err := a.Flags.Options(ctx, a.Streams, io.Discard)
 	if err != nil {
 		return nil, err
 	}
-	config, err := a.flags.TLS()
+	config, err := a.Flags.TLS()
 	if err != nil {
 		return nil, err
 	}
 	return &doctor.Target{
-		Addresses: a.flags.Addresses,
+		Addresses: a.Flags.Addresses,
 		Options:   opts,
-		Prefix:    a.flags.Prefix,
+		Prefix:    a.Flags.Prefix,
 		Service:   service,
 		TLS:       config,
-		Timeout:   a.flags.Timeout,
+		Timeout:   a.Flags.Timeout,
 	}, nil
 }
 

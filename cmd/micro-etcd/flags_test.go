@@ -10,19 +10,20 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/test/auth"
 )
 
 func TestAFormatIsForCommandsThatPrintInIt(t *testing.T) {
 	var with []string
-	for _, cmd := range newRoot(&app{}).Commands() {
+	for _, cmd := range newRoot(&app.App{}).Commands() {
 		if cmd.Flags().Lookup("output") != nil {
 			with = append(with, cmd.Name())
 		}
 	}
 	require.ElementsMatch(t, []string{"services", "nodes", "show", "watch", "doctor", "check"}, with)
-	out, _ := must(t, exitOK, etcdtest.Start(t), "-o", "json", "services")
+	out, _ := must(t, app.ExitOK, etcdtest.Start(t), "-o", "json", "services")
 	require.Equal(t, "[]\n", out, "it may come first, too")
 }
 
@@ -44,7 +45,7 @@ func TestUsageIsAnErrorThatNamesTheCulprit(t *testing.T) {
 		"/no/such.pem":                {"services", "--cacert", "/no/such.pem"},
 		"plain, but TLS is asked for": {"services", "--secure", "-a", "http://h:1"},
 	} {
-		_, said := must(t, exitFailed, nil, args...)
+		_, said := must(t, app.ExitFailed, nil, args...)
 		require.Contains(t, said, want)
 		require.NotContains(t, said, "secret")
 	}
@@ -54,30 +55,30 @@ func TestAUserIsKnownByFlagFileEnvironmentOrPrompt(t *testing.T) {
 	srv := etcdtest.Start(t, cheapPasswords)
 	auth.Enable(t, srv.Client(t), "hunter2")
 
-	_, said := must(t, exitFailed, srv, "services")
+	_, said := must(t, app.ExitFailed, srv, "services")
 	require.Contains(t, said, "user name is empty")
 	file := filepath.Join(t.TempDir(), "password")
 	require.NoError(t, os.WriteFile(file, []byte("hunter2\n"), 0o600))
-	must(t, exitOK, srv, "services", "--user", "root", "--password-file", file)
+	must(t, app.ExitOK, srv, "services", "--user", "root", "--password-file", file)
 	r := start(t, srv, strings.NewReader("hunter2"), "services", "--user", "root")
-	require.Equal(t, exitOK, r.wait())
+	require.Equal(t, app.ExitOK, r.wait())
 	require.NotContains(t, r.err.String(), "hunter2")
 
 	t.Setenv("ETCD_USERNAME", "root")
-	_, said = must(t, exitFailed, srv, "services")
+	_, said = must(t, app.ExitFailed, srv, "services")
 	require.Contains(t, said, "ETCD_USERNAME is set, ETCD_PASSWORD isn't")
 	r = start(t, srv, strings.NewReader("hunter2"), "services")
-	require.Equal(t, exitOK, r.wait())
+	require.Equal(t, app.ExitOK, r.wait())
 	require.Contains(t, r.err.String(), "Password of root: ")
-	must(t, exitOK, srv, "services", "--password-file", file)
-	out, _ := must(t, exitOK, srv, "__complete", "nodes", "")
+	must(t, app.ExitOK, srv, "services", "--password-file", file)
+	out, _ := must(t, app.ExitOK, srv, "__complete", "nodes", "")
 	require.True(t, strings.HasPrefix(out, ":"), "completion never asks")
 	t.Setenv("ETCD_PASSWORD", "hunter2")
-	must(t, exitOK, srv, "services")
+	must(t, app.ExitOK, srv, "services")
 	t.Setenv("MICRO_REGISTRY_ADDRESS", srv.Endpoint())
-	must(t, exitOK, nil, "services")
+	must(t, app.ExitOK, nil, "services")
 	t.Setenv("ETCD_PASSWORD", "wrong")
-	_, said = must(t, exitFailed, srv, "services")
+	_, said = must(t, app.ExitFailed, srv, "services")
 	require.Contains(t, said, "authentication failed")
 }
 
@@ -90,7 +91,7 @@ func TestTheDocumentationKnowsEveryCommandAndFlag(t *testing.T) {
 		}
 		pages[name] = string(text)
 	}
-	root := newRoot(&app{})
+	root := newRoot(&app.App{})
 	root.PersistentFlags().VisitAll(func(f *pflag.Flag) { require.Contains(t, pages["command"], "`--"+f.Name+"`") })
 	for _, cmd := range root.Commands() {
 		if !cmd.Hidden {
@@ -101,9 +102,9 @@ func TestTheDocumentationKnowsEveryCommandAndFlag(t *testing.T) {
 			require.Regexp(t, `micro-etcd `+cmd.Name()+`\b`, text)
 			cmd.LocalFlags().VisitAll(func(f *pflag.Flag) { require.Regexp(t, `--`+f.Name+`\b`, text, cmd.Name()) })
 			require.NotEmpty(t, cmd.Example, cmd.Name())
-			help, _ := must(t, exitOK, nil, cmd.Name(), "--help")
+			help, _ := must(t, app.ExitOK, nil, cmd.Name(), "--help")
 			require.Contains(t, help, cmd.Example)
-			require.Contains(t, help, exitCodes)
+			require.Contains(t, help, app.ExitCodes)
 		}
 	}
 }
@@ -112,7 +113,7 @@ func TestTheDocumentationHasTheExitCodesOfHelp(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "command.md"))
 	require.NoError(t, err)
 	text := strings.ReplaceAll(string(page), "`", "")
-	for _, line := range strings.Split(exitCodes, "\n")[1:] {
+	for _, line := range strings.Split(app.ExitCodes, "\n")[1:] {
 		code, meaning, _ := strings.Cut(strings.TrimSpace(line), "  ")
 		require.Contains(t, text, "| "+code+" | "+meaning+" |\n")
 	}
@@ -128,7 +129,7 @@ func allCommands(root *cobra.Command) []*cobra.Command {
 }
 
 func TestNoFlagOfACommandHidesOneOfAllCommands(t *testing.T) {
-	root := newRoot(&app{})
+	root := newRoot(&app.App{})
 	root.InitDefaultCompletionCmd("x")
 	shared := root.PersistentFlags()
 	for _, cmd := range allCommands(root)[1:] {

@@ -12,8 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
-	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/iostreams"
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
@@ -105,7 +105,7 @@ func must(tb testing.TB, code int, srv *etcdtest.Server, args ...string) (out, e
 // as decodes the JSON that a command writes.
 func as[T any](tb testing.TB, srv *etcdtest.Server, args ...string) T {
 	tb.Helper()
-	out, _ := must(tb, exitOK, srv, append(args, "-o", "json")...)
+	out, _ := must(tb, app.ExitOK, srv, append(args, "-o", "json")...)
 	var v T
 	require.NoError(tb, json.Unmarshal([]byte(out), &v), out)
 	return v
@@ -119,44 +119,7 @@ func open(tb testing.TB, srv *etcdtest.Server, opts ...registry.Option) *etcd.Re
 	return r
 }
 
-func greeter(version string, ids ...string) *registry.Service {
-	s := &registry.Service{
-		Name: "greeter", Version: version, Metadata: map[string]string{"team": "blue"},
-		Endpoints: []*registry.Endpoint{
-			{Name: "Greeter.Hello", Request: &registry.Value{Type: "Request"}, Response: &registry.Value{Type: "Response"}},
-		},
-	}
-	for _, id := range ids {
-		s.Nodes = append(s.Nodes, &registry.Node{Id: id, Address: "10.0.0.1:" + id, Metadata: map[string]string{"zone": "a"}})
-	}
-	return s
-}
-
 func register(tb testing.TB, r *etcd.Registry, s *registry.Service) {
 	tb.Helper()
 	require.NoError(tb, r.Register(s, registry.RegisterTTL(time.Minute)))
-}
-
-func put(tb testing.TB, c *clientv3.Client, key, value string, opts ...clientv3.OpOption) {
-	tb.Helper()
-	_, err := c.Put(tb.Context(), key, value, opts...)
-	require.NoError(tb, err)
-}
-
-func get(tb testing.TB, c *clientv3.Client, key string) string {
-	tb.Helper()
-	got, err := c.Get(tb.Context(), key)
-	require.NoError(tb, err)
-	if len(got.Kvs) == 0 {
-		return ""
-	}
-	return string(got.Kvs[0].Value)
-}
-
-// stored is a record as a registry would write it.
-func stored(tb testing.TB, s *registry.Service) string {
-	tb.Helper()
-	b, err := json.Marshal(s)
-	require.NoError(tb, err)
-	return string(b)
 }

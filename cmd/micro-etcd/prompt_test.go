@@ -11,6 +11,7 @@ import (
 	"github.com/creack/pty"
 	"github.com/stretchr/testify/require"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 )
 
@@ -21,7 +22,7 @@ func TestAPromptEndsWithItsContext(t *testing.T) {
 	for _, args := range [][]string{registerLegacy, slices.Concat(registerLegacy, []string{"--ttl", "0"})} {
 		r := start(t, srv, never, args...)
 		r.says("[y/N]")
-		require.Equal(t, exitNo, r.stop())
+		require.Equal(t, app.ExitNo, r.stop())
 		require.Contains(t, r.err.String(), "nothing registered")
 	}
 }
@@ -34,8 +35,8 @@ func TestCtrlCEndsACommandThatAsks(t *testing.T) {
 		code   int
 		args   []string
 	}{
-		{"[y/N]", exitNo, registerLegacy},
-		{"Password of root:", exitFailed, []string{"services", "--user", "root"}},
+		{"[y/N]", app.ExitNo, registerLegacy},
+		{"Password of root:", app.ExitFailed, []string{"services", "--user", "root"}},
 	} {
 		cmd := exec.CommandContext(t.Context(), binary, append(at.args, "-a", srv.Endpoint())...)
 		keyboard, err := pty.Start(cmd)

@@ -10,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 )
 
@@ -64,8 +65,8 @@ func TestRepairOfAKeyNeedsPermissionForThatKeyOnly(t *testing.T) {
 	require.NoError(t, err)
 	withRoles(t, srv)
 	user := []string{"--user", "keyholder", "--password-file", passwordFile(t), "--yes"}
-	must(t, exitOK, srv, slices.Concat(registerLegacy, []string{"--ttl", "0"}, user)...)
-	must(t, exitOK, srv, append([]string{"deregister", "--record-key", legacyKey}, user...)...)
-	_, said := must(t, exitFailed, srv, append([]string{"deregister", "legacy", "l-1"}, user...)...)
+	must(t, app.ExitOK, srv, slices.Concat(registerLegacy, []string{"--ttl", "0"}, user)...)
+	must(t, app.ExitOK, srv, append([]string{"deregister", "--record-key", legacyKey}, user...)...)
+	_, said := must(t, app.ExitFailed, srv, append([]string{"deregister", "legacy", "l-1"}, user...)...)
 	require.Contains(t, said, "permission denied")
 }

@@ -6,27 +6,29 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/change"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/iostreams"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 )
 
 // run executes a command line and returns its exit code.
 func run(ctx context.Context, args []string, s iostreams.Streams) int {
-	a := &app{Streams: s}
+	a := &app.App{Streams: s}
 	root := newRoot(a)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
-		return exitOK
+		return app.ExitOK
 	}
-	end := exitOf(err)
-	if end.err != nil {
-		fmt.Fprintln(a.Err, "micro-etcd:", output.Sanitize(end.err.Error()))
+	end := app.ExitOf(err)
+	if end.Err != nil {
+		fmt.Fprintln(a.Err, "micro-etcd:", output.Sanitize(end.Err.Error()))
 	}
-	return end.code
+	return end.Code
 }
 
-func newRoot(a *app) *cobra.Command {
+func newRoot(a *app.App) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "micro-etcd",
 		Short: "Look into go-micro's registry in etcd, and mend it",
@@ -45,18 +47,19 @@ is wrong. It connects as the registry does: the same addresses, environment, TLS
 	root.SetIn(a.In)
 	root.SetOut(a.Out)
 	root.SetErr(a.Err)
-	root.SetHelpTemplate(root.HelpTemplate() + "\n" + exitCodes + "\n") // each command's help inherits it
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, "%w", err) })
-	a.flags.Add(root)
+	root.SetHelpTemplate(root.HelpTemplate() + "\n" + app.ExitCodes + "\n") // each command's help inherits it
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return app.UsageError(cmd, "%w", err) })
+	a.Flags.Add(root)
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
-		if err := a.format.Check(); err != nil {
+		if err := a.Format.Check(); err != nil {
 			return err
 		}
-		return a.flags.Check()
+		return a.Flags.Check()
 	}
 	root.AddCommand(
 		newServices(a), newNodes(a), newShow(a), newWatch(a), newCheck(a),
-		newRegister(a), newDeregister(a), newDrain(a), newUndrain(a), newDoctor(a), newUI(a), newVersion(a),
+		change.NewRegister(a), change.NewDeregister(a), change.NewDrain(a), change.NewUndrain(a),
+		newDoctor(a), newUI(a), newVersion(a),
 	)
 	addBuiltins(root)
 	return root

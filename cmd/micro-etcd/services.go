@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
@@ -29,7 +30,7 @@ type serviceVersion struct {
 	Out     int    `json:"out_of_service"`
 }
 
-func newServices(a *app) *cobra.Command {
+func newServices(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "services",
 		Short: "List the services there are",
@@ -37,16 +38,16 @@ func newServices(a *app) *cobra.Command {
 service (OUT).`,
 		Example: `  micro-etcd services
   micro-etcd services -a etcd-1:2379,etcd-2:2379 -o json`,
-		Args:              noArgs,
+		Args:              app.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return a.services(cmd.Context()) },
+		RunE:              func(cmd *cobra.Command, _ []string) error { return listServices(cmd.Context(), a) },
 	}
-	a.format.AddFlag(cmd)
+	a.Format.AddFlag(cmd)
 	return cmd
 }
 
-func (a *app) services(ctx context.Context) error {
-	c, err := a.flags.Connect(ctx, a.Streams, "", io.Discard)
+func listServices(ctx context.Context, a *app.App) error {
+	c, err := a.Flags.Connect(ctx, a.Streams, "", io.Discard)
 	if err != nil {
 		return err
 	}
@@ -57,11 +58,11 @@ func (a *app) services(ctx context.Context) error {
 	if err != nil {
 		return connect.Explain(err)
 	}
-	services := summarize(a.visibleServices(f), f.OutOfService())
+	services := summarize(a.VisibleServices(f), f.OutOfService())
 	if len(services) == 0 {
 		fmt.Fprintf(a.Err, "no service below %s\n", output.Line(c.Dir()))
 	}
-	return a.format.Print(a.Out, services, func(w io.Writer) error {
+	return a.Format.Print(a.Out, services, func(w io.Writer) error {
 		t := output.Table{{"SERVICE", "VERSION", "NODES", "OUT"}}
 		for _, s := range services {
 			for _, v := range s.Versions {

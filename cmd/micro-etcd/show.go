@@ -10,12 +10,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-func newShow(a *app) *cobra.Command {
+func newShow(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show SERVICE",
 		Short: "Show all there is to know of a service",
@@ -23,29 +24,29 @@ func newShow(a *app) *cobra.Command {
 address, metadata, key, size, lease and revisions, and why it is out of service. Long texts are cut;
 -o json and -o yaml have them whole.
 
-` + whyNoAge + ``,
+` + app.WhyNoAge + ``,
 		Example: `  micro-etcd show greeter
   micro-etcd show greeter -o yaml`,
-		Args:              oneService,
-		ValidArgsFunction: a.completeService,
-		RunE:              func(cmd *cobra.Command, args []string) error { return a.show(cmd.Context(), args[0]) },
+		Args:              app.OneService,
+		ValidArgsFunction: a.CompleteService,
+		RunE:              func(cmd *cobra.Command, args []string) error { return showService(cmd.Context(), a, args[0]) },
 	}
-	a.format.AddFlag(cmd)
+	a.Format.AddFlag(cmd)
 	return cmd
 }
 
-func (a *app) show(ctx context.Context, service string) error {
-	s, records, err := a.readService(ctx, service)
+func showService(ctx context.Context, a *app.App, service string) error {
+	s, records, err := a.ReadService(ctx, service)
 	if err != nil {
 		return err
 	}
-	return a.format.Print(a.Out, records, func(w io.Writer) error {
+	return a.Format.Print(a.Out, records, func(w io.Writer) error {
 		var b strings.Builder
 		left := records
 		for _, v := range s.Versions {
 			describeVersion(&b, s.Name, &v)
 			for i := range v.Nodes {
-				left[i].describe(&b)
+				describeNode(&b, &left[i])
 			}
 			left = left[len(v.Nodes):]
 		}
@@ -53,7 +54,7 @@ func (a *app) show(ctx context.Context, service string) error {
 			fmt.Fprintf(&b, "%s, out of service\n", output.Cell(s.Name))
 		}
 		for i := range left {
-			left[i].describe(&b)
+			describeNode(&b, &left[i])
 		}
 		_, err := io.WriteString(w, b.String())
 		return err
@@ -83,7 +84,7 @@ func valueType(v *catalog.Value) string {
 	return output.Cell(v.Type)
 }
 
-func (r *record) describe(b *strings.Builder) {
+func describeNode(b *strings.Builder, r *app.Record) {
 	fmt.Fprintf(b, "  node %s at %s", output.Cell(r.Node), output.Cell(r.Address))
 	if r.Out != nil {
 		fmt.Fprintf(b, ", version %s\n    out    %s", output.Cell(r.Version), r.Out)

@@ -10,6 +10,8 @@ import (
 	"go-micro.dev/v4/registry"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleettest"
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
@@ -19,12 +21,13 @@ func TestServicesCountsVersionsAndNodes(t *testing.T) {
 	srv := etcdtest.Start(t)
 	c := srv.Client(t)
 	r := open(t, srv)
-	register(t, r, greeter("1", "1", "2"))
-	register(t, r, greeter("2", "3"))
-	put(t, c, etcd.DefaultPrefix+"greeter/junk", "junk")
-	put(t, c, etcd.DefaultPrefix+"greeter/moved", stored(t, greeter("2", "1"))) // the same node, but not at its key
+	register(t, r, fleettest.Greeter("1", "1", "2"))
+	register(t, r, fleettest.Greeter("2", "3"))
+	fleettest.Put(t, c, etcd.DefaultPrefix+"greeter/junk", "junk")
+	// the same node, but not at its key
+	fleettest.Put(t, c, etcd.DefaultPrefix+"greeter/moved", fleettest.Stored(t, fleettest.Greeter("2", "1")))
 
-	out, said := must(t, exitOK, srv, "services")
+	out, said := must(t, app.ExitOK, srv, "services")
 	require.Equal(t, "SERVICE  VERSION  NODES  OUT\ngreeter  1        2      0\ngreeter  2        1      0\n", out)
 	require.Contains(t, said, "1 malformed record left out")
 	services := as[[]service](t, srv, "services")
@@ -35,48 +38,48 @@ func TestServicesCountsVersionsAndNodes(t *testing.T) {
 func TestOfTwoKeysOfANodeAllCommandsShowTheOneThatConsumersSee(t *testing.T) {
 	srv := etcdtest.Start(t)
 	c := srv.Client(t)
-	other, is := greeter("1", "80"), greeter("1", "80")
+	other, is := fleettest.Greeter("1", "80"), fleettest.Greeter("1", "80")
 	is.Nodes[0].Address, is.Metadata = "10.0.0.2:80", map[string]string{"team": "green"}
-	put(t, c, etcd.DefaultPrefix+"greeter/80", stored(t, is))
-	put(t, c, etcd.DefaultPrefix+"greeter/1", stored(t, other)) // written last, but not at the node's key
+	fleettest.Put(t, c, etcd.DefaultPrefix+"greeter/80", fleettest.Stored(t, is))
+	fleettest.Put(t, c, etcd.DefaultPrefix+"greeter/1", fleettest.Stored(t, other)) // written last, but not at the node's key
 
 	seen, err := open(t, srv).GetService("greeter")
 	require.NoError(t, err)
 	require.Len(t, seen[0].Nodes, 1)
 	require.Equal(t, 1, as[[]service](t, srv, "services")[0].Nodes)
 	for _, command := range []string{"nodes", "show"} {
-		records := as[[]record](t, srv, command, "greeter")
+		records := as[[]app.Record](t, srv, command, "greeter")
 		require.Len(t, records, 1)
 		require.Equal(t, seen[0].Nodes[0].Address, records[0].Address)
-		out, said := must(t, exitOK, srv, command, "greeter")
+		out, said := must(t, app.ExitOK, srv, command, "greeter")
 		require.NotContains(t, out, other.Nodes[0].Address)
 		require.Contains(t, said, "1 duplicate record left out")
 	}
-	out, _ := must(t, exitOK, srv, "show", "greeter")
+	out, _ := must(t, app.ExitOK, srv, "show", "greeter")
 	require.Contains(t, out, "team = green")
-	out, _ = must(t, exitNo, srv, "doctor")
+	out, _ = must(t, app.ExitNo, srv, "doctor")
 	require.Contains(t, out, "registered at 2 keys", "which is where the warning points")
 }
 
 func TestNothingRegisteredIsAnEmptyList(t *testing.T) {
 	srv := etcdtest.Start(t)
-	out, said := must(t, exitOK, srv, "services", "-o", "json")
+	out, said := must(t, app.ExitOK, srv, "services", "-o", "json")
 	require.Equal(t, "[]\n", out)
 	require.Equal(t, "no service below /micro/registry/\n", said)
-	_, said = must(t, exitOK, srv, "services", "--prefix", "/foo")
+	_, said = must(t, app.ExitOK, srv, "services", "--prefix", "/foo")
 	require.Equal(t, "no service below /foo/\n", said)
-	_, said = must(t, exitNo, srv, "nodes", "nobody")
+	_, said = must(t, app.ExitNo, srv, "nodes", "nobody")
 	require.Contains(t, said, `no node of service "nobody"`)
-	must(t, exitNo, srv, "show", "nobody")
+	must(t, app.ExitNo, srv, "show", "nobody")
 }
 
 func TestNodesShowsLeasesAndWhatIsKnownOfTheAge(t *testing.T) {
 	srv := etcdtest.Start(t)
-	register(t, open(t, srv), greeter("1", "80"))
-	put(t, srv.Client(t), etcd.DefaultPrefix+"greeter/81", stored(t, greeter("1", "81")))
-	put(t, srv.Client(t), etcd.DefaultPrefix+"greeter/81", stored(t, greeter("1", "81")))
+	register(t, open(t, srv), fleettest.Greeter("1", "80"))
+	fleettest.Put(t, srv.Client(t), etcd.DefaultPrefix+"greeter/81", fleettest.Stored(t, fleettest.Greeter("1", "81")))
+	fleettest.Put(t, srv.Client(t), etcd.DefaultPrefix+"greeter/81", fleettest.Stored(t, fleettest.Greeter("1", "81")))
 
-	records := as[[]record](t, srv, "nodes", "greeter")
+	records := as[[]app.Record](t, srv, "nodes", "greeter")
 	require.Len(t, records, 2)
 	leased, forever := records[0], records[1]
 	require.Equal(t, "10.0.0.1:80", leased.Address)
@@ -86,15 +89,15 @@ func TestNodesShowsLeasesAndWhatIsKnownOfTheAge(t *testing.T) {
 	require.Nil(t, forever.Lease)
 	require.EqualValues(t, 2, forever.Writes)
 
-	out, _ := must(t, exitOK, srv, "nodes", "greeter")
+	out, _ := must(t, app.ExitOK, srv, "nodes", "greeter")
 	require.Regexp(t, `(?m)^80 +1 +10\.0\.0\.1:80 +in service +\d\ds of 60s +`+leased.Lease.ID+` +rev 2, 1 write$`, out)
 	require.Regexp(t, `(?m)^81 +1 +10\.0\.0\.1:81 +in service +no lease +- +rev 3, 2 writes$`, out)
 }
 
 func TestShowHasEverything(t *testing.T) {
 	srv := etcdtest.Start(t)
-	register(t, open(t, srv), greeter("1", "80"))
-	out, _ := must(t, exitOK, srv, "show", "greeter")
+	register(t, open(t, srv), fleettest.Greeter("1", "80"))
+	out, _ := must(t, app.ExitOK, srv, "show", "greeter")
 	for _, want := range []string{
 		"greeter, version 1\n", "  team = blue\n", "  endpoint Greeter.Hello(Request) Response\n",
 		"  node 80 at 10.0.0.1:80\n",
@@ -102,18 +105,18 @@ func TestShowHasEverything(t *testing.T) {
 	} {
 		require.Contains(t, out, want)
 	}
-	shown := as[[]record](t, srv, "show", "greeter")
+	shown := as[[]app.Record](t, srv, "show", "greeter")
 	require.Equal(t, "Greeter.Hello", shown[0].Endpoints[0].Name)
 	require.Equal(t, "blue", shown[0].About["team"])
 }
 
 func TestAPrefixIsATenant(t *testing.T) {
 	srv := etcdtest.Start(t)
-	register(t, open(t, srv, etcd.Prefix("/blue")), greeter("1", "80"))
+	register(t, open(t, srv, etcd.Prefix("/blue")), fleettest.Greeter("1", "80"))
 	require.Empty(t, as[[]service](t, srv, "services"))
 	require.Len(t, as[[]service](t, srv, "services", "--prefix", "/blue"), 1)
-	require.Len(t, as[[]record](t, srv, "nodes", "greeter", "--prefix", "/blue/"), 1)
-	must(t, exitFailed, srv, "services", "--prefix", "")
+	require.Len(t, as[[]app.Record](t, srv, "nodes", "greeter", "--prefix", "/blue/"), 1)
+	must(t, app.ExitFailed, srv, "services", "--prefix", "")
 }
 
 // hostile are texts that somebody may have put into etcd to fool a terminal, its reader, or a parser.
@@ -125,7 +128,7 @@ var hostile = []string{
 }
 
 func hostileService() *registry.Service {
-	s := greeter("1\x1b[0m", "80")
+	s := fleettest.Greeter("1\x1b[0m", "80")
 	s.Nodes[0].Id = "n\x1b]0;title\x07\u202e"
 	s.Nodes[0].Address = "\x1b[1A10.0.0.1:80\n"
 	for _, text := range hostile {
@@ -147,9 +150,10 @@ func requireHarmless(tb testing.TB, text string) {
 func TestHostileTextsAreHarmlessInTablesAndWholeForPrograms(t *testing.T) {
 	srv := etcdtest.Start(t)
 	register(t, open(t, srv), hostileService())
-	put(t, srv.Client(t), etcd.DefaultPrefix+"gre\x1b[31meter\xff\xfe/x\n\u202e", "\x1b[2Jjunk\xff")
-	lasting(t, srv.Client(t), greeter("1", "81"))
-	putNotice(t, srv.Client(t), "81", catalog.Notice{Reason: strings.Join(hostile, "?"), By: "\x1b[2J\u202eeve\n"})
+	fleettest.Put(t, srv.Client(t), etcd.DefaultPrefix+"gre\x1b[31meter\xff\xfe/x\n\u202e", "\x1b[2Jjunk\xff")
+	fleettest.Lasting(t, srv.Client(t), fleettest.Greeter("1", "81"))
+	notice := catalog.Notice{Reason: strings.Join(hostile, "?"), By: "\x1b[2J\u202eeve\n"}
+	fleettest.PutNotice(t, srv.Client(t), "81", notice)
 
 	lines := [][]string{{"\x1b[31m"}, {"deregister", "greeter", "\u202e"}, {"undrain", "greeter", "81"}}
 	for _, format := range []string{"table", "json", "yaml"} {
@@ -167,15 +171,15 @@ func TestHostileTextsAreHarmlessInTablesAndWholeForPrograms(t *testing.T) {
 		requireHarmless(t, r.err.String())
 	}
 	want := hostileService()
-	shown := as[[]record](t, srv, "show", "greeter")
+	shown := as[[]app.Record](t, srv, "show", "greeter")
 	require.Equal(t, want.Nodes[0].Metadata, shown[0].Metadata)
 	require.Equal(t, want.Nodes[0].Id, shown[0].Node)
 
-	out, _ := must(t, exitOK, srv, "show", "greeter", "-o", "yaml")
+	out, _ := must(t, app.ExitOK, srv, "show", "greeter", "-o", "yaml")
 	var fromYAML []map[string]any
 	require.NoError(t, yaml.Unmarshal([]byte(out), &fromYAML))
 	var fromJSON []map[string]any
-	out, _ = must(t, exitOK, srv, "show", "greeter", "-o", "json")
+	out, _ = must(t, app.ExitOK, srv, "show", "greeter", "-o", "json")
 	require.NoError(t, json.Unmarshal([]byte(out), &fromJSON))
 	require.Equal(t, fromJSON[0]["metadata"], fromYAML[0]["metadata"])
 	require.Equal(
@@ -186,22 +190,22 @@ func TestHostileTextsAreHarmlessInTablesAndWholeForPrograms(t *testing.T) {
 
 func TestEnormousMetadataIsCutInTablesAndWholeInJSON(t *testing.T) {
 	srv := etcdtest.Start(t)
-	s := greeter("1", "80")
+	s := fleettest.Greeter("1", "80")
 	s.Nodes[0].Metadata["huge"] = strings.Repeat("日", 200_000)
 	register(t, open(t, srv), s)
-	out, _ := must(t, exitOK, srv, "show", "greeter")
+	out, _ := must(t, app.ExitOK, srv, "show", "greeter")
 	require.Less(t, len(out), 2000)
 	require.Contains(t, out, "日…\n")
-	require.Equal(t, s.Nodes[0].Metadata, as[[]record](t, srv, "show", "greeter")[0].Metadata)
+	require.Equal(t, s.Nodes[0].Metadata, as[[]app.Record](t, srv, "show", "greeter")[0].Metadata)
 }
 
 func TestDoctorsWorstFindingIsItsExitCode(t *testing.T) {
 	srv := etcdtest.Start(t)
-	must(t, exitOK, srv, "doctor")
-	put(t, srv.Client(t), legacyKey, "junk")
-	out, _ := must(t, exitNo, srv, "doctor")
+	must(t, app.ExitOK, srv, "doctor")
+	fleettest.Put(t, srv.Client(t), legacyKey, "junk")
+	out, _ := must(t, app.ExitNo, srv, "doctor")
 	require.Contains(t, out, "; met 1 of 1 member, etcd 3.")
 	srv.Stop()
-	out, _ = must(t, exitCritical, srv, "doctor", "--timeout", "500ms")
+	out, _ = must(t, app.ExitCritical, srv, "doctor", "--timeout", "500ms")
 	require.Contains(t, out, "; met no member.\n")
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/demo"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
@@ -24,14 +25,14 @@ import (
 
 // ui is the web page's command.
 type ui struct {
-	*app
+	*app.App
 	listen string
 	demo   bool
 }
 
 // newUI returns the web page's command.
-func newUI(a *app) *cobra.Command {
-	u := &ui{app: a}
+func newUI(a *app.App) *cobra.Command {
+	u := &ui{App: a}
 	cmd := &cobra.Command{
 		Use:   "ui",
 		Short: "Show the registry in a web page",
@@ -41,7 +42,7 @@ metadata, TTL left and age, endpoints, events, and etcd's health. It only reads,
 There is no authentication: whoever reaches the address reads the registry. So it is this machine only, unless
 --listen says otherwise.`,
 		Example: "  micro-etcd ui --demo\n  micro-etcd ui -a etcd-1:2379,etcd-2:2379 --listen 127.0.0.1:9000",
-		Args:    noArgs,
+		Args:    app.NoArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return u.check(cmd) },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return u.run(cmd.Context()) },
 	}
@@ -73,7 +74,7 @@ func (u *ui) run(ctx context.Context) error {
 	if u.demo {
 		return u.serveDemo(ctx, listener)
 	}
-	c, err := u.flags.Open(ctx, u.Streams, "", io.Discard)
+	c, err := u.Flags.Open(ctx, u.Streams, "", io.Discard)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
@@ -156,6 +157,6 @@ func (u *ui) serveDemo(ctx context.Context, listener net.Listener) error {
 	}
 	defer func() { _ = client.Close() }() // it reports no more than its own canceled context
 	connected := func(context.Context) (*clientv3.Client, error) { return client, nil }
-	source := fleet.Source{Timeout: u.flags.Timeout}
+	source := fleet.Source{Timeout: u.Flags.Timeout}
 	return u.serve(ctx, page.Config{Listener: listener, Source: source, Connect: connected})
 }

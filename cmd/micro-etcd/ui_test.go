@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleettest"
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 )
 
@@ -25,12 +27,12 @@ func TestUIServesUntilItIsInterrupted(t *testing.T) {
 	http.DefaultClient.CloseIdleConnections()
 	require.Contains(t, string(body), "<title>micro-etcd</title>")
 	require.Empty(t, r.err.String(), "no warning on loopback")
-	require.Equal(t, exitOK, r.stop())
+	require.Equal(t, app.ExitOK, r.stop())
 }
 
 func TestUISaysThatEtcdIsDownAndGoesOnWhenItIsUp(t *testing.T) {
 	srv := etcdtest.Start(t)
-	put(t, srv.Client(t), legacyKey, "junk")
+	fleettest.Put(t, srv.Client(t), legacyKey, "junk")
 	srv.Stop()
 	r := start(t, srv, nil, "ui", "--listen", "127.0.0.1:0", "--timeout", "300ms")
 	r.says("/\n")
@@ -53,7 +55,7 @@ func TestUISaysThatEtcdIsDownAndGoesOnWhenItIsUp(t *testing.T) {
 	require.Contains(t, r.err.String(), "connection refused")
 	require.NoError(t, srv.Restart())
 	await(`"name":"legacy"`)
-	require.Equal(t, exitOK, r.stop())
+	require.Equal(t, app.ExitOK, r.stop())
 	require.Equal(t, 1, strings.Count(r.err.String(), "Trying again."))
 }
 
@@ -65,7 +67,7 @@ func TestUISaysThatItMayNotRead(t *testing.T) {
 		r := start(t, srv, nil, "ui", "--listen", "127.0.0.1:0", "--user", user, "--password-file", passwordFile(t))
 		r.says("Trying again.")
 		time.Sleep(1200 * time.Millisecond) // at least one more attempt
-		require.Equal(t, exitOK, r.stop())
+		require.Equal(t, app.ExitOK, r.stop())
 		require.Contains(t, r.err.String(), want)
 		require.Equal(t, 1, strings.Count(r.err.String(), "\n"), r.err.String())
 	}
@@ -99,7 +101,7 @@ func TestUIThatListensEverywhereSaysSo(t *testing.T) {
 	require.NoError(t, answer.Body.Close())
 	http.DefaultClient.CloseIdleConnections()
 	require.Equal(t, http.StatusOK, answer.StatusCode)
-	require.Equal(t, exitOK, r.stop())
+	require.Equal(t, app.ExitOK, r.stop())
 }
 
 func TestADemoRefusesWhatItWouldIgnore(t *testing.T) {
@@ -108,14 +110,14 @@ func TestADemoRefusesWhatItWouldIgnore(t *testing.T) {
 		"password-file": "f",
 		"cacert":        "f", "cert": "f", "key": "f", "secure": "true",
 	} {
-		_, said := must(t, exitFailed, nil, "ui", "--demo", "--"+name+"="+value)
+		_, said := must(t, app.ExitFailed, nil, "ui", "--demo", "--"+name+"="+value)
 		require.Contains(
 			t, said, "doesn't go with --"+strings.NewReplacer("-address", "_address", "username", "user").Replace(name),
 		)
 	}
-	_, said := must(t, exitFailed, nil, "ui", "--demo", "-a", "h:1", "--prefix", "/x")
+	_, said := must(t, app.ExitFailed, nil, "ui", "--demo", "-a", "h:1", "--prefix", "/x")
 	require.Contains(t, said, "doesn't go with --prefix, --registry_address\n")
-	_, said = must(t, exitFailed, nil, "ui", "--demo", "--timeout", "9s", "--listen", "nonsense")
+	_, said = must(t, app.ExitFailed, nil, "ui", "--demo", "--timeout", "9s", "--listen", "nonsense")
 	require.NotContains(t, said, "--timeout", "the demo's etcd is asked within it, too")
 }
 
@@ -125,7 +127,7 @@ func TestUINamesAnAddressThatItCantHave(t *testing.T) {
 	defer taken.Close()
 	for _, address := range []string{taken.Addr().String(), "nonsense", "127.0.0.1:99999"} {
 		r := start(t, nil, nil, "ui", "--listen", address)
-		require.Equal(t, exitFailed, r.wait())
+		require.Equal(t, app.ExitFailed, r.wait())
 		require.Contains(t, r.err.String(), "--listen")
 		require.Contains(t, r.err.String(), address)
 	}

@@ -5,15 +5,17 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 )
 
-func newVersion(a *app) *cobra.Command {
+func newVersion(a *app.App) *cobra.Command {
 	return &cobra.Command{
 		Use:               "version",
 		Short:             "Say which version this is",
 		Long:              `Say which version this is, as --version does.`,
 		Example:           "  micro-etcd version",
-		Args:              noArgs,
+		Args:              app.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintf(a.Out, "%s version %s\n", cmd.Root().Name(), version())

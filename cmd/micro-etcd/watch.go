@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
@@ -20,19 +21,19 @@ import (
 
 // event is one as programs get it.
 type event struct {
-	Time     string  `json:"time"`
-	Event    string  `json:"event"` // there, appeared, changed, gone, stateOut, stateBack, connected, disconnected
-	Revision int64   `json:"revision,omitempty"`
-	Record   *record `json:"record,omitempty"` // as it is now; of gone, as it was
-	Before   *record `json:"before,omitempty"` // of changed, as it was
-	Changes  string  `json:"changes,omitempty"`
-	Error    string  `json:"error,omitempty"`
+	Time     string      `json:"time"`
+	Event    string      `json:"event"` // there, appeared, changed, gone, app.StateOut, stateBack, connected, disconnected
+	Revision int64       `json:"revision,omitempty"`
+	Record   *app.Record `json:"record,omitempty"` // as it is now; of gone, as it was
+	Before   *app.Record `json:"before,omitempty"` // of changed, as it was
+	Changes  string      `json:"changes,omitempty"`
+	Error    string      `json:"error,omitempty"`
 }
 
 // stateBack is the event of a node that isn't out of service any more.
 const stateBack = "back in service"
 
-func newWatch(a *app) *cobra.Command {
+func newWatch(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch [SERVICE]",
 		Short: "Show what is there, and then each change as it happens",
@@ -45,23 +46,23 @@ back, what happened meanwhile follows. With -o json there is one object per line
 document per event.`,
 		Example: `  micro-etcd watch
   micro-etcd watch greeter -o json | jq -c 'select(.event == "gone") | .record.node'`,
-		Args:              oneServiceOrAll,
-		ValidArgsFunction: a.completeService,
+		Args:              app.OneServiceOrAll,
+		ValidArgsFunction: a.CompleteService,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			service := ""
 			if len(args) > 0 {
 				service = args[0]
 			}
-			return a.watch(cmd.Context(), service)
+			return watch(cmd.Context(), a, service)
 		},
 	}
-	a.format.AddFlag(cmd)
+	a.Format.AddFlag(cmd)
 	return cmd
 }
 
 // watch ends without an error when ctx does.
-func (a *app) watch(ctx context.Context, service string) error {
-	c, err := a.flags.Connect(ctx, a.Streams, service, io.Discard)
+func watch(ctx context.Context, a *app.App, service string) error {
+	c, err := a.Flags.Connect(ctx, a.Streams, service, io.Discard)
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func (a *app) watch(ctx context.Context, service string) error {
 			return
 		}
 		if e.Kind != fleet.Gone || !e.Swap { // else its other half says it
-			if err := a.printEvent(e); err != nil {
+			if err := printEvent(a, e); err != nil {
 				cancel(err)
 				return
 			}
@@ -84,7 +85,7 @@ func (a *app) watch(ctx context.Context, service string) error {
 		if e.Kind == fleet.Connected && !connected {
 			connected = true
 			if empty {
-				a.reportNone(c.Source)
+				reportNone(a, c.Source)
 			}
 		}
 	})
@@ -95,7 +96,7 @@ func (a *app) watch(ctx context.Context, service string) error {
 }
 
 // reportNone tells somebody who has mistyped a name from one who waits for the first record.
-func (a *app) reportNone(source fleet.Source) {
+func reportNone(a *app.App, source fleet.Source) {
 	if source.Service == "" {
 		fmt.Fprintf(a.Err, "no record below %s yet\n", output.Line(source.Dir()))
 	} else {
@@ -103,9 +104,9 @@ func (a *app) reportNone(source fleet.Source) {
 	}
 }
 
-func (a *app) printEvent(e fleet.Event) error {
+func printEvent(a *app.App, e fleet.Event) error {
 	v := newEvent(e)
-	switch a.format {
+	switch a.Format {
 	case "json":
 		return output.JSON(a.Out, v, "")
 	case "yaml":
@@ -121,11 +122,11 @@ func (a *app) printEvent(e fleet.Event) error {
 func newEvent(e fleet.Event) event {
 	v := event{Time: e.At.UTC().Format(time.RFC3339Nano), Event: e.Kind.String(), Revision: e.Revision}
 	if e.Record != nil {
-		now := newRecord(e.Record)
+		now := app.NewRecord(e.Record)
 		v.Record = &now
 	}
 	if e.Before != nil {
-		before := newRecord(e.Before)
+		before := app.NewRecord(e.Before)
 		v.Before = &before
 	}
 	if e.Err != nil {
@@ -135,7 +136,7 @@ func newEvent(e fleet.Event) event {
 	case e.Kind == fleet.Appeared && e.Record.Before:
 		v.Event = "there"
 	case e.Swap && e.Record.IsNotice():
-		v.Event = stateOut
+		v.Event = app.StateOut
 	case e.Swap:
 		v.Event = stateBack
 	case e.Kind == fleet.Changed:
@@ -163,8 +164,8 @@ func (v *event) text() string {
 	case v.Changes != "":
 		text += ": " + v.Changes
 	case r.Out != nil:
-		if text += ", "; v.Event != stateOut {
-			text += stateOut + " "
+		if text += ", "; v.Event != app.StateOut {
+			text += app.StateOut + " "
 		}
 		text += r.Out.String()
 	case r.Lease == nil:
@@ -176,7 +177,7 @@ func (v *event) text() string {
 }
 
 // changes says what differs between two states of a key.
-func changes(x, y *record) []string {
+func changes(x, y *app.Record) []string {
 	if x.Malformed != "" || y.Malformed != "" {
 		return []string{"its record was malformed, or is"}
 	}
@@ -186,13 +187,13 @@ func changes(x, y *record) []string {
 		{"version", x.Version, y.Version},
 		{"node", x.Node, y.Node},
 		{"address", x.Address, y.Address},
-		{"lease", x.leaseName(), y.leaseName()},
+		{"lease", x.LeaseName(), y.LeaseName()},
 	} {
 		if field[1] != field[2] {
 			all = append(all, fmt.Sprintf("%s %s → %s", field[0], output.Cell(field[1]), output.Cell(field[2])))
 		}
 	}
-	all = append(all, x.Out.changes(y.Out)...)
+	all = append(all, noticeChanges(x.Out, y.Out)...)
 	all = append(all, mapChanges("metadata", x.Metadata, y.Metadata)...)
 	all = append(all, mapChanges("service metadata", x.About, y.About)...)
 	if len(all) == 0 {
@@ -201,25 +202,25 @@ func changes(x, y *record) []string {
 	return all
 }
 
-// changes says what differs between two notices of a key.
-func (o *outOfService) changes(now *outOfService) []string {
+// noticeChanges says what differs between two notices of a key.
+func noticeChanges(x, y *app.OutOfService) []string {
 	switch {
-	case o == nil && now == nil:
+	case x == nil && y == nil:
 		return nil
-	case o == nil || now == nil:
+	case x == nil || y == nil:
 		return []string{"it was a notice, or is"}
 	}
 	var all []string
-	if o.Reason != now.Reason {
-		all = append(all, fmt.Sprintf("reason %s → %s", output.Cell(o.Reason), output.Cell(now.Reason)))
+	if x.Reason != y.Reason {
+		all = append(all, fmt.Sprintf("reason %s → %s", output.Cell(x.Reason), output.Cell(y.Reason)))
 	}
-	if o.By != now.By {
-		all = append(all, fmt.Sprintf("by %s → %s", output.Cell(o.By), output.Cell(now.By)))
+	if x.By != y.By {
+		all = append(all, fmt.Sprintf("by %s → %s", output.Cell(x.By), output.Cell(y.By)))
 	}
-	if !o.Until.Equal(now.Until) {
-		all = append(all, "until "+orNever(o.Until)+" → "+orNever(now.Until))
+	if !x.Until.Equal(y.Until) {
+		all = append(all, "until "+orNever(x.Until)+" → "+orNever(y.Until))
 	}
-	if o.Acknowledged.IsZero() && !now.Acknowledged.IsZero() {
+	if x.Acknowledged.IsZero() && !y.Acknowledged.IsZero() {
 		all = append(all, "acknowledged by its process")
 	}
 	return all
@@ -229,7 +230,7 @@ func orNever(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return moment(t)
+	return app.Moment(t)
 }
 
 // maxChanges bounds how many entries of a map are told.

@@ -8,6 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleettest"
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
@@ -38,13 +40,13 @@ func kinds(all []event) []string {
 func TestWatchShowsARepairAsGoneAndAppeared(t *testing.T) {
 	srv := etcdtest.Start(t)
 	c := srv.Client(t)
-	register(t, open(t, srv), greeter("1", "80"))
+	register(t, open(t, srv), fleettest.Greeter("1", "80"))
 	r := start(t, srv, nil, "watch", "greeter", "-o", "json")
 	r.says(`"connected"`)
 	_, err := c.Delete(t.Context(), etcd.DefaultPrefix+"greeter/80")
 	require.NoError(t, err)
 	r.says(`"appeared"`)
-	require.Equal(t, exitOK, r.stop())
+	require.Equal(t, app.ExitOK, r.stop())
 	all := events(t, r)
 	require.Equal(t, []string{"there", "connected", "gone", "appeared"}, kinds(all))
 	require.Equal(t, "80", all[2].Record.Node)
@@ -53,21 +55,21 @@ func TestWatchShowsARepairAsGoneAndAppeared(t *testing.T) {
 
 func TestWatchSaysThatTheConnectionIsLostAndWhatHappenedMeanwhile(t *testing.T) {
 	srv := etcdtest.Start(t)
-	put(t, srv.Client(t), legacyKey, "junk")
+	fleettest.Put(t, srv.Client(t), legacyKey, "junk")
 	r := start(t, srv, nil, "watch")
 	r.says("all there is as of revision")
 	srv.Stop()
 	r.says("lost the connection to etcd")
 	require.NoError(t, srv.Restart())
-	put(t, srv.Client(t), etcd.DefaultPrefix+"greeter/80", stored(t, greeter("1", "80")))
+	fleettest.Put(t, srv.Client(t), etcd.DefaultPrefix+"greeter/80", fleettest.Stored(t, fleettest.Greeter("1", "80")))
 	r.says("greeter 1  80 at 10.0.0.1:80, no lease")
-	require.Equal(t, exitOK, r.stop())
+	require.Equal(t, app.ExitOK, r.stop())
 	require.Contains(t, r.out.String(), "there            "+legacyKey+": malformed record")
 }
 
 func TestWatchSaysThatThereIsNothingYetBesideItsEvents(t *testing.T) {
 	srv := etcdtest.Start(t)
-	put(t, srv.Client(t), legacyKey, "junk")
+	fleettest.Put(t, srv.Client(t), legacyKey, "junk")
 	for want, args := range map[string][]string{
 		"no record of service nosuch yet\n": {"nosuch"},
 		"no record below /blue/ yet\n":      {"--prefix", "/blue"},
@@ -76,7 +78,7 @@ func TestWatchSaysThatThereIsNothingYetBesideItsEvents(t *testing.T) {
 		r := start(t, srv, nil, append([]string{"watch", "-o", "json"}, args...)...)
 		r.says(`"connected"`)
 		r.says(want)
-		require.Equal(t, exitOK, r.stop())
+		require.Equal(t, app.ExitOK, r.stop())
 		require.Equal(t, want, r.err.String())
 		require.Equal(t, "connected", events(t, r)[len(events(t, r))-1].Event)
 	}
@@ -86,18 +88,18 @@ func TestWatchSaysWhatChanged(t *testing.T) {
 	srv := etcdtest.Start(t)
 	c := srv.Client(t)
 	key := etcd.DefaultPrefix + "greeter/80"
-	put(t, c, key, stored(t, greeter("1", "80")))
+	fleettest.Put(t, c, key, fleettest.Stored(t, fleettest.Greeter("1", "80")))
 	r := start(t, srv, nil, "watch", "-o", "yaml")
 	r.says("event: connected")
-	changed := greeter("2", "80")
+	changed := fleettest.Greeter("2", "80")
 	changed.Nodes[0].Metadata = map[string]string{"zone": "b", "new": "x"}
-	put(t, c, key, stored(t, changed))
+	fleettest.Put(t, c, key, fleettest.Stored(t, changed))
 	r.says("version 1 → 2; metadata new = x; metadata zone = a → b")
-	put(t, c, key, stored(t, changed))
+	fleettest.Put(t, c, key, fleettest.Stored(t, changed))
 	r.says("written again")
-	put(t, c, key, "junk")
+	fleettest.Put(t, c, key, "junk")
 	r.says("its record was malformed, or is")
-	require.Equal(t, exitOK, r.stop())
+	require.Equal(t, app.ExitOK, r.stop())
 	d := yaml.NewDecoder(strings.NewReader(r.out.String()))
 	n := 0
 	for e := map[string]any{}; d.Decode(&e) == nil; n++ {
@@ -110,13 +112,13 @@ func TestWatchEndsWhenItMayNotRead(t *testing.T) {
 	srv := etcdtest.Start(t, cheapPasswords)
 	withRoles(t, srv)
 	r := start(t, srv, strings.NewReader("pw"), "watch", "--user", "nobody")
-	require.Equal(t, exitFailed, r.wait())
+	require.Equal(t, app.ExitFailed, r.wait())
 	require.Contains(t, r.err.String(), "permission denied")
 
 	r = start(t, srv, strings.NewReader("pw"), "watch", "greeter", "--user", "consumer")
 	r.says("all there is")
-	require.Equal(t, exitOK, r.stop())
-	_, said := must(t, exitFailed, srv, "services", "--user", "consumer", "--password-file", passwordFile(t))
+	require.Equal(t, app.ExitOK, r.stop())
+	_, said := must(t, app.ExitFailed, srv, "services", "--user", "consumer", "--password-file", passwordFile(t))
 	require.Contains(t, said, "may not read that")
-	must(t, exitNo, srv, "nodes", "greeter", "--user", "consumer", "--password-file", passwordFile(t))
+	must(t, app.ExitNo, srv, "nodes", "greeter", "--user", "consumer", "--password-file", passwordFile(t))
 }

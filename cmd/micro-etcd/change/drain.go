@@ -1,4 +1,4 @@
-package main
+package change
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 	"github.com/micro-etcd/micro-etcd/internal/brake"
@@ -23,7 +24,7 @@ import (
 
 // drain is what drain was asked for.
 type drain struct {
-	*app
+	*app.App
 	source     fleet.Source
 	reason     *string       // nil: not given
 	period     time.Duration // 0: no end
@@ -31,8 +32,9 @@ type drain struct {
 	operator   string
 }
 
-func newDrain(a *app) *cobra.Command {
-	d := &drain{app: a}
+// NewDrain returns the subcommand drain, which takes nodes out of service.
+func NewDrain(a *app.App) *cobra.Command {
+	d := &drain{App: a}
 	var flags selectionFlags
 	var nodes *selection
 	var reason string
@@ -69,7 +71,7 @@ left alone.`,
 			nodes, err = flags.parse(cmd, args)
 			return err
 		},
-		ValidArgsFunction: a.completeNodeIn(stateIn),
+		ValidArgsFunction: a.CompleteNodeIn(app.StateIn),
 		RunE:              func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context(), nodes) },
 	}
 	flags.add(cmd)
@@ -81,13 +83,13 @@ left alone.`,
 }
 
 func (d *drain) run(ctx context.Context, nodes *selection) error {
-	c, err := d.flags.Connect(ctx, d.Streams, nodes.service, io.Discard)
+	c, err := d.Flags.Connect(ctx, d.Streams, nodes.service, io.Discard)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	d.source, d.operator = c.Source, operator()
-	found, err := d.choose(ctx, &d.source, nodes)
+	found, err := choose(ctx, &d.source, nodes)
 	if err != nil {
 		return explainChange(err, d.source)
 	}
@@ -100,12 +102,12 @@ func (d *drain) run(ctx context.Context, nodes *selection) error {
 		if t.record == nil {
 			fate = "Its notice is replaced."
 		}
-		d.describe(ctx, d.source, t.shown(), fate)
+		describe(ctx, d.App, d.source, t.shown(), fate)
 	}
 	d.warnOfBrake(ctx, found)
 	question := fmt.Sprintf("Take %s of service %s out of service?",
 		output.Count(len(found), "node"), output.Cell(d.source.Service))
-	if err := d.confirm(ctx, question, "nothing drained", d.yes); err != nil {
+	if err := confirm(ctx, d.App, question, "nothing drained", d.yes); err != nil {
 		return err
 	}
 	return oneByOne(ctx, d.source, found, d.one)
@@ -128,16 +130,13 @@ func (d *drain) withoutDrained(found []*target, replace bool) []*target {
 	var rest []*target
 	for _, t := range found {
 		if t.isDrained() && !replace {
-			fmt.Fprintf(d.Err, "Node %s is drained already, %s.\n", t.name(), newRecord(t.notice).Out)
+			fmt.Fprintf(d.Err, "Node %s is drained already, %s.\n", t.name(), app.NewRecord(t.notice).Out)
 		} else {
 			rest = append(rest, t)
 		}
 	}
 	return rest
 }
-
-// isDrained reports whether somebody has drained the node, rather than its own checks.
-func (t *target) isDrained() bool { return t.record == nil && t.notice.Notice.By != "" }
 
 // requireLeases refuses an end for nodes that nobody would put back.
 func (d *drain) requireLeases(found []*target) error {
@@ -150,7 +149,7 @@ func (d *drain) requireLeases(found []*target) error {
 	if d.period == 0 || len(without) == 0 {
 		return nil
 	}
-	return no("nothing drained: --for can't be kept for %s: no lease, so no process that would put it back",
+	return app.No("nothing drained: --for can't be kept for %s: no lease, so no process that would put it back",
 		listed(without))
 }
 
@@ -221,7 +220,7 @@ func (d *drain) noticeOf(ctx context.Context, t *target) (*catalog.Notice, error
 		n.Record = t.notice.Notice.Record
 		return &n, nil
 	}
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), d.flags.Timeout)
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), d.Flags.Timeout)
 	defer cancel()
 	answer, err := d.source.Client.Get(ctx, t.key)
 	switch {
@@ -238,11 +237,11 @@ func (d *drain) noticeOf(ctx context.Context, t *target) (*catalog.Notice, error
 func (d *drain) leave(ctx context.Context, t *target, notice string) (int64, error) {
 	ops := []clientv3.Op{clientv3.OpPut(t.noticeKey, notice, clientv3.WithLease(t.shown().Lease))}
 	if t.record == nil {
-		return d.change(ctx, d.source, t, nil, ops...)
+		return change(ctx, d.App, d.source, t, nil, ops...)
 	}
 	ops = append(ops, clientv3.OpDelete(t.key))
 	if d.force {
-		return d.change(ctx, d.source, t, nil, ops...)
+		return change(ctx, d.App, d.source, t, nil, ops...)
 	}
 	for try := 1; ; try++ {
 		nodes, err := d.count(ctx)
@@ -250,10 +249,10 @@ func (d *drain) leave(ctx context.Context, t *target, notice string) (int64, err
 			return 0, err
 		}
 		if !nodes.MayLeave() {
-			return 0, exitError{exitNo, brakeError{d.source.Service, nodes}}
+			return 0, app.Error{Code: app.ExitNo, Err: brakeError{d.source.Service, nodes}}
 		}
 		guard := nodes.Guard()
-		revision, err := d.change(ctx, d.source, t, &guard, ops...)
+		revision, err := change(ctx, d.App, d.source, t, &guard, ops...)
 		if !errors.Is(err, errRecount) {
 			return revision, err
 		}
@@ -263,7 +262,7 @@ func (d *drain) leave(ctx context.Context, t *target, notice string) (int64, err
 
 // count counts the service's nodes.
 func (d *drain) count(ctx context.Context) (brake.Nodes, error) {
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), d.flags.Timeout)
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), d.Flags.Timeout)
 	defer cancel()
 	all, err := d.source.Client.Get(ctx, d.source.Dir(), clientv3.WithPrefix())
 	if err != nil {

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -14,43 +14,43 @@ import (
 // completionTime bounds what a shell waits for.
 const completionTime = time.Second
 
-// completeService offers the services in etcd. A password is never asked for.
-func (a *app) completeService(
+// CompleteService offers the services in etcd. A password is never asked for.
+func (a *App) CompleteService(
 	cmd *cobra.Command, args []string, _ string,
 ) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	names := a.complete(cmd.Context(), "", func(r *record) string { return r.Service })
+	names := a.complete(cmd.Context(), "", func(r *Record) string { return r.Service })
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeNode offers services, and then the nodes of the one that was chosen.
-func (a *app) completeNode(
+// CompleteNode offers services, and then the nodes of the one that was chosen.
+func (a *App) CompleteNode(
 	cmd *cobra.Command, args []string, toComplete string,
 ) ([]cobra.Completion, cobra.ShellCompDirective) {
 	if len(args) != 1 {
-		return a.completeService(cmd, args, toComplete)
+		return a.CompleteService(cmd, args, toComplete)
 	}
-	ids := a.complete(cmd.Context(), args[0], func(r *record) string { return r.Node })
+	ids := a.complete(cmd.Context(), args[0], func(r *Record) string { return r.Node })
 	return ids, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeNodeIn is completeNode for the nodes in a state, and the services that have such.
-func (a *app) completeNodeIn(state string) cobra.CompletionFunc {
+// CompleteNodeIn is CompleteNode for the nodes in a state, and the services that have such.
+func (a *App) CompleteNodeIn(state string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		var names []cobra.Completion
 		switch len(args) {
 		case 0:
-			names = a.complete(cmd.Context(), "", func(r *record) string { return inState(r, state, r.Service) })
+			names = a.complete(cmd.Context(), "", func(r *Record) string { return inState(r, state, r.Service) })
 		case 1:
-			names = a.complete(cmd.Context(), args[0], func(r *record) string { return inState(r, state, r.Node) })
+			names = a.complete(cmd.Context(), args[0], func(r *Record) string { return inState(r, state, r.Node) })
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
 }
 
-func inState(r *record, state, name string) string {
+func inState(r *Record, state, name string) string {
 	if r.State != state {
 		return ""
 	}
@@ -58,12 +58,12 @@ func inState(r *record, state, name string) string {
 }
 
 // complete returns each name once, but for the empty one.
-func (a *app) complete(ctx context.Context, service string, name func(*record) string) []cobra.Completion {
+func (a *App) complete(ctx context.Context, service string, name func(*Record) string) []cobra.Completion {
 	a.CanPrompt = false
-	a.flags.Timeout = min(a.flags.Timeout, completionTime)
+	a.Flags.Timeout = min(a.Flags.Timeout, completionTime)
 	ctx, cancel := context.WithTimeout(ctx, completionTime)
 	defer cancel()
-	c, err := a.flags.Connect(ctx, a.Streams, service, io.Discard)
+	c, err := a.Flags.Connect(ctx, a.Streams, service, io.Discard)
 	if err != nil {
 		return nil
 	}
@@ -75,7 +75,7 @@ func (a *app) complete(ctx context.Context, service string, name func(*record) s
 	var names []cobra.Completion
 	for _, r := range f.Records {
 		if r.Service != nil {
-			v := newRecord(r)
+			v := NewRecord(r)
 			if n := name(&v); n != "" {
 				names = append(names, output.Escape(n))
 			}

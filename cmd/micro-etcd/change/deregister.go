@@ -1,4 +1,4 @@
-package main
+package change
 
 import (
 	"context"
@@ -12,13 +12,15 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
-func newDeregister(a *app) *cobra.Command {
+// NewDeregister returns the subcommand deregister, which removes a record by hand.
+func NewDeregister(a *app.App) *cobra.Command {
 	var key string
 	var yes bool
 	cmd := &cobra.Command{
@@ -37,20 +39,20 @@ says so. Such a record goes for good only when its process is stopped.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case key == "" && len(args) != 2, key != "" && len(args) != 0:
-				return usageError(cmd, "give a SERVICE and a NODE, or --record-key KEY")
+				return app.UsageError(cmd, "give a SERVICE and a NODE, or --record-key KEY")
 			case key != "":
 				return nil
 			case args[1] == "":
 				return fmt.Errorf("%w %q", etcd.ErrNodeID, args[1])
 			}
-			return checkService(args[0])
+			return app.CheckService(args[0])
 		},
-		ValidArgsFunction: a.completeNode,
+		ValidArgsFunction: a.CompleteNode,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if key != "" {
-				return a.deregister(cmd.Context(), "", "", key, yes)
+				return deregister(cmd.Context(), a, "", "", key, yes)
 			}
-			return a.deregister(cmd.Context(), args[0], args[1], "", yes)
+			return deregister(cmd.Context(), a, args[0], args[1], "", yes)
 		},
 	}
 	cmd.Flags().StringVar(&key, "record-key", "", "key in etcd, below the prefix")
@@ -58,38 +60,38 @@ says so. Such a record goes for good only when its process is stopped.`,
 	return cmd
 }
 
-func (a *app) deregister(ctx context.Context, service, node, key string, yes bool) error {
-	c, err := a.flags.Connect(ctx, a.Streams, service, io.Discard)
+func deregister(ctx context.Context, a *app.App, service, node, key string, yes bool) error {
+	c, err := a.Flags.Connect(ctx, a.Streams, service, io.Discard)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	source := c.Source
-	found, err := a.find(ctx, source, node, key)
+	found, err := find(ctx, source, node, key)
 	if err != nil {
 		return connect.Explain(err)
 	}
 	for _, r := range found {
-		a.describe(ctx, source, r, "A process that lives puts it back.")
+		describe(ctx, a, source, r, "A process that lives puts it back.")
 	}
-	if err := a.confirm(ctx, "Remove "+output.Count(len(found), "record")+"?", "nothing removed", yes); err != nil {
+	if err := confirm(ctx, a, "Remove "+output.Count(len(found), "record")+"?", "nothing removed", yes); err != nil {
 		return err
 	}
 	var failed error
 	for _, r := range found {
 		if ctx.Err() != nil {
-			failed = join(failed, fmt.Errorf("%s stays", output.Line(r.Key)))
+			failed = app.Join(failed, fmt.Errorf("%s stays", output.Line(r.Key)))
 			continue
 		}
-		failed = join(failed, connect.Explain(a.remove(ctx, source, r)))
+		failed = app.Join(failed, connect.Explain(remove(ctx, a, source, r)))
 	}
 	return failed
 }
 
 // find returns the records of a node, or the one at a key.
-func (a *app) find(ctx context.Context, source fleet.Source, node, key string) ([]*fleet.Record, error) {
+func find(ctx context.Context, source fleet.Source, node, key string) ([]*fleet.Record, error) {
 	if key == "" {
-		return a.findNode(ctx, source, node)
+		return findNode(ctx, source, node)
 	}
 	var denied error
 	for _, k := range spellings(key) {
@@ -108,12 +110,12 @@ func (a *app) find(ctx context.Context, source fleet.Source, node, key string) (
 	if denied != nil {
 		return nil, denied
 	}
-	return nil, no("there is no key %q", key)
+	return nil, app.No("there is no key %q", key)
 }
 
 // findNode returns the records of one node id, and the notice if it is out of service; with a collision there may be
 // several.
-func (a *app) findNode(ctx context.Context, source fleet.Source, node string) ([]*fleet.Record, error) {
+func findNode(ctx context.Context, source fleet.Source, node string) ([]*fleet.Record, error) {
 	var found []*fleet.Record
 	err := eachSpelling(ctx, source, func(_ fleet.Source, all *fleet.Fleet) bool {
 		for _, id := range spellings(node) {
@@ -126,7 +128,7 @@ func (a *app) findNode(ctx context.Context, source fleet.Source, node string) ([
 	if err != nil || len(found) > 0 {
 		return found, err
 	}
-	return nil, no("no node %q of service %q below %s", node, source.Service, source.Dir())
+	return nil, app.No("no node %q of service %q below %s", node, source.Service, source.Dir())
 }
 
 func withID(records []*fleet.Record, id string) []*fleet.Record {
@@ -147,8 +149,8 @@ func onLease(id int64) string {
 }
 
 // remove deletes a record as it was shown, and looks whether it comes back.
-func (a *app) remove(ctx context.Context, source fleet.Source, r *fleet.Record) error {
-	answer, err := a.ifUnchanged(ctx, source, r.Key, r, clientv3.OpDelete(r.Key))
+func remove(ctx context.Context, a *app.App, source fleet.Source, r *fleet.Record) error {
+	answer, err := ifUnchanged(ctx, a, source, r.Key, r, clientv3.OpDelete(r.Key))
 	if err != nil {
 		return err
 	}
@@ -168,7 +170,7 @@ func requireGone(ctx context.Context, source fleet.Source, key string, revision 
 	how, err := awaitReturn(ctx, source, key, revision)
 	switch {
 	case how != "":
-		return no("%s %s: its process lives; stop that one", output.Line(key), how)
+		return app.No("%s %s: its process lives; stop that one", output.Line(key), how)
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:

@@ -1,4 +1,4 @@
-package main
+package change
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
@@ -44,11 +45,11 @@ func (f *selectionFlags) parse(cmd *cobra.Command, args []string) (*selection, e
 	switch {
 	case len(args) == 0, len(args) == 1 && !bulk, len(args) > 2,
 		len(args) == 2 && bulk, f.all && (byVersion || len(f.labels) > 0):
-		return nil, usageError(cmd, "give a SERVICE and either a NODE, --version and --label, or --all")
+		return nil, app.UsageError(cmd, "give a SERVICE and either a NODE, --version and --label, or --all")
 	case len(args) == 2 && args[1] == "":
 		return nil, fmt.Errorf("%w %q", etcd.ErrNodeID, args[1])
 	}
-	if err := checkService(args[0]); err != nil {
+	if err := app.CheckService(args[0]); err != nil {
 		return nil, err
 	}
 	s := &selection{service: args[0]}
@@ -140,12 +141,15 @@ func (t *target) shown() *fleet.Record {
 
 func (t *target) name() string { return output.Cell(t.shown().Node().Id) }
 
+// isDrained reports whether somebody has drained the node, rather than its own checks.
+func (t *target) isDrained() bool { return t.record == nil && t.notice.Notice.By != "" }
+
 // requireReadable returns an error about what is no notice, and may be one of a newer version of this command.
 func (t *target) requireReadable() error {
 	if t.junk == nil {
 		return nil
 	}
-	return no("not done: %s holds no notice that this version can read (%w); `micro-etcd deregister --record-key` removes it",
+	return app.No("not done: %s holds no notice that this version can read (%w); `micro-etcd deregister --record-key` removes it",
 		output.Line(t.junk.Key), t.junk.Err)
 }
 
@@ -178,7 +182,7 @@ func targets(source fleet.Source, f *fleet.Fleet) []*target {
 
 // choose returns the selected nodes, in service or out of it. Having none is an error. source then has the service's
 // name.
-func (a *app) choose(ctx context.Context, source *fleet.Source, s *selection) ([]*target, error) {
+func choose(ctx context.Context, source *fleet.Source, s *selection) ([]*target, error) {
 	var chosen []*target
 	var junk error
 	err := eachSpelling(ctx, *source, func(spelled fleet.Source, f *fleet.Fleet) bool {
@@ -200,7 +204,7 @@ func (a *app) choose(ctx context.Context, source *fleet.Source, s *selection) ([
 	case junk != nil:
 		return nil, junk
 	}
-	return nil, no("no %s of service %q below %s", s, source.Service, source.Dir())
+	return nil, app.No("no %s of service %q below %s", s, source.Service, source.Dir())
 }
 
 // eachSpelling reads a service by each name that may be meant, until look is content. Being denied one of them is an

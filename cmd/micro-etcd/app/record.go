@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"fmt"
@@ -10,8 +10,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// record is a stored record as programs get it.
-type record struct {
+// Record is a stored record as programs get it.
+type Record struct {
 	Service   string              `json:"service,omitempty"`
 	Version   string              `json:"version,omitempty"`
 	Node      string              `json:"node,omitempty"`
@@ -27,21 +27,21 @@ type record struct {
 	Created  int64  `json:"created_revision"`
 	Modified int64  `json:"modified_revision"`
 	Writes   int64  `json:"writes"`
-	Lease    *lease `json:"lease"` // null: it stays until somebody deletes it
+	Lease    *Lease `json:"lease"` // null: it stays until somebody deletes it
 
-	State string        `json:"state,omitempty"` // of the node: stateIn or stateOut; "" for what is malformed
-	Out   *outOfService `json:"out_of_service,omitempty"`
+	State string        `json:"state,omitempty"` // of the node: StateIn or StateOut; "" for what is malformed
+	Out   *OutOfService `json:"out_of_service,omitempty"`
 }
 
 // States of a node.
 const (
-	stateIn  = "in service"
-	stateOut = "out of service"
+	StateIn  = "in service"
+	StateOut = "out of service"
 )
 
-// outOfService is why a node is out of service, as programs get it. The key, the lease and the revisions beside it are
+// OutOfService is why a node is out of service, as programs get it. The key, the lease and the revisions beside it are
 // the notice's.
-type outOfService struct {
+type OutOfService struct {
 	Reason       string    `json:"reason"`
 	By           string    `json:"by"` // "" for the node's own health checks
 	Since        time.Time `json:"since"`
@@ -50,8 +50,8 @@ type outOfService struct {
 }
 
 // String says it after "out of service".
-func (o *outOfService) String() string {
-	text := "since " + moment(o.Since)
+func (o *OutOfService) String() string {
+	text := "since " + Moment(o.Since)
 	if o.By == "" {
 		text += ", by its own health checks"
 	} else {
@@ -61,7 +61,7 @@ func (o *outOfService) String() string {
 		}
 	}
 	if !o.Until.IsZero() {
-		text += ", until " + moment(o.Until)
+		text += ", until " + Moment(o.Until)
 	}
 	if o.Reason != "" {
 		text += ": " + output.Line(o.Reason)
@@ -69,32 +69,33 @@ func (o *outOfService) String() string {
 	return text
 }
 
-// moment is a time for people, who may look at another day.
-func moment(t time.Time) string { return t.Local().Format(time.DateTime) }
+// Moment is a time for people, who may look at another day.
+func Moment(t time.Time) string { return t.Local().Format(time.DateTime) }
 
-// lease is one as programs get it.
-type lease struct {
+// Lease is one as programs get it.
+type Lease struct {
 	ID      string `json:"id"` // as etcdctl prints it
 	Left    *int64 `json:"left_seconds,omitempty"`
 	Granted *int64 `json:"granted_seconds,omitempty"`
 }
 
-func newRecord(r *fleet.Record) record {
-	v := record{Key: r.Key, Bytes: r.Size, Created: r.Created, Modified: r.Modified, Writes: r.Writes}
+// NewRecord returns a record without its lease's times; Fill adds those.
+func NewRecord(r *fleet.Record) Record {
+	v := Record{Key: r.Key, Bytes: r.Size, Created: r.Created, Modified: r.Modified, Writes: r.Writes}
 	if !utf8.ValidString(r.Key) {
 		v.Escaped = output.Escape(r.Key)
 	}
 	if r.Lease != 0 {
-		v.Lease = &lease{ID: fleet.LeaseName(r.Lease)}
+		v.Lease = &Lease{ID: fleet.LeaseName(r.Lease)}
 	}
 	if r.Service == nil {
 		v.Malformed = r.Err.Error()
 		return v
 	}
-	v.State = stateIn
+	v.State = StateIn
 	if o := r.Notice; o != nil {
-		v.State = stateOut
-		v.Out = &outOfService{o.Reason, o.By, o.Since, o.Until, o.Acknowledged}
+		v.State = StateOut
+		v.Out = &OutOfService{o.Reason, o.By, o.Since, o.Until, o.Acknowledged}
 	}
 	n := r.Node()
 	v.Service, v.Version, v.Node, v.Address, v.Metadata = r.Service.Name, r.Service.Version, n.Id, n.Address, n.Metadata
@@ -102,7 +103,8 @@ func newRecord(r *fleet.Record) record {
 	return v
 }
 
-func (r *record) fill(l fleet.Lease) {
+// Fill adds the times of the record's lease, if it exists.
+func (r *Record) Fill(l fleet.Lease) {
 	if r.Lease == nil || l.ID == 0 {
 		return
 	}
@@ -110,8 +112,8 @@ func (r *record) fill(l fleet.Lease) {
 	r.Lease.Left, r.Lease.Granted = &left, &granted
 }
 
-// ttl is what a table says of a lease's time.
-func (r *record) ttl() string {
+// TTL is what a table says of a lease's time.
+func (r *Record) TTL() string {
 	switch {
 	case r.Lease == nil:
 		return "no lease"
@@ -121,14 +123,15 @@ func (r *record) ttl() string {
 	return fmt.Sprintf("%ds of %ds", *r.Lease.Left, *r.Lease.Granted)
 }
 
-func (r *record) leaseName() string {
+// LeaseName is the id of the record's lease, or a dash.
+func (r *Record) LeaseName() string {
 	if r.Lease == nil {
 		return "-"
 	}
 	return r.Lease.ID
 }
 
-// age is what can be known of a record's age: etcd stores no times.
-func (r *record) age() string {
+// Age is what can be known of a record's age: etcd stores no times.
+func (r *Record) Age() string {
 	return fmt.Sprintf("rev %d, %s", r.Created, output.Count(int(r.Writes), "write"))
 }

@@ -1,4 +1,6 @@
-package main
+// Package change is the subcommands that change what is in etcd. They show what they will do, ask, and leave alone what
+// has changed since it was shown.
+package change
 
 import (
 	"context"
@@ -10,6 +12,7 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
@@ -25,7 +28,7 @@ var errNobody = errors.New("nobody to ask: standard input is no terminal; --yes 
 
 // confirm asks whether to do what was said, unless --yes was given. When it is declined, which it is when ctx ends, the
 // error says what was done: nothing.
-func (a *app) confirm(ctx context.Context, question, nothing string, yes bool) error {
+func confirm(ctx context.Context, a *app.App, question, nothing string, yes bool) error {
 	if yes {
 		return nil
 	}
@@ -36,20 +39,20 @@ func (a *app) confirm(ctx context.Context, question, nothing string, yes bool) e
 	answer, err := a.ReadLine(ctx)
 	if err != nil {
 		fmt.Fprintln(a.Err)
-		return no("%s", nothing)
+		return app.No("%s", nothing)
 	}
 	switch strings.ToLower(strings.TrimSpace(answer)) {
 	case "y", "yes":
 		return nil
 	}
-	return no("%s", nothing)
+	return app.No("%s", nothing)
 }
 
 // describe says what a record is, how long it would last, and what becomes of it.
-func (a *app) describe(ctx context.Context, source fleet.Source, r *fleet.Record, fate string) {
-	v := newRecord(r)
+func describe(ctx context.Context, a *app.App, source fleet.Source, r *fleet.Record, fate string) {
+	v := app.NewRecord(r)
 	if leases, err := source.Leases(ctx, []clientv3.LeaseID{r.Lease}, nil); err == nil { // else without times
-		v.fill(leases[r.Lease])
+		v.Fill(leases[r.Lease])
 	}
 	fmt.Fprintf(a.Err, "%s: ", output.Line(v.Key))
 	if v.Malformed != "" {
@@ -64,14 +67,14 @@ func (a *app) describe(ctx context.Context, source fleet.Source, r *fleet.Record
 	if v.Lease == nil {
 		fmt.Fprintf(a.Err, "; without a lease, so it stays until somebody removes it. %s\n", fate)
 	} else {
-		fmt.Fprintf(a.Err, "; lease %s, %s left. %s\n", v.Lease.ID, v.ttl(), fate)
+		fmt.Fprintf(a.Err, "; lease %s, %s left. %s\n", v.Lease.ID, v.TTL(), fate)
 	}
 }
 
 var errStale = errors.New("has changed since it was shown")
 
 func errChanged(key string) error {
-	return no("not done: what is at %s %w", output.Line(key), errStale)
+	return app.No("not done: what is at %s %w", output.Line(key), errStale)
 }
 
 // revisionOf is when what was shown was written; nil is a key that wasn't there.
@@ -83,7 +86,7 @@ func revisionOf(shown *fleet.Record) int64 {
 }
 
 // requireUnchanged returns an error unless a key is still as it was shown. It may change right after.
-func (a *app) requireUnchanged(ctx context.Context, source fleet.Source, key string, shown *fleet.Record) error {
+func requireUnchanged(ctx context.Context, source fleet.Source, key string, shown *fleet.Record) error {
 	now, err := source.Key(ctx, key)
 	if err != nil {
 		return connect.Explain(err)
@@ -95,10 +98,10 @@ func (a *app) requireUnchanged(ctx context.Context, source fleet.Source, key str
 }
 
 // ifUnchanged does an operation if a key is still as it was shown.
-func (a *app) ifUnchanged(
-	ctx context.Context, source fleet.Source, key string, shown *fleet.Record, op clientv3.Op,
+func ifUnchanged(
+	ctx context.Context, a *app.App, source fleet.Source, key string, shown *fleet.Record, op clientv3.Op,
 ) (*clientv3.TxnResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.flags.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, a.Flags.Timeout)
 	defer cancel()
 	still := clientv3.Compare(clientv3.ModRevision(key), "=", revisionOf(shown))
 	answer, err := source.Client.Txn(clientv3.WithRequireLeader(ctx)).If(still).Then(op).Commit()
@@ -116,8 +119,8 @@ var errRecount = errors.New("another node has gone out of service meanwhile")
 
 // change does operations in one transaction, if a node's record and notice are still as they were shown, and if guard
 // holds, unless it is nil. It returns etcd's revision. Its error is errRecount if it was the guard that didn't hold.
-func (a *app) change(
-	ctx context.Context, source fleet.Source, t *target, guard *clientv3.Cmp, ops ...clientv3.Op,
+func change(
+	ctx context.Context, a *app.App, source fleet.Source, t *target, guard *clientv3.Cmp, ops ...clientv3.Op,
 ) (int64, error) {
 	still := []clientv3.Cmp{
 		clientv3.Compare(clientv3.ModRevision(t.key), "=", revisionOf(t.record)),
@@ -127,12 +130,12 @@ func (a *app) change(
 	if guard != nil {
 		cmps = append(cmps, *guard)
 	}
-	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), a.flags.Timeout)
+	ctx, cancel := context.WithTimeout(clientv3.WithRequireLeader(ctx), a.Flags.Timeout)
 	defer cancel()
 	answer, err := source.Client.Txn(ctx).If(cmps...).Then(ops...).Else(clientv3.OpTxn(still, nil, nil)).Commit()
 	switch {
 	case errors.Is(err, rpctypes.ErrLeaseNotFound):
-		return 0, no("not done: the lease of %s has ended, or doesn't exist", output.Line(t.shown().Key))
+		return 0, app.No("not done: the lease of %s has ended, or doesn't exist", output.Line(t.shown().Key))
 	case err != nil && !etcderr.IsAnswer(err):
 		return 0, fmt.Errorf("unclear whether %s was changed: %w; look with `micro-etcd show`", output.Line(t.shown().Key), err)
 	case err != nil:
@@ -165,10 +168,10 @@ func oneByOne(ctx context.Context, source fleet.Source, all []*target, do func(c
 			done = append(done, t.name())
 			continue
 		}
-		failed = join(failed, explainChange(err, source))
+		failed = app.Join(failed, explainChange(err, source))
 		var braked brakeError
 		stopped := errors.As(err, &braked)
-		if !stopped && exitOf(err).code == exitNo && ctx.Err() == nil {
+		if !stopped && app.ExitOf(err).Code == app.ExitNo && ctx.Err() == nil {
 			continue
 		}
 		var rest []string
@@ -179,20 +182,23 @@ func oneByOne(ctx context.Context, source fleet.Source, all []*target, do func(c
 			rest = append(rest, t.name())
 		}
 		if len(done) > 0 {
-			failed = exitError{exitOf(failed).code, fmt.Errorf("%w; done: %s", failed, listed(done))}
+			failed = app.Error{Code: app.ExitOf(failed).Code, Err: fmt.Errorf("%w; done: %s", failed, listed(done))}
 		}
 		if len(rest) > 0 {
-			failed = exitError{exitOf(failed).code, fmt.Errorf("%w; not done: %s", failed, listed(rest))}
+			failed = app.Error{Code: app.ExitOf(failed).Code, Err: fmt.Errorf("%w; not done: %s", failed, listed(rest))}
 		}
 		return failed
 	}
 	return failed
 }
 
+// maxListed bounds how many nodes a message names.
+const maxListed = 40
+
 // listed names some of many.
 func listed(names []string) string {
-	if more := len(names) - maxShown; more > 0 {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxShown], ", "), more)
+	if more := len(names) - maxListed; more > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxListed], ", "), more)
 	}
 	return strings.Join(names, ", ")
 }

@@ -1,4 +1,4 @@
-package main
+package change
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
@@ -36,13 +37,13 @@ func (d *drain) awaitOwner(ctx context.Context, t *target, revision int64) error
 func (d *drain) conclude(now *target, name string, revision int64) error {
 	switch {
 	case now.record != nil:
-		return no("node %s is back in service: its process has registered it again, or somebody has undrained it", name)
+		return app.No("node %s is back in service: its process has registered it again, or somebody has undrained it", name)
 	case now.notice == nil:
 		fmt.Fprintf(d.Err, "Node %s is gone: its process has deregistered it, or its lease has ended.\n", name)
 	case now.notice.IsNotice() && !now.notice.Notice.Acknowledged.IsZero():
 		fmt.Fprintln(d.Err, "Acknowledged by its process.")
 	case now.notice.Modified != revision:
-		return no("the notice of node %s was changed meanwhile; the node stays out of service", name)
+		return app.No("the notice of node %s was changed meanwhile; the node stays out of service", name)
 	default:
 		fmt.Fprintln(d.Err, "Not acknowledged: the owner uses another registry plugin, can't write to etcd or is gone. "+
 			"The node stays out of service until its lease is lost, its data changes, or micro-etcd undrain.")
@@ -82,23 +83,23 @@ func (d *drain) undo(ctx context.Context, t *target, notice *fleet.Record) error
 	now := &target{key: t.key, noticeKey: t.noticeKey, notice: notice}
 	var err error
 	if t.record != nil {
-		_, err = d.putBack(ctx, d.source, now)
+		_, err = putBack(ctx, d.App, d.source, now)
 	} else {
 		var before []byte
 		if before, err = catalog.EncodeNotice(*t.notice.Notice); err == nil {
 			put := clientv3.OpPut(t.noticeKey, string(before), clientv3.WithLease(notice.Lease))
-			_, err = d.change(ctx, d.source, now, nil, put)
+			_, err = change(ctx, d.App, d.source, now, nil, put)
 		}
 	}
 	const why = "its process didn't acknowledge it within %s, so it uses another registry plugin, can't write to etcd or is gone, and nobody would put the record back"
 	refused := fmt.Errorf("--for can't be kept for node %s: "+why, t.name(), fleet.AcknowledgeTime)
 	if err == nil {
-		return no("%w; the drain was undone", refused)
+		return app.No("%w; the drain was undone", refused)
 	}
-	if exitOf(err).code == exitNo { // the process may just have acknowledged it
+	if app.ExitOf(err).Code == app.ExitNo { // the process may just have acknowledged it
 		if now, err := t.look(ctx, d.source); err == nil {
 			return d.conclude(now, t.name(), notice.Modified)
 		}
 	}
-	return exitError{exitOf(err).code, fmt.Errorf("%w; the drain could not be undone: %w", refused, err)}
+	return app.Error{Code: app.ExitOf(err).Code, Err: fmt.Errorf("%w; the drain could not be undone: %w", refused, err)}
 }

@@ -1,4 +1,4 @@
-package main
+package change
 
 import (
 	"context"
@@ -9,11 +9,13 @@ import (
 	"github.com/spf13/cobra"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 )
 
-func newUndrain(a *app) *cobra.Command {
+// NewUndrain returns the subcommand undrain, which puts nodes back in service.
+func NewUndrain(a *app.App) *cobra.Command {
 	var flags selectionFlags
 	var nodes *selection
 	var yes bool
@@ -33,22 +35,22 @@ left alone.`,
 			nodes, err = flags.parse(cmd, args)
 			return err
 		},
-		ValidArgsFunction: a.completeNodeIn(stateOut),
-		RunE:              func(cmd *cobra.Command, _ []string) error { return a.undrain(cmd.Context(), nodes, yes) },
+		ValidArgsFunction: a.CompleteNodeIn(app.StateOut),
+		RunE:              func(cmd *cobra.Command, _ []string) error { return undrain(cmd.Context(), a, nodes, yes) },
 	}
 	flags.add(cmd)
 	addYes(cmd, &yes)
 	return cmd
 }
 
-func (a *app) undrain(ctx context.Context, nodes *selection, yes bool) error {
-	c, err := a.flags.Connect(ctx, a.Streams, nodes.service, io.Discard)
+func undrain(ctx context.Context, a *app.App, nodes *selection, yes bool) error {
+	c, err := a.Flags.Connect(ctx, a.Streams, nodes.service, io.Discard)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	source := c.Source
-	found, err := a.choose(ctx, &source, nodes)
+	found, err := choose(ctx, &source, nodes)
 	if err != nil {
 		return explainChange(err, source)
 	}
@@ -76,15 +78,15 @@ func (a *app) undrain(ctx context.Context, nodes *selection, yes bool) error {
 		if t.record != nil {
 			fate = "Its record is there, so it is in service; the notice is removed."
 		}
-		a.describe(ctx, source, t.notice, fate)
+		describe(ctx, a, source, t.notice, fate)
 	}
 	question := fmt.Sprintf("Put %s of service %s back in service?",
 		output.Count(len(out), "node"), output.Cell(source.Service))
-	if err := a.confirm(ctx, question, "nothing undrained", yes); err != nil {
+	if err := confirm(ctx, a, question, "nothing undrained", yes); err != nil {
 		return err
 	}
 	return oneByOne(ctx, source, out, func(ctx context.Context, t *target) error {
-		revision, err := a.putBackLatest(ctx, source, t)
+		revision, err := putBackLatest(ctx, a, source, t)
 		if err == nil {
 			fmt.Fprintf(a.Err, "Node %s of service %s is in service at revision %d.\n",
 				t.name(), output.Cell(source.Service), revision)
@@ -95,9 +97,9 @@ func (a *app) undrain(ctx context.Context, nodes *selection, yes bool) error {
 
 // putBackLatest is putBack, also if the node's process has written its notice anew meanwhile, as it does to acknowledge
 // a drain.
-func (a *app) putBackLatest(ctx context.Context, source fleet.Source, t *target) (int64, error) {
+func putBackLatest(ctx context.Context, a *app.App, source fleet.Source, t *target) (int64, error) {
 	for {
-		revision, err := a.putBack(ctx, source, t)
+		revision, err := putBack(ctx, a, source, t)
 		if !errors.Is(err, errStale) {
 			return revision, err
 		}
@@ -121,10 +123,10 @@ func (t *target) isSameExit(before *target) bool {
 
 // putBack puts the record in the place of its notice, or removes the notice beside a record. It returns etcd's
 // revision.
-func (a *app) putBack(ctx context.Context, source fleet.Source, t *target) (int64, error) {
+func putBack(ctx context.Context, a *app.App, source fleet.Source, t *target) (int64, error) {
 	ops := []clientv3.Op{clientv3.OpDelete(t.noticeKey)}
 	if t.record == nil {
 		ops = append(ops, clientv3.OpPut(t.key, string(t.notice.Notice.Record), clientv3.WithLease(t.notice.Lease)))
 	}
-	return a.change(ctx, source, t, nil, ops...)
+	return change(ctx, a, source, t, nil, ops...)
 }

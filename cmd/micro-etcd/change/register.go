@@ -1,4 +1,4 @@
-package main
+package change
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"go-micro.dev/v4/registry"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
@@ -28,7 +29,8 @@ type registration struct {
 	yes                             bool
 }
 
-func newRegister(a *app) *cobra.Command {
+// NewRegister returns the subcommand register, which registers a node by hand.
+func NewRegister(a *app.App) *cobra.Command {
 	var r registration
 	cmd := &cobra.Command{
 		Use:   "register --service NAME --node ID --address HOST:PORT",
@@ -46,13 +48,13 @@ It says what is there before, and asks; --yes is for scripts.`,
 		Example: `  micro-etcd register --service legacy --version 1 --node legacy-1 --address 10.0.0.7:80
   micro-etcd register --service legacy --node legacy-1 --address 10.0.0.7:80 --metadata protocol=mucp --ttl 0 --yes`,
 		Args: func(cmd *cobra.Command, args []string) error {
-			if err := noArgs(cmd, args); err != nil {
+			if err := app.NoArgs(cmd, args); err != nil {
 				return err
 			}
-			return requireFlags(cmd)
+			return app.RequireFlags(cmd)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return a.register(cmd.Context(), &r) },
+		RunE:              func(cmd *cobra.Command, _ []string) error { return register(cmd.Context(), a, &r) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&r.service, "service", "", "name of the service")
@@ -104,12 +106,12 @@ func isHostPort(address string) bool {
 	return err == nil && n > 0
 }
 
-func (a *app) register(ctx context.Context, r *registration) error {
+func register(ctx context.Context, a *app.App, r *registration) error {
 	s, err := r.value()
 	if err != nil {
 		return err
 	}
-	c, err := a.flags.Connect(ctx, a.Streams, r.service, a.Err)
+	c, err := a.Flags.Connect(ctx, a.Streams, r.service, a.Err)
 	if err != nil {
 		return err
 	}
@@ -119,25 +121,25 @@ func (a *app) register(ctx context.Context, r *registration) error {
 	if err != nil {
 		return connect.Explain(err)
 	}
-	if err := a.confirm(ctx, a.proposal(ctx, source, r, there), "nothing registered", r.yes); err != nil {
+	if err := confirm(ctx, a, proposal(ctx, a, source, r, there), "nothing registered", r.yes); err != nil {
 		return err
 	}
 	if r.ttl == 0 {
-		return a.putWithoutLease(ctx, source, s, there)
+		return putWithoutLease(ctx, a, source, s, there)
 	}
-	if err := a.requireUnchanged(ctx, source, source.Dir()+r.node, there); err != nil {
+	if err := requireUnchanged(ctx, source, source.Dir()+r.node, there); err != nil {
 		return err
 	}
-	return a.keepRegistered(ctx, c, s, r.ttl)
+	return keepRegistered(ctx, a, c, s, r.ttl)
 }
 
 // proposal says what is there and what will be done, and returns the question.
-func (a *app) proposal(ctx context.Context, source fleet.Source, r *registration, there *fleet.Record) string {
+func proposal(ctx context.Context, a *app.App, source fleet.Source, r *registration, there *fleet.Record) string {
 	key := output.Line(source.Dir() + r.node)
 	if there == nil {
 		fmt.Fprintf(a.Err, "%s is free.\n", key)
 	} else {
-		a.describe(ctx, source, there, "It will be overwritten.")
+		describe(ctx, a, source, there, "It will be overwritten.")
 		if s := there.Service; s != nil && s.Name != r.service {
 			fmt.Fprintf(a.Err, "Warning: it belongs to another service. %s and %s share that key, so %s loses this node.\n",
 				output.Cell(s.Name), output.Cell(r.service), output.Cell(s.Name))
@@ -163,7 +165,9 @@ func (a *app) proposal(ctx context.Context, source fleet.Source, r *registration
 }
 
 // keepRegistered registers as any process does, and stays until ctx ends.
-func (a *app) keepRegistered(ctx context.Context, c *connect.Connection, s *registry.Service, ttl time.Duration) error {
+func keepRegistered(
+	ctx context.Context, a *app.App, c *connect.Connection, s *registry.Service, ttl time.Duration,
+) error {
 	err := c.Registry.Register(s, registry.RegisterTTL(ttl), registry.RegisterContext(ctx))
 	if err != nil {
 		return connect.Explain(err)
@@ -192,18 +196,18 @@ func withTTL(ctx context.Context, source fleet.Source, key string) string {
 }
 
 // putWithoutLease writes a record without a lease, if there is still what was shown.
-func (a *app) putWithoutLease(
-	ctx context.Context, source fleet.Source, s *registry.Service, there *fleet.Record,
+func putWithoutLease(
+	ctx context.Context, a *app.App, source fleet.Source, s *registry.Service, there *fleet.Record,
 ) error {
 	key := source.Dir() + s.Nodes[0].Id
 	value, err := json.Marshal(s)
 	if err != nil {
 		return err
 	}
-	if _, err := etcd.Decode(a.flags.Prefix, key, value); err != nil {
+	if _, err := etcd.Decode(a.Flags.Prefix, key, value); err != nil {
 		return fmt.Errorf("that would be no record: %w", err)
 	}
-	answer, err := a.ifUnchanged(ctx, source, key, there, clientv3.OpPut(key, string(value)))
+	answer, err := ifUnchanged(ctx, a, source, key, there, clientv3.OpPut(key, string(value)))
 	if err != nil {
 		return connect.Explain(err)
 	}

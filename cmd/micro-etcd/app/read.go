@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -12,14 +12,15 @@ import (
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 )
 
-const whyNoAge = `etcd stores no times, so the age of a record can't be read from it. AGE shows what can: the revision
+// WhyNoAge says in the help of a command with a column AGE what is in it.
+const WhyNoAge = `etcd stores no times, so the age of a record can't be read from it. AGE shows what can: the revision
 of etcd at which the record was made, and how often it was written. Whether the nodes answer is what
 micro-etcd check finds out.`
 
-// readService reads a service, and its nodes' records: those in service in the order in which it has them, and then
+// ReadService reads a service, and its nodes' records: those in service in the order in which it has them, and then
 // those out of service. Having none is an error.
-func (a *app) readService(ctx context.Context, service string) (*fleet.Service, []record, error) {
-	c, err := a.flags.Connect(ctx, a.Streams, service, io.Discard)
+func (a *App) ReadService(ctx context.Context, service string) (*fleet.Service, []Record, error) {
+	c, err := a.Flags.Connect(ctx, a.Streams, service, io.Discard)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -32,14 +33,14 @@ func (a *app) readService(ctx context.Context, service string) (*fleet.Service, 
 	}
 	s := &fleet.Service{Name: service}
 	var nodes []*fleet.Record
-	if services := a.visibleServices(f); len(services) > 0 {
+	if services := a.VisibleServices(f); len(services) > 0 {
 		s = &services[0]
 		for _, v := range s.Versions {
 			nodes = append(nodes, v.Nodes...)
 		}
 	}
 	if nodes = append(nodes, f.OutOfService()...); len(nodes) == 0 {
-		return nil, nil, no("no node of service %q below %s", service, c.Dir())
+		return nil, nil, No("no node of service %q below %s", service, c.Dir())
 	}
 	records, err := a.newRecords(ctx, c.Source, nodes)
 	if err != nil {
@@ -49,7 +50,7 @@ func (a *app) readService(ctx context.Context, service string) (*fleet.Service, 
 }
 
 // newRecords returns nodes with their leases.
-func (a *app) newRecords(ctx context.Context, source fleet.Source, nodes []*fleet.Record) ([]record, error) {
+func (a *App) newRecords(ctx context.Context, source fleet.Source, nodes []*fleet.Record) ([]Record, error) {
 	var ids []clientv3.LeaseID
 	for _, r := range nodes {
 		ids = append(ids, r.Lease)
@@ -60,17 +61,17 @@ func (a *app) newRecords(ctx context.Context, source fleet.Source, nodes []*flee
 	if err != nil {
 		return nil, err
 	}
-	records := make([]record, len(nodes))
+	records := make([]Record, len(nodes))
 	for i, r := range nodes {
-		records[i] = newRecord(r)
-		records[i].fill(leases[r.Lease])
+		records[i] = NewRecord(r)
+		records[i].Fill(leases[r.Lease])
 	}
 	return records, nil
 }
 
-// visibleServices returns the services as consumers see them. Records that they don't see are counted on standard
+// VisibleServices returns the services as consumers see them. Records that they don't see are counted on standard
 // error.
-func (a *app) visibleServices(f *fleet.Fleet) []fleet.Service {
+func (a *App) VisibleServices(f *fleet.Fleet) []fleet.Service {
 	services := f.Services()
 	nodes, malformed, out := 0, 0, 0
 	for _, s := range services {
@@ -91,7 +92,7 @@ func (a *app) visibleServices(f *fleet.Fleet) []fleet.Service {
 	return services
 }
 
-func (a *app) warnLeftOut(n int, what string) {
+func (a *App) warnLeftOut(n int, what string) {
 	if n > 0 {
 		fmt.Fprintf(a.Err, "%s left out: `micro-etcd doctor` says which and why\n", output.Count(n, what))
 	}
