@@ -70,7 +70,7 @@ func watch(ctx context.Context, a *app.App, service string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	connected, empty := false, true
-	err = c.Follow(ctx, func(e fleet.Event) {
+	tell := func(e fleet.Event) {
 		if !connected && errors.Is(e.Err, rpctypes.ErrPermissionDenied) {
 			cancel(connect.Explain(e.Err))
 			return
@@ -86,6 +86,13 @@ func watch(ctx context.Context, a *app.App, service string) error {
 			connected = true
 			if empty {
 				reportNone(a, c.Source)
+			}
+		}
+	}
+	err = c.Follow(ctx, func(events []fleet.Event) {
+		for _, e := range events {
+			if ctx.Err() == nil {
+				tell(e)
 			}
 		}
 	})

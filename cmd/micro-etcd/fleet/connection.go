@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"sync"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -10,7 +11,27 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
+	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
+
+// Connect returns a client, which stays the caller's to close, or why there is none.
+type Connect func(context.Context) (*clientv3.Client, error)
+
+const connectTime = time.Second // between two attempts
+
+// Await calls connect until there is a client, and returns nil if ctx ends before. It tells failed of each error.
+func Await(ctx context.Context, connect Connect, failed func(error)) *clientv3.Client {
+	for ctx.Err() == nil {
+		next := time.Now().Add(connectTime)
+		client, err := connect(ctx)
+		if err == nil {
+			return client
+		}
+		failed(err)
+		retry.Sleep(ctx, time.Until(next))
+	}
+	return nil
+}
 
 // connection is how a fleet is read and watched. It requires a leader, because a member without one keeps a request
 // until its deadline, and says that a watch is created and then nothing.

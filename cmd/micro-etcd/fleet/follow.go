@@ -59,7 +59,11 @@ type Event struct {
 	// Swap says that a record and its notice took each other's place: the node has gone out of service, or has come back.
 	// That makes two events, Gone and Appeared, at one revision.
 	Swap bool
-	Err  error // of Disconnected
+	// Rewritten says of Connected that etcd's data was wiped or restored since the last one: what is Gone may only not be
+	// back yet.
+	Rewritten bool
+	Cluster   uint64 // of Connected: etcd's cluster id
+	Err       error  // of Disconnected
 }
 
 var (
@@ -77,8 +81,9 @@ const (
 // Connected again. So what was told always adds up to what etcd has, across compactions, restores, and lost leaders. A
 // key that was deleted and made again meanwhile is Gone and Appeared, not Changed.
 //
-// tell is called by the goroutine that called Follow. Follow returns when ctx ends, with ctx's cause.
-func (s Source) Follow(ctx context.Context, tell func(Event)) error {
+// tell gets at once what belongs together: how a list differs from what was known, or what etcd sent in one message. It
+// is called by the goroutine that called Follow. Follow returns when ctx ends, with ctx's cause.
+func (s Source) Follow(ctx context.Context, tell func([]Event)) error {
 	c := newConnection(ctx, s.Client)
 	f := newFollowing(s, c, tell)
 	var beside sync.WaitGroup
@@ -92,7 +97,8 @@ func (s Source) Follow(ctx context.Context, tell func(Event)) error {
 // following is what Follow knows. It belongs to the goroutine of its reflector, but for what is said otherwise.
 type following struct {
 	Source
-	tell      func(Event)
+	tell      func([]Event)
+	untold    []Event
 	reflector *reflector.Reflector // its methods may be called by all
 
 	known     map[string]*Record
@@ -100,6 +106,8 @@ type following struct {
 	looked    bool            // there was a first list
 	connected bool
 	silent    bool // Disconnected was told
+	cluster   uint64
+	term      uint64 // of the last list
 	revision  int64
 
 	seen atomic.Pointer[sight] // what a probe compares with; nil where that isn't up to date
@@ -112,7 +120,7 @@ type sight struct {
 	keys          int
 }
 
-func newFollowing(s Source, c *connection, tell func(Event)) *following {
+func newFollowing(s Source, c *connection, tell func([]Event)) *following {
 	f := &following{Source: s, tell: tell, known: make(map[string]*Record)}
 	f.reflector = reflector.New(s.lister(c, nil), f)
 	return f
@@ -133,7 +141,18 @@ func (f *following) Broken(err error) {
 		if status.Code(err) == codes.Unavailable || f.Client.ActiveConnection().GetState() != connectivity.Ready {
 			err = fmt.Errorf("%w: %w", errLost, err)
 		}
-		f.tell(Event{At: time.Now(), Kind: Disconnected, Revision: f.revision, Err: err})
+		f.note(Event{At: time.Now(), Kind: Disconnected, Revision: f.revision, Err: err})
+		f.flush()
+	}
+}
+
+func (f *following) note(e Event) { f.untold = append(f.untold, e) }
+
+// flush tells what was noted.
+func (f *following) flush() {
+	if events := f.untold; len(events) > 0 {
+		f.untold = nil
+		f.tell(events)
 	}
 }
 
@@ -157,14 +176,18 @@ func (f *following) replace(all *Fleet) {
 		steps = append(steps, step{all.Revision, r.Key, f.known[r.Key], r})
 	}
 	f.take(now, steps, !f.looked)
+	rewritten := f.looked && (all.Cluster != f.cluster || all.Term < f.term || all.Revision < f.revision)
 	f.others = all.others
-	f.revision = all.Revision
+	f.cluster, f.term, f.revision = all.Cluster, all.Term, all.Revision
 	f.looked = true
 	f.seen.Store(&sight{all.Cluster, all.Term, f.revision, len(f.known) + len(f.others)})
 	if !f.connected {
 		f.connected, f.silent = true, false
-		f.tell(Event{At: now, Kind: Connected, Revision: all.Revision})
+		f.note(Event{
+			At: now, Kind: Connected, Revision: all.Revision, Rewritten: rewritten, Cluster: all.Cluster,
+		})
 	}
+	f.flush()
 }
 
 // step is what became of a key at a revision.
@@ -236,7 +259,7 @@ func (s step) isOut() bool {
 func (f *following) remove(at time.Time, revision int64, key string, swap bool) {
 	if r := f.known[key]; r != nil {
 		delete(f.known, key)
-		f.tell(Event{At: at, Kind: Gone, Revision: revision, Before: r, Swap: swap})
+		f.note(Event{At: at, Kind: Gone, Revision: revision, Before: r, Swap: swap})
 	}
 }
 
@@ -256,7 +279,7 @@ func (f *following) put(at time.Time, revision int64, r *Record, before, swap bo
 		r.Seen, r.Before, kind = old.Seen, old.Before, Changed
 	}
 	f.known[r.Key] = r
-	f.tell(Event{At: at, Kind: kind, Revision: revision, Record: r, Before: old, Swap: swap && kind == Appeared})
+	f.note(Event{At: at, Kind: kind, Revision: revision, Record: r, Before: old, Swap: swap && kind == Appeared})
 }
 
 // Apply implements reflector.Handler.
@@ -281,6 +304,7 @@ func (f *following) Apply(events []*clientv3.Event) {
 		f.revision = max(f.revision, event.Kv.ModRevision)
 	}
 	f.take(time.Now(), steps, false)
+	f.flush()
 	if before := f.seen.Load(); before != nil {
 		f.seen.Store(&sight{before.cluster, before.term, f.revision, len(f.known) + len(f.others)})
 	}

@@ -24,7 +24,13 @@ func follow(tb testing.TB, s Source) *follower {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(tb.Context())
 	f := &follower{t: tb, events: make(chan Event, 1000), cancel: cancel, done: make(chan error, 1)}
-	go func() { f.done <- s.Follow(ctx, func(e Event) { f.events <- e }) }()
+	go func() {
+		f.done <- s.Follow(ctx, func(events []Event) {
+			for _, e := range events {
+				f.events <- e
+			}
+		})
+	}()
 	tb.Cleanup(func() {
 		cancel()
 		require.ErrorIs(tb, <-f.done, context.Canceled)
@@ -93,7 +99,7 @@ func TestADifferenceTellsWhatWentCameAndWasMadeAgain(t *testing.T) {
 		put(t, c, "/micro/registry/a/"+id, node("a", id))
 	}
 	var told []Event
-	f := newFollowing(s, newConnection(t.Context(), c), func(e Event) { told = append(told, e) })
+	f := newFollowing(s, newConnection(t.Context(), c), func(events []Event) { told = append(told, events...) })
 	f.replace(read(t, s))
 	require.Len(t, told, 5)
 
@@ -132,7 +138,7 @@ func TestAProbeFindsAnotherHistoryAndAnotherNumberOfKeys(t *testing.T) {
 	s := Source{Client: c, Service: "a/b"}
 	put(t, c, "/micro/registry/a-b/1", node("a-b", "1"))
 	put(t, c, "/micro/registry/a-b/2", node("a/b", "2"))
-	f := newFollowing(s, newConnection(t.Context(), c), func(Event) {})
+	f := newFollowing(s, newConnection(t.Context(), c), func([]Event) {})
 	f.replace(read(t, s))
 	same, err := f.probe(t.Context())
 	require.NoError(t, err)
@@ -230,7 +236,7 @@ func TestADifferenceTellsASwapToo(t *testing.T) {
 		put(t, c, "/micro/registry/a/"+id, node("a", id))
 	}
 	var told []Event
-	f := newFollowing(s, newConnection(t.Context(), c), func(e Event) { told = append(told, e) })
+	f := newFollowing(s, newConnection(t.Context(), c), func(events []Event) { told = append(told, events...) })
 	f.replace(read(t, s))
 	swap(t, c, "/micro/registry/a/1", "/micro/registry/a/.out-of-service/1", notice(node("a", "1"), ""))
 	remove(t, c, "/micro/registry/a/2")

@@ -19,7 +19,7 @@ type Config struct {
 	// Source is the registry in etcd, without a client.
 	Source fleet.Source
 	// Connect returns the client. The page shows its error, and calls it again until there is none.
-	Connect Connect
+	Connect fleet.Connect
 	// Lost, if not nil, is told each time that the records can't be followed, or no longer, and why. The page shows it
 	// anyway.
 	Lost func(error)
@@ -29,9 +29,6 @@ type Config struct {
 	// Listen is the address as it was asked for, so that its name is answered to as well.
 	Listen string
 }
-
-// Connect returns a client, which stays the caller's to close, or why there is none.
-type Connect func(context.Context) (*clientv3.Client, error)
 
 // page is what the handlers share.
 type page struct {
@@ -105,33 +102,25 @@ func (p *page) start(ctx context.Context, running *sync.WaitGroup, cfg Config) {
 		p.ttls.use(source)
 		running.Go(func() { p.check(ctx, source) })
 		running.Go(func() { p.findOrphans(ctx, source) })
-		_ = source.Follow(ctx, func(e fleet.Event) { // ends only with ctx
-			p.view.apply(e)
-			if e.Kind == fleet.Disconnected && cfg.Lost != nil {
-				cfg.Lost(e.Err)
+		_ = source.Follow(ctx, func(events []fleet.Event) { // ends only with ctx
+			for _, e := range events {
+				p.view.apply(e)
+				if e.Kind == fleet.Disconnected && cfg.Lost != nil {
+					cfg.Lost(e.Err)
+				}
 			}
 		})
 	})
 }
 
-const connectTime = time.Second // between two attempts
-
 // await returns the client, or nil when ctx ends before there is one.
-func (p *page) await(ctx context.Context, connect Connect) (client *clientv3.Client) {
-	ctx, connected := context.WithCancel(ctx)
-	defer connected()
-	every(ctx, connectTime, func() {
-		var err error
-		if client, err = connect(ctx); err == nil {
-			connected()
-			return
-		}
+func (p *page) await(ctx context.Context, connect fleet.Connect) *clientv3.Client {
+	return fleet.Await(ctx, connect, func(err error) {
 		p.view.apply(fleet.Event{Kind: fleet.Disconnected, Err: err})
 		h := health{Members: []member{}}
 		h.fail(err)
 		_ = p.hub.publish(&h)
 	})
-	return client
 }
 
 // check asks for etcd's health until ctx ends.
