@@ -59,7 +59,7 @@ is wrong. It connects as the registry does: the same addresses, environment, TLS
 	root.AddCommand(
 		newServices(a), newNodes(a), newShow(a), newWatch(a), newCheck(a),
 		change.NewRegister(a), change.NewDeregister(a), change.NewDrain(a), change.NewUndrain(a),
-		newDoctor(a), newUI(a), newVersion(a),
+		newDoctor(a), newUI(a), newDNS(a), newVersion(a),
 	)
 	addBuiltins(root)
 	return root

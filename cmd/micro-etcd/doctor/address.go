@@ -1,16 +1,15 @@
 package doctor
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"math"
-	"net"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 )
 
 // uncallable are addresses that no client can call, wherever it runs.
@@ -38,7 +37,7 @@ func WhyUncallable(address string) string {
 	if address == "" {
 		return "is empty"
 	}
-	host, port, ok := hostPort(address)
+	host, port, ok := fleet.HostPort(address)
 	ip, err := netip.ParseAddr(host)
 	switch {
 	case !ok:
@@ -57,19 +56,6 @@ func WhyUncallable(address string) string {
 	return ""
 }
 
-// hostPort takes apart what is dialed with TCP: a host and a port, or a URL of HTTP.
-func hostPort(address string) (host, port string, ok bool) {
-	if scheme, _, found := strings.Cut(address, "://"); found {
-		u, err := url.Parse(address)
-		if err != nil || scheme != "http" && scheme != "https" {
-			return "", "", false
-		}
-		return u.Hostname(), cmp.Or(u.Port(), "80"), true
-	}
-	host, port, err := net.SplitHostPort(address)
-	return host, port, err == nil && !strings.Contains(address, "/")
-}
-
 // loopbacks are services of which some nodes can be called from their own machine only, and others from elsewhere.
 func loopbacks(s *snapshot) []Finding {
 	var found []Finding
@@ -78,7 +64,7 @@ func loopbacks(s *snapshot) []Finding {
 		var keys []string
 		others := 0
 		for _, r := range services[name] {
-			host, _, ok := hostPort(r.Node().Address)
+			host, _, ok := fleet.HostPort(r.Node().Address)
 			switch {
 			case !ok || WhyUncallable(r.Node().Address) != "":
 			case isLoopback(host):

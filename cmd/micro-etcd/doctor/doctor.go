@@ -87,6 +87,7 @@ var checks = []check{
 	{"double-address", doubleAddresses},
 	{"address", uncallable},
 	{"loopback", loopbacks},
+	{"dns-name", dnsNames},
 	{"plugin-key", pluginKeys},
 	{"plugin-profile", pluginProfiles},
 	{"empty-lease", leasesWithoutKeys},

@@ -394,3 +394,15 @@ func TestEachVisitIsTold(t *testing.T) {
 	}})
 	require.Equal(t, [][2]int{{1, 2}, {2, 2}}, told)
 }
+
+func TestServicesThatDNSCannotNameAreToldToWhoWantsToKnow(t *testing.T) {
+	srv := etcdtest.Start(t)
+	c := srv.Client(t)
+	for _, name := range []string{"greeter", "Greeter", "go.micro.mail", "a..b", strings.Repeat("l", 64)} {
+		put(t, c, name+"/"+name+"1", node(name, name+"1", "h:1"), lease(t, c, 60))
+	}
+	found := examine(t, Target{Addresses: srv.Endpoints()}).found("dns-name")
+	require.Len(t, found, 2)
+	require.Equal(t, []string{"a..b", strings.Repeat("l", 64)}, found[0].Subjects)
+	require.Equal(t, []string{"Greeter", "greeter"}, found[1].Subjects)
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	mdns "github.com/miekg/dns"
+	"github.com/spf13/cobra"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/dns"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
+	"github.com/micro-etcd/micro-etcd/internal/cachefile"
+)
+
+// dnsServer is the DNS server's command.
+type dnsServer struct {
+	*app.App
+	listen, domains, allow []string
+	zones                  dns.Zones
+	cacheDir, http         string
+	logQueries             bool
+
+	allowed []netip.Prefix
+	mu      sync.Mutex // of what is printed
+}
+
+func newDNS(a *app.App) *cobra.Command {
+	d := &dnsServer{App: a}
+	cmd := &cobra.Command{
+		Use:   "dns",
+		Short: "Answer DNS queries for what is registered",
+		Long: `Answer DNS queries for what is registered, over UDP and TCP, until Ctrl-C:
+
+  SERVICE.service.DOMAIN                    A, AAAA and SRV; dots in a service's name stay as they are
+  _SERVICE._tcp.service.DOMAIN              SRV, as RFC 2782 has it
+  VERSION._version.SERVICE.service.DOMAIN   one version's nodes
+  HEX.addr.DOMAIN                           what SRV records point to: a node's address
+
+Nodes out of service are left out. While etcd is away the last answers go on. There is no recursion:
+point the resolver that you have here for this domain only. docs/dns.md says how.
+
+There is no authentication: whoever may ask reads the names and addresses of all services that the
+etcd user may read. So only this machine is answered, unless --listen and --allow say otherwise.`,
+		Example: `  micro-etcd dns
+  dig @127.0.0.1 -p 8353 greeter.service.micro.internal SRV
+  micro-etcd dns --listen 10.0.0.5:53 --allow 10.0.0.0/8 --domain svc.example.org`,
+		Args:    app.NoArgs,
+		PreRunE: func(*cobra.Command, []string) error { return d.check() },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return d.run(cmd.Context()) },
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&d.listen, "listen", []string{"127.0.0.1:8353"}, "addresses to answer at, by UDP and TCP; repeatable")
+	f.StringSliceVar(&d.domains, "domain", []string{"micro.internal"}, "domains to answer for; repeatable")
+	f.StringSliceVar(&d.allow, "allow", nil, "who is answered, such as 10.0.0.0/8; repeatable (default this machine)")
+	f.DurationVar(&d.zones.TTL, "ttl", 5*time.Second, "how long resolvers may keep an answer")
+	f.DurationVar(&d.zones.NegativeTTL, "negative-ttl", 5*time.Second, "how long they may keep that there is nothing")
+	f.DurationVar(&d.zones.MaxStale, "max-stale", 0, "how long to answer while etcd is away; 0 is for ever")
+	f.IntVar(&d.zones.MaxAnswers, "max-answers", 0, "records in an answer, chosen at random; 0 is as many as fit")
+	f.StringVar(&d.cacheDir, "cache-dir", "", "directory to keep what is registered in, for a start while etcd is away")
+	f.StringVar(&d.http, "http", "", "address for /metrics and /healthz")
+	f.BoolVar(&d.logQueries, "log-queries", false, "print a line for each query")
+	return cmd
+}
+
+func (d *dnsServer) check() error {
+	const most = 1<<31 - 1 // RFC 2181
+	for name, ttl := range map[string]time.Duration{"ttl": d.zones.TTL, "negative-ttl": d.zones.NegativeTTL} {
+		if ttl < 0 || ttl%time.Second != 0 || ttl/time.Second > most {
+			return fmt.Errorf("--%s %s is no number of seconds that DNS can tell", name, ttl)
+		}
+	}
+	switch {
+	case d.zones.MaxStale < 0:
+		return fmt.Errorf("--max-stale %s is negative", d.zones.MaxStale)
+	case d.zones.MaxAnswers < 0:
+		return fmt.Errorf("--max-answers %d is negative", d.zones.MaxAnswers)
+	case len(d.listen) == 0:
+		return errors.New("--listen is empty")
+	case len(d.domains) == 0:
+		return errors.New("--domain is empty")
+	}
+	for _, domain := range d.domains {
+		if err := d.zones.AddDomain(domain); err != nil {
+			return fmt.Errorf("--domain: %w", err)
+		}
+	}
+	for _, text := range d.allow {
+		prefix, err := netip.ParsePrefix(text)
+		if addr, addrErr := netip.ParseAddr(text); addrErr == nil {
+			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		if err != nil {
+			return fmt.Errorf("--allow %q is neither an address nor a network such as 10.0.0.0/8", text)
+		}
+		d.allowed = append(d.allowed, prefix)
+	}
+	return nil
+}
+
+// cacheMaxAge is how old a file may be that stands in for etcd, as the registry has it without etcd.CacheMaxAge.
+const cacheMaxAge = 24 * time.Hour
+
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+
+func (d *dnsServer) run(ctx context.Context) error {
+	sockets, err := d.open(ctx)
+	if err != nil {
+		return err
+	}
+	closeAll := func(err error) error {
+		for _, s := range sockets {
+			err = errors.Join(err, s.Close())
+		}
+		return err
+	}
+	var listener net.Listener
+	if d.http != "" {
+		var config net.ListenConfig
+		if listener, err = config.Listen(ctx, "tcp", d.http); err != nil {
+			return closeAll(fmt.Errorf("--http %s: %w", d.http, err))
+		}
+	}
+	c, err := d.Flags.Open(ctx, d.Streams, "", io.Discard)
+	if err != nil {
+		return closeAll(err)
+	}
+	defer c.Close()
+	for _, s := range sockets {
+		fmt.Fprintf(d.Err, "Answering for %s at %s.\n", strings.Join(d.domains, ", "), s.Addr())
+	}
+	if listener != nil {
+		fmt.Fprintf(d.Err, "Metrics at %smetrics.\n", pageURL(d.http, listener.Addr()))
+	}
+	return d.serve(ctx, c, sockets, listener)
+}
+
+// open opens the sockets. Without --allow they have to be this machine's alone, or everybody would be answered, and
+// answers are larger than queries: whoever forges a sender could flood him.
+func (d *dnsServer) open(ctx context.Context) ([]*dns.Socket, error) {
+	var sockets []*dns.Socket
+	fail := func(err error) ([]*dns.Socket, error) {
+		for _, s := range sockets {
+			_ = s.Close()
+		}
+		return nil, err
+	}
+	for _, address := range d.listen {
+		s, err := dns.Listen(ctx, address)
+		if err != nil {
+			return fail(fmt.Errorf("--listen %s: %w", address, err))
+		}
+		sockets = append(sockets, s)
+		if len(d.allowed) == 0 && !s.Addr().Addr().IsLoopback() {
+			return fail(fmt.Errorf("--listen %s can be reached from other machines: say with --allow who is answered", address))
+		}
+	}
+	if len(d.allowed) == 0 {
+		d.allowed = loopback
+	}
+	return sockets, nil
+}
+
+// serve ends with ctx, and closes what it was given.
+func (d *dnsServer) serve(ctx context.Context, c *connect.Connection, sockets []*dns.Socket, l net.Listener) error {
+	zone := dns.NewZone()
+	metrics := dns.NewMetrics(zone, &d.zones)
+	follower := &dns.Follower{
+		Zone: zone, Source: c.Source, Connect: c.Dial,
+		Changed: func(err error) {
+			if err == nil {
+				d.sayf("Following etcd at %s.", c.Dir())
+			} else {
+				d.sayf("%v. Trying again.", connect.Explain(err))
+			}
+		},
+		Cache: cachefile.Dir{Path: d.cacheDir, User: d.Flags.EtcdUser(), Prefix: c.Dir(), MaxAge: cacheMaxAge},
+		Warnf: d.sayf,
+	}
+	server := &dns.Server{
+		Zones: &d.zones, Zone: zone, Allow: d.allowed, Sockets: sockets,
+		Answered: func(client netip.AddrPort, q dns.Query, m *mdns.Msg) {
+			metrics.Answered(client, q, m)
+			if d.logQueries {
+				d.logQuery(client, q, m)
+			}
+		},
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer cancel()
+	running.Go(func() { follower.Run(ctx) })
+	if l != nil {
+		running.Go(func() { serveHTTP(ctx, l, metrics.Handler()) })
+	}
+	return server.Serve(ctx)
+}
+
+// sayf may be called concurrently.
+func (d *dnsServer) sayf(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fmt.Fprintln(d.Err, output.Sanitize(fmt.Sprintf(format, args...)))
+}
+
+func (d *dnsServer) logQuery(client netip.AddrPort, q dns.Query, m *mdns.Msg) {
+	transport := "udp"
+	if q.TCP {
+		transport = "tcp"
+	}
+	asked := "-"
+	if len(q.Msg.Question) == 1 {
+		asked = mdns.Type(q.Msg.Question[0].Qtype).String() + " " + output.Sanitize(q.Msg.Question[0].Name)
+	}
+	cut := ""
+	if m.Truncated {
+		cut = ", truncated"
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fmt.Fprintf(d.Out, "%s %s %s %s: %s, %s%s\n", q.At.UTC().Format(time.RFC3339Nano), client, transport, asked,
+		mdns.RcodeToString[m.Rcode], output.Count(len(m.Answer), "record"), cut)
+}
+
+// serveHTTP ends with ctx, and closes the listener.
+func serveHTTP(ctx context.Context, l net.Listener, handler http.Handler) {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	_ = server.Serve(l) // ends by Close only
+}

@@ -1,0 +1,147 @@
+package dns
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
+)
+
+// records are what DNS tells of some nodes. They don't change.
+type records struct {
+	v4, v6  []netip.Addr // each once
+	targets []target
+}
+
+// target is a node with a port.
+type target struct {
+	addr   netip.Addr
+	host   string // where the node's address is a host's name, not addr
+	port   uint16
+	weight uint16
+}
+
+// none are those of a name at which there is nothing, but below which there may be.
+var none = &records{}
+
+// service is one as DNS tells it. It doesn't change.
+type service struct {
+	own      name // "" for what can't be a name in DNS
+	dashed   name // with "-" for "/", where there is one
+	nodes    *records
+	srv      *records          // only the targets, as RFC 2782 has names for them
+	versions map[name]*records // and the names above those of versions, and several versions of one name: none
+	told     int               // nodes
+	untold   int               // nodes of which there is nothing to tell
+}
+
+func newService(s *catalog.Snapshot) *service {
+	told := &service{nodes: &records{}, versions: make(map[name]*records)}
+	told.own, _ = nameOf(s.Name)
+	if strings.Contains(s.Name, "/") {
+		told.dashed, _ = nameOf(strings.ReplaceAll(s.Name, "/", "-"))
+	}
+	for _, v := range s.Versions {
+		of := &records{}
+		for _, n := range v.Nodes {
+			if of.add(n) {
+				told.told++
+			} else {
+				told.untold++
+			}
+		}
+		of.compact()
+		told.nodes.v4 = append(told.nodes.v4, of.v4...)
+		told.nodes.v6 = append(told.nodes.v6, of.v6...)
+		told.nodes.targets = append(told.nodes.targets, of.targets...)
+		told.addVersion(v.Version, of)
+	}
+	told.nodes.compact()
+	told.srv = &records{targets: told.nodes.targets}
+	return told
+}
+
+func (s *service) addVersion(version string, of *records) {
+	n, ok := nameOf(version)
+	if !ok {
+		return
+	}
+	if known := s.versions[n]; known != nil && known != none {
+		of = none // they differ in case only
+	}
+	s.versions[n] = of
+	for parent := range n.parents {
+		if s.versions[parent] == nil {
+			s.versions[parent] = none
+		}
+	}
+}
+
+// add adds what can be told of a node, and reports whether there is anything.
+func (r *records) add(n *catalog.Node) bool {
+	host, port := endpoint(n.Address)
+	t := target{port: port, weight: weight(n.Metadata)}
+	addr, err := netip.ParseAddr(host)
+	addr = addr.Unmap()
+	switch {
+	case err != nil && (port == 0 || !isHost(host)), addr.IsUnspecified(), addr.Zone() != "":
+		return false
+	case err != nil:
+		t.host = host
+	case addr.Is4():
+		t.addr, r.v4 = addr, append(r.v4, addr)
+	default:
+		t.addr, r.v6 = addr, append(r.v6, addr)
+	}
+	if port != 0 {
+		r.targets = append(r.targets, t)
+	}
+	return true
+}
+
+// compact leaves each address once.
+func (r *records) compact() {
+	for _, addrs := range []*[]netip.Addr{&r.v4, &r.v6} {
+		slices.SortFunc(*addrs, netip.Addr.Compare)
+		*addrs = slices.Compact(*addrs)
+	}
+}
+
+// endpoint takes a node's address apart. The port is 0 for one without.
+func endpoint(address string) (host string, port uint16) {
+	host, text, ok := fleet.HostPort(address)
+	if !ok {
+		return address, 0
+	}
+	p, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return host, 0
+	}
+	return host, uint16(p)
+}
+
+// isHost reports whether a text can be the name of a host: letters, digits, "-" and "_".
+func isHost(text string) bool {
+	for _, b := range []byte(text) {
+		switch {
+		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', b == '-', b == '_', b == '.':
+		default:
+			return false
+		}
+	}
+	_, ok := nameOf(text)
+	return ok
+}
+
+// weight is that of RFC 2782: how large a part of the calls a node should get. 0 is hardly any.
+func weight(metadata map[string]string) uint16 {
+	w, err := strconv.ParseUint(cmp.Or(metadata["weight"], "1"), 10, 16)
+	if err != nil {
+		return 1
+	}
+	return uint16(w)
+}
