@@ -98,6 +98,8 @@ func TestCallsReturnInTimeDuringAnOutage(t *testing.T) {
 					w.Stop()
 					return err
 				}))
+				ours := func() error { return r.Deregister(greeter(1)) }
+				require.Error(t, took(timeout-time.Millisecond, ours), "a process needs some time to end, too")
 				require.NoError(t, took(2*timeout+3*time.Second, func() error { serverStop(r, greeter(1)); return nil }))
 				_ = took(timeout, r.Close)
 				outage.end(e)

@@ -308,7 +308,7 @@ func (r *Registry) bound(ctx context.Context) (context.Context, context.CancelFu
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	left := r.timeout()
+	left := r.timeout() * 49 / 50 // so that a server that stops in an outage is gone within the timeout
 	if deadline, ok := ctx.Deadline(); ok {
 		left = time.Until(deadline)
 	}
