@@ -57,6 +57,12 @@ func (h *hub) leave(b *browser) {
 	delete(h.browsers, b)
 }
 
+func (h *hub) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.browsers)
+}
+
 // snapshot catches a browser up: it replaces all that waited.
 func (h *hub) snapshot(b *browser) (frame, error) {
 	h.mu.Lock()

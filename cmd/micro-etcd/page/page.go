@@ -87,6 +87,9 @@ func (p *page) routes(assets map[string]asset) http.Handler {
 	mux.HandleFunc("/api/stream", p.stream)
 	mux.HandleFunc("/api/service", p.service)
 	mux.HandleFunc("/api/search", p.search)
+	mux.HandleFunc("/sd", p.discover)
+	mux.HandleFunc("/healthz", p.healthy)
+	mux.Handle("/metrics", p.metrics())
 	mux.HandleFunc("/", serveAssets(assets))
 	return mux
 }

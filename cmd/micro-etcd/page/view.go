@@ -57,6 +57,13 @@ func newView(prefix string) *view {
 	}
 }
 
+// count returns how many nodes are in service.
+func (v *view) count() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.nodes
+}
+
 // apply folds an event into the view.
 func (v *view) apply(e fleet.Event) {
 	v.mu.Lock()

@@ -1,0 +1,121 @@
+package page
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
+)
+
+// target is a group of Prometheus' HTTP service discovery, here of one node.
+type target struct {
+	Targets []string          `json:"targets"`
+	Labels  map[string]string `json:"labels"`
+}
+
+// discover answers with the nodes in service, as consumers see them, in the form of Prometheus' HTTP service discovery.
+// Until the records were read it fails: Prometheus keeps the targets that it has then, and not after an empty list.
+func (p *page) discover(w http.ResponseWriter, r *http.Request) {
+	wanted, err := parseFilter(r.URL.Query())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if !p.view.connection().read {
+		http.Error(w, "the records couldn't be read yet", http.StatusServiceUnavailable)
+		return
+	}
+	targets := []target{}
+	for _, s := range p.view.snapshots() {
+		for _, v := range s.Versions {
+			for _, n := range v.Nodes {
+				if host, port, ok := fleet.HostPort(n.Address); ok && port != "" && wanted.matches(s.Name, v.Version, n) {
+					targets = append(targets, newTarget(net.JoinHostPort(host, port), s.Name, v.Version, n))
+				}
+			}
+		}
+	}
+	respond(w, targets)
+}
+
+// snapshots returns the services as consumers see them, sorted by name.
+func (v *view) snapshots() []*catalog.Snapshot {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	var all []*catalog.Snapshot
+	for _, s := range v.services {
+		all = append(all, s.folded.Snapshots()...)
+	}
+	slices.SortFunc(all, func(a, b *catalog.Snapshot) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+func newTarget(address, service, version string, n *catalog.Node) target {
+	labels := map[string]string{
+		"__meta_micro_service": service, "__meta_micro_version": version, "__meta_micro_node": n.Id,
+	}
+	for _, key := range slices.Sorted(maps.Keys(n.Metadata)) {
+		name := "__meta_micro_metadata_" + strings.Map(labelRune, key)
+		if _, taken := labels[name]; !taken {
+			labels[name] = n.Metadata[key]
+		}
+	}
+	return target{[]string{address}, labels}
+}
+
+// labelRune is what stands for a character in the name of a label.
+func labelRune(r rune) rune {
+	switch {
+	case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
+		return r
+	}
+	return '_'
+}
+
+// filter is which nodes are wanted: of any of the services and versions, and with all labels.
+type filter struct {
+	services, versions []string
+	labels             map[string]string
+}
+
+func parseFilter(query url.Values) (*filter, error) {
+	f := &filter{labels: make(map[string]string)}
+	for name, values := range query {
+		switch name {
+		case "service":
+			f.services = values
+		case "version":
+			f.versions = values
+		case "label":
+			for _, text := range values {
+				key, value, ok := strings.Cut(text, "=")
+				if !ok || key == "" {
+					return nil, fmt.Errorf("label %q is not key=value", text)
+				}
+				f.labels[key] = value
+			}
+		default:
+			return nil, fmt.Errorf("there is no parameter %q: service, version and label are", name)
+		}
+	}
+	return f, nil
+}
+
+func (f *filter) matches(service, version string, n *catalog.Node) bool {
+	if f.services != nil && !slices.Contains(f.services, service) ||
+		f.versions != nil && !slices.Contains(f.versions, version) {
+		return false
+	}
+	for key, value := range f.labels {
+		if has, ok := n.Metadata[key]; !ok || has != value {
+			return false
+		}
+	}
+	return true
+}
