@@ -2,30 +2,18 @@
 //
 //	state.go   what results mean: the checks' thresholds, and the node in service or out of it; no I/O, no clock
 //	prober.go  the loops that run the checks, and the one that tells
-//	run.go     one run of a check
+//	run.go     one run of a check, which may hang or panic
 //	reason.go  the text that says why a node is out of service
 package prober
 
 import (
 	"context"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/micro-etcd/micro-etcd/internal/signal"
 )
-
-// Check has the fields of package health's type, so one converts to the other. All of them must be set and valid.
-type Check struct {
-	Name             string
-	Probe            func(ctx context.Context, address string) error
-	Interval         time.Duration
-	Timeout          time.Duration
-	InitialDelay     time.Duration
-	FailureThreshold int
-	SuccessThreshold int
-}
 
 // Prober runs the checks of a node.
 type Prober struct {
@@ -89,7 +77,8 @@ func (p *Prober) Status() []Status {
 func (p *Prober) loop(ctx context.Context, check int) {
 	sleepUntil(ctx, time.Now().Add(jittered(p.checks[check].InitialDelay)))
 	for ctx.Err() == nil {
-		sleepUntil(ctx, p.run(ctx, check))
+		next := runOnce(ctx, p.checks[check], p.address, func(err error) { p.record(ctx, check, err) })
+		sleepUntil(ctx, next)
 	}
 }
 
@@ -147,12 +136,4 @@ func sleepUntil(ctx context.Context, t time.Time) {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-}
-
-// jittered returns d, a tenth more or less at random, so that a fleet's checks don't march in step.
-func jittered(d time.Duration) time.Duration {
-	if d <= 0 {
-		return 0
-	}
-	return d - d/10 + rand.N(d/5+1)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 )
 
@@ -11,19 +12,19 @@ import (
 // is only that it timed out.
 const grace = 100 * time.Millisecond
 
-// run runs a check once, until the probe returns, and says when the next run is due. While a probe that has timed out
-// doesn't return, each interval is another failure. After the end of ctx, run waits no longer than the timeout.
-func (p *Prober) run(ctx context.Context, check int) (next time.Time) {
-	c := p.checks[check]
+// runOnce runs a check once, until the probe returns, records results, and says when the next run is due. While a probe
+// that has timed out doesn't return, each interval is another failure. After the end of ctx it waits no longer than the
+// timeout.
+func runOnce(ctx context.Context, c Check, address func() string, record func(error)) (next time.Time) {
 	began := time.Now()
 	next = began.Add(jittered(c.Interval))
 	bounded, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
-	returned := p.start(bounded, c)
+	returned := startProbe(bounded, c, address)
 
 	select {
 	case err := <-returned:
-		p.record(ctx, check, inTime(bounded, c, err))
+		record(inTime(bounded, c, err))
 		return next
 	case <-bounded.Done():
 	}
@@ -32,23 +33,24 @@ func (p *Prober) run(ctx context.Context, check int) (next time.Time) {
 	defer late.Stop()
 	select {
 	case err := <-returned:
-		p.record(ctx, check, inTime(bounded, c, err))
+		record(inTime(bounded, c, err))
 		return next
 	case <-late.C:
-		p.record(ctx, check, timedOut(c))
+		record(timedOut(c))
 	}
-	return p.awaitHung(ctx, check, began, returned)
+	return awaitHung(ctx, c, record, began, returned)
 }
 
 // awaitHung waits for a probe that has timed out. Its result no longer counts: the run has failed already.
-func (p *Prober) awaitHung(ctx context.Context, check int, began time.Time, returned <-chan error) (next time.Time) {
-	c := p.checks[check]
+func awaitHung(
+	ctx context.Context, c Check, record func(error), began time.Time, returned <-chan error,
+) (next time.Time) {
 	for {
 		next = time.Now().Add(jittered(c.Interval))
 		again := time.NewTimer(time.Until(next))
 		select {
 		case <-again.C:
-			p.record(ctx, check, fmt.Errorf("has not returned for %v", rounded(time.Since(began))))
+			record(fmt.Errorf("has not returned for %v", rounded(time.Since(began))))
 			continue
 		case <-returned: //nolint:errcheck // the run has failed already
 		case <-ctx.Done():
@@ -58,8 +60,8 @@ func (p *Prober) awaitHung(ctx context.Context, check int, began time.Time, retu
 	}
 }
 
-// start calls a probe. It sends exactly one result, whatever the probe does, unless that hangs.
-func (p *Prober) start(ctx context.Context, c Check) <-chan error {
+// startProbe calls a probe. It sends exactly one result, whatever the probe does, unless that hangs.
+func startProbe(ctx context.Context, c Check, address func() string) <-chan error {
 	returned := make(chan error, 1)
 	go func() {
 		err := errors.New("ended its goroutine") // it called runtime.Goexit
@@ -69,7 +71,7 @@ func (p *Prober) start(ctx context.Context, c Check) <-chan error {
 			}
 			returned <- err
 		}()
-		if err = c.Probe(ctx, p.address()); err != nil {
+		if err = c.Probe(ctx, address()); err != nil {
 			err = failure{err, err.Error()}
 		}
 	}()
@@ -100,4 +102,12 @@ func rounded(d time.Duration) time.Duration {
 		return d.Truncate(time.Millisecond)
 	}
 	return d.Truncate(time.Second)
+}
+
+// jittered returns d, a tenth more or less at random, so that a fleet's checks don't march in step.
+func jittered(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return d - d/10 + rand.N(d/5+1)
 }

@@ -1,9 +1,21 @@
 package prober
 
 import (
+	"context"
 	"slices"
 	"time"
 )
+
+// Check has the fields of package health's type, so one converts to the other. All of them must be set and valid.
+type Check struct {
+	Name             string
+	Probe            func(ctx context.Context, address string) error
+	Interval         time.Duration
+	Timeout          time.Duration
+	InitialDelay     time.Duration
+	FailureThreshold int
+	SuccessThreshold int
+}
 
 // The states of a check.
 //

@@ -12,6 +12,7 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/iostreams"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
+	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
@@ -66,4 +67,10 @@ func (f *Flags) password(ctx context.Context, s iostreams.Streams, user string) 
 		return "", fmt.Errorf("read the password: %w", err)
 	}
 	return string(password), nil
+}
+
+// EtcdUser returns whom etcd takes this command for, as far as that is known: a user, or the name in the certificate.
+func (f *Flags) EtcdUser() string {
+	ca, cert, key := f.files()
+	return cmp.Or(f.user, os.Getenv("ETCD_USERNAME"), etcdconn.TLSFiles{CA: ca, Cert: cert, Key: key}.User())
 }

@@ -2,17 +2,14 @@
 package connect
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
@@ -69,10 +66,4 @@ func (f *Flags) Check() error {
 		)
 	}
 	return nil
-}
-
-// EtcdUser returns whom etcd takes this command for, as far as that is known: a user, or the name in the certificate.
-func (f *Flags) EtcdUser() string {
-	ca, cert, key := f.files()
-	return cmp.Or(f.user, os.Getenv("ETCD_USERNAME"), etcdconn.TLSFiles{CA: ca, Cert: cert, Key: key}.User())
 }

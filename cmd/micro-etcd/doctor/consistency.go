@@ -11,17 +11,6 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// comparison is what a member said at one address, and what it said when it was asked once more, after all had
-// answered.
-type comparison struct {
-	address     string
-	first, then *clientv3.StatusResponse // then is nil if it didn't answer any more, or as another member
-	last        int64                    // its revision after that
-
-	hash    *clientv3.HashKVResponse // of its data, up to a revision that all have
-	hashErr error                    // why there is none
-}
-
 // askAgain asks those that answered once more if they are several: what one says can be compared with what others say
 // only if it is known to be older or newer.
 func (s *snapshot) askAgain(ctx context.Context) {

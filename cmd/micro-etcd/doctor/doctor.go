@@ -7,6 +7,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 )
 
 // Report is the result of an examination.
@@ -42,6 +44,31 @@ func Examine(ctx context.Context, t Target) (*Report, error) {
 		return nil, err
 	}
 	return s.report(), nil
+}
+
+func gather(ctx context.Context, t Target) (*snapshot, error) {
+	r, err := t.open(t.Addresses)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }() // nothing is registered with it
+	s := &snapshot{
+		target:    t,
+		addresses: r.Status().Endpoints,
+		source:    fleet.Source{Prefix: t.Prefix, Service: t.Service, Timeout: t.timeout()},
+	}
+	s.members = s.askEach(ctx, s.addresses)
+	s.askMembers(ctx)
+	s.askAgain(ctx)
+	if slices.ContainsFunc(s.members, func(m member) bool { return m.err == nil }) {
+		s.source.Client, s.connectErr = r.Client(ctx)
+		if s.connectErr == nil {
+			s.askCluster(ctx, r)
+		}
+	} else {
+		s.connectErr = s.members[0].err
+	}
+	return s, context.Cause(ctx)
 }
 
 // check looks at what was gathered for one thing.

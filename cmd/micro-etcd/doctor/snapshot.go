@@ -42,29 +42,15 @@ type snapshot struct {
 	orphans     []*fleet.Record // on leases that don't exist
 }
 
-func gather(ctx context.Context, t Target) (*snapshot, error) {
-	r, err := t.open(t.Addresses)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = r.Close() }() // nothing is registered with it
-	s := &snapshot{
-		target:    t,
-		addresses: r.Status().Endpoints,
-		source:    fleet.Source{Prefix: t.Prefix, Service: t.Service, Timeout: t.timeout()},
-	}
-	s.members = s.askEach(ctx, s.addresses)
-	s.askMembers(ctx)
-	s.askAgain(ctx)
-	if slices.ContainsFunc(s.members, func(m member) bool { return m.err == nil }) {
-		s.source.Client, s.connectErr = r.Client(ctx)
-		if s.connectErr == nil {
-			s.askCluster(ctx, r)
-		}
-	} else {
-		s.connectErr = s.members[0].err
-	}
-	return s, context.Cause(ctx)
+// comparison is what a member said at one address, and what it said when it was asked once more, after all had
+// answered.
+type comparison struct {
+	address     string
+	first, then *clientv3.StatusResponse // then is nil if it didn't answer any more, or as another member
+	last        int64                    // its revision after that
+
+	hash    *clientv3.HashKVResponse // of its data, up to a revision that all have
+	hashErr error                    // why there is none
 }
 
 // maxAsked bounds how many addresses are asked at a time.

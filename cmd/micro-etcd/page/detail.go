@@ -2,7 +2,6 @@ package page
 
 import (
 	"cmp"
-	"encoding/json"
 	"net/http"
 	"slices"
 	"strconv"
@@ -45,17 +44,6 @@ func (p *page) service(w http.ResponseWriter, r *http.Request) {
 	}
 	d.Now = now.UnixMilli()
 	respond(w, d)
-}
-
-func respond(w http.ResponseWriter, message any) {
-	data, err := json.Marshal(message)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	_, _ = w.Write(data) // fails if the browser is gone
 }
 
 // detail returns the page, and the entries that its nodes were made of. Entries are never changed, only replaced.

@@ -21,22 +21,22 @@ type target struct {
 
 // discover answers with the nodes in service, as consumers see them, in the form of Prometheus' HTTP service discovery.
 // Until the records were read it fails: Prometheus keeps the targets that it has then, and not after an empty list.
-func (p *page) discover(w http.ResponseWriter, r *http.Request) {
+func (v *view) discover(w http.ResponseWriter, r *http.Request) {
 	wanted, err := parseFilter(r.URL.Query())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if !p.view.connection().read {
+	if !v.connection().read {
 		http.Error(w, "the records couldn't be read yet", http.StatusServiceUnavailable)
 		return
 	}
 	targets := []target{}
-	for _, s := range p.view.snapshots() {
-		for _, v := range s.Versions {
-			for _, n := range v.Nodes {
-				if host, port, ok := fleet.HostPort(n.Address); ok && port != "" && wanted.matches(s.Name, v.Version, n) {
-					targets = append(targets, newTarget(net.JoinHostPort(host, port), s.Name, v.Version, n))
+	for _, s := range v.snapshots() {
+		for _, of := range s.Versions {
+			for _, n := range of.Nodes {
+				if host, port, ok := fleet.HostPort(n.Address); ok && port != "" && wanted.matches(s.Name, of.Version, n) {
+					targets = append(targets, newTarget(net.JoinHostPort(host, port), s.Name, of.Version, n))
 				}
 			}
 		}

@@ -1,5 +1,10 @@
 package page
 
+import (
+	"encoding/json"
+	"net/http"
+)
+
 // Times are Unix milliseconds of this server's clock. Each message says what that clock shows, so that the browser's
 // own clock doesn't matter.
 
@@ -139,4 +144,15 @@ type endpoint struct {
 	Metadata [][2]string `json:"metadata,omitempty"`
 	Request  string      `json:"request"`
 	Response string      `json:"response"`
+}
+
+func respond(w http.ResponseWriter, message any) {
+	data, err := json.Marshal(message)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write(data) // fails if the browser is gone
 }

@@ -10,16 +10,16 @@ import (
 )
 
 // metrics serves what Prometheus may want to know of this server.
-func (p *page) metrics() http.Handler {
+func metrics(v *view, h *hub) http.Handler {
 	registry := prometheus.NewRegistry()
 	for _, g := range []struct {
 		name, help string
 		value      func() float64
 	}{
-		{"services", "Services that have a node in service.", func() float64 { return float64(len(p.view.snapshots())) }},
-		{"nodes", "Nodes in service.", func() float64 { return float64(p.view.count()) }},
-		{"stale_seconds", "For how long etcd can't be followed; 0 while it is.", p.staleness},
-		{"browsers", "Browsers that look at the page.", func() float64 { return float64(p.hub.count()) }},
+		{"services", "Services that have a node in service.", func() float64 { return float64(len(v.snapshots())) }},
+		{"nodes", "Nodes in service.", func() float64 { return float64(v.count()) }},
+		{"stale_seconds", "For how long etcd can't be followed; 0 while it is.", v.staleness},
+		{"browsers", "Browsers that look at the page.", func() float64 { return float64(h.count()) }},
 	} {
 		opts := prometheus.GaugeOpts{Name: "micro_etcd_ui_" + g.name, Help: g.help}
 		registry.MustRegister(prometheus.NewGaugeFunc(opts, g.value))
@@ -27,16 +27,16 @@ func (p *page) metrics() http.Handler {
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 
-func (p *page) staleness() float64 {
-	if l := p.view.connection(); !l.connected {
+func (v *view) staleness() float64 {
+	if l := v.connection(); !l.connected {
 		return time.Since(l.since).Seconds()
 	}
 	return 0
 }
 
 // healthy is 200 as soon as there is something to show, current or not.
-func (p *page) healthy(w http.ResponseWriter, _ *http.Request) {
-	switch l := p.view.connection(); {
+func (v *view) healthy(w http.ResponseWriter, _ *http.Request) {
+	switch l := v.connection(); {
 	case l.connected:
 		fmt.Fprintln(w, "ok")
 	case l.read:

@@ -86,10 +86,10 @@ func (p *page) routes(assets map[string]asset) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/api/stream", p.stream)
 	mux.HandleFunc("/api/service", p.service)
-	mux.HandleFunc("/api/search", p.search)
-	mux.HandleFunc("/sd", p.discover)
-	mux.HandleFunc("/healthz", p.healthy)
-	mux.Handle("/metrics", p.metrics())
+	mux.HandleFunc("/api/search", p.view.serveSearch)
+	mux.HandleFunc("/sd", p.view.discover)
+	mux.HandleFunc("/healthz", p.view.healthy)
+	mux.Handle("/metrics", metrics(p.view, p.hub))
 	mux.HandleFunc("/", serveAssets(assets))
 	return mux
 }

@@ -95,3 +95,6 @@ func (c suspiciousClient) Recv(m *transport.Message) error {
 	}
 	return err
 }
+
+// otherProgram is what a reason begins with if something else than expected listens at the address.
+const otherProgram = "another program answers: "

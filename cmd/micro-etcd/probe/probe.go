@@ -93,9 +93,6 @@ func undialable(address string) string {
 	return ""
 }
 
-// otherProgram is what a reason begins with if something else than expected listens at the address.
-const otherProgram = "another program answers: "
-
 // explain takes the wrapping off an error that says nothing new, and tells a wrong answer from none.
 func explain(err error) string {
 	text := err.Error()

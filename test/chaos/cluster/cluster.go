@@ -290,3 +290,14 @@ func (c *Cluster) loadIDs(ctx context.Context) error {
 		return nil
 	})
 }
+
+// status asks one member how it is.
+func (c *Cluster) status(ctx context.Context, m *Member) (*clientv3.StatusResponse, error) {
+	client, err := c.clients.of(m)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	return client.Status(ctx, m.ClientAddr)
+}

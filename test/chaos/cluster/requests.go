@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -26,17 +25,6 @@ func (c *Cluster) Leader(ctx context.Context) (*Member, error) {
 			return nil, ctx.Err()
 		}
 	}
-}
-
-// status asks one member how it is.
-func (c *Cluster) status(ctx context.Context, m *Member) (*clientv3.StatusResponse, error) {
-	client, err := c.clients.of(m)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	return client.Status(ctx, m.ClientAddr)
 }
 
 // Snapshot saves one member's data.
