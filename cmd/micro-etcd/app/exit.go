@@ -15,7 +15,7 @@ const (
 
 // ExitCodes says in the help what they mean.
 const ExitCodes = `Exit codes:
-  0  done; for doctor: nothing worse than info; for check: all nodes answer; for watch, register, ui and dns: ended by Ctrl-C
+  0  done; for doctor: nothing worse than info; for check: all nodes answer; for what goes on until Ctrl-C: ended by it
   1  no: not found, declined, changed meanwhile, half is out, came back; for doctor: warnings; for check: some fail
   2  doctor found something critical; an etcd that can't be reached is; for check: a service has no node that answers
   3  wrong usage or configuration, etcd couldn't be asked, or interrupted meanwhile`
