@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -21,6 +22,9 @@ type Config struct {
 	User               string           // by whose rights etcd answers: Username, or the name in the client's certificate
 	Log                *zap.Logger      // nil for none
 	Client             *clientv3.Client // the caller's; the rest counts for nothing then
+
+	// Dial connects to an address, in simulations; nil for the network.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
 
 // Connection parameters of the etcd client; the measurements behind them are in docs/design.md.

@@ -90,7 +90,7 @@ func (c *Connector) Connect(ctx context.Context) (*Client, error) {
 			c.mu.Unlock()
 			return nil, err
 		}
-		d = &dialing{dialer: &Dialer{}, breaker: c.breaker, done: make(chan struct{})}
+		d = &dialing{dialer: &Dialer{connect: c.config.Dial}, breaker: c.breaker, done: make(chan struct{})}
 		config := c.config
 		if c.Context.Err() != nil || !c.Go(func() { c.dial(d, config) }) {
 			c.mu.Unlock()

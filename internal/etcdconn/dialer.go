@@ -23,6 +23,8 @@ import (
 //
 // gRPC's own handling of HTTPS_PROXY is off with it: etcd is not reached through a proxy.
 type Dialer struct {
+	connect func(ctx context.Context, address string) (net.Conn, error) // nil for dialAny
+
 	mu       sync.Mutex
 	conns    map[string]memberConn // by address
 	err      error
@@ -68,7 +70,11 @@ func (d *Dialer) DialOptions(members int, config *tls.Config) []grpc.DialOption 
 // dial returns the raw connection: gRPC sets TCP_USER_TIMEOUT on nothing else.
 func (d *Dialer) dial(ctx context.Context, address string) (net.Conn, error) {
 	d.awaitReadmission(ctx, address)
-	conn, err := dialAny(ctx, address)
+	connect := d.connect
+	if connect == nil {
+		connect = dialAny
+	}
+	conn, err := connect(ctx, address)
 	if err != nil {
 		return nil, err
 	}

@@ -4,30 +4,45 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"sync"
 	"time"
 )
 
-// network is what lies between clients and a fake etcd: connections in memory that can be cut, held up and slowed down.
-// Whoever waits on it waits durably in the sense of synctest.
+// Members are the addresses of a fake etcd that tests give a client which is to have several. Any other one leads to it
+// as well.
+var Members = []string{"member1:2379", "member2:2379", "member3:2379"}
+
+// all stands for all members where one is asked for.
+const all = ""
+
+// network is what lies between clients and a fake etcd: connections in memory that can be cut, held up and slowed down,
+// all of them or those to one member. Whoever waits on it waits durably in the sense of synctest.
 type network struct {
 	accepting chan net.Conn
 	closed    chan struct{}
 
 	mu    sync.Mutex
-	down  bool          // nobody listens
-	held  map[bool]bool // directions in which nothing arrives; true: towards etcd
-	delay time.Duration // of every packet
-	freed chan struct{} // closed and renewed when something isn't held any more
-	wires map[*wire]any // those in use
+	down  map[string]bool // members at which nobody listens
+	held  map[way]bool    // where nothing arrives
+	delay time.Duration   // of every packet
+	freed chan struct{}   // closed and renewed when something isn't held any more
+	wires map[*wire]any   // those in use
+}
+
+// way is where packets go.
+type way struct {
+	member      string
+	towardsEtcd bool
 }
 
 func newNetwork() *network {
 	return &network{
 		accepting: make(chan net.Conn),
 		closed:    make(chan struct{}),
-		held:      make(map[bool]bool),
+		down:      make(map[string]bool),
+		held:      make(map[way]bool),
 		freed:     make(chan struct{}),
 		wires:     make(map[*wire]any),
 	}
@@ -35,17 +50,17 @@ func newNetwork() *network {
 
 var errConnectionRefused = errors.New("connection refused")
 
-// dial connects to the fake etcd. While packets are held up, a connection can't be made.
-func (n *network) dial(ctx context.Context, _ string) (net.Conn, error) {
+// Dial connects to a member. While all packets are held up, a connection can't be made.
+func (n *network) Dial(ctx context.Context, member string) (net.Conn, error) {
 	for {
 		n.mu.Lock()
-		down, held, freed := n.down, n.held[true] || n.held[false], n.freed
+		down, held, freed := n.downLocked(member), n.held[way{all, true}] || n.held[way{all, false}], n.freed
 		n.mu.Unlock()
 		switch {
 		case down:
 			return nil, errConnectionRefused
 		case !held:
-			return n.connect(ctx)
+			return n.connect(ctx, member)
 		}
 		select {
 		case <-freed:
@@ -55,13 +70,15 @@ func (n *network) dial(ctx context.Context, _ string) (net.Conn, error) {
 	}
 }
 
-func (n *network) connect(ctx context.Context) (net.Conn, error) {
-	there, back := newWire(n, true), newWire(n, false)
+func (n *network) downLocked(member string) bool { return n.down[all] || n.down[member] }
+
+func (n *network) connect(ctx context.Context, member string) (net.Conn, error) {
+	there, back := newWire(n, way{member, true}), newWire(n, way{member, false})
 	select {
 	case n.accepting <- &conn{reads: there, writes: back}:
 		n.mu.Lock()
 		n.wires[there], n.wires[back] = nil, nil
-		down := n.down
+		down := n.downLocked(member)
 		n.mu.Unlock()
 		if down { // cut meanwhile
 			there.close()
@@ -94,13 +111,20 @@ func (n *network) Close() error {
 func (n *network) Addr() net.Addr { return address{} }
 
 // Cut breaks every connection, and refuses new ones until mend.
-func (n *network) Cut() {
+func (n *network) Cut() { n.Kill(all) }
+
+// Kill breaks the connections to a member, and refuses new ones until Revive.
+func (n *network) Kill(member string) {
 	n.mu.Lock()
-	n.down = true
-	wires := n.wires
-	n.wires = make(map[*wire]any)
+	n.down[member] = true
+	var broken []*wire
+	for w := range n.wires {
+		if member == all || w.way.member == member {
+			broken = append(broken, w)
+		}
+	}
 	n.mu.Unlock()
-	for w := range wires {
+	for _, w := range broken {
 		w.close()
 	}
 }
@@ -110,8 +134,17 @@ func (n *network) Hold(towardsEtcd ...bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, direction := range towardsEtcd {
-		n.held[direction] = true
+		n.held[way{all, direction}] = true
 	}
+}
+
+// Silence makes a member say nothing until Revive, on connections there are and on new ones, which it takes. If it
+// hears, it does what it is asked at once, and else afterwards.
+func (n *network) Silence(member string, hears bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.held[way{member, false}] = true
+	n.held[way{member, true}] = !hears
 }
 
 // Slow delays every packet from now on.
@@ -121,11 +154,17 @@ func (n *network) Slow(delay time.Duration) {
 	n.delay = delay
 }
 
-// Mend ends what cut, hold and slow began. What was held up arrives, as TCP sends it again.
+// Mend ends what cut, hold and slow began, and revives the members.
 func (n *network) Mend() {
+	n.Slow(0)
+	n.Revive(all)
+}
+
+// Revive ends what Kill or Silence began. What was held up arrives, as TCP sends it again.
+func (n *network) Revive(member string) {
 	n.mu.Lock()
-	n.down, n.delay = false, 0
-	clear(n.held)
+	maps.DeleteFunc(n.down, func(m string, _ bool) bool { return member == all || m == member })
+	maps.DeleteFunc(n.held, func(w way, _ bool) bool { return member == all || w.member == member })
 	close(n.freed)
 	n.freed = make(chan struct{})
 	wires := make([]*wire, 0, len(n.wires))
@@ -138,11 +177,11 @@ func (n *network) Mend() {
 	}
 }
 
-// passing reports whether packets pass in a direction, and how late.
-func (n *network) passing(towardsEtcd bool) (bool, time.Duration) {
+// passing reports whether packets pass, and how late.
+func (n *network) passing(w way) (bool, time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return !n.held[towardsEtcd], n.delay
+	return !n.held[w] && !n.held[way{all, w.towardsEtcd}], n.delay
 }
 
 func (n *network) forget(w *wire) {
@@ -153,8 +192,8 @@ func (n *network) forget(w *wire) {
 
 // wire is one direction of a connection. It buffers without bound, so nobody waits to write.
 type wire struct {
-	network     *network
-	towardsEtcd bool
+	network *network
+	way     way
 
 	mu       sync.Mutex
 	changed  sync.Cond
@@ -170,14 +209,14 @@ type packet struct {
 	due  time.Time
 }
 
-func newWire(n *network, towardsEtcd bool) *wire {
-	w := &wire{network: n, towardsEtcd: towardsEtcd}
+func newWire(n *network, goes way) *wire {
+	w := &wire{network: n, way: goes}
 	w.changed.L = &w.mu
 	return w
 }
 
 func (w *wire) write(data []byte) (int, error) {
-	passing, delay := w.network.passing(w.towardsEtcd)
+	passing, delay := w.network.passing(w.way)
 	w.mu.Lock()
 	if w.closed || w.finished {
 		w.mu.Unlock()
@@ -196,7 +235,7 @@ func (w *wire) write(data []byte) (int, error) {
 
 // arrive hands over the packets that are due.
 func (w *wire) arrive() {
-	passing, delay := w.network.passing(w.towardsEtcd)
+	passing, delay := w.network.passing(w.way)
 	if !passing {
 		return
 	}

@@ -17,8 +17,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 )
 
-// Server is a scripted etcd of one member, which real clients talk to over gRPC. It answers as etcd does (test/fake
-// compares them), but for what its faults make it do.
+// Server is a scripted etcd, which real clients talk to over gRPC. It answers as etcd does (test/fake compares them),
+// but for what its faults make it do.
 type Server struct {
 	pb.UnimplementedKVServer
 	pb.UnimplementedLeaseServer
@@ -74,12 +74,16 @@ func NewServer(t *testing.T) *Server {
 	return e
 }
 
-// NewClient returns a client with the settings that the registry gives its own.
-func (e *Server) NewClient(t *testing.T) *clientv3.Client {
+// NewClient returns a client with the settings that the registry gives its own. It has the address of one member, if it
+// isn't given others.
+func (e *Server) NewClient(t *testing.T, members ...string) *clientv3.Client {
 	t.Helper()
-	config := etcdconn.Config{Endpoints: []string{"http://fake:2379"}}.Etcd()
+	if len(members) == 0 {
+		members = Members[:1]
+	}
+	config := etcdconn.Config{Endpoints: members}.Etcd()
 	config.DialOptions = append(
-		config.DialOptions, grpc.WithContextDialer(e.dial), grpc.WithChainStreamInterceptor(commit),
+		config.DialOptions, grpc.WithContextDialer(e.Dial), grpc.WithChainStreamInterceptor(commit),
 	)
 	client, err := clientv3.New(config)
 	require.NoError(t, err)
