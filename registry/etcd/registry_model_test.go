@@ -17,7 +17,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
 
-// model is two processes at a fake etcd, one of which provides nodes, and what should come of what happens to them.
+// model is two processes at a fake etcd of three members, one of which provides nodes, and what should come of what
+// happens to them. The provider connects by itself; the reader may have a client of its caller's.
 type model struct {
 	t         *testing.T
 	etcd      *fakeEtcd
@@ -33,6 +34,8 @@ type model struct {
 	leases  int                          // of others, at most
 
 	registered map[string]string // what it last succeeded with
+
+	err error // what was wrong meanwhile
 }
 
 // step is one thing that happens. a and b choose among what it can be about.
@@ -115,9 +118,16 @@ var whatHappens = map[string]func(*model, step){
 	"cut":                 func(m *model, _ step) { m.etcd.Cut(); m.mends = append(m.mends, m.etcd.Mend) },
 	"hold":                func(m *model, s step) { m.etcd.Hold(s.a%2 == 0); m.mends = append(m.mends, m.etcd.Mend) },
 	"stop":                func(m *model, _ step) { m.etcd.Stop(); m.mends = append(m.mends, m.etcd.Start) },
-	"wipe":                func(m *model, _ step) { m.etcd.Wipe() },
-	"other cluster":       func(m *model, _ step) { m.etcd.MoveCluster() },
-	"mend":                func(m *model, _ step) { m.mend() },
+	"member silent": func(m *model, s step) {
+		m.etcd.Silence(member(s), s.b%2 == 0)
+		m.mends = append(m.mends, m.etcd.Mend)
+	},
+	"member killed":      func(m *model, s step) { m.etcd.Kill(member(s)); m.mends = append(m.mends, m.etcd.Mend) },
+	"member back":        func(m *model, s step) { m.etcd.Revive(member(s)) },
+	"only a member away": (*model).loseMember,
+	"wipe":               func(m *model, _ step) { m.etcd.Wipe() },
+	"other cluster":      func(m *model, _ step) { m.etcd.MoveCluster() },
+	"mend":               func(m *model, _ step) { m.mend() },
 	"relist": func(m *model, s step) {
 		[]*Registry{m.provider, m.reader}[s.a%2].components.Load().resync()
 	},
@@ -133,6 +143,61 @@ var whatHappens = map[string]func(*model, step){
 
 // requests are what is refused together.
 var requests = etcdfake.Either(etcdfake.Puts, etcdfake.Grants, etcdfake.Deletes, etcdfake.Reads, etcdfake.Renewals)
+
+func member(s step) string { return etcdfake.Members[s.a%len(etcdfake.Members)] }
+
+// loseMember lets one member fail while all else is well. What is wrong before it is back ends the play.
+func (m *model) loseMember(s step) {
+	if m.err = m.settle(); m.err != nil {
+		return
+	}
+	time.Sleep(begunTime)
+	before := make(map[string]int)
+	for id := range m.wished {
+		before[id] = m.etcd.losses(greeterDir + id)
+	}
+	if s.b%3 == 0 {
+		m.etcd.Kill(member(s))
+	} else {
+		m.etcd.Silence(member(s), s.b%3 == 1)
+	}
+	m.mends = append(m.mends, m.etcd.Mend)
+	if err := m.manage(s, before); err != nil {
+		m.err = fmt.Errorf("without %s: %w", member(s), err)
+	}
+}
+
+// manage says what one member is missed for: calls and watchers of whoever connects by himself wait for it, a record
+// lapses, or something isn't right again in time.
+func (m *model) manage(s step, losses map[string]int) error {
+	const soon = 2 * time.Second
+	for range 2 * len(etcdfake.Members) { // some of them meet it
+		began := time.Now()
+		if _, err := m.provider.GetService("greeter", Linearizable()); err != nil && !errors.Is(err, registry.ErrNotFound) {
+			return err
+		}
+		if took := time.Since(began); took > soon {
+			return fmt.Errorf("a lookup takes %s", took)
+		}
+	}
+	m.etcd.PutKey(greeterDir+"x0", foreignValue("x0", s), 0)
+	time.Sleep(soon)
+	for i, f := range m.followers {
+		if m.registryOf(i) != m.provider {
+			continue
+		}
+		if wrong := m.etcd.differ("greeter", m.provider, f); wrong != "" {
+			return errors.New(wrong)
+		}
+	}
+	time.Sleep(2 * time.Minute) // longer than any lease lives
+	for id, n := range losses {
+		if m.etcd.losses(greeterDir+id) > n {
+			return fmt.Errorf("%s was missing", id)
+		}
+	}
+	return m.wrong()
+}
 
 // watchAnew replaces a follower by one that looks up, and watches a little later.
 func (m *model) watchAnew(s step) {
@@ -162,7 +227,7 @@ func (m *model) startAnew(s step) {
 	case 1:
 		m.mends = append(m.mends, m.etcd.Ignore(etcdfake.Reads, 1+s.b%5))
 	}
-	m.reader, _ = m.etcd.newRegistry(m.t, CacheDir(m.cacheDir))
+	m.newReader(s.b%2 == 0)
 	for i, f := range m.followers {
 		if m.registryOf(i) != m.reader {
 			continue
@@ -177,6 +242,15 @@ func (m *model) startAnew(s step) {
 			m.t.Fatal(err)
 		}
 	}
+}
+
+func (m *model) newReader(connected bool) {
+	if connected {
+		m.reader, _ = m.etcd.newConnected(m.t, CacheDir(m.cacheDir))
+		return
+	}
+	client := m.etcd.NewClient(m.t, etcdfake.Members...)
+	m.reader, _ = open(m.t, Client(client), CacheDir(m.cacheDir))
 }
 
 func (m *model) registryOf(follower int) *Registry {
@@ -203,6 +277,9 @@ func (m *model) mend() {
 
 // settleTime is what everything may take to be right again, another history included.
 const settleTime = repairTime + 15*time.Second
+
+// begunTime is how long what was begun before may go on when all is well. A watch that etcd has ignored is one.
+const begunTime = 20 * time.Second
 
 // settle ends all faults and waits until all is well.
 func (m *model) settle() error {
@@ -250,7 +327,7 @@ func (m *model) wrong() error {
 
 // costs says what was asked of etcd that needn't be.
 func (m *model) costs() error {
-	time.Sleep(20 * time.Second) // what was begun before may go on for a while
+	time.Sleep(begunTime)
 	synctest.Wait()
 	before := m.etcd.requests()
 	for range 10 {
@@ -324,8 +401,8 @@ func play(t *testing.T, steps []step) (err error) {
 			cacheDir:   t.TempDir(),
 		}
 		e.Grow(100) // a new history is shorter then
-		m.provider, _ = e.newRegistry(t)
-		m.reader, _ = e.newRegistry(t, CacheDir(m.cacheDir))
+		m.provider, _ = e.newConnected(t)
+		m.newReader(len(steps)%2 == 0)
 		for i := range 3 {
 			shown := looked(t, m.registryOf(i), "greeter")
 			f, err := follow(m.registryOf(i), "greeter", shown)
@@ -335,10 +412,15 @@ func play(t *testing.T, steps []step) (err error) {
 			m.followers = append(m.followers, f)
 		}
 		for _, s := range steps {
-			whatHappens[s.what](m, s)
+			if whatHappens[s.what](m, s); m.err != nil {
+				break
+			}
 			synctest.Wait()
 		}
-		if err = m.settle(); err == nil {
+		if err = m.err; err == nil {
+			err = m.settle()
+		}
+		if err == nil {
 			err = m.costs()
 		}
 		if err == nil {
