@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -57,6 +58,8 @@ func newServer(tb testing.TB, version, scheme string, flags []string) *server {
 	}, flags...)
 	return s
 }
+
+func (s *server) dataDir() string { return s.args[slices.Index(s.args, "--data-dir")+1] }
 
 func (s *server) name() string { return "m" + strconv.Itoa(s.peer) }
 
