@@ -26,7 +26,7 @@ import (
 type dnsServer struct {
 	*app.App
 	listen, domains, allow []string
-	zones                  dns.Zones
+	config                 dns.Config
 	cacheDir, http         string
 	logQueries             bool
 
@@ -62,10 +62,10 @@ etcd user may read. So only this machine is answered, unless --listen and --allo
 	f.StringSliceVar(&d.listen, "listen", []string{"127.0.0.1:8353"}, "addresses to answer at, by UDP and TCP; repeatable")
 	f.StringSliceVar(&d.domains, "domain", []string{"micro.internal"}, "domains to answer for; repeatable")
 	f.StringSliceVar(&d.allow, "allow", nil, "who is answered, such as 10.0.0.0/8; repeatable (default this machine)")
-	f.DurationVar(&d.zones.TTL, "ttl", 5*time.Second, "how long resolvers may keep an answer")
-	f.DurationVar(&d.zones.NegativeTTL, "negative-ttl", 5*time.Second, "how long they may keep that there is nothing")
-	f.DurationVar(&d.zones.MaxStale, "max-stale", 0, "how long to answer while etcd is away; 0 is for ever")
-	f.IntVar(&d.zones.MaxAnswers, "max-answers", 0, "records in an answer, chosen at random; 0 is as many as fit")
+	f.DurationVar(&d.config.TTL, "ttl", 5*time.Second, "how long resolvers may keep an answer")
+	f.DurationVar(&d.config.NegativeTTL, "negative-ttl", 5*time.Second, "how long they may keep that there is nothing")
+	f.DurationVar(&d.config.MaxStale, "max-stale", 0, "how long to answer while etcd is away; 0 is for ever")
+	f.IntVar(&d.config.MaxAnswers, "max-answers", 0, "records in an answer, chosen at random; 0 is as many as fit")
 	f.StringVar(&d.cacheDir, "cache-dir", "", "directory to keep what is registered in, for a start while etcd is away")
 	f.StringVar(&d.http, "http", "", "address for /metrics and /healthz")
 	f.BoolVar(&d.logQueries, "log-queries", false, "print a line for each query")
@@ -74,23 +74,23 @@ etcd user may read. So only this machine is answered, unless --listen and --allo
 
 func (d *dnsServer) check() error {
 	const most = 1<<31 - 1 // RFC 2181
-	for name, ttl := range map[string]time.Duration{"ttl": d.zones.TTL, "negative-ttl": d.zones.NegativeTTL} {
+	for name, ttl := range map[string]time.Duration{"ttl": d.config.TTL, "negative-ttl": d.config.NegativeTTL} {
 		if ttl < 0 || ttl%time.Second != 0 || ttl/time.Second > most {
-			return fmt.Errorf("--%s %s is no number of seconds that DNS can tell", name, ttl)
+			return fmt.Errorf("--%s %s is not a whole number of seconds", name, ttl)
 		}
 	}
 	switch {
-	case d.zones.MaxStale < 0:
-		return fmt.Errorf("--max-stale %s is negative", d.zones.MaxStale)
-	case d.zones.MaxAnswers < 0:
-		return fmt.Errorf("--max-answers %d is negative", d.zones.MaxAnswers)
+	case d.config.MaxStale < 0:
+		return fmt.Errorf("--max-stale %s is negative", d.config.MaxStale)
+	case d.config.MaxAnswers < 0:
+		return fmt.Errorf("--max-answers %d is negative", d.config.MaxAnswers)
 	case len(d.listen) == 0:
 		return errors.New("--listen is empty")
 	case len(d.domains) == 0:
 		return errors.New("--domain is empty")
 	}
 	for _, domain := range d.domains {
-		if err := d.zones.AddDomain(domain); err != nil {
+		if err := d.config.AddDomain(domain); err != nil {
 			return fmt.Errorf("--domain: %w", err)
 		}
 	}
@@ -104,6 +104,9 @@ func (d *dnsServer) check() error {
 		}
 		d.allowed = append(d.allowed, prefix)
 	}
+	if len(d.allow) == 0 {
+		d.allowed = loopback
+	}
 	return nil
 }
 
@@ -113,70 +116,53 @@ const cacheMaxAge = 24 * time.Hour
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
 func (d *dnsServer) run(ctx context.Context) error {
-	sockets, err := d.open(ctx)
-	if err != nil {
-		return err
-	}
-	closeAll := func(err error) error {
+	var sockets []*dns.Socket
+	defer func() {
 		for _, s := range sockets {
-			err = errors.Join(err, s.Close())
+			_ = s.Close() // those that were served are closed
 		}
-		return err
+	}()
+	for _, address := range d.listen {
+		s, err := dns.Listen(ctx, address)
+		if err != nil {
+			return fmt.Errorf("--listen %s: %w", address, err)
+		}
+		sockets = append(sockets, s)
+		// Answers are larger than queries: whoever forges a sender could flood him if everybody were answered.
+		if len(d.allow) == 0 && !s.Addr().Addr().IsLoopback() {
+			return fmt.Errorf("--listen %s can be reached from other machines: say with --allow who is answered", address)
+		}
 	}
 	var listener net.Listener
 	if d.http != "" {
 		var config net.ListenConfig
+		var err error
 		if listener, err = config.Listen(ctx, "tcp", d.http); err != nil {
-			return closeAll(fmt.Errorf("--http %s: %w", d.http, err))
+			return fmt.Errorf("--http %s: %w", d.http, err)
 		}
+		defer func() { _ = listener.Close() }() // it is closed if it was served
 	}
 	c, err := d.Flags.Open(ctx, d.Streams, "", io.Discard)
 	if err != nil {
-		return closeAll(err)
+		return err
 	}
 	defer c.Close()
 	for _, s := range sockets {
-		fmt.Fprintf(d.Err, "Answering for %s at %s.\n", strings.Join(d.domains, ", "), s.Addr())
+		d.sayf("Answering for %s at %s.", strings.Join(d.domains, ", "), s.Addr())
 	}
 	if listener != nil {
-		fmt.Fprintf(d.Err, "Metrics at %smetrics.\n", pageURL(d.http, listener.Addr()))
+		d.sayf("Metrics at %smetrics.", localURL(d.http, listener.Addr()))
 	}
 	return d.serve(ctx, c, sockets, listener)
 }
 
-// open opens the sockets. Without --allow they have to be this machine's alone, or everybody would be answered, and
-// answers are larger than queries: whoever forges a sender could flood him.
-func (d *dnsServer) open(ctx context.Context) ([]*dns.Socket, error) {
-	var sockets []*dns.Socket
-	fail := func(err error) ([]*dns.Socket, error) {
-		for _, s := range sockets {
-			_ = s.Close()
-		}
-		return nil, err
-	}
-	for _, address := range d.listen {
-		s, err := dns.Listen(ctx, address)
-		if err != nil {
-			return fail(fmt.Errorf("--listen %s: %w", address, err))
-		}
-		sockets = append(sockets, s)
-		if len(d.allowed) == 0 && !s.Addr().Addr().IsLoopback() {
-			return fail(fmt.Errorf("--listen %s can be reached from other machines: say with --allow who is answered", address))
-		}
-	}
-	if len(d.allowed) == 0 {
-		d.allowed = loopback
-	}
-	return sockets, nil
-}
-
-// serve ends with ctx, and closes what it was given.
+// serve ends with ctx.
 func (d *dnsServer) serve(ctx context.Context, c *connect.Connection, sockets []*dns.Socket, l net.Listener) error {
 	zone := dns.NewZone()
-	metrics := dns.NewMetrics(zone, &d.zones)
+	metrics := dns.NewMetrics(zone, &d.config)
 	follower := &dns.Follower{
 		Zone: zone, Source: c.Source, Connect: c.Dial,
-		Changed: func(err error) {
+		Followed: func(err error) {
 			if err == nil {
 				d.sayf("Following etcd at %s.", c.Dir())
 			} else {
@@ -187,11 +173,11 @@ func (d *dnsServer) serve(ctx context.Context, c *connect.Connection, sockets []
 		Warnf: d.sayf,
 	}
 	server := &dns.Server{
-		Zones: &d.zones, Zone: zone, Allow: d.allowed, Sockets: sockets,
-		Answered: func(client netip.AddrPort, q dns.Query, m *mdns.Msg) {
-			metrics.Answered(client, q, m)
+		Config: &d.config, Zone: zone, Allow: d.allowed, Sockets: sockets,
+		Answered: func(q dns.Query, answer *mdns.Msg) {
+			metrics.Answered(q, answer)
 			if d.logQueries {
-				d.logQuery(client, q, m)
+				d.logQuery(q, answer)
 			}
 		},
 	}
@@ -201,7 +187,11 @@ func (d *dnsServer) serve(ctx context.Context, c *connect.Connection, sockets []
 	defer cancel()
 	running.Go(func() { follower.Run(ctx) })
 	if l != nil {
-		running.Go(func() { serveHTTP(ctx, l, metrics.Handler()) })
+		running.Go(func() {
+			if err := serveHTTP(ctx, l, metrics.Handler()); err != nil {
+				d.sayf("--http %s: %v", d.http, err)
+			}
+		})
 	}
 	return server.Serve(ctx)
 }
@@ -213,7 +203,7 @@ func (d *dnsServer) sayf(format string, args ...any) {
 	fmt.Fprintln(d.Err, output.Sanitize(fmt.Sprintf(format, args...)))
 }
 
-func (d *dnsServer) logQuery(client netip.AddrPort, q dns.Query, m *mdns.Msg) {
+func (d *dnsServer) logQuery(q dns.Query, m *mdns.Msg) {
 	transport := "udp"
 	if q.TCP {
 		transport = "tcp"
@@ -228,14 +218,17 @@ func (d *dnsServer) logQuery(client netip.AddrPort, q dns.Query, m *mdns.Msg) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	fmt.Fprintf(d.Out, "%s %s %s %s: %s, %s%s\n", q.At.UTC().Format(time.RFC3339Nano), client, transport, asked,
+	fmt.Fprintf(d.Out, "%s %s %s %s: %s, %s%s\n", q.At.UTC().Format(time.RFC3339Nano), q.From, transport, asked,
 		mdns.RcodeToString[m.Rcode], output.Count(len(m.Answer), "record"), cut)
 }
 
-// serveHTTP ends with ctx, and closes the listener.
-func serveHTTP(ctx context.Context, l net.Listener, handler http.Handler) {
+// serveHTTP ends with ctx, and returns nil then.
+func serveHTTP(ctx context.Context, l net.Listener, handler http.Handler) error {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
-	_ = server.Serve(l) // ends by Close only
+	if err := server.Serve(l); ctx.Err() == nil {
+		return err
+	}
+	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	mdns "github.com/miekg/dns"
 	"github.com/stretchr/testify/require"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleettest"
@@ -51,7 +52,7 @@ func TestDNSAnswersForWhatIsRegistered(t *testing.T) {
 	srv := etcdtest.Start(t)
 	provider := open(t, srv)
 	require.NoError(t, provider.Register(fleettest.Greeter("1", "8001", "8002")))
-	r, address := startDNS(t, srv, "--http", "127.0.0.1:0", "--log-queries", "--domain", "micro.internal,example.org")
+	r, address := startDNS(t, srv, "--log-queries", "--domain", "micro.internal,example.org")
 	awaitAnswers(t, address, greeterName, mdns.TypeSRV, 2)
 	awaitAnswers(t, address, "greeter.service.example.org.", mdns.TypeA, 1)
 	require.NoError(t, provider.Deregister(fleettest.Greeter("1", "8002")))
@@ -153,7 +154,7 @@ func TestDNSStartsWhileEtcdIsAway(t *testing.T) {
 	require.Equal(t, app.ExitOK, r.stop()) // which saves it
 	srv.Stop()
 
-	r, address = startDNS(t, srv, "--timeout", "500ms", "--http", "127.0.0.1:0")
+	r, address = startDNS(t, srv, "--timeout", "500ms")
 	r.says("Trying again.")
 	code, _ := ask(t, address, greeterName, mdns.TypeA)
 	require.Equal(t, "SERVFAIL", code, "it can't know")
@@ -169,16 +170,31 @@ func TestDNSStartsWhileEtcdIsAway(t *testing.T) {
 func TestDNSHasNoFileForWhoIsRefused(t *testing.T) {
 	t.Parallel()
 	srv := etcdtest.Start(t, cheapPasswords)
+	fleettest.Put(t, srv.Client(t), fleettest.RecordKey("8001"), fleettest.Stored(t, fleettest.Greeter("1", "8001")))
 	withRoles(t, srv)
-	cache := filepath.Join(t.TempDir(), "cache")
-	for user, want := range map[string]string{"consumer": "permission denied", "stranger": "authentication failed"} {
-		r, address := startDNS(t, srv, "--user", user, "--password-file", passwordFile(t), "--cache-dir", cache)
-		r.says(want)
-		code, _ := ask(t, address, greeterName, mdns.TypeA)
-		require.Equal(t, "SERVFAIL", code)
-		require.Equal(t, app.ExitOK, r.stop())
-		require.Equal(t, 1, strings.Count(r.err.String(), "Trying again."), r.err.String())
+	root, err := clientv3.New(clientv3.Config{Endpoints: srv.Endpoints(), Username: "root", Password: "pw"})
+	require.NoError(t, err)
+	defer root.Close()
+	const dir, end = "/micro/registry/", "/micro/registry0"
+	_, err = root.RoleGrantPermission(t.Context(), "consumer", dir, end, clientv3.PermissionType(clientv3.PermRead))
+	require.NoError(t, err)
+
+	args := []string{
+		"--user", "consumer", "--password-file", passwordFile(t), "--cache-dir", filepath.Join(t.TempDir(), "cache"),
 	}
+	r, address := startDNS(t, srv, args...)
+	awaitAnswers(t, address, greeterName, mdns.TypeA, 1)
+	require.Equal(t, app.ExitOK, r.stop()) // which saves it
+	_, err = root.RoleRevokePermission(t.Context(), "consumer", dir, end)
+	require.NoError(t, err)
+
+	r, address = startDNS(t, srv, args...)
+	r.says("permission denied")
+	time.Sleep(1200 * time.Millisecond) // a file would stand in by now
+	code, _ := ask(t, address, greeterName, mdns.TypeA)
+	require.Equal(t, "SERVFAIL", code)
+	require.Equal(t, app.ExitOK, r.stop())
+	require.Equal(t, 1, strings.Count(r.err.String(), "Trying again."), r.err.String())
 }
 
 func TestDNSTellsHowItIs(t *testing.T) {
@@ -217,12 +233,12 @@ func TestDNSTellsHowItIs(t *testing.T) {
 
 func TestDNSRefusesWhatMakesNoSense(t *testing.T) {
 	for want, args := range map[string][]string{
-		"--ttl 1.5s is no number of seconds":                                           {"--ttl", "1500ms"},
-		"--negative-ttl -1s is no number of seconds":                                   {"--negative-ttl", "-1s"},
+		"--ttl 1.5s is not a whole number of seconds":                                  {"--ttl", "1500ms"},
+		"--negative-ttl -1s is not a whole number of seconds":                          {"--negative-ttl", "-1s"},
 		"--max-stale -1s is negative":                                                  {"--max-stale", "-1s"},
 		"--max-answers -1 is negative":                                                 {"--max-answers", "-1"},
-		`--domain: domain "a..b": it is no domain name`:                                {"--domain", "a..b"},
-		`--domain: domain ".": it is no domain name`:                                   {"--domain", "."},
+		`--domain: "a..b" is no domain name`:                                           {"--domain", "a..b"},
+		`--domain: "." is no domain name`:                                              {"--domain", "."},
 		`--allow "10.0.0.0/33" is neither an address nor a network such as 10.0.0.0/8`: {"--allow", "10.0.0.0/33"},
 		"--listen 127.0.0.1:x":                                                         {"--listen", "127.0.0.1:x"},
 		"--http 127.0.0.1:x":                                                           {"--listen", "127.0.0.1:0", "--http", "127.0.0.1:x"},

@@ -104,7 +104,7 @@ func (u *ui) sayFailed(err error) {
 func (u *ui) serve(ctx context.Context, cfg page.Config) error {
 	cfg.Listen = u.listen
 	at := cfg.Listener.Addr()
-	fmt.Fprintln(u.Out, pageURL(u.listen, at))
+	fmt.Fprintln(u.Out, localURL(u.listen, at))
 	if !page.Local(at) {
 		reach := at.String() + " can be reached from other machines"
 		if isEverywhere(at) {
@@ -115,9 +115,9 @@ func (u *ui) serve(ctx context.Context, cfg page.Config) error {
 	return page.Serve(ctx, cfg)
 }
 
-// pageURL is where a browser on this machine finds the page: at the host that was asked for, whose name the page
+// localURL is where a browser on this machine finds the page: at the host that was asked for, whose name the page
 // answers to, and at the port that it got.
-func pageURL(listen string, at net.Addr) string {
+func localURL(listen string, at net.Addr) string {
 	host, _, err := net.SplitHostPort(listen)
 	_, port, errAt := net.SplitHostPort(at.String())
 	switch {

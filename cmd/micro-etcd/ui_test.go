@@ -88,7 +88,7 @@ func TestUIPrintsAnAddressToClickOn(t *testing.T) {
 		":8392":         {net.IPv6unspecified, "http://127.0.0.1:8392/"},
 		"0.0.0.0.:8392": {net.IPv4zero, "http://127.0.0.1:8392/"},
 	} {
-		require.Equal(t, c.want, pageURL(listen, &net.TCPAddr{IP: c.at, Port: 8392}), listen)
+		require.Equal(t, c.want, localURL(listen, &net.TCPAddr{IP: c.at, Port: 8392}), listen)
 	}
 }
 

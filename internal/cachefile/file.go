@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,8 @@ import (
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/protoadapt"
+
+	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
 // File is what etcd had in a directory. On disk it has the form of etcd's answer to a range request, after two lines of
@@ -37,6 +40,20 @@ var (
 	errForeign = errors.New("it is of another user, prefix or directory")
 	errTooBig  = fmt.Errorf("it has more than %d MiB", maxSize>>20)
 )
+
+// SetRecords makes records the contents of a file. They may not be changed meanwhile.
+func (f *File) SetRecords(records []*catalog.Record) {
+	f.Kvs = make([]*mvccpb.KeyValue, 0, len(records))
+	for _, r := range records {
+		value, err := catalog.Encode(r)
+		if err != nil {
+			panic(err) // it was decoded, or encoded before
+		}
+		kv := &mvccpb.KeyValue{Key: []byte(r.Key), Value: value, ModRevision: r.Revision, Lease: r.Lease}
+		f.Kvs = append(f.Kvs, kv)
+	}
+	slices.SortFunc(f.Kvs, func(a, b *mvccpb.KeyValue) int { return bytes.Compare(a.Key, b.Key) })
+}
 
 // encode returns the contents of a file.
 func (f *File) encode(id string) ([]byte, error) {

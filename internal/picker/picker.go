@@ -86,7 +86,7 @@ func (p *Picker[N]) exclude(nodes []N) bool {
 func (p *Picker[N]) undrained(nodes []N) []N {
 	var some []N
 	for _, n := range nodes {
-		if weight(p.node(n)) > 0 {
+		if Weight(p.node(n)) > 0 {
 			some = append(some, n)
 		}
 	}
@@ -157,8 +157,8 @@ func scatter(turn, limit uint64) uint64 {
 
 const maxWeight = 1_000_000
 
-// weight returns a node's weight in thousandths.
-func weight(n *catalog.Node) uint64 {
+// Weight returns a node's weight in thousandths: 1000 without one, or with one that is no number from 0 to a million.
+func Weight(n *catalog.Node) uint64 {
 	weight, err := strconv.ParseFloat(n.Metadata[WeightKey], 64)
 	if err != nil || !(weight >= 0 && weight <= maxWeight) {
 		weight = 1
@@ -171,7 +171,7 @@ func (p *Picker[N]) weigh() {
 	sums := make([]uint64, len(p.usable))
 	var sum uint64
 	for i, n := range p.usable {
-		sum += weight(p.node(n))
+		sum += Weight(p.node(n))
 		sums[i] = sum
 	}
 	if sum > 0 {

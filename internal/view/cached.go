@@ -1,13 +1,10 @@
 package view
 
 import (
-	"bytes"
 	"context"
 	"slices"
 	"strings"
 	"time"
-
-	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/micro-etcd/micro-etcd/internal/cachefile"
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
@@ -105,15 +102,7 @@ func (v *View) entry(dir cachefile.Dir) (cachefile.Entry, bool) {
 	if file == nil {
 		return cachefile.Entry{}, false
 	}
-	for _, r := range records {
-		value, err := catalog.Encode(r)
-		if err != nil {
-			panic(err) // it was decoded, or encoded before
-		}
-		kv := &mvccpb.KeyValue{Key: []byte(r.Key), Value: value, ModRevision: r.Revision, Lease: r.Lease}
-		file.Kvs = append(file.Kvs, kv)
-	}
-	slices.SortFunc(file.Kvs, func(a, b *mvccpb.KeyValue) int { return bytes.Compare(a.Key, b.Key) })
+	file.SetRecords(records)
 	return cachefile.Entry{Directory: v.Prefix, User: user, File: file, Failed: v.setUnsaved}, true
 }
 

@@ -72,7 +72,7 @@ It says what is there before, and asks; --yes is for scripts.`,
 
 // value is the record to store, if it is one.
 func (r *registration) value() (*registry.Service, error) {
-	metadata, err := keyValues("--metadata", r.metadata)
+	metadata, err := fleet.KeyValues("--metadata", r.metadata)
 	if err != nil {
 		return nil, err
 	}

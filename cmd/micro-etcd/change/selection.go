@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -60,21 +59,8 @@ func (f *selectionFlags) parse(cmd *cobra.Command, args []string) (*selection, e
 		s.version = &f.version
 	}
 	var err error
-	s.labels, err = keyValues("--label", f.labels)
+	s.labels, err = fleet.KeyValues("--label", f.labels)
 	return s, err
-}
-
-// keyValues reads what a flag was given repeatedly.
-func keyValues(flag string, texts []string) (map[string]string, error) {
-	values := make(map[string]string)
-	for _, text := range texts {
-		key, value, found := strings.Cut(text, "=")
-		if !found || key == "" {
-			return nil, fmt.Errorf("%s %q is not key=value", flag, text)
-		}
-		values[key] = value
-	}
-	return values, nil
 }
 
 // String names what was selected.

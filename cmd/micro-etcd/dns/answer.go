@@ -1,7 +1,6 @@
 package dns
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -11,9 +10,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Zones says for which domains is answered, and how.
-type Zones struct {
-	domains []domain
+// Config says for which domains is answered, and how.
+type Config struct {
+	origins []origin
 	// TTL is for how long others may keep what they are told, and NegativeTTL that there is nothing.
 	TTL, NegativeTTL time.Duration
 	// MaxStale is how long is answered while etcd can't be followed; 0 is for ever.
@@ -22,21 +21,22 @@ type Zones struct {
 	MaxAnswers int
 }
 
-type domain struct {
+// origin is a domain that is answered for.
+type origin struct {
 	name name
 	text string // in the form of zone files, with the dot at its end
 }
 
-var errDomain = errors.New("it is no domain name")
-
 // AddDomain adds a domain that is answered for.
-func (c *Zones) AddDomain(text string) error {
+func (c *Config) AddDomain(text string) error {
 	n, ok := parseName(dns.Fqdn(text))
-	// The longest name that is made is of 32 digits and a few letters.
-	if !ok || n == "" || len(n)+len("\x20\x04addr")+32 > maxName {
-		return fmt.Errorf("domain %q: %w", text, errDomain)
+	switch {
+	case !ok || n == "":
+		return fmt.Errorf("%q is no domain name", text)
+	case len(n)+len(addrName(netip.IPv6Unspecified())) > maxName:
+		return fmt.Errorf("%q is too long: it leaves no room for names below it", text)
 	}
-	c.domains = append(c.domains, domain{n, dns.CanonicalName(text)})
+	c.origins = append(c.origins, origin{n, dns.CanonicalName(text)})
 	return nil
 }
 
@@ -44,10 +44,8 @@ func (c *Zones) AddDomain(text string) error {
 const noError = ^uint16(0)
 
 // Answer returns the answer to a query. It never is nil, and never larger than the client and the transport can take.
-func (c *Zones) Answer(z *Zone, q Query) *dns.Msg {
-	z.settle(q.At)
+func (c *Config) Answer(z *Zone, q Query) *dns.Msg {
 	a := &answer{Query: q, config: c, msg: new(dns.Msg).SetReply(q.Msg), why: noError}
-	a.msg.Compress = true
 	if rcode, why := q.refusal(); rcode != dns.RcodeSuccess {
 		a.fail(rcode, why)
 	} else {
@@ -68,9 +66,9 @@ func Refuse(q Query) *dns.Msg {
 // answer is one that is being made.
 type answer struct {
 	Query
-	config *Zones
+	config *Config
 	msg    *dns.Msg
-	domain *domain
+	origin *origin
 	serial uint32
 	why    uint16 // an extended error
 }
@@ -88,23 +86,33 @@ func (a *answer) fill(z *Zone) {
 		return
 	}
 	a.msg.Authoritative = true
-	z.mu.RLock()
-	defer z.mu.RUnlock()
-	a.serial = uint32(z.revision) //nolint:gosec // serial numbers wrap around (RFC 1982)
-	isStale := !z.stale.IsZero()
-	switch {
-	case !z.listed && !z.loaded:
+	r, s := z.lookup(below, a.At)
+	a.serial = uint32(s.revision) //nolint:gosec // serial numbers wrap around (RFC 1982)
+	freshness := s.freshness(a.At, a.config.MaxStale)
+	switch freshness {
+	case unknown:
 		a.fail(dns.RcodeServerFailure, dns.ExtendedErrorCodeNotReady) // not NXDOMAIN, which would be kept
 		return
-	case isStale && a.config.MaxStale > 0 && a.At.Sub(z.stale) > a.config.MaxStale:
+	case expired:
 		a.fail(dns.RcodeServerFailure, dns.ExtendedErrorCodeNetworkError)
 		return
-	case isStale:
+	case stale:
 		a.why = dns.ExtendedErrorCodeStaleAnswer
+	case fresh:
 	}
-	a.add(z, below)
-	if a.msg.Rcode == dns.RcodeNameError && isStale {
-		a.why = dns.ExtendedErrorCodeStaleNXDOMAINAnswer
+	label, rest := below.first()
+	switch {
+	case below == "":
+		a.addApex()
+	case label == nsLabel && rest == "":
+		a.addRecords(recordsOf(a.To().Unmap()))
+	case r != nil:
+		a.addRecords(r)
+	default:
+		a.msg.Rcode = dns.RcodeNameError
+		if freshness == stale {
+			a.why = dns.ExtendedErrorCodeStaleNXDOMAINAnswer
+		}
 	}
 	if len(a.msg.Answer) == 0 {
 		a.msg.Ns = []dns.RR{a.soa()}
@@ -117,63 +125,33 @@ func (a *answer) match() (below name, ok bool) {
 	if !ok {
 		return "", false
 	}
-	for i := range a.config.domains {
-		d := &a.config.domains[i]
-		if rest, ok := asked.below(d.name); ok && (a.domain == nil || len(d.name) > len(a.domain.name)) {
-			a.domain, below = d, rest
+	for i := range a.config.origins {
+		o := &a.config.origins[i]
+		if rest, ok := asked.below(o.name); ok && (a.origin == nil || len(o.name) > len(a.origin.name)) {
+			a.origin, below = o, rest
 		}
 	}
-	return below, a.domain != nil
+	return below, a.origin != nil
 }
 
-// add adds what there is at a name below the domain.
-func (a *answer) add(z *Zone, below name) {
-	qtype := a.msg.Question[0].Qtype
-	label, rest := "", name("")
-	if below != "" {
-		label, rest = below.first()
-	}
-	switch {
-	case below == "":
-		a.addApex(qtype)
-	case label == nsLabel && rest == "":
-		a.addAddrs(qtype, a.to())
-	default:
-		r := z.lookupLocked(below)
-		if r == nil {
-			a.msg.Rcode = dns.RcodeNameError
-			return
-		}
-		a.addRecords(qtype, r)
-	}
-}
-
-func (a *answer) addApex(qtype uint16) {
-	switch qtype {
+func (a *answer) addApex() {
+	switch a.msg.Question[0].Qtype {
 	case dns.TypeSOA, dns.TypeANY:
 		a.msg.Answer = []dns.RR{a.soa()}
 	case dns.TypeNS:
 		ns := a.nameServer()
 		a.msg.Answer = []dns.RR{&dns.NS{Hdr: a.header(a.msg.Question[0].Name, dns.TypeNS), Ns: ns}}
-		a.msg.Extra = a.addrs(ns, a.to())
+		a.msg.Extra = a.addrs(ns, a.To().Unmap())
 	}
 }
 
-// to is the server's address that the query came to, if it is known.
-func (a *answer) to() []netip.Addr {
-	if addr := a.To().Unmap(); addr.IsValid() {
-		return []netip.Addr{addr}
-	}
-	return nil
-}
-
-func (a *answer) nameServer() string { return nsLabel + "." + a.domain.text }
+func (a *answer) nameServer() string { return nsLabel + "." + a.origin.text }
 
 func (a *answer) soa() dns.RR {
 	seconds := seconds(a.config.NegativeTTL)
 	return &dns.SOA{
-		Hdr: dns.RR_Header{Name: a.domain.text, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: seconds},
-		Ns:  a.nameServer(), Mbox: "hostmaster." + a.domain.text, Serial: a.serial,
+		Hdr: dns.RR_Header{Name: a.origin.text, Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: seconds},
+		Ns:  a.nameServer(), Mbox: "hostmaster." + a.origin.text, Serial: a.serial,
 		Refresh: 3600, Retry: 600, Expire: 86400, // for secondaries, of which there are none
 		Minttl: seconds,
 	}
@@ -185,26 +163,26 @@ func (a *answer) header(owner string, rrtype uint16) dns.RR_Header {
 
 func seconds(d time.Duration) uint32 { return uint32(d / time.Second) }
 
-// addRecords adds those of a type. For ANY it is one type (RFC 8482).
-func (a *answer) addRecords(qtype uint16, r *records) {
+// addRecords adds those of the type that is asked for. For ANY that is one that there is (RFC 8482).
+func (a *answer) addRecords(r *records) {
+	qtype := a.msg.Question[0].Qtype
 	switch {
 	case qtype != dns.TypeANY:
 	case len(r.v4) > 0:
 		qtype = dns.TypeA
 	case len(r.v6) > 0:
 		qtype = dns.TypeAAAA
-	case len(r.targets) > 0:
+	default:
 		qtype = dns.TypeSRV
-	case r != none:
-		a.msg.Answer = []dns.RR{&dns.HINFO{Hdr: a.header(a.msg.Question[0].Name, dns.TypeHINFO), Cpu: "RFC8482"}}
 	}
+	owner := a.msg.Question[0].Name
 	switch qtype {
 	case dns.TypeA:
-		a.addAddrs(qtype, r.v4)
+		a.msg.Answer = a.addrs(owner, choose(r.v4, a.atMost(sizeOfA))...)
 	case dns.TypeAAAA:
-		a.addAddrs(qtype, r.v6)
+		a.msg.Answer = a.addrs(owner, choose(r.v6, a.atMost(sizeOfA))...)
 	case dns.TypeSRV:
-		a.addTargets(r.targets)
+		a.addTargets(owner, choose(r.targets, a.atMost(sizeOfSRV)))
 	}
 }
 
@@ -214,42 +192,34 @@ const (
 	sizeOfSRV = 19
 )
 
-// addAddrs adds those of a type.
-func (a *answer) addAddrs(qtype uint16, addrs []netip.Addr) {
-	chosen := choose(addrs, a.atMost(sizeOfA))
-	for _, rr := range a.addrs(a.msg.Question[0].Name, chosen) {
-		if rr.Header().Rrtype == qtype || qtype == dns.TypeANY {
-			a.msg.Answer = append(a.msg.Answer, rr)
-		}
-	}
-}
-
 // addrs returns the records of addresses.
-func (a *answer) addrs(owner string, addrs []netip.Addr) []dns.RR {
+func (a *answer) addrs(owner string, addrs ...netip.Addr) []dns.RR {
 	rrs := make([]dns.RR, 0, len(addrs))
 	for _, addr := range addrs {
-		if addr.Is4() {
+		switch {
+		case addr.Is4():
 			rrs = append(rrs, &dns.A{Hdr: a.header(owner, dns.TypeA), A: net.IP(addr.AsSlice())})
-		} else {
+		case addr.Is6():
 			rrs = append(rrs, &dns.AAAA{Hdr: a.header(owner, dns.TypeAAAA), AAAA: net.IP(addr.AsSlice())})
 		}
 	}
 	return rrs
 }
 
-func (a *answer) addTargets(targets []target) {
+// addTargets adds targets, and their addresses beside them.
+func (a *answer) addTargets(owner string, targets []target) {
 	known := make(map[netip.Addr]bool)
-	for _, t := range choose(targets, a.atMost(sizeOfSRV)) {
+	for _, t := range targets {
 		host := dns.Fqdn(t.host)
 		if t.host == "" {
-			host = addrName(t.addr) + a.domain.text
+			host = addrName(t.addr) + a.origin.text
 			if !known[t.addr] {
 				known[t.addr] = true
-				a.msg.Extra = append(a.msg.Extra, a.addrs(host, []netip.Addr{t.addr})...)
+				a.msg.Extra = append(a.msg.Extra, a.addrs(host, t.addr)...)
 			}
 		}
 		a.msg.Answer = append(a.msg.Answer, &dns.SRV{
-			Hdr: a.header(a.msg.Question[0].Name, dns.TypeSRV), Priority: 1, Weight: t.weight, Port: t.port, Target: host,
+			Hdr: a.header(owner, dns.TypeSRV), Priority: 1, Weight: t.weight, Port: t.port, Target: host,
 		})
 	}
 }
@@ -278,27 +248,28 @@ func choose[T any](all []T, n int) []T {
 
 // fit makes the answer small enough, and says so if that leaves out something that was asked for.
 func (a *answer) fit() {
-	if opt := a.Msg.IsEdns0(); opt != nil {
-		a.addOptions(opt)
-	}
+	options := a.options()
+	a.msg.Compress = true
+	a.msg.Extra = append(a.msg.Extra, options...)
 	limit := a.limit()
 	if a.msg.Len() > limit {
-		a.msg.Extra = nil // nobody asked for these
-		if opt := a.Msg.IsEdns0(); opt != nil {
-			a.addOptions(opt)
-		}
+		a.msg.Extra = options // nobody asked for the others
 	}
 	a.msg.Truncate(limit)
 	a.msg.Compress = true
 }
 
-// addOptions answers EDNS.
-func (a *answer) addOptions(asked *dns.OPT) {
+// options answers EDNS, if that is spoken.
+func (a *answer) options() []dns.RR {
+	asked := a.Msg.IsEdns0()
+	if asked == nil {
+		return nil
+	}
 	opt := &dns.OPT{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeOPT}}
 	opt.SetUDPSize(maxUDP)
 	opt.SetDo(asked.Do())
 	if a.why != noError {
 		opt.Option = append(opt.Option, &dns.EDNS0_EDE{InfoCode: a.why})
 	}
-	a.msg.Extra = append(a.msg.Extra, opt)
+	return []dns.RR{opt}
 }

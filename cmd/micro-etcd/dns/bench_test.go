@@ -22,7 +22,7 @@ func tenThousand() []*fleet.Record {
 
 // BenchmarkAnswer has no sockets.
 func BenchmarkAnswer(b *testing.B) {
-	c := zonesOf(b, "micro.internal")
+	c := configOf(b, "micro.internal")
 	z := zoneOf(append(tenThousand(), bigFleet(1000)...)...)
 	for _, bc := range []struct {
 		what, name string
@@ -47,7 +47,7 @@ func BenchmarkAnswer(b *testing.B) {
 // BenchmarkServer compares the server, with 10,000 services, with one of the same library that always answers the same.
 func BenchmarkServer(b *testing.B) {
 	name := "go.micro.srv.s77.service.micro.internal"
-	ours := serve(b, zoneOf(tenThousand()...), zonesOf(b, "micro.internal"), "127.0.0.0/8")
+	ours := serve(b, zoneOf(tenThousand()...), configOf(b, "micro.internal"), "127.0.0.0/8")
 
 	socket, err := Listen(context.Background(), "127.0.0.1:0")
 	require.NoError(b, err)

@@ -2,12 +2,15 @@ package dns
 
 import "slices"
 
+// maxServiceName is how long a service's name may be on the wire: "service" and the usual domain follow.
+const maxServiceName = maxName - len("\x07service\x05micro\x08internal")
+
 // Unnamed returns which services DNS can't name, and SharedNames groups of those that share a name, for neither of
 // which anything is answered. Both sort them.
 func Unnamed(services []string) []string {
 	var unnamed []string
 	for _, service := range services {
-		if _, ok := nameOf(service); !ok {
+		if n, ok := nameOf(service); !ok || len(n) > maxServiceName {
 			unnamed = append(unnamed, service)
 		}
 	}

@@ -1,15 +1,12 @@
 package dns
 
 import (
-	"bytes"
 	"context"
 	"iter"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/internal/cachefile"
@@ -26,18 +23,18 @@ type Follower struct {
 	Source fleet.Source
 	// Connect returns the client. It is called until there is no error.
 	Connect fleet.Connect
-	// Changed is told why etcd can't be followed, once, and nil when it is followed, or again.
-	Changed func(error)
+	// Followed is told why etcd can't be followed, once, and nil when it is, or is again.
+	Followed func(error)
 	// Cache is where what etcd has is kept for a start while it is away; without a path nowhere.
 	Cache cachefile.Dir
-	// Warnf logs what is wrong with the cache. It and Changed may be called at the same time.
+	// Warnf logs what is wrong with the cache. It and Followed may be called at the same time.
 	Warnf func(format string, args ...any)
 
 	saver     *cachefile.Saver
 	isUnsaved atomic.Bool // there is something that isn't in the file
 	saved     time.Time   // up to when the file knows; of the saver's goroutine
-	refused   atomic.Bool // by etcd
-	isLost    bool        // Changed was told so
+	refused   atomic.Bool // by etcd, at the last attempt
+	isLost    bool        // Followed was told so
 }
 
 // answerTime is how long etcd may take to answer until a file stands in, unless it can't be reached at all.
@@ -79,19 +76,18 @@ func (f *Follower) take(events []fleet.Event) {
 	switch last := events[len(events)-1]; last.Kind {
 	case fleet.Connected:
 		f.isLost = false
-		f.Changed(nil)
+		f.Followed(nil)
 	case fleet.Disconnected:
 		f.lost(last.Err)
 	}
 }
 
+// lost is called for each attempt that fails, by the goroutine of Run.
 func (f *Follower) lost(err error) {
-	if etcderr.IsAnswer(err) {
-		f.refused.Store(true)
-	}
+	f.refused.Store(etcderr.IsRefused(err))
 	if !f.isLost {
 		f.isLost = true
-		f.Changed(err)
+		f.Followed(err)
 	}
 }
 
@@ -115,38 +111,32 @@ func (f *Follower) load(ctx context.Context) {
 // unsaved yields what has to be written, if anything.
 func (f *Follower) unsaved(cachefile.Dir) iter.Seq[cachefile.Entry] {
 	return func(yield func(cachefile.Entry) bool) {
-		fresh := f.isUnsaved.Swap(false)
-		file := f.Zone.file(time.Now())
-		if file == nil || !fresh && file.AsOf.Sub(f.saved) < cachefile.Refresh/2 {
+		changed := f.isUnsaved.Swap(false)
+		file, records := f.Zone.contents(time.Now())
+		if file == nil || !changed && file.AsOf.Sub(f.saved) < cachefile.Refresh/2 {
 			return
 		}
 		f.saved = file.AsOf
+		file.SetRecords(records)
 		yield(cachefile.Entry{
 			Directory: f.Cache.Prefix, User: f.Cache.User, File: file, Failed: func() { f.isUnsaved.Store(true) },
 		})
 	}
 }
 
-// file returns what etcd has told, or nil.
-func (z *Zone) file(now time.Time) *cachefile.File {
+// contents returns what etcd has told as a file, without its records, and those. There is no file if it has told
+// nothing.
+func (z *Zone) contents(now time.Time) (*cachefile.File, []*catalog.Record) {
 	z.mu.RLock()
 	defer z.mu.RUnlock()
 	if !z.listed {
-		return nil
+		return nil, nil
 	}
-	file := &cachefile.File{AsOf: now, Cluster: z.cluster, Revision: z.revision}
-	if !z.stale.IsZero() {
-		file.AsOf = z.stale
+	file := &cachefile.File{AsOf: now, Cluster: z.cluster, Revision: z.state.revision}
+	if !z.state.stale.IsZero() {
+		file.AsOf = z.state.stale
 	}
-	for r := range z.catalog.Records {
-		value, err := catalog.Encode(r)
-		if err != nil {
-			panic(err) // it was decoded before
-		}
-		file.Kvs = append(file.Kvs, &mvccpb.KeyValue{Key: []byte(r.Key), Value: value, ModRevision: r.Revision})
-	}
-	slices.SortFunc(file.Kvs, func(a, b *mvccpb.KeyValue) int { return bytes.Compare(a.Key, b.Key) })
-	return file
+	return file, slices.Collect(z.catalog.Records)
 }
 
 // tellCache says that the cache can't be used, or can be again.

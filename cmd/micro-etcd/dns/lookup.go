@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"strings"
+	"time"
 )
 
 // Labels that stand for something.
@@ -13,13 +14,20 @@ const (
 	tcpLabel     = "_tcp"     // _<service>._tcp.service.<domain>, also without "service"
 	udpLabel     = "_udp"
 	addrLabel    = "addr" // <hex>.addr.<domain>
-	dcLabel      = "dc"   // kept for data centers
+	dcLabel      = "dc"   // there may be data centers below it one day
 	nsLabel      = "ns"   // ns.<domain>
 )
 
-// lookupLocked returns what there is at a name below the domain, and nil for a name that doesn't exist. A name exists
-// if there is one below it (RFC 8020): resolvers that ask label by label (RFC 9156) go no further below one that
-// doesn't.
+// lookup returns what there is at a name below a domain, nil for a name that doesn't exist, and how current that is.
+func (z *Zone) lookup(n name, now time.Time) (*records, state) {
+	z.settle(now)
+	z.mu.RLock()
+	defer z.mu.RUnlock()
+	return z.lookupLocked(n), z.state
+}
+
+// lookupLocked knows that a name exists if there is one below it (RFC 8020): resolvers that ask label by label (RFC
+// 9156) go no further below one that doesn't.
 func (z *Zone) lookupLocked(n name) *records {
 	switch rest, label := n.last(); label {
 	case serviceLabel:
@@ -102,7 +110,7 @@ func (z *Zone) srvLocked(n name) *records {
 		p := z.names[name([]byte{byte(len(text))})+name(text)+rest]
 		switch s := p.service(); {
 		case s != nil:
-			return s.srv
+			return &records{targets: s.nodes.targets}
 		case p != nil && len(p.services)+len(p.dashed) > 0:
 			return none
 		}
@@ -122,13 +130,10 @@ func (z *Zone) addrLocked(n name) *records {
 	label, rest := n.first()
 	bytes, err := hex.DecodeString(label)
 	addr, ok := netip.AddrFromSlice(bytes)
-	switch {
-	case err != nil || !ok || rest != "" || z.addrs[addr] == 0:
+	if err != nil || !ok || rest != "" || z.addrs[addr] == 0 {
 		return nil
-	case addr.Is4():
-		return &records{v4: []netip.Addr{addr}}
 	}
-	return &records{v6: []netip.Addr{addr}}
+	return recordsOf(addr)
 }
 
 // addrName is the name below the domain that an address has.

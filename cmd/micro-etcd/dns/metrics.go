@@ -3,7 +3,6 @@ package dns
 import (
 	"fmt"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/miekg/dns"
@@ -17,11 +16,11 @@ type Metrics struct {
 	queries  *prometheus.CounterVec
 	seconds  prometheus.Histogram
 	zone     *Zone
-	maxStale time.Duration
+	config   *Config
 }
 
 // NewMetrics returns those of a server.
-func NewMetrics(z *Zone, c *Zones) *Metrics {
+func NewMetrics(z *Zone, c *Config) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		queries: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -31,29 +30,29 @@ func NewMetrics(z *Zone, c *Zones) *Metrics {
 			Name: "micro_etcd_dns_query_duration_seconds", Help: "From when a query was read until its answer was written.",
 			Buckets: prometheus.ExponentialBuckets(10e-6, 4, 8),
 		}),
-		zone: z, maxStale: c.MaxStale,
+		zone: z, config: c,
 	}
 	m.registry.MustRegister(m.queries, m.seconds)
 	for _, g := range []struct {
 		name, help string
-		value      func(zoneState) float64
+		value      func() int
 	}{
-		{"services", "Services that are registered.", func(s zoneState) float64 { return float64(s.services) }},
-		{"nodes", "Nodes of which there is something to tell.", func(s zoneState) float64 { return float64(s.nodes) }},
-		{"untold_nodes", "Nodes whose address DNS can't tell.", func(s zoneState) float64 { return float64(s.untold) }},
+		{"services", "Services that are registered.", func() int { services, _, _ := z.count(); return services }},
+		{"nodes", "Nodes of which there is something to tell.", func() int { _, nodes, _ := z.count(); return nodes }},
+		{"skipped_nodes", "Nodes whose address DNS can't tell.", func() int { _, _, skipped := z.count(); return skipped }},
 		{
 			"stale_seconds", "For how long etcd can't be followed; 0 while it is.",
-			func(s zoneState) float64 { return s.staleness(time.Now()).Seconds() },
+			func() int { return int(z.staleness() / time.Second) },
 		},
 	} {
 		opts := prometheus.GaugeOpts{Name: "micro_etcd_dns_" + g.name, Help: g.help}
-		m.registry.MustRegister(prometheus.NewGaugeFunc(opts, func() float64 { return g.value(z.state()) }))
+		m.registry.MustRegister(prometheus.NewGaugeFunc(opts, func() float64 { return float64(g.value()) }))
 	}
 	return m
 }
 
 // Answered counts a query. It may be called concurrently.
-func (m *Metrics) Answered(_ netip.AddrPort, q Query, answer *dns.Msg) {
+func (m *Metrics) Answered(q Query, answer *dns.Msg) {
 	qtype, transport := "other", "udp"
 	if len(q.Msg.Question) == 1 {
 		if text, known := dns.TypeToString[q.Msg.Question[0].Qtype]; known {
@@ -72,44 +71,39 @@ func (m *Metrics) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		s := m.zone.state()
-		stale := s.staleness(time.Now()).Round(time.Second)
-		lost := fmt.Sprintf("etcd can't be followed for %s now", stale)
-		switch {
-		case !s.ready:
+		now := time.Now()
+		_, s := m.zone.lookup("", now)
+		lost := fmt.Sprintf("etcd can't be followed for %s now", now.Sub(s.stale).Round(time.Second))
+		switch s.freshness(now, m.config.MaxStale) {
+		case unknown:
 			http.Error(w, "etcd hasn't told yet what is registered", http.StatusServiceUnavailable)
-		case m.maxStale > 0 && s.staleness(time.Now()) > m.maxStale:
+		case expired:
 			http.Error(w, lost, http.StatusServiceUnavailable)
-		case !s.stale.IsZero():
+		case stale:
 			fmt.Fprintln(w, "stale: "+lost)
-		default:
+		case fresh:
 			fmt.Fprintln(w, "ok")
 		}
 	})
 	return mux
 }
 
-// zoneState is what a zone is like at a moment.
-type zoneState struct {
-	ready                   bool // to answer
-	stale                   time.Time
-	services, nodes, untold int
-}
-
-func (s zoneState) staleness(now time.Time) time.Duration {
-	if s.stale.IsZero() {
-		return 0
-	}
-	return now.Sub(s.stale)
-}
-
-func (z *Zone) state() zoneState {
+func (z *Zone) staleness() time.Duration {
 	z.mu.RLock()
 	defer z.mu.RUnlock()
-	s := zoneState{ready: z.listed || z.loaded, stale: z.stale, services: len(z.services)}
-	for _, service := range z.services {
-		s.nodes += service.told
-		s.untold += service.untold
+	if z.state.stale.IsZero() {
+		return 0
 	}
-	return s
+	return time.Since(z.state.stale)
+}
+
+// count counts services, nodes of which there is something to tell, and others.
+func (z *Zone) count() (services, nodes, skipped int) {
+	z.mu.RLock()
+	defer z.mu.RUnlock()
+	for _, s := range z.services {
+		nodes += s.told
+		skipped += s.skipped
+	}
+	return len(z.services), nodes, skipped
 }

@@ -26,8 +26,7 @@ func parseName(text string) (name, bool) {
 	return name(wire[:n-1]), true
 }
 
-// nameOf returns what of a domain name stands for a text in which dots part labels, and nothing is escaped. It is false
-// if nothing can.
+// nameOf returns the name that has a text's parts between dots as labels; false if there can't be one.
 func nameOf(text string) (name, bool) {
 	if len(text) >= maxName {
 		return "", false
@@ -52,8 +51,11 @@ func lower(wire []byte) {
 	}
 }
 
-// first cuts off the first label. The name isn't empty.
+// first cuts off the first label.
 func (n name) first() (label string, rest name) {
+	if n == "" {
+		return "", ""
+	}
 	end := 1 + int(n[0])
 	return string(n[1:end]), n[end:]
 }

@@ -16,14 +16,14 @@ import (
 // Server answers queries at some addresses. It has no more than so many connections and queries at a time, and keeps
 // no connection for longer than it is used.
 type Server struct {
-	Zones *Zones
-	Zone  *Zone
+	Config *Config
+	Zone   *Zone
 	// Allow is who is answered; others are refused.
 	Allow []netip.Prefix
 	// Sockets are where it is asked. Serve closes them.
 	Sockets []*Socket
 	// Answered, if not nil, is told of each query with its answer. It may be called concurrently.
-	Answered func(client netip.AddrPort, q Query, m *dns.Msg)
+	Answered func(q Query, answer *dns.Msg)
 }
 
 const (
@@ -166,11 +166,14 @@ func (s *Server) isAllowed(client netip.Addr) bool {
 func (s *Server) answer(w dns.ResponseWriter, m *dns.Msg) {
 	client := addrPort(w.RemoteAddr())
 	_, isTCP := w.RemoteAddr().(*net.TCPAddr)
-	q := Query{Msg: m, At: time.Now(), TCP: isTCP, To: func() netip.Addr { return localAddr(w.LocalAddr(), client) }}
+	q := Query{
+		Msg: m, From: client, At: time.Now(), TCP: isTCP,
+		To: func() netip.Addr { return localAddr(w.LocalAddr(), client) },
+	}
 	allowed := s.isAllowed(client.Addr())
 	var reply *dns.Msg
 	if allowed {
-		reply = s.Zones.Answer(s.Zone, q)
+		reply = s.Config.Answer(s.Zone, q)
 	} else {
 		reply = Refuse(q)
 	}
@@ -178,7 +181,7 @@ func (s *Server) answer(w dns.ResponseWriter, m *dns.Msg) {
 		_ = w.Close() // a connection; what can't be written may be cut short
 	}
 	if s.Answered != nil {
-		s.Answered(client, q, reply)
+		s.Answered(q, reply)
 	}
 }
 

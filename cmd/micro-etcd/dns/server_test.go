@@ -19,11 +19,11 @@ import (
 const patience = 20 * time.Second
 
 // serve serves a zone at a free port of this machine, and returns its address.
-func serve(tb testing.TB, z *Zone, c *Zones, allow ...string) string {
+func serve(tb testing.TB, z *Zone, c *Config, allow ...string) string {
 	tb.Helper()
 	socket, err := Listen(tb.Context(), "127.0.0.1:0")
 	require.NoError(tb, err)
-	s := &Server{Zones: c, Zone: z, Sockets: []*Socket{socket}}
+	s := &Server{Config: c, Zone: z, Sockets: []*Socket{socket}}
 	for _, text := range allow {
 		s.Allow = append(s.Allow, netip.MustParsePrefix(text))
 	}
@@ -46,7 +46,7 @@ func exchange(tb testing.TB, network, address string, m *dns.Msg) *dns.Msg {
 }
 
 func TestItAnswersOverUDPAndTCP(t *testing.T) {
-	address := serve(t, zoneOf(append(fleetForNames(), bigFleet(1000)...)...), zonesOf(t, "micro.internal"), "127.0.0.0/8")
+	address := serve(t, zoneOf(bigFleet(1000)...), configOf(t, "micro.internal"), "127.0.0.0/8")
 	q := question("big.service.micro.internal", dns.TypeSRV).Msg
 	over := exchange(t, "udp", address, q)
 	require.True(t, over.Truncated)
@@ -64,7 +64,7 @@ func TestASocketForAllAddressesTellsTheOneThatIsAsked(t *testing.T) {
 }
 
 func TestGosResolverFindsServices(t *testing.T) {
-	address := serve(t, zoneOf(fleetForNames()...), zonesOf(t, "micro.internal"), "127.0.0.0/8")
+	address := serve(t, zoneOf(fleetForNames()...), configOf(t, "micro.internal"), "127.0.0.0/8")
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		var d net.Dialer
 		return d.DialContext(ctx, network, address)
@@ -82,7 +82,7 @@ func TestGosResolverFindsServices(t *testing.T) {
 }
 
 func TestOthersAreRefused(t *testing.T) {
-	address := serve(t, zoneOf(fleetForNames()...), zonesOf(t, "micro.internal"), "10.0.0.0/8", "::1/128")
+	address := serve(t, zoneOf(fleetForNames()...), configOf(t, "micro.internal"), "10.0.0.0/8", "::1/128")
 	for _, network := range []string{"udp", "tcp"} {
 		q := question("greeter.service.micro.internal", dns.TypeA).Msg
 		q.SetEdns0(1232, false)
@@ -103,33 +103,43 @@ func TestOthersAreRefused(t *testing.T) {
 	require.ErrorIs(t, err, io.EOF)
 }
 
+// pipes is a listener to which connections come when a test sends them.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) { return <-p, nil }
+func (p pipes) Close() error              { return nil }
+func (p pipes) Addr() net.Addr            { return &net.TCPAddr{} }
+
 func TestConnectionsAreBounded(t *testing.T) {
-	address := serve(t, zoneOf(fleetForNames()...), zonesOf(t, "micro.internal"), "10.0.0.0/8")
-	var open []net.Conn
-	for range maxOthers {
-		conn, err := net.Dial("tcp", address)
-		require.NoError(t, err)
-		open = append(open, conn)
+	l := &limitedListener{
+		Listener: make(pipes), isAllowed: func(netip.Addr) bool { return false },
+		allowed: make(chan struct{}, 1), others: make(chan struct{}, 1),
 	}
-	// the one that is too many is closed at once, and another one taken when there is room
-	tooMany, err := net.Dial("tcp", address)
-	require.NoError(t, err)
-	defer tooMany.Close()
-	require.NoError(t, tooMany.SetReadDeadline(time.Now().Add(firstTime/2)))
-	_, err = tooMany.Read(make([]byte, 1))
-	require.ErrorIs(t, err, io.EOF)
-	for _, conn := range open {
-		require.NoError(t, conn.Close())
+	accepted := make(chan net.Conn)
+	connect := func() net.Conn {
+		ours, theirs := net.Pipe()
+		l.Listener.(pipes) <- theirs
+		return ours
 	}
-	require.Eventually(t, func() bool {
-		client := &dns.Client{Net: "tcp", Timeout: time.Second}
-		_, _, err := client.Exchange(question("greeter.service.micro.internal", dns.TypeA).Msg, address)
-		return err == nil
-	}, patience, 10*time.Millisecond)
+	go func() {
+		for range 2 {
+			conn, _ := l.Accept()
+			accepted <- conn
+		}
+	}()
+	connect()
+	first := <-accepted
+	_, err := connect().Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF, "it is too many")
+	require.NoError(t, first.Close())
+	require.NoError(t, first.Close(), "as the library does, too")
+	connect()
+	require.NoError(t, (<-accepted).Close())
+	require.Empty(t, l.others)
 }
 
 func TestAConnectionThatIsNotUsedIsClosed(t *testing.T) {
-	address := serve(t, zoneOf(fleetForNames()...), zonesOf(t, "micro.internal"), "127.0.0.0/8")
+	address := serve(t, zoneOf(fleetForNames()...), configOf(t, "micro.internal"), "127.0.0.0/8")
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	defer conn.Close()
@@ -142,7 +152,7 @@ func TestAConnectionThatIsNotUsedIsClosed(t *testing.T) {
 
 // TestAClientThatDoesNotReadIsLeft: it may ask for as much as it wants, but holds up nobody, the end least.
 func TestAClientThatDoesNotReadIsLeft(t *testing.T) {
-	address := serve(t, zoneOf(bigFleet(2000)...), zonesOf(t, "micro.internal"), "127.0.0.0/8")
+	address := serve(t, zoneOf(bigFleet(2000)...), configOf(t, "micro.internal"), "127.0.0.0/8")
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	defer conn.Close()
@@ -160,7 +170,7 @@ func TestAClientThatDoesNotReadIsLeft(t *testing.T) {
 
 // TestJunkIsSurvived sends what no client sends, and looks whether an honest one is still answered.
 func TestJunkIsSurvived(t *testing.T) {
-	address := serve(t, zoneOf(fleetForNames()...), zonesOf(t, "micro.internal"), "127.0.0.0/8")
+	address := serve(t, zoneOf(fleetForNames()...), configOf(t, "micro.internal"), "127.0.0.0/8")
 	conn, err := net.Dial("udp", address)
 	require.NoError(t, err)
 	defer conn.Close()
@@ -179,7 +189,7 @@ func TestJunkIsSurvived(t *testing.T) {
 }
 
 func TestManyAskAtOnce(t *testing.T) {
-	address := serve(t, zoneOf(fleetForNames()...), zonesOf(t, "micro.internal"), "127.0.0.0/8")
+	address := serve(t, zoneOf(fleetForNames()...), configOf(t, "micro.internal"), "127.0.0.0/8")
 	var asking sync.WaitGroup
 	failed := make(chan error, 100)
 	for i := range 50 {
@@ -209,7 +219,7 @@ func TestManyAskAtOnce(t *testing.T) {
 }
 
 func TestAnAddressThatIsTakenIsAnError(t *testing.T) {
-	address := serve(t, zoneOf(), zonesOf(t, "micro.internal"), "127.0.0.0/8")
+	address := serve(t, zoneOf(), configOf(t, "micro.internal"), "127.0.0.0/8")
 	_, err := Listen(t.Context(), address)
 	require.ErrorContains(t, err, "address already in use")
 	_, err = Listen(t.Context(), "nonsense")

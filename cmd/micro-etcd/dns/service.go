@@ -1,7 +1,8 @@
 package dns
 
 import (
-	"cmp"
+	"maps"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/picker"
 )
 
 // records are what DNS tells of some nodes. They don't change.
@@ -28,63 +30,70 @@ type target struct {
 // none are those of a name at which there is nothing, but below which there may be.
 var none = &records{}
 
+// recordsOf returns those of an address.
+func recordsOf(addr netip.Addr) *records {
+	switch {
+	case addr.Is4():
+		return &records{v4: []netip.Addr{addr}}
+	case addr.Is6():
+		return &records{v6: []netip.Addr{addr}}
+	}
+	return none
+}
+
 // service is one as DNS tells it. It doesn't change.
 type service struct {
 	own      name // "" for what can't be a name in DNS
 	dashed   name // with "-" for "/", where there is one
 	nodes    *records
-	srv      *records          // only the targets, as RFC 2782 has names for them
-	versions map[name]*records // and the names above those of versions, and several versions of one name: none
+	versions map[name]*records // by their names, and by those above: none
 	told     int               // nodes
-	untold   int               // nodes of which there is nothing to tell
+	skipped  int               // nodes of which there is nothing to tell
 }
 
 func newService(s *catalog.Snapshot) *service {
-	told := &service{nodes: &records{}, versions: make(map[name]*records)}
-	told.own, _ = nameOf(s.Name)
+	made := &service{nodes: &records{}}
+	made.own, _ = nameOf(s.Name)
 	if strings.Contains(s.Name, "/") {
-		told.dashed, _ = nameOf(strings.ReplaceAll(s.Name, "/", "-"))
+		made.dashed, _ = nameOf(strings.ReplaceAll(s.Name, "/", "-"))
 	}
+	versions := make(map[name]*records)
 	for _, v := range s.Versions {
 		of := &records{}
 		for _, n := range v.Nodes {
 			if of.add(n) {
-				told.told++
+				made.told++
 			} else {
-				told.untold++
+				made.skipped++
 			}
 		}
 		of.compact()
-		told.nodes.v4 = append(told.nodes.v4, of.v4...)
-		told.nodes.v6 = append(told.nodes.v6, of.v6...)
-		told.nodes.targets = append(told.nodes.targets, of.targets...)
-		told.addVersion(v.Version, of)
-	}
-	told.nodes.compact()
-	told.srv = &records{targets: told.nodes.targets}
-	return told
-}
-
-func (s *service) addVersion(version string, of *records) {
-	n, ok := nameOf(version)
-	if !ok {
-		return
-	}
-	if known := s.versions[n]; known != nil && known != none {
-		of = none // they differ in case only
-	}
-	s.versions[n] = of
-	for parent := range n.parents {
-		if s.versions[parent] == nil {
-			s.versions[parent] = none
+		made.nodes.v4 = append(made.nodes.v4, of.v4...)
+		made.nodes.v6 = append(made.nodes.v6, of.v6...)
+		made.nodes.targets = append(made.nodes.targets, of.targets...)
+		if n, ok := nameOf(v.Version); ok {
+			if versions[n] != nil {
+				of = none // several differ in case only
+			}
+			versions[n] = of
 		}
 	}
+	made.nodes.compact()
+	made.versions = maps.Clone(versions)
+	for n := range versions {
+		for parent := range n.parents {
+			if versions[parent] == nil {
+				made.versions[parent] = none
+			}
+		}
+	}
+	return made
 }
 
 // add adds what can be told of a node, and reports whether there is anything.
 func (r *records) add(n *catalog.Node) bool {
 	host, port := endpoint(n.Address)
-	t := target{port: port, weight: weight(n.Metadata)}
+	t := target{port: port, weight: weight(n)}
 	addr, err := netip.ParseAddr(host)
 	addr = addr.Unmap()
 	switch {
@@ -137,11 +146,7 @@ func isHost(text string) bool {
 	return ok
 }
 
-// weight is that of RFC 2782: how large a part of the calls a node should get. 0 is hardly any.
-func weight(metadata map[string]string) uint16 {
-	w, err := strconv.ParseUint(cmp.Or(metadata["weight"], "1"), 10, 16)
-	if err != nil {
-		return 1
-	}
-	return uint16(w)
+// weight is that of RFC 2782: how large a part of the calls a node should get. It is what selectors go by, rounded up.
+func weight(n *catalog.Node) uint16 {
+	return uint16(min((picker.Weight(n)+999)/1000, math.MaxUint16)) //nolint:gosec // bounded
 }

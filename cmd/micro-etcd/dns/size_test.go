@@ -30,7 +30,7 @@ func pack(tb testing.TB, m *dns.Msg) []byte {
 
 // TestAnswersFit: an answer is as large as can be, and says so if something that was asked for is missing.
 func TestAnswersFit(t *testing.T) {
-	c := zonesOf(t, "micro.internal")
+	c := configOf(t, "micro.internal")
 	for _, tc := range []struct {
 		nodes, edns int // edns is a client's size; 0 for none
 		tcp         bool
@@ -72,7 +72,7 @@ func TestAnswersFit(t *testing.T) {
 }
 
 func TestAdditionalAddressesGoFirst(t *testing.T) {
-	m := zonesOf(t, "micro.internal").Answer(zoneOf(bigFleet(9)...), func() Query {
+	m := configOf(t, "micro.internal").Answer(zoneOf(bigFleet(9)...), func() Query {
 		q := question("big.service.micro.internal", dns.TypeSRV)
 		q.TCP = false
 		return q
@@ -83,7 +83,7 @@ func TestAdditionalAddressesGoFirst(t *testing.T) {
 }
 
 func TestNoMoreAnswersThanWanted(t *testing.T) {
-	c := zonesOf(t, "micro.internal")
+	c := configOf(t, "micro.internal")
 	c.MaxAnswers = 3
 	z := zoneOf(bigFleet(100)...)
 	seen := make(map[string]bool)
@@ -99,7 +99,7 @@ func TestNoMoreAnswersThanWanted(t *testing.T) {
 }
 
 func TestMessagesThatAreNoQueriesForTheZone(t *testing.T) {
-	c := zonesOf(t, "micro.internal")
+	c := configOf(t, "micro.internal")
 	z := zoneOf(fleetForNames()...)
 	for _, tc := range []struct {
 		what  string
@@ -149,7 +149,7 @@ func FuzzAnswer(f *testing.F) {
 		f.Add(pack(f, question(text, dns.TypeANY).Msg), false)
 	}
 	z := zoneOf(append(fleetForNames(), bigFleet(100)...)...)
-	c := zonesOf(f, "micro.internal", "x.micro.internal")
+	c := configOf(f, "micro.internal", "x.micro.internal")
 	f.Fuzz(func(t *testing.T, data []byte, tcp bool) {
 		var m dns.Msg
 		if m.Unpack(data) != nil {

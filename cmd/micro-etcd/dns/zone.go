@@ -14,7 +14,7 @@ import (
 // register every 30 seconds, unless they are told otherwise (server.DefaultRegisterInterval).
 const settleTime = 30 * time.Second
 
-// Zone is what is registered, by name. Its methods may be called concurrently.
+// Zone is what is registered, by name; that is the same for all domains. Its methods may be called concurrently.
 type Zone struct {
 	mu       sync.RWMutex
 	catalog  *catalog.Catalog
@@ -22,13 +22,41 @@ type Zone struct {
 	names    map[name]*place
 	addrs    map[netip.Addr]int // of how many services
 
-	listed   bool      // etcd has told all that there is
-	loaded   bool      // what there is comes from a file
-	stale    time.Time // since when it may be out of date; zero for never
-	cluster  uint64
-	revision int64
-	missing  map[string]bool // keys that are gone from etcd, and may come back until settled
-	settled  time.Time
+	state   state
+	listed  bool            // etcd has told all that there is
+	cluster uint64          // etcd's id
+	missing map[string]bool // keys that are gone from etcd, and may come back until settled
+	settled time.Time
+}
+
+// state is how current a zone is.
+type state struct {
+	ready    bool      // something is known, from etcd or from a file
+	stale    time.Time // since when it may be out of date; zero if it isn't
+	revision int64     // etcd's
+}
+
+// freshness is what a state means for who asks.
+type freshness int
+
+const (
+	fresh   freshness = iota
+	stale             // out of date, maybe, but good enough
+	expired           // out of date for too long
+	unknown           // nothing is known
+)
+
+// freshness returns it for a time and a limit, which is 0 for none.
+func (s state) freshness(now time.Time, maxStale time.Duration) freshness {
+	switch {
+	case !s.ready:
+		return unknown
+	case s.stale.IsZero():
+		return fresh
+	case maxStale > 0 && now.Sub(s.stale) > maxStale:
+		return expired
+	}
+	return stale
 }
 
 // place is a name of services, or above one.
@@ -40,7 +68,7 @@ type place struct {
 
 // NewZone returns one that knows nothing yet.
 func NewZone() *Zone {
-	z := &Zone{}
+	z := &Zone{state: state{stale: time.Now()}}
 	z.clearLocked()
 	return z
 }
@@ -59,21 +87,22 @@ func (z *Zone) Take(events []fleet.Event) {
 	defer z.mu.Unlock()
 	last := events[len(events)-1]
 	if last.Kind == fleet.Disconnected {
-		if z.stale.IsZero() {
-			z.stale = last.At
+		if z.state.stale.IsZero() {
+			z.state.stale = last.At
 		}
 		return
 	}
-	if !z.listed && z.loaded {
-		z.clearLocked() // a list is all there is
+	if !z.listed {
+		z.clearLocked() // of what a file had: a list is all there is
 	}
 	changed := make(map[string]bool)
 	for _, e := range events {
 		z.takeLocked(e, last.Rewritten, changed)
 	}
-	z.revision = last.Revision
+	z.state.revision = last.Revision
 	if last.Kind == fleet.Connected {
-		z.listed, z.loaded, z.stale, z.cluster = true, false, time.Time{}, last.Cluster
+		z.listed, z.cluster = true, last.Cluster
+		z.state.ready, z.state.stale = true, time.Time{}
 		if last.Rewritten {
 			z.settled = last.At.Add(settleTime)
 		}
@@ -117,8 +146,7 @@ func (z *Zone) Load(all []*catalog.Record, asOf time.Time) {
 	if z.listed {
 		return
 	}
-	z.clearLocked()
-	z.loaded, z.stale = true, asOf
+	z.state.ready, z.state.stale = true, asOf
 	changed := make(map[string]bool)
 	for _, r := range all {
 		z.catalog.Put(r)
@@ -148,54 +176,40 @@ func (z *Zone) settle(now time.Time) {
 func (z *Zone) publishLocked(changed map[string]bool) {
 	for service := range changed {
 		if old := z.services[service]; old != nil {
-			z.unnameLocked(old)
+			z.enterLocked(old, -1)
 			delete(z.services, service)
 		}
 		if snapshot := z.catalog.Snapshot(service); snapshot != nil {
-			told := newService(snapshot)
-			z.services[service] = told
-			z.nameLocked(told)
+			z.services[service] = newService(snapshot)
+			z.enterLocked(z.services[service], 1)
 		}
 	}
 }
 
-func (z *Zone) nameLocked(s *service) {
+// enterLocked enters a service at its names and addresses, or with -1 takes it from there.
+func (z *Zone) enterLocked(s *service, by int) {
 	if s.own != "" {
 		p := z.placeLocked(s.own)
-		p.services = append(p.services, s)
-		z.countLocked(s.own, 1)
+		p.services = enter(p.services, s, by)
+		z.countLocked(s.own, by)
 	}
 	if s.dashed != "" {
 		p := z.placeLocked(s.dashed)
-		p.dashed = append(p.dashed, s)
-		z.countLocked(s.dashed, 1)
+		p.dashed = enter(p.dashed, s, by)
+		z.countLocked(s.dashed, by)
 	}
-	for _, addrs := range [][]netip.Addr{s.nodes.v4, s.nodes.v6} {
-		for _, addr := range addrs {
-			z.addrs[addr]++
+	for _, addr := range slices.Concat(s.nodes.v4, s.nodes.v6) {
+		if z.addrs[addr] += by; z.addrs[addr] == 0 {
+			delete(z.addrs, addr)
 		}
 	}
 }
 
-func (z *Zone) unnameLocked(s *service) {
-	isIt := func(other *service) bool { return other == s }
-	if s.own != "" {
-		p := z.placeLocked(s.own)
-		p.services = slices.DeleteFunc(p.services, isIt)
-		z.countLocked(s.own, -1)
+func enter(all []*service, s *service, by int) []*service {
+	if by > 0 {
+		return append(all, s)
 	}
-	if s.dashed != "" {
-		p := z.placeLocked(s.dashed)
-		p.dashed = slices.DeleteFunc(p.dashed, isIt)
-		z.countLocked(s.dashed, -1)
-	}
-	for _, addrs := range [][]netip.Addr{s.nodes.v4, s.nodes.v6} {
-		for _, addr := range addrs {
-			if z.addrs[addr]--; z.addrs[addr] == 0 {
-				delete(z.addrs, addr)
-			}
-		}
-	}
+	return slices.DeleteFunc(all, func(other *service) bool { return other == s })
 }
 
 func (z *Zone) placeLocked(n name) *place {

@@ -2,7 +2,6 @@ package dns
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -28,7 +27,7 @@ func why(m *dns.Msg) uint16 {
 }
 
 func TestWhatIsToldDependsOnHowCurrentTheZoneIs(t *testing.T) {
-	c := zonesOf(t, "micro.internal")
+	c := configOf(t, "micro.internal")
 	z := NewZone()
 	ask := func(service string, at time.Time) (string, uint16) {
 		q := question(service+".service.micro.internal", dns.TypeA)
@@ -70,7 +69,7 @@ func TestWhatIsToldDependsOnHowCurrentTheZoneIs(t *testing.T) {
 }
 
 func TestWhatAWipeTookStaysForAWhile(t *testing.T) {
-	c := zonesOf(t, "micro.internal")
+	c := configOf(t, "micro.internal")
 	a, b := record("a", "1", "a1", "10.0.0.1:1"), record("b", "1", "b1", "10.0.0.2:1")
 	z := zoneOf(a, b)
 	ask := func(service string, at time.Time) string {
@@ -92,7 +91,7 @@ func TestWhatAWipeTookStaysForAWhile(t *testing.T) {
 }
 
 func TestADrainedNodeIsLeftOut(t *testing.T) {
-	c := zonesOf(t, "micro.internal")
+	c := configOf(t, "micro.internal")
 	in, other := record("a", "1", "a1", "10.0.0.1:1"), record("a", "1", "a2", "10.0.0.2:1")
 	out := record("a", "1", "a1", "10.0.0.1:1")
 	out.Key, out.Notice = "/micro/registry/a/.out-of-service/a1", &catalog.Notice{By: "alice"}
@@ -144,7 +143,7 @@ func flat(z *Zone) map[name]string {
 	for n, p := range z.names {
 		all[n] = fmt.Sprintf("%d services, %d dashed, above %d", len(p.services), len(p.dashed), p.below)
 		if s := p.service(); s != nil {
-			all[n] += fmt.Sprint(s.nodes.v4, s.nodes.v6, len(s.nodes.targets), len(maps.Collect(maps.All(s.versions))))
+			all[n] += fmt.Sprint(s.nodes.v4, s.nodes.v6, len(s.nodes.targets), len(s.versions))
 		}
 	}
 	return all

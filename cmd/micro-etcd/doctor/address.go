@@ -3,10 +3,8 @@ package doctor
 import (
 	"fmt"
 	"maps"
-	"math"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
@@ -19,7 +17,7 @@ func uncallable(s *snapshot) []Finding {
 		if r.Service == nil {
 			continue
 		}
-		if why := WhyUncallable(r.Node().Address); why != "" {
+		if why := fleet.WhyUncallable(r.Node().Address); why != "" {
 			texts = append(texts, fmt.Sprintf("%s (%q %s)", short(r.Key), short(r.Node().Address), why))
 			keys = append(keys, r.Key)
 		}
@@ -32,30 +30,6 @@ func uncallable(s *snapshot) []Finding {
 		list(texts)).about(keys...)}
 }
 
-// WhyUncallable returns "" for an address that may do, and for what a transport of one's own may understand.
-func WhyUncallable(address string) string {
-	if address == "" {
-		return "is empty"
-	}
-	host, port, ok := fleet.HostPort(address)
-	ip, err := netip.ParseAddr(host)
-	switch {
-	case !ok:
-		if _, err := netip.ParseAddr(strings.Trim(address, "[]")); err == nil {
-			return "has no port"
-		}
-		return ""
-	case host == "":
-		return "has no host"
-	case err == nil && ip.WithZone("").Unmap().IsUnspecified():
-		return "is where a server listens, not where it is"
-	}
-	if n, err := strconv.Atoi(port); port == "" || err == nil && (n < 1 || n > math.MaxUint16) {
-		return "has no usable port"
-	}
-	return ""
-}
-
 // loopbacks are services of which some nodes can be called from their own machine only, and others from elsewhere.
 func loopbacks(s *snapshot) []Finding {
 	var found []Finding
@@ -66,7 +40,7 @@ func loopbacks(s *snapshot) []Finding {
 		for _, r := range services[name] {
 			host, _, ok := fleet.HostPort(r.Node().Address)
 			switch {
-			case !ok || WhyUncallable(r.Node().Address) != "":
+			case !ok || fleet.WhyUncallable(r.Node().Address) != "":
 			case isLoopback(host):
 				keys = append(keys, r.Key)
 			default:

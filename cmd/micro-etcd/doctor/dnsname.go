@@ -12,13 +12,13 @@ func dnsNames(s *snapshot) []Finding {
 	services := slices.Collect(maps.Keys(s.byService()))
 	var found []Finding
 	if unnamed := dns.Unnamed(services); len(unnamed) > 0 {
-		f := info("If it shall be found by DNS, give it a name with 1 to 63 bytes between its dots, and 253 in all.",
+		f := info("To be found by DNS, a service needs a name with 1 to 63 bytes between its dots, and 253 with the domain.",
 			"%s a name that DNS can't have: %s.", number(len(unnamed), "service has", "services have"), list(unnamed))
 		found = append(found, f.about(unnamed...))
 	}
 	shared := dns.SharedNames(services)
 	for _, group := range shared[:min(maxEach, len(shared))] {
-		found = append(found, info("If they shall be found by DNS, let their names differ in more than upper and lower case.",
+		found = append(found, info("To be found by DNS, their names must differ in more than upper and lower case.",
 			"Services share a name in DNS, so micro-etcd dns answers for none of them: %s.", list(group)).about(group...))
 	}
 	return found

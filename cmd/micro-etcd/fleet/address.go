@@ -2,8 +2,11 @@ package fleet
 
 import (
 	"cmp"
+	"math"
 	"net"
+	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -14,8 +17,32 @@ func HostPort(address string) (host, port string, ok bool) {
 		if err != nil || scheme != "http" && scheme != "https" {
 			return "", "", false
 		}
-		return u.Hostname(), cmp.Or(u.Port(), "80"), true
+		return u.Hostname(), cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[scheme]), true
 	}
 	host, port, err := net.SplitHostPort(address)
 	return host, port, err == nil && !strings.Contains(address, "/")
+}
+
+// WhyUncallable returns "" for an address that may do, and for what a transport of one's own may understand.
+func WhyUncallable(address string) string {
+	if address == "" {
+		return "is empty"
+	}
+	host, port, ok := HostPort(address)
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case !ok:
+		if _, err := netip.ParseAddr(strings.Trim(address, "[]")); err == nil {
+			return "has no port"
+		}
+		return ""
+	case host == "":
+		return "has no host"
+	case err == nil && ip.WithZone("").Unmap().IsUnspecified():
+		return "is where a server listens, not where it is"
+	}
+	if n, err := strconv.Atoi(port); port == "" || err == nil && (n < 1 || n > math.MaxUint16) {
+		return "has no usable port"
+	}
+	return ""
 }

@@ -19,13 +19,17 @@ type Connect func(context.Context) (*clientv3.Client, error)
 
 const connectTime = time.Second // between two attempts
 
-// Await calls connect until there is a client, and returns nil if ctx ends before. It tells failed of each error.
+// Await calls connect until there is a client, and returns nil if ctx ends before. It tells failed of each error, but
+// for that end.
 func Await(ctx context.Context, connect Connect, failed func(error)) *clientv3.Client {
 	for ctx.Err() == nil {
 		next := time.Now().Add(connectTime)
 		client, err := connect(ctx)
-		if err == nil {
+		switch {
+		case err == nil:
 			return client
+		case ctx.Err() != nil:
+			return nil
 		}
 		failed(err)
 		retry.Sleep(ctx, time.Until(next))

@@ -58,12 +58,11 @@ func Put(tb testing.TB, c *clientv3.Client, key, value string, opts ...clientv3.
 // Get returns the value at a key, or "".
 func Get(tb testing.TB, c *clientv3.Client, key string) string {
 	tb.Helper()
-	got, err := c.Get(tb.Context(), key)
-	require.NoError(tb, err)
-	if len(got.Kvs) == 0 {
+	kv := At(tb, c, key)
+	if kv == nil {
 		return ""
 	}
-	return string(got.Kvs[0].Value)
+	return string(kv.Value)
 }
 
 // At returns what is at a key, or nil.

@@ -35,7 +35,8 @@ func (v *view) discover(w http.ResponseWriter, r *http.Request) {
 	for _, s := range v.snapshots() {
 		for _, of := range s.Versions {
 			for _, n := range of.Nodes {
-				if host, port, ok := fleet.HostPort(n.Address); ok && port != "" && wanted.matches(s.Name, of.Version, n) {
+				host, port, ok := fleet.HostPort(n.Address)
+				if ok && fleet.WhyUncallable(n.Address) == "" && wanted.matches(s.Name, of.Version, n) {
 					targets = append(targets, newTarget(net.JoinHostPort(host, port), s.Name, of.Version, n))
 				}
 			}
@@ -85,7 +86,8 @@ type filter struct {
 }
 
 func parseFilter(query url.Values) (*filter, error) {
-	f := &filter{labels: make(map[string]string)}
+	f := &filter{}
+	var err error
 	for name, values := range query {
 		switch name {
 		case "service":
@@ -93,12 +95,8 @@ func parseFilter(query url.Values) (*filter, error) {
 		case "version":
 			f.versions = values
 		case "label":
-			for _, text := range values {
-				key, value, ok := strings.Cut(text, "=")
-				if !ok || key == "" {
-					return nil, fmt.Errorf("label %q is not key=value", text)
-				}
-				f.labels[key] = value
+			if f.labels, err = fleet.KeyValues("label", values); err != nil {
+				return nil, err
 			}
 		default:
 			return nil, fmt.Errorf("there is no parameter %q: service, version and label are", name)

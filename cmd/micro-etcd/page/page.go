@@ -106,11 +106,9 @@ func (p *page) start(ctx context.Context, running *sync.WaitGroup, cfg Config) {
 		running.Go(func() { p.check(ctx, source) })
 		running.Go(func() { p.findOrphans(ctx, source) })
 		_ = source.Follow(ctx, func(events []fleet.Event) { // ends only with ctx
-			for _, e := range events {
-				p.view.apply(e)
-				if e.Kind == fleet.Disconnected && cfg.Lost != nil {
-					cfg.Lost(e.Err)
-				}
+			p.view.apply(events...)
+			if last := events[len(events)-1]; last.Kind == fleet.Disconnected && cfg.Lost != nil {
+				cfg.Lost(last.Err)
 			}
 		})
 	})

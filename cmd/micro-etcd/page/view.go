@@ -64,11 +64,17 @@ func (v *view) count() int {
 	return v.nodes
 }
 
-// apply folds an event into the view.
-func (v *view) apply(e fleet.Event) {
+// apply folds events into the view, all at once.
+func (v *view) apply(events ...fleet.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	now := time.Now()
+	for _, e := range events {
+		v.applyLocked(e, now)
+	}
+}
+
+func (v *view) applyLocked(e fleet.Event, now time.Time) {
 	if e.Kind != fleet.Disconnected {
 		v.link.heard = now
 	}

@@ -13,7 +13,7 @@ import (
 
 	"google.golang.org/grpc/status"
 
-	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/doctor"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/registry/health"
 )
@@ -78,7 +78,7 @@ func (p *Probe) Ask(ctx context.Context, n *catalog.Node) error {
 // undialable says why an address can't be dialed, or returns "". Some of these would reach this machine instead of the
 // node, such as ":80".
 func undialable(address string) string {
-	if why := doctor.WhyUncallable(address); why != "" {
+	if why := fleet.WhyUncallable(address); why != "" {
 		return why
 	}
 	if scheme, _, found := strings.Cut(address, "://"); found {
