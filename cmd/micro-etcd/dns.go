@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	mdns "github.com/miekg/dns"
 	"github.com/spf13/cobra"
+	"golang.org/x/net/netutil"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
@@ -99,7 +102,7 @@ func (d *dnsServer) check() error {
 		if addr, addrErr := netip.ParseAddr(text); addrErr == nil {
 			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 		}
-		if err != nil {
+		if err != nil || prefix.Addr().Is4In6() || strings.Contains(text, "%") {
 			return fmt.Errorf("--allow %q is neither an address nor a network such as 10.0.0.0/8", text)
 		}
 		d.allowed = append(d.allowed, prefix)
@@ -109,6 +112,9 @@ func (d *dnsServer) check() error {
 	}
 	return nil
 }
+
+// printTime is how long the end waits for who reads the log of queries.
+const printTime = time.Second
 
 // cacheMaxAge is how old a file may be that stands in for etcd, as the registry has it without etcd.CacheMaxAge.
 const cacheMaxAge = 24 * time.Hour
@@ -172,19 +178,28 @@ func (d *dnsServer) serve(ctx context.Context, c *connect.Connection, sockets []
 		Cache: cachefile.Dir{Path: d.cacheDir, User: d.Flags.EtcdUser(), Prefix: c.Dir(), MaxAge: cacheMaxAge},
 		Warnf: d.sayf,
 	}
+	queries := &queryLog{lines: make(chan string, 1000)}
 	server := &dns.Server{
 		Config: &d.config, Zone: zone, Allow: d.allowed, Sockets: sockets,
 		Answered: func(q dns.Query, answer *mdns.Msg) {
 			metrics.Answered(q, answer)
 			if d.logQueries {
-				d.logQuery(q, answer)
+				queries.add(line(q, answer))
 			}
 		},
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	printed := make(chan struct{})
+	go func() { defer close(printed); queries.run(ctx, d.Out) }()
 	var running sync.WaitGroup
 	defer running.Wait()
-	defer cancel()
+	defer func() {
+		cancel()
+		select {
+		case <-printed:
+		case <-time.After(printTime): // whoever reads has stopped, and a write can't be interrupted
+		}
+	}()
 	running.Go(func() { follower.Run(ctx) })
 	if l != nil {
 		running.Go(func() {
@@ -203,7 +218,8 @@ func (d *dnsServer) sayf(format string, args ...any) {
 	fmt.Fprintln(d.Err, output.Sanitize(fmt.Sprintf(format, args...)))
 }
 
-func (d *dnsServer) logQuery(q dns.Query, m *mdns.Msg) {
+// line is what --log-queries prints of a query.
+func line(q dns.Query, m *mdns.Msg) string {
 	transport := "udp"
 	if q.TCP {
 		transport = "tcp"
@@ -216,15 +232,57 @@ func (d *dnsServer) logQuery(q dns.Query, m *mdns.Msg) {
 	if m.Truncated {
 		cut = ", truncated"
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	fmt.Fprintf(d.Out, "%s %s %s %s: %s, %s%s\n", q.At.UTC().Format(time.RFC3339Nano), q.From, transport, asked,
-		mdns.RcodeToString[m.Rcode], output.Count(len(m.Answer), "record"), cut)
+	return fmt.Sprintf("%s %s %s %s: %s, %s%s\n", q.At.UTC().Format(time.RFC3339Nano), q.From, transport, asked,
+		dns.RcodeName(m.Rcode), output.Count(len(m.Answer), "record"), cut)
+}
+
+// queryLog prints lines. Who reads them may be slow, or stop reading: then lines are left out, and no query waits.
+type queryLog struct {
+	lines   chan string
+	leftOut atomic.Int64
+}
+
+func (l *queryLog) add(line string) {
+	select {
+	case l.lines <- line:
+	default:
+		l.leftOut.Add(1)
+	}
+}
+
+// run prints until ctx ends, and then what is left.
+func (l *queryLog) run(ctx context.Context, w io.Writer) {
+	for {
+		select {
+		case line := <-l.lines:
+			l.print(w, line)
+			continue
+		default:
+		}
+		select {
+		case line := <-l.lines:
+			l.print(w, line)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (l *queryLog) print(w io.Writer, line string) {
+	if n := l.leftOut.Swap(0); n > 0 {
+		line += output.Count(int(n), "line") + " left out: they are read too slowly\n"
+	}
+	_, _ = io.WriteString(w, line) // it is nobody's loss but the reader's
 }
 
 // serveHTTP ends with ctx, and returns nil then.
 func serveHTTP(ctx context.Context, l net.Listener, handler http.Handler) error {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second}
+	const most = 100 // connections
+	l = netutil.LimitListener(l, most)
+	server := &http.Server{
+		Handler: handler, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, IdleTimeout: 30 * time.Second,
+		ErrorLog: log.New(io.Discard, "", 0),
+	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
 	defer stop()
 	if err := server.Serve(l); ctx.Err() == nil {

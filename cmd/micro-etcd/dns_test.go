@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"os"
@@ -231,6 +232,33 @@ func TestDNSTellsHowItIs(t *testing.T) {
 	require.Equal(t, app.ExitOK, r.stop())
 }
 
+// TestDNSDoesNotWaitForWhoReadsItsLog: 10,000 lines fit into no pipe.
+func TestDNSDoesNotWaitForWhoReadsItsLog(t *testing.T) {
+	stopped, release := make(chan struct{}), make(chan struct{})
+	q := &queryLog{lines: make(chan string, 10)}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { defer close(stopped); q.run(ctx, waiting{release, t.Output()}) }()
+	for range 10_000 {
+		q.add("a query\n")
+	}
+	require.Positive(t, q.leftOut.Load())
+	cancel()
+	close(release)
+	<-stopped
+	require.Zero(t, q.leftOut.Load(), "what was left out is told")
+}
+
+// waiting is a writer that first waits.
+type waiting struct {
+	until <-chan struct{}
+	io.Writer
+}
+
+func (w waiting) Write(b []byte) (int, error) {
+	<-w.until
+	return w.Writer.Write(b)
+}
+
 func TestDNSRefusesWhatMakesNoSense(t *testing.T) {
 	for want, args := range map[string][]string{
 		"--ttl 1.5s is not a whole number of seconds":                                  {"--ttl", "1500ms"},
@@ -240,6 +268,9 @@ func TestDNSRefusesWhatMakesNoSense(t *testing.T) {
 		`--domain: "a..b" is no domain name`:                                           {"--domain", "a..b"},
 		`--domain: "." is no domain name`:                                              {"--domain", "."},
 		`--allow "10.0.0.0/33" is neither an address nor a network such as 10.0.0.0/8`: {"--allow", "10.0.0.0/33"},
+		`--allow "::ffff:10.0.0.1" is neither`:                                         {"--allow", "::ffff:10.0.0.1"},
+		`--allow "fe80::1%eth0" is neither`:                                            {"--allow", "fe80::1%eth0"},
+		`--domain: "addr.example.org" and "example.org." are in each other's way`:      {"--domain", "example.org,addr.example.org"},
 		"--listen 127.0.0.1:x":                                                         {"--listen", "127.0.0.1:x"},
 		"--http 127.0.0.1:x":                                                           {"--listen", "127.0.0.1:0", "--http", "127.0.0.1:x"},
 		"--listen 0.0.0.0:0 can be reached from other machines: say with --allow":      {"--listen", "0.0.0.0:0"},

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -30,6 +31,11 @@ type origin struct {
 // AddDomain adds a domain that is answered for.
 func (c *Config) AddDomain(text string) error {
 	n, ok := parseName(dns.Fqdn(text))
+	for _, o := range c.origins {
+		if isHidden(n, o.name) || isHidden(o.name, n) {
+			return fmt.Errorf("%q and %q are in each other's way", text, o.text)
+		}
+	}
 	switch {
 	case !ok || n == "":
 		return fmt.Errorf("%q is no domain name", text)
@@ -38,6 +44,22 @@ func (c *Config) AddDomain(text string) error {
 	}
 	c.origins = append(c.origins, origin{n, dns.CanonicalName(text)})
 	return nil
+}
+
+// isHidden reports whether a domain is where another one has its services, or its addresses.
+func isHidden(n, origin name) bool {
+	rest, ok := n.below(origin)
+	_, label := rest.last()
+	switch label {
+	case serviceLabel, addrLabel, dcLabel, nsLabel, tcpLabel, udpLabel:
+		return ok
+	}
+	return false
+}
+
+// isAboveOrigin reports whether a domain is below a name, which exists then.
+func (c *Config) isAboveOrigin(n name) bool {
+	return slices.ContainsFunc(c.origins, func(o origin) bool { _, ok := o.name.below(n); return ok })
 }
 
 // noError is no extended error (RFC 8914), whose codes begin at 0.
@@ -108,6 +130,7 @@ func (a *answer) fill(z *Zone) {
 		a.addRecords(recordsOf(a.To().Unmap()))
 	case r != nil:
 		a.addRecords(r)
+	case a.config.isAboveOrigin(below + a.origin.name):
 	default:
 		a.msg.Rcode = dns.RcodeNameError
 		if freshness == stale {
@@ -246,7 +269,7 @@ func choose[T any](all []T, n int) []T {
 	return chosen[:n]
 }
 
-// fit makes the answer small enough, and says so if that leaves out something that was asked for.
+// fit makes the answer small enough, and says so by UDP if that leaves out something that was asked for.
 func (a *answer) fit() {
 	options := a.options()
 	a.msg.Compress = true
@@ -257,6 +280,9 @@ func (a *answer) fit() {
 	}
 	a.msg.Truncate(limit)
 	a.msg.Compress = true
+	if a.TCP {
+		a.msg.Truncated = false // there is no way to get more, and resolvers take it for a failure
+	}
 }
 
 // options answers EDNS, if that is spoken.

@@ -50,7 +50,7 @@ func gone(all ...*fleet.Record) []fleet.Event {
 }
 
 func connected(events []fleet.Event) []fleet.Event {
-	return append(events, fleet.Event{At: began, Kind: fleet.Connected, Revision: 7})
+	return append(events, fleet.Event{At: began, Kind: fleet.Connected, Revision: 7, Cluster: 1})
 }
 
 func zoneOf(all ...*fleet.Record) *Zone {
@@ -122,12 +122,18 @@ func fleetForNames() []*fleet.Record {
 		record("..", "1", "y1", "10.0.8.1:1"),
 		record(strings.Repeat("l", 64), "1", "y2", "10.0.8.2:1"),
 		record("web", "1", "u1", "http://10.0.9.1:8000"),
+		record("dup", "1", "p1", "10.0.9.9:80", "weight=0"),
+		record("dup", "1", "p2", "10.0.9.9:80", "weight=5"),
+		record("dup", "1", "p3", "Db.example.org.:80"),
+		record("dup", "1", "p4", "db.example.org:80"),
+		record("dup", "1", "p5", "10.0.0.256:80"),
+		record("dup", "1", "p6", "https://secure.example.org"),
 	}
 }
 
 func TestNames(t *testing.T) {
 	z := zoneOf(fleetForNames()...)
-	c := configOf(t, "micro.internal", "Example.ORG.")
+	c := configOf(t, "micro.internal", "Example.ORG.", "dev.eu.micro.internal")
 	const g = "A 10.0.0.1, A 10.0.0.2, A 10.0.0.3"
 	const srv = "SRV 1 0 8081 0a000001.addr.micro.internal., SRV 1 1 70 0a000003.addr.micro.internal., " +
 		"SRV 1 1 8080 0a000001.addr.micro.internal., SRV 1 1 9090 20010db8000000000000000000000001.addr.micro.internal., " +
@@ -211,6 +217,10 @@ func TestNames(t *testing.T) {
 		{"nowhere.service", dns.TypeANY, "NODATA"},
 		{"greeter.service", dns.TypeHINFO, "NODATA"},
 		{"web.service", dns.TypeSRV, "SRV 1 1 8000 0a000901.addr.micro.internal."},
+		{
+			"dup.service", dns.TypeSRV,
+			"SRV 1 1 443 secure.example.org., SRV 1 1 80 db.example.org., SRV 1 5 80 0a000909.addr.micro.internal.",
+		},
 		// two services of one name
 		{"twin.service", dns.TypeA, "NODATA"},
 		{"Twin.service", dns.TypeA, "NODATA"},
@@ -224,6 +234,10 @@ func TestNames(t *testing.T) {
 		{"ns", dns.TypeAAAA, "NODATA"},
 		{"x.ns", dns.TypeA, "NXDOMAIN"},
 		{"unknown", dns.TypeA, "NXDOMAIN"},
+		// above another domain
+		{"eu", dns.TypeA, "NODATA"},
+		{"u", dns.TypeA, "NXDOMAIN"},
+		{"greeter.service.dev.eu", dns.TypeAAAA, "AAAA 2001:db8::1"},
 	} {
 		full := strings.TrimPrefix(tc.name+".micro.internal.", ".")
 		q := question(full, tc.qtype)

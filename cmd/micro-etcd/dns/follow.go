@@ -105,7 +105,7 @@ func (f *Follower) load(ctx context.Context) {
 			all = append(all, r)
 		}
 	}
-	f.Zone.Load(all, file.AsOf)
+	f.Zone.Load(file, all)
 }
 
 // unsaved yields what has to be written, if anything.
@@ -127,14 +127,15 @@ func (f *Follower) unsaved(cachefile.Dir) iter.Seq[cachefile.Entry] {
 // contents returns what etcd has told as a file, without its records, and those. There is no file if it has told
 // nothing.
 func (z *Zone) contents(now time.Time) (*cachefile.File, []*catalog.Record) {
-	z.mu.RLock()
-	defer z.mu.RUnlock()
+	z.writing.Lock()
+	defer z.writing.Unlock()
 	if !z.listed {
 		return nil, nil
 	}
-	file := &cachefile.File{AsOf: now, Cluster: z.cluster, Revision: z.state.revision}
-	if !z.state.stale.IsZero() {
-		file.AsOf = z.state.stale
+	at := z.current()
+	file := &cachefile.File{AsOf: now, Cluster: z.cluster, Revision: at.revision}
+	if !at.stale.IsZero() {
+		file.AsOf = at.stale
 	}
 	return file, slices.Collect(z.catalog.Records)
 }

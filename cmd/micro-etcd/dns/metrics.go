@@ -37,9 +37,9 @@ func NewMetrics(z *Zone, c *Config) *Metrics {
 		name, help string
 		value      func() int
 	}{
-		{"services", "Services that are registered.", func() int { services, _, _ := z.count(); return services }},
-		{"nodes", "Nodes of which there is something to tell.", func() int { _, nodes, _ := z.count(); return nodes }},
-		{"skipped_nodes", "Nodes whose address DNS can't tell.", func() int { _, _, skipped := z.count(); return skipped }},
+		{"services", "Services that are registered.", func() int { return z.count().services }},
+		{"nodes", "Nodes of which there is something to tell.", func() int { return z.count().nodes }},
+		{"skipped_nodes", "Nodes whose address DNS can't tell.", func() int { return z.count().skipped }},
 		{
 			"stale_seconds", "For how long etcd can't be followed; 0 while it is.",
 			func() int { return int(z.staleness() / time.Second) },
@@ -62,8 +62,16 @@ func (m *Metrics) Answered(q Query, answer *dns.Msg) {
 	if q.TCP {
 		transport = "tcp"
 	}
-	m.queries.WithLabelValues(qtype, dns.RcodeToString[answer.Rcode], transport).Inc()
+	m.queries.WithLabelValues(qtype, RcodeName(answer.Rcode), transport).Inc()
 	m.seconds.Observe(time.Since(q.At).Seconds())
+}
+
+// RcodeName returns the name of a code. The library calls 16 BADSIG, which it is in answers with TSIG only.
+func RcodeName(code int) string {
+	if code == dns.RcodeBadVers {
+		return "BADVERS"
+	}
+	return dns.RcodeToString[code]
 }
 
 // Handler serves /metrics for Prometheus, and /healthz, which is 200 as long as queries are answered.
@@ -89,21 +97,14 @@ func (m *Metrics) Handler() http.Handler {
 }
 
 func (z *Zone) staleness() time.Duration {
-	z.mu.RLock()
-	defer z.mu.RUnlock()
-	if z.state.stale.IsZero() {
-		return 0
+	if since := z.current().stale; !since.IsZero() {
+		return time.Since(since)
 	}
-	return time.Since(z.state.stale)
+	return 0
 }
 
-// count counts services, nodes of which there is something to tell, and others.
-func (z *Zone) count() (services, nodes, skipped int) {
+func (z *Zone) count() total {
 	z.mu.RLock()
 	defer z.mu.RUnlock()
-	for _, s := range z.services {
-		nodes += s.told
-		skipped += s.skipped
-	}
-	return len(z.services), nodes, skipped
+	return z.total
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ const (
 	maxQueries = 1000 // by UDP at a time, at each socket
 	maxAllowed = 1000 // connections of those who are answered, at each socket
 	maxOthers  = 100  // connections of others
+	maxEach    = 200  // connections of one client
 
 	firstTime = 2 * time.Second  // for the first query on a connection
 	idleTime  = 10 * time.Second // between queries
@@ -74,6 +76,10 @@ func (s *Socket) Addr() netip.AddrPort { return s.tcp.Addr().(*net.TCPAddr).Addr
 
 // Close is for a socket that isn't served.
 func (s *Socket) Close() error { return errors.Join(s.udp.Close(), s.tcp.Close()) }
+
+// building bounds how many answers are made for connections at a time, all sockets together: one may have 64 KiB, and a
+// client may ask for the next before it has read it. Half of the processors are left for UDP.
+var building = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 
 // Serve answers until ctx ends, and returns nil then, or until a socket fails.
 func (s *Server) Serve(ctx context.Context) error {
@@ -149,6 +155,7 @@ func (s *Server) overTCP(l net.Listener) *dns.Server {
 		Listener: &limitedListener{
 			Listener: l, isAllowed: s.isAllowed,
 			allowed: make(chan struct{}, maxAllowed), others: make(chan struct{}, maxOthers),
+			clients: make(map[netip.Addr]int),
 		},
 		ReadTimeout:   firstTime,
 		IdleTimeout:   func() time.Duration { return idleTime },
@@ -171,18 +178,31 @@ func (s *Server) answer(w dns.ResponseWriter, m *dns.Msg) {
 		To: func() netip.Addr { return localAddr(w.LocalAddr(), client) },
 	}
 	allowed := s.isAllowed(client.Addr())
+	reply, data, err := s.build(q, allowed)
+	if err == nil {
+		_, err = w.Write(data)
+	}
+	if err != nil || !allowed {
+		_ = w.Close() // a connection; what can't be written may be cut short
+	}
+	if s.Answered != nil {
+		s.Answered(q, reply)
+	}
+}
+
+func (s *Server) build(q Query, allowed bool) (*dns.Msg, []byte, error) {
+	if q.TCP {
+		building <- struct{}{}
+		defer func() { <-building }()
+	}
 	var reply *dns.Msg
 	if allowed {
 		reply = s.Config.Answer(s.Zone, q)
 	} else {
 		reply = Refuse(q)
 	}
-	if err := w.WriteMsg(reply); err != nil || !allowed {
-		_ = w.Close() // a connection; what can't be written may be cut short
-	}
-	if s.Answered != nil {
-		s.Answered(q, reply)
-	}
+	data, err := reply.Pack()
+	return reply, data, err
 }
 
 func addrPort(addr net.Addr) netip.AddrPort {
@@ -208,11 +228,15 @@ func localAddr(socket net.Addr, client netip.AddrPort) netip.Addr {
 	return addrPort(conn.LocalAddr()).Addr()
 }
 
-// limitedListener closes connections that are too many. Those who aren't answered anyway have places of their own.
+// limitedListener closes connections that are too many, in all or of one client. Those who aren't answered anyway have
+// places of their own.
 type limitedListener struct {
 	net.Listener
 	isAllowed       func(netip.Addr) bool
 	allowed, others chan struct{}
+
+	mu      sync.Mutex
+	clients map[netip.Addr]int // how many connections each has
 }
 
 func (l *limitedListener) Accept() (net.Conn, error) {
@@ -222,16 +246,39 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 			time.Sleep(acceptPause) // the library tries again at once, which doesn't bring back descriptors that ran out
 			return nil, err
 		}
+		client := addrPort(conn.RemoteAddr()).Addr()
 		places := l.others
-		if l.isAllowed(addrPort(conn.RemoteAddr()).Addr()) {
+		if l.isAllowed(client) {
 			places = l.allowed
 		}
-		select {
-		case places <- struct{}{}:
-			return &limitedConn{Conn: conn, leave: sync.OnceFunc(func() { <-places })}, nil
-		default:
-			_ = conn.Close()
+		if l.enter(client, places) {
+			return &limitedConn{Conn: conn, leave: sync.OnceFunc(func() { l.leave(client, places) })}, nil
 		}
+		_ = conn.Close()
+	}
+}
+
+func (l *limitedListener) enter(client netip.Addr, places chan<- struct{}) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.clients[client] == maxEach {
+		return false
+	}
+	select {
+	case places <- struct{}{}:
+		l.clients[client]++
+		return true
+	default:
+		return false
+	}
+}
+
+func (l *limitedListener) leave(client netip.Addr, places <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	<-places // it has one
+	if l.clients[client]--; l.clients[client] == 0 {
+		delete(l.clients, client)
 	}
 }
 

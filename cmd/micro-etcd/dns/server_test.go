@@ -113,7 +113,7 @@ func (p pipes) Addr() net.Addr            { return &net.TCPAddr{} }
 func TestConnectionsAreBounded(t *testing.T) {
 	l := &limitedListener{
 		Listener: make(pipes), isAllowed: func(netip.Addr) bool { return false },
-		allowed: make(chan struct{}, 1), others: make(chan struct{}, 1),
+		allowed: make(chan struct{}, 1), others: make(chan struct{}, 1), clients: make(map[netip.Addr]int),
 	}
 	accepted := make(chan net.Conn)
 	connect := func() net.Conn {
@@ -136,6 +136,19 @@ func TestConnectionsAreBounded(t *testing.T) {
 	connect()
 	require.NoError(t, (<-accepted).Close())
 	require.Empty(t, l.others)
+}
+
+func TestAClientHasItsShareOfConnections(t *testing.T) {
+	l := &limitedListener{clients: make(map[netip.Addr]int)}
+	places := make(chan struct{}, 2*maxEach)
+	one, other := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+	for range maxEach {
+		require.True(t, l.enter(one, places))
+	}
+	require.False(t, l.enter(one, places))
+	require.True(t, l.enter(other, places))
+	l.leave(one, places)
+	require.True(t, l.enter(one, places))
 }
 
 func TestAConnectionThatIsNotUsedIsClosed(t *testing.T) {

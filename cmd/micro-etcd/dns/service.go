@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"net/netip"
@@ -26,6 +27,10 @@ type target struct {
 	port   uint16
 	weight uint16
 }
+
+// maxVersionLabels bounds what a version is made of, and so how many names are above it. No version of a kind that
+// people use has more.
+const maxVersionLabels = 10
 
 // none are those of a name at which there is nothing, but below which there may be.
 var none = &records{}
@@ -71,7 +76,7 @@ func newService(s *catalog.Snapshot) *service {
 		made.nodes.v4 = append(made.nodes.v4, of.v4...)
 		made.nodes.v6 = append(made.nodes.v6, of.v6...)
 		made.nodes.targets = append(made.nodes.targets, of.targets...)
-		if n, ok := nameOf(v.Version); ok {
+		if n, ok := nameOf(v.Version); ok && strings.Count(v.Version, ".") < maxVersionLabels {
 			if versions[n] != nil {
 				of = none // several differ in case only
 			}
@@ -97,10 +102,10 @@ func (r *records) add(n *catalog.Node) bool {
 	addr, err := netip.ParseAddr(host)
 	addr = addr.Unmap()
 	switch {
-	case err != nil && (port == 0 || !isHost(host)), addr.IsUnspecified(), addr.Zone() != "":
+	case err != nil && (port == 0 || !fleet.IsHost(host)), addr.IsUnspecified(), addr.Zone() != "":
 		return false
 	case err != nil:
-		t.host = host
+		t.host = strings.ToLower(strings.TrimSuffix(host, "."))
 	case addr.Is4():
 		t.addr, r.v4 = addr, append(r.v4, addr)
 	default:
@@ -112,8 +117,16 @@ func (r *records) add(n *catalog.Node) bool {
 	return true
 }
 
-// compact leaves each address once.
+// compact leaves each address once, and each target: records of one name differ (RFC 2181, section 5). Of several nodes
+// at one target the highest weight counts.
 func (r *records) compact() {
+	slices.SortFunc(r.targets, func(a, b target) int {
+		return cmp.Or(a.addr.Compare(b.addr), cmp.Compare(a.host, b.host), cmp.Compare(a.port, b.port),
+			cmp.Compare(b.weight, a.weight))
+	})
+	r.targets = slices.CompactFunc(r.targets, func(a, b target) bool {
+		return a.addr == b.addr && a.host == b.host && a.port == b.port
+	})
 	for _, addrs := range []*[]netip.Addr{&r.v4, &r.v6} {
 		slices.SortFunc(*addrs, netip.Addr.Compare)
 		*addrs = slices.Compact(*addrs)
@@ -131,19 +144,6 @@ func endpoint(address string) (host string, port uint16) {
 		return host, 0
 	}
 	return host, uint16(p)
-}
-
-// isHost reports whether a text can be the name of a host: letters, digits, "-" and "_".
-func isHost(text string) bool {
-	for _, b := range []byte(text) {
-		switch {
-		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', b == '-', b == '_', b == '.':
-		default:
-			return false
-		}
-	}
-	_, ok := nameOf(text)
-	return ok
 }
 
 // weight is that of RFC 2782: how large a part of the calls a node should get. It is what selectors go by, rounded up.

@@ -4,30 +4,33 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/internal/cachefile"
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// settleTime is how long nodes stay that are missing after etcd's data was wiped or restored: go-micro's services
-// register every 30 seconds, unless they are told otherwise (server.DefaultRegisterInterval).
-const settleTime = 30 * time.Second
-
 // Zone is what is registered, by name; that is the same for all domains. Its methods may be called concurrently.
 type Zone struct {
-	mu       sync.RWMutex
+	writing  sync.Mutex // held by who changes anything, without mu for as long as that takes
 	catalog  *catalog.Catalog
+	missing  map[string]bool // keys that are gone from etcd, and may come back until settled
+	settled  atomic.Int64    // in nanoseconds since 1970; 0 if nothing is missing
+	listed   bool            // etcd has told all that there is
+	cluster  uint64          // etcd's id, or that in a file
 	services map[string]*service
-	names    map[name]*place
-	addrs    map[netip.Addr]int // of how many services
 
-	state   state
-	listed  bool            // etcd has told all that there is
-	cluster uint64          // etcd's id
-	missing map[string]bool // keys that are gone from etcd, and may come back until settled
-	settled time.Time
+	mu    sync.RWMutex
+	names map[name]*place
+	addrs map[netip.Addr]int // of how many services
+	total total
+	state state
 }
+
+// total counts what there is.
+type total struct{ services, nodes, skipped int }
 
 // state is how current a zone is.
 type state struct {
@@ -68,49 +71,69 @@ type place struct {
 
 // NewZone returns one that knows nothing yet.
 func NewZone() *Zone {
-	z := &Zone{state: state{stale: time.Now()}}
-	z.clearLocked()
-	return z
-}
-
-func (z *Zone) clearLocked() {
-	z.catalog = catalog.New()
-	z.services = make(map[string]*service)
-	z.names = make(map[name]*place)
-	z.addrs = make(map[netip.Addr]int)
-	z.missing = make(map[string]bool)
+	return &Zone{
+		catalog: catalog.New(), missing: make(map[string]bool), services: make(map[string]*service),
+		names: make(map[name]*place), addrs: make(map[netip.Addr]int), state: state{stale: time.Now()},
+	}
 }
 
 // Take takes in what [fleet.Source.Follow] tells.
 func (z *Zone) Take(events []fleet.Event) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
+	z.writing.Lock()
+	defer z.writing.Unlock()
+	now := z.current()
 	last := events[len(events)-1]
 	if last.Kind == fleet.Disconnected {
-		if z.state.stale.IsZero() {
-			z.state.stale = last.At
+		if now.stale.IsZero() {
+			now.stale = last.At
 		}
+		z.publish(nil, now)
 		return
 	}
-	if !z.listed {
-		z.clearLocked() // of what a file had: a list is all there is
-	}
 	changed := make(map[string]bool)
-	for _, e := range events {
-		z.takeLocked(e, last.Rewritten, changed)
+	rewritten := last.Rewritten
+	if !z.listed {
+		rewritten = z.isOther(last, now)
+		z.forgetLoaded(events, rewritten, changed)
 	}
-	z.state.revision = last.Revision
+	for _, e := range events {
+		z.take(e, rewritten, changed)
+	}
+	now.revision = last.Revision
 	if last.Kind == fleet.Connected {
 		z.listed, z.cluster = true, last.Cluster
-		z.state.ready, z.state.stale = true, time.Time{}
-		if last.Rewritten {
-			z.settled = last.At.Add(settleTime)
-		}
+		now.ready, now.stale = true, time.Time{}
 	}
-	z.publishLocked(changed)
+	if rewritten && len(z.missing) > 0 {
+		z.settled.Store(last.At.Add(fleet.SettleTime).UnixNano())
+	}
+	z.publish(changed, now)
 }
 
-func (z *Zone) takeLocked(e fleet.Event, rewritten bool, changed map[string]bool) {
+// isOther reports whether the first list is of another etcd than the file that was loaded, or of an earlier time.
+func (z *Zone) isOther(list fleet.Event, file state) bool {
+	return file.ready && (list.Cluster != z.cluster || list.Revision < file.revision)
+}
+
+// forgetLoaded removes what only the file had: a list is all there is.
+func (z *Zone) forgetLoaded(list []fleet.Event, rewritten bool, changed map[string]bool) {
+	there := make(map[string]bool, len(list))
+	for _, e := range list {
+		if e.Record != nil {
+			there[e.Record.Key] = true
+		}
+	}
+	for r := range z.catalog.Records {
+		if !there[r.Key] {
+			z.missing[r.Key] = true
+		}
+	}
+	if !rewritten {
+		z.removeMissing(changed)
+	}
+}
+
+func (z *Zone) take(e fleet.Event, rewritten bool, changed map[string]bool) {
 	if r := e.Before; isRecord(r) {
 		changed[r.Service.Name] = true
 		if rewritten {
@@ -120,7 +143,7 @@ func (z *Zone) takeLocked(e fleet.Event, rewritten bool, changed map[string]bool
 		}
 	}
 	if r := e.Record; r != nil {
-		z.removeLocked(r.Key, changed)
+		z.remove(r.Key, changed) // what was missing there isn't any more
 		if isRecord(r) {
 			z.catalog.Put(r.CatalogRecord())
 			changed[r.Service.Name] = true
@@ -128,88 +151,147 @@ func (z *Zone) takeLocked(e fleet.Event, rewritten bool, changed map[string]bool
 	}
 }
 
-// removeLocked removes what was missing at a key, which isn't any more.
-func (z *Zone) removeLocked(key string, changed map[string]bool) {
-	if z.missing[key] {
-		delete(z.missing, key)
-		changed[z.catalog.Record(key).Name] = true
+func isRecord(r *fleet.Record) bool { return r != nil && r.Service != nil && !r.IsNotice() }
+
+func (z *Zone) removeMissing(changed map[string]bool) {
+	for key := range z.missing {
+		z.remove(key, changed)
+	}
+}
+
+func (z *Zone) remove(key string, changed map[string]bool) {
+	delete(z.missing, key)
+	if r := z.catalog.Record(key); r != nil {
+		changed[r.Name] = true
 		z.catalog.Delete(key)
 	}
 }
 
-func isRecord(r *fleet.Record) bool { return r != nil && r.Service != nil && !r.IsNotice() }
-
 // Load takes what a file has, unless etcd has told something.
-func (z *Zone) Load(all []*catalog.Record, asOf time.Time) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
+func (z *Zone) Load(file *cachefile.File, all []*catalog.Record) {
+	z.writing.Lock()
+	defer z.writing.Unlock()
 	if z.listed {
 		return
 	}
-	z.state.ready, z.state.stale = true, asOf
 	changed := make(map[string]bool)
 	for _, r := range all {
 		z.catalog.Put(r)
 		changed[r.Name] = true
 	}
-	z.publishLocked(changed)
+	z.cluster = file.Cluster
+	z.publish(changed, state{ready: true, stale: file.AsOf, revision: file.Revision})
 }
 
 // settle forgets what didn't come back in time after etcd's data was wiped.
 func (z *Zone) settle(now time.Time) {
-	z.mu.RLock()
-	due := len(z.missing) > 0 && now.After(z.settled)
-	z.mu.RUnlock()
-	if !due {
+	if due := z.settled.Load(); due == 0 || now.UnixNano() <= due || !z.writing.TryLock() {
 		return
+	}
+	defer z.writing.Unlock()
+	z.settled.Store(0)
+	changed := make(map[string]bool)
+	z.removeMissing(changed)
+	z.publish(changed, z.current())
+}
+
+func (z *Zone) current() state {
+	z.mu.RLock()
+	defer z.mu.RUnlock()
+	return z.state
+}
+
+// change is what becomes of a service; nil is none.
+type change struct {
+	before, after *service
+	gone, come    []netip.Addr
+}
+
+// publish makes right what is told of services that have changed. What takes long it does before it takes the lock.
+func (z *Zone) publish(changed map[string]bool, now state) {
+	var changes []change
+	for name := range changed {
+		c := change{before: z.services[name]}
+		if snapshot := z.catalog.Snapshot(name); snapshot != nil {
+			c.after = newService(snapshot)
+			z.services[name] = c.after
+		} else {
+			delete(z.services, name)
+		}
+		c.gone, c.come = missingIn(c.after, c.before), missingIn(c.before, c.after)
+		changes = append(changes, c)
 	}
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	changed := make(map[string]bool)
-	for key := range z.missing {
-		z.removeLocked(key, changed)
-	}
-	z.publishLocked(changed)
-}
-
-// publishLocked makes the names right of services that have changed.
-func (z *Zone) publishLocked(changed map[string]bool) {
-	for service := range changed {
-		if old := z.services[service]; old != nil {
-			z.enterLocked(old, -1)
-			delete(z.services, service)
-		}
-		if snapshot := z.catalog.Snapshot(service); snapshot != nil {
-			z.services[service] = newService(snapshot)
-			z.enterLocked(z.services[service], 1)
-		}
+	z.state = now
+	for _, c := range changes {
+		z.applyLocked(c)
 	}
 }
 
-// enterLocked enters a service at its names and addresses, or with -1 takes it from there.
-func (z *Zone) enterLocked(s *service, by int) {
-	if s.own != "" {
-		p := z.placeLocked(s.own)
-		p.services = enter(p.services, s, by)
-		z.countLocked(s.own, by)
+// missingIn returns the addresses of a service that another one doesn't have.
+func missingIn(other, s *service) []netip.Addr {
+	if s == nil {
+		return nil
 	}
-	if s.dashed != "" {
-		p := z.placeLocked(s.dashed)
-		p.dashed = enter(p.dashed, s, by)
-		z.countLocked(s.dashed, by)
+	known := make(map[netip.Addr]bool)
+	if other != nil {
+		for _, addr := range slices.Concat(other.nodes.v4, other.nodes.v6) {
+			known[addr] = true
+		}
 	}
-	for _, addr := range slices.Concat(s.nodes.v4, s.nodes.v6) {
-		if z.addrs[addr] += by; z.addrs[addr] == 0 {
+	return slices.DeleteFunc(slices.Concat(s.nodes.v4, s.nodes.v6), func(addr netip.Addr) bool { return known[addr] })
+}
+
+func (z *Zone) applyLocked(c change) {
+	z.countLocked(c.before, -1)
+	z.countLocked(c.after, 1)
+	for _, addr := range c.come {
+		z.addrs[addr]++
+	}
+	for _, addr := range c.gone {
+		if z.addrs[addr]--; z.addrs[addr] == 0 {
 			delete(z.addrs, addr)
 		}
 	}
+	of := c.after
+	if of == nil {
+		of = c.before
+	}
+	if of == nil {
+		return
+	}
+	if of.own != "" {
+		p := z.placeLocked(of.own)
+		p.services = replace(p.services, c)
+		z.trackLocked(of.own, c)
+	}
+	if of.dashed != "" {
+		p := z.placeLocked(of.dashed)
+		p.dashed = replace(p.dashed, c)
+		z.trackLocked(of.dashed, c)
+	}
 }
 
-func enter(all []*service, s *service, by int) []*service {
-	if by > 0 {
-		return append(all, s)
+func (z *Zone) countLocked(s *service, by int) {
+	if s != nil {
+		z.total.services += by
+		z.total.nodes += by * s.told
+		z.total.skipped += by * s.skipped
 	}
-	return slices.DeleteFunc(all, func(other *service) bool { return other == s })
+}
+
+// replace replaces a service, adds it, or removes it.
+func replace(all []*service, c change) []*service {
+	i := slices.Index(all, c.before)
+	switch {
+	case i < 0:
+		return append(all, c.after)
+	case c.after == nil:
+		return slices.Delete(all, i, i+1)
+	}
+	all[i] = c.after
+	return all
 }
 
 func (z *Zone) placeLocked(n name) *place {
@@ -221,8 +303,18 @@ func (z *Zone) placeLocked(n name) *place {
 	return p
 }
 
-// countLocked counts a name at those above it, and forgets those that stand for nothing any more.
-func (z *Zone) countLocked(n name, by int) {
+// trackLocked counts a name at those above it if it is new or gone, and forgets those that stand for nothing any more.
+func (z *Zone) trackLocked(n name, c change) {
+	by := 0
+	switch {
+	case c.before == nil:
+		by = 1
+	case c.after == nil:
+		by = -1
+	}
+	if by == 0 {
+		return
+	}
 	for parent := range n.parents {
 		z.placeLocked(parent).below += by
 		z.forgetLocked(parent)

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
+	"github.com/micro-etcd/micro-etcd/internal/cachefile"
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
@@ -49,13 +50,14 @@ func TestWhatIsToldDependsOnHowCurrentTheZoneIs(t *testing.T) {
 	requireTold("a", began, "SERVFAIL", dns.ExtendedErrorCodeNotReady)
 
 	// a file stands in until there is a list
-	z.Load([]*catalog.Record{record("a", "1", "a1", "10.0.0.1:1").CatalogRecord()}, began.Add(-time.Minute))
+	file := &cachefile.File{AsOf: began.Add(-time.Minute), Cluster: 1, Revision: 5}
+	z.Load(file, []*catalog.Record{record("a", "1", "a1", "10.0.0.1:1").CatalogRecord()})
 	requireTold("a", began, "A 10.0.0.1", dns.ExtendedErrorCodeStaleAnswer)
 	requireTold("b", began, "NXDOMAIN", dns.ExtendedErrorCodeStaleNXDOMAINAnswer)
 	z.Take(connected(appeared(record("b", "1", "b1", "10.0.0.2:1"))))
 	requireTold("a", later, "NXDOMAIN", noError)
 	requireTold("b", later, "A 10.0.0.2", noError)
-	z.Load([]*catalog.Record{record("a", "1", "a1", "10.0.0.1:1").CatalogRecord()}, began)
+	z.Load(file, []*catalog.Record{record("a", "1", "a1", "10.0.0.1:1").CatalogRecord()})
 	requireTold("a", later, "NXDOMAIN", noError)
 
 	z.Take(lost)
@@ -80,14 +82,36 @@ func TestWhatAWipeTookStaysForAWhile(t *testing.T) {
 	wiped := connected(gone(a, b))
 	wiped[len(wiped)-1].Rewritten = true
 	z.Take(wiped)
-	require.Equal(t, "A 10.0.0.1", ask("a", began.Add(settleTime)))
+	require.Equal(t, "A 10.0.0.1", ask("a", began.Add(fleet.SettleTime)))
 	z.Take(appeared(record("a", "1", "a1", "10.0.0.9:1")))
 	require.Equal(t, "A 10.0.0.9", ask("a", began))
-	require.Equal(t, "A 10.0.0.2", ask("b", began.Add(settleTime)))
-	require.Equal(t, "NXDOMAIN", ask("b", began.Add(settleTime+1)))
-	require.Equal(t, "A 10.0.0.9", ask("a", began.Add(settleTime+1)))
+	require.Equal(t, "A 10.0.0.2", ask("b", began.Add(fleet.SettleTime)))
+	require.Equal(t, "NXDOMAIN", ask("b", began.Add(fleet.SettleTime+1)))
+	require.Equal(t, "A 10.0.0.9", ask("a", began.Add(fleet.SettleTime+1)))
 	z.Take(gone(record("a", "1", "a1", "10.0.0.9:1")))
 	require.Equal(t, "NXDOMAIN", ask("a", began))
+}
+
+func TestWhatAWipeTookStaysForAWhileAfterAStartFromAFile(t *testing.T) {
+	c := configOf(t, "micro.internal")
+	record := record("a", "1", "a1", "10.0.0.1:1").CatalogRecord()
+	for what, file := range map[string]*cachefile.File{
+		"another cluster":   {AsOf: began, Cluster: 2, Revision: 5},
+		"a lower revision":  {AsOf: began, Cluster: 1, Revision: 50},
+		"the same, and now": {AsOf: began, Cluster: 1, Revision: 5},
+	} {
+		z := NewZone()
+		z.Load(file, []*catalog.Record{record})
+		z.Take(connected(nil))
+		q := question("a.service.micro.internal", dns.TypeA)
+		if what == "the same, and now" {
+			require.Equal(t, "NXDOMAIN", told(c.Answer(z, q)), what)
+			continue
+		}
+		require.Equal(t, "A 10.0.0.1", told(c.Answer(z, q)), what)
+		q.At = began.Add(fleet.SettleTime + 1)
+		require.Equal(t, "NXDOMAIN", told(c.Answer(z, q)), what)
+	}
 }
 
 func TestADrainedNodeIsLeftOut(t *testing.T) {

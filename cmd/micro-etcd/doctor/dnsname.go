@@ -18,7 +18,7 @@ func dnsNames(s *snapshot) []Finding {
 	}
 	shared := dns.SharedNames(services)
 	for _, group := range shared[:min(maxEach, len(shared))] {
-		found = append(found, info("To be found by DNS, their names must differ in more than upper and lower case.",
+		found = append(found, warning("To be found by DNS, their names must differ in more than upper and lower case, or \"/\" and \"-\".",
 			"Services share a name in DNS, so micro-etcd dns answers for none of them: %s.", list(group)).about(group...))
 	}
 	return found

@@ -398,11 +398,15 @@ func TestEachVisitIsTold(t *testing.T) {
 func TestServicesThatDNSCannotNameAreToldToWhoWantsToKnow(t *testing.T) {
 	srv := etcdtest.Start(t)
 	c := srv.Client(t)
-	for _, name := range []string{"greeter", "Greeter", "go.micro.mail", "a..b", strings.Repeat("l", 64)} {
-		put(t, c, name+"/"+name+"1", node(name, name+"1", "h:1"), lease(t, c, 60))
+	for i, name := range []string{
+		"greeter", "Greeter", "go.micro.mail", "a..b", "x._tcp", "a/b-c", "a-b/c", strings.Repeat("l", 64),
+	} {
+		id := fmt.Sprint(i)
+		put(t, c, strings.ReplaceAll(name, "/", "-")+"/"+id, node(name, id, "h:1"), lease(t, c, 60))
 	}
 	found := examine(t, Target{Addresses: srv.Endpoints()}).found("dns-name")
-	require.Len(t, found, 2)
-	require.Equal(t, []string{"a..b", strings.Repeat("l", 64)}, found[0].Subjects)
-	require.Equal(t, []string{"Greeter", "greeter"}, found[1].Subjects)
+	require.Len(t, found, 3)
+	require.Equal(t, []string{"Greeter", "greeter"}, found[0].Subjects)
+	require.Equal(t, []string{"a-b/c", "a/b-c"}, found[1].Subjects)
+	require.Equal(t, []string{"a..b", strings.Repeat("l", 64), "x._tcp"}, found[2].Subjects)
 }

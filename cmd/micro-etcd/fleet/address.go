@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -45,4 +46,26 @@ func WhyUncallable(address string) string {
 		return "has no usable port"
 	}
 	return ""
+}
+
+// IsHost reports whether a text is an IP address, or can be a host's name: labels of letters, digits, "-" and "_", and
+// the last one not of digits only. A dot may follow.
+func IsHost(text string) bool {
+	if _, err := netip.ParseAddr(text); err == nil {
+		return true
+	}
+	text = strings.TrimSuffix(text, ".")
+	labels := strings.Split(text, ".")
+	_, err := strconv.ParseUint(labels[len(labels)-1], 10, 64)
+	return err != nil && len(text) <= 253 && !slices.ContainsFunc(labels, func(label string) bool {
+		return label == "" || len(label) > 63 || strings.ContainsFunc(label, func(r rune) bool {
+			return (r < 'a' || 'z' < r) && (r < 'A' || 'Z' < r) && (r < '0' || '9' < r) && r != '-' && r != '_'
+		})
+	})
+}
+
+// IsPort reports whether a text is the number of a port that can be dialed.
+func IsPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0
 }

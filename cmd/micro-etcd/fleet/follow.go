@@ -66,6 +66,10 @@ type Event struct {
 	Err       error  // of Disconnected
 }
 
+// SettleTime is how long what is missing after Rewritten may take to come back: go-micro's services register every 30
+// seconds, unless they are told otherwise (server.DefaultRegisterInterval).
+const SettleTime = 30 * time.Second
+
 var (
 	errLost      = errors.New("lost the connection to etcd")
 	errRewritten = errors.New("etcd's history has changed")

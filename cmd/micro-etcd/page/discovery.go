@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
@@ -19,16 +20,34 @@ type target struct {
 	Labels  map[string]string `json:"labels"`
 }
 
+// maxDiscovering bounds how many answers are made or sent at a time: one may have many megabytes.
+const maxDiscovering = 8
+
 // discover answers with the nodes in service, as consumers see them, in the form of Prometheus' HTTP service discovery.
 // Until the records were read it fails: Prometheus keeps the targets that it has then, and not after an empty list.
 func (v *view) discover(w http.ResponseWriter, r *http.Request) {
-	wanted, err := parseFilter(r.URL.Query())
+	query, err := url.ParseQuery(r.URL.RawQuery) // which r.URL.Query leaves out in part if it is malformed
+	var wanted *filter
+	if err == nil {
+		wanted, err = parseFilter(query)
+	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	if !v.connection().read {
+	switch l := v.connection(); {
+	case !l.read:
 		http.Error(w, "the records couldn't be read yet", http.StatusServiceUnavailable)
+		return
+	case time.Now().Before(l.settled):
+		http.Error(w, "etcd's data was wiped or restored, and what is missing may come back", http.StatusServiceUnavailable)
+		return
+	}
+	select {
+	case v.discovering <- struct{}{}:
+		defer func() { <-v.discovering }()
+	default:
+		http.Error(w, "too many ask at a time", http.StatusServiceUnavailable)
 		return
 	}
 	targets := []target{}
@@ -36,7 +55,8 @@ func (v *view) discover(w http.ResponseWriter, r *http.Request) {
 		for _, of := range s.Versions {
 			for _, n := range of.Nodes {
 				host, port, ok := fleet.HostPort(n.Address)
-				if ok && fleet.WhyUncallable(n.Address) == "" && wanted.matches(s.Name, of.Version, n) {
+				if ok && fleet.WhyUncallable(n.Address) == "" && fleet.IsHost(host) && fleet.IsPort(port) &&
+					wanted.matches(s.Name, of.Version, n) {
 					targets = append(targets, newTarget(net.JoinHostPort(host, port), s.Name, of.Version, n))
 				}
 			}

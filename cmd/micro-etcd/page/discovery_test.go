@@ -3,12 +3,14 @@ package page
 import (
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/etcdtest"
 )
 
@@ -37,6 +39,9 @@ func TestPrometheusFindsNodesInService(t *testing.T) {
 		"greeter/2": `{"name":"greeter","version":"2","nodes":[{"id":"2","address":"http://[2001:db8::1]:81"}]}`,
 		"greeter/3": `{"name":"greeter","version":"2","nodes":[{"id":"3","address":"unix:/run/x"}]}`,
 		"greeter/4": `junk`,
+		"greeter/7": `{"name":"greeter","version":"2","nodes":[{"id":"7","address":":80"}]}`,
+		"greeter/8": `{"name":"greeter","version":"2","nodes":[{"id":"8","address":"10.0.0.8:http"}]}`,
+		"greeter/9": `{"name":"greeter","version":"2","nodes":[{"id":"9","address":"0.0.0.0:80"}]}`,
 		"mail/5":    `{"name":"mail","version":"","nodes":[{"id":"5","address":"db.example.org:25","metadata":{"zone":"a"}}]}`,
 		"mail/.out-of-service/6": `{"by":"alice","since":"2026-01-02T03:04:05Z",` +
 			`"record":{"name":"mail","version":"","nodes":[{"id":"6","address":"10.0.0.6:25"}]}}`,
@@ -71,8 +76,10 @@ func TestPrometheusFindsNodesInService(t *testing.T) {
 		}, patience, 5*time.Millisecond)
 	}
 	for query, want := range map[string]string{
-		"?label=zone": `label "zone" is not key=value`,
-		"?name=mail":  `there is no parameter "name"`,
+		"?label=zone":              `label "zone" is not key=value`,
+		"?service=greeter%zz":      `invalid URL escape "%zz"`,
+		"?label=a%3D1&label=a%3D2": `label "a=2" contradicts "a=1"`,
+		"?name=mail":               `there is no parameter "name"`,
 	} {
 		code, body = fetch(t, base+"/sd"+query)
 		require.Equal(t, http.StatusBadRequest, code)
@@ -80,7 +87,7 @@ func TestPrometheusFindsNodesInService(t *testing.T) {
 	}
 	_, body = fetch(t, base+"/metrics")
 	for _, want := range []string{
-		"micro_etcd_ui_services 2\n", "micro_etcd_ui_nodes 4\n", "micro_etcd_ui_stale_seconds 0\n",
+		"micro_etcd_ui_services 2\n", "micro_etcd_ui_nodes 7\n", "micro_etcd_ui_stale_seconds 0\n",
 		"micro_etcd_ui_browsers 0\n",
 	} {
 		require.Contains(t, body, want)
@@ -95,4 +102,22 @@ func TestPrometheusFindsNodesInService(t *testing.T) {
 	var got []target
 	require.Equal(t, http.StatusOK, get(t, base+"/sd", &got))
 	require.Len(t, got, 3)
+}
+
+// TestPrometheusKeepsItsTargetsAfterAWipe: it does when it gets no list.
+func TestPrometheusKeepsItsTargetsAfterAWipe(t *testing.T) {
+	v := newView("/micro/registry/")
+	v.apply(fleet.Event{Kind: fleet.Connected})
+	ask := func() int {
+		answer := httptest.NewRecorder()
+		v.discover(answer, httptest.NewRequest(http.MethodGet, "/sd", http.NoBody))
+		return answer.Code
+	}
+	require.Equal(t, http.StatusOK, ask())
+	v.apply(fleet.Event{Kind: fleet.Disconnected})
+	require.Equal(t, http.StatusOK, ask())
+	v.apply(fleet.Event{Kind: fleet.Connected, Rewritten: true})
+	require.Equal(t, http.StatusServiceUnavailable, ask())
+	v.link.settled = time.Now()
+	require.Equal(t, http.StatusOK, ask())
 }

@@ -24,6 +24,8 @@ type view struct {
 	prefix string
 	began  time.Time
 
+	discovering chan struct{} // how many are at it
+
 	mu       sync.Mutex
 	services map[string]*service
 	homes    map[string]string // service by key, because a record may be overwritten with another service's
@@ -46,13 +48,14 @@ type link struct {
 	since     time.Time
 	heard     time.Time
 	err       string
-	refused   bool // err is etcd's answer
+	refused   bool      // err is etcd's answer
+	settled   time.Time // when what etcd lost is back, after its data was wiped or restored; zero for never
 }
 
 func newView(prefix string) *view {
 	now := time.Now()
 	return &view{
-		prefix: prefix, began: now, link: link{since: now},
+		prefix: prefix, began: now, link: link{since: now}, discovering: make(chan struct{}, maxDiscovering),
 		services: make(map[string]*service), homes: make(map[string]string), dirty: make(map[string]struct{}),
 	}
 }
@@ -94,6 +97,9 @@ func (v *view) linked(e fleet.Event, now time.Time) {
 		text = clip(connect.Explain(e.Err).Error())
 	}
 	v.link.read = v.link.read || connected
+	if e.Rewritten {
+		v.link.settled = now.Add(fleet.SettleTime)
+	}
 	if connected != v.link.connected {
 		v.link.connected, v.link.since = connected, now
 		kind := "disconnected"
