@@ -273,8 +273,8 @@ func documented(tb testing.TB, resolver string) string {
 	return strings.Join(lines, "") + "\n"
 }
 
-// requireResolves asks a resolver that forwards. For its first answer it has to ask in a certain way, and it may keep an
-// answer for a time.
+// requireResolves asks a resolver that forwards. For its first answer it has to ask in a certain way, and it may keep
+// an answer for a time.
 func (f *forwarded) requireResolves(t *testing.T, port int, way string, kept time.Duration) {
 	t.Helper()
 	short := func(args ...string) string {
