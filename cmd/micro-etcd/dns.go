@@ -189,12 +189,14 @@ func (d *dnsServer) serve(ctx context.Context, c *connect.Connection, sockets []
 		},
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	answering, answered := context.WithCancel(context.WithoutCancel(ctx)) // the last queries are printed, too
 	printed := make(chan struct{})
-	go func() { defer close(printed); queries.run(ctx, d.Out) }()
+	go func() { defer close(printed); queries.run(answering, d.Out) }()
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer func() {
 		cancel()
+		answered()
 		select {
 		case <-printed:
 		case <-time.After(printTime): // whoever reads has stopped, and a write can't be interrupted

@@ -14,7 +14,7 @@ import (
 
 // Zone is what is registered, by name; that is the same for all domains. Its methods may be called concurrently.
 type Zone struct {
-	writing  sync.Mutex // held by who changes anything, without mu for as long as that takes
+	writing  sync.Mutex // guards what follows up to mu, which is taken after it, and not for long: queries wait for mu
 	catalog  *catalog.Catalog
 	missing  map[string]bool // keys that are gone from etcd, and may come back until settled
 	settled  atomic.Int64    // in nanoseconds since 1970; 0 if nothing is missing
@@ -22,7 +22,7 @@ type Zone struct {
 	cluster  uint64          // etcd's id, or that in a file
 	services map[string]*service
 
-	mu    sync.RWMutex
+	mu    sync.RWMutex // guards the rest
 	names map[name]*place
 	addrs map[netip.Addr]int // of how many services
 	total total
@@ -87,17 +87,17 @@ func (z *Zone) Take(events []fleet.Event) {
 		if now.stale.IsZero() {
 			now.stale = last.At
 		}
-		z.publish(nil, now)
+		z.publishLocked(nil, now)
 		return
 	}
 	changed := make(map[string]bool)
 	rewritten := last.Rewritten
 	if !z.listed {
-		rewritten = z.isOther(last, now)
-		z.forgetLoaded(events, rewritten, changed)
+		rewritten = z.isOtherLocked(last, now)
+		z.forgetLoadedLocked(events, rewritten, changed)
 	}
 	for _, e := range events {
-		z.take(e, rewritten, changed)
+		z.takeLocked(e, rewritten, changed)
 	}
 	now.revision = last.Revision
 	if last.Kind == fleet.Connected {
@@ -107,16 +107,16 @@ func (z *Zone) Take(events []fleet.Event) {
 	if rewritten && len(z.missing) > 0 {
 		z.settled.Store(last.At.Add(fleet.SettleTime).UnixNano())
 	}
-	z.publish(changed, now)
+	z.publishLocked(changed, now)
 }
 
-// isOther reports whether the first list is of another etcd than the file that was loaded, or of an earlier time.
-func (z *Zone) isOther(list fleet.Event, file state) bool {
+// isOtherLocked reports whether the first list is of another etcd than the file that was loaded, or of an earlier time.
+func (z *Zone) isOtherLocked(list fleet.Event, file state) bool {
 	return file.ready && (list.Cluster != z.cluster || list.Revision < file.revision)
 }
 
-// forgetLoaded removes what only the file had: a list is all there is.
-func (z *Zone) forgetLoaded(list []fleet.Event, rewritten bool, changed map[string]bool) {
+// forgetLoadedLocked removes what only the file had: a list is all there is.
+func (z *Zone) forgetLoadedLocked(list []fleet.Event, rewritten bool, changed map[string]bool) {
 	there := make(map[string]bool, len(list))
 	for _, e := range list {
 		if e.Record != nil {
@@ -129,11 +129,11 @@ func (z *Zone) forgetLoaded(list []fleet.Event, rewritten bool, changed map[stri
 		}
 	}
 	if !rewritten {
-		z.removeMissing(changed)
+		z.removeMissingLocked(changed)
 	}
 }
 
-func (z *Zone) take(e fleet.Event, rewritten bool, changed map[string]bool) {
+func (z *Zone) takeLocked(e fleet.Event, rewritten bool, changed map[string]bool) {
 	if r := e.Before; isRecord(r) {
 		changed[r.Service.Name] = true
 		if rewritten {
@@ -143,7 +143,7 @@ func (z *Zone) take(e fleet.Event, rewritten bool, changed map[string]bool) {
 		}
 	}
 	if r := e.Record; r != nil {
-		z.remove(r.Key, changed) // what was missing there isn't any more
+		z.removeLocked(r.Key, changed) // what was missing there isn't any more
 		if isRecord(r) {
 			z.catalog.Put(r.CatalogRecord())
 			changed[r.Service.Name] = true
@@ -153,13 +153,13 @@ func (z *Zone) take(e fleet.Event, rewritten bool, changed map[string]bool) {
 
 func isRecord(r *fleet.Record) bool { return r != nil && r.Service != nil && !r.IsNotice() }
 
-func (z *Zone) removeMissing(changed map[string]bool) {
+func (z *Zone) removeMissingLocked(changed map[string]bool) {
 	for key := range z.missing {
-		z.remove(key, changed)
+		z.removeLocked(key, changed)
 	}
 }
 
-func (z *Zone) remove(key string, changed map[string]bool) {
+func (z *Zone) removeLocked(key string, changed map[string]bool) {
 	delete(z.missing, key)
 	if r := z.catalog.Record(key); r != nil {
 		changed[r.Name] = true
@@ -180,7 +180,7 @@ func (z *Zone) Load(file *cachefile.File, all []*catalog.Record) {
 		changed[r.Name] = true
 	}
 	z.cluster = file.Cluster
-	z.publish(changed, state{ready: true, stale: file.AsOf, revision: file.Revision})
+	z.publishLocked(changed, state{ready: true, stale: file.AsOf, revision: file.Revision})
 }
 
 // settle forgets what didn't come back in time after etcd's data was wiped.
@@ -191,8 +191,8 @@ func (z *Zone) settle(now time.Time) {
 	defer z.writing.Unlock()
 	z.settled.Store(0)
 	changed := make(map[string]bool)
-	z.removeMissing(changed)
-	z.publish(changed, z.current())
+	z.removeMissingLocked(changed)
+	z.publishLocked(changed, z.current())
 }
 
 func (z *Zone) current() state {
@@ -207,8 +207,8 @@ type change struct {
 	gone, come    []netip.Addr
 }
 
-// publish makes right what is told of services that have changed. What takes long it does before it takes the lock.
-func (z *Zone) publish(changed map[string]bool, now state) {
+// publishLocked makes right what is told of services that have changed. What takes long it does before it takes mu.
+func (z *Zone) publishLocked(changed map[string]bool, now state) {
 	var changes []change
 	for name := range changed {
 		c := change{before: z.services[name]}
