@@ -123,6 +123,9 @@ func (c *Catalog) Snapshot(name string) *Snapshot {
 	return s.snapshot
 }
 
+// Services returns how many there are.
+func (c *Catalog) Services() int { return len(c.services) }
+
 // Snapshots returns every service, sorted by name.
 func (c *Catalog) Snapshots() []*Snapshot {
 	snapshots := make([]*Snapshot, 0, len(c.services))

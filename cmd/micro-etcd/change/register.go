@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -99,11 +98,7 @@ func (r *registration) value() (*registry.Service, error) {
 // isHostPort reports whether somebody could listen there whom others can call.
 func isHostPort(address string) bool {
 	host, port, err := net.SplitHostPort(address)
-	if err != nil || host == "" {
-		return false
-	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	return err == nil && n > 0
+	return err == nil && host != "" && fleet.IsPort(port)
 }
 
 func register(ctx context.Context, a *app.App, r *registration) error {

@@ -16,7 +16,7 @@ import (
 
 // records are what DNS tells of some nodes. They don't change.
 type records struct {
-	v4, v6  []netip.Addr // each once
+	v4, v6  []netip.Addr // each once, sorted
 	targets []target
 }
 
@@ -131,6 +131,16 @@ func (r *records) compact() {
 		slices.SortFunc(*addrs, netip.Addr.Compare)
 		*addrs = slices.Compact(*addrs)
 	}
+}
+
+// has reports whether an address is among those of records that are compact.
+func (r *records) has(addr netip.Addr) bool {
+	all := r.v4
+	if addr.Is6() {
+		all = r.v6
+	}
+	_, found := slices.BinarySearchFunc(all, addr, netip.Addr.Compare)
+	return found
 }
 
 // endpoint takes a node's address apart. The port is 0 for one without.

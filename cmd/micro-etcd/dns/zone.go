@@ -234,13 +234,8 @@ func missingIn(other, s *service) []netip.Addr {
 	if s == nil {
 		return nil
 	}
-	known := make(map[netip.Addr]bool)
-	if other != nil {
-		for _, addr := range slices.Concat(other.nodes.v4, other.nodes.v6) {
-			known[addr] = true
-		}
-	}
-	return slices.DeleteFunc(slices.Concat(s.nodes.v4, s.nodes.v6), func(addr netip.Addr) bool { return known[addr] })
+	all := slices.Concat(s.nodes.v4, s.nodes.v6)
+	return slices.DeleteFunc(all, func(addr netip.Addr) bool { return other != nil && other.nodes.has(addr) })
 }
 
 func (z *Zone) applyLocked(c change) {

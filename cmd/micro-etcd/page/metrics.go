@@ -16,8 +16,8 @@ func metrics(v *view, h *hub) http.Handler {
 		name, help string
 		value      func() float64
 	}{
-		{"services", "Services that have a node in service.", func() float64 { return float64(len(v.snapshots())) }},
-		{"nodes", "Nodes in service.", func() float64 { return float64(v.count()) }},
+		{"services", "Services that have a node in service.", func() float64 { services, _ := v.count(); return float64(services) }},
+		{"nodes", "Nodes in service.", func() float64 { _, nodes := v.count(); return float64(nodes) }},
 		{"stale_seconds", "For how long etcd can't be followed; 0 while it is.", v.staleness},
 		{"browsers", "Browsers that look at the page.", func() float64 { return float64(h.count()) }},
 	} {

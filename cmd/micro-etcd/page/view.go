@@ -60,11 +60,14 @@ func newView(prefix string) *view {
 	}
 }
 
-// count returns how many nodes are in service.
-func (v *view) count() int {
+// count returns how many services have nodes in service, and how many nodes that are.
+func (v *view) count() (services, nodes int) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.nodes
+	for _, s := range v.services {
+		services += s.folded.Services()
+	}
+	return services, v.nodes
 }
 
 // apply folds events into the view, all at once.
