@@ -41,6 +41,9 @@ func Anything(string, any) bool { return true }
 // Grants hits requests for a lease.
 func Grants(method string, _ any) bool { return method == "LeaseGrant" }
 
+// Revokes hits requests to end a lease.
+func Revokes(method string, _ any) bool { return method == "LeaseRevoke" }
+
 // Renewals hits renewals of leases.
 func Renewals(method string, _ any) bool { return method == "LeaseKeepAlive" }
 

@@ -117,9 +117,8 @@ func (g *registration) reconcile(ctx context.Context, d *desired) (taken bool, e
 	if err != nil {
 		return false, err
 	}
-	err = g.revokeRetired(ctx)
 	g.fulfilled(d)
-	return true, err
+	return true, g.revokeRetired(ctx)
 }
 
 // forgetIfLost forgets the lease if etcd says that there is no such lease, and reports whether it does.

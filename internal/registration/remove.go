@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/lease"
@@ -78,17 +80,33 @@ func (g *registration) deleteKey(ctx context.Context, guard clientv3.Cmp) error 
 	}
 }
 
-// revokeRetired gives back the leases that the key no longer hangs on.
+// maxRevoking bounds the leases of a key that are given back at one time.
+const maxRevoking = 16
+
+// revokeRetired gives back the leases that the key no longer hangs on: there is one more for each time that a call was
+// replaced while this was being done.
 func (g *registration) revokeRetired(ctx context.Context) error {
-	for len(g.retired) > 0 {
-		l := g.retired[0]
-		if !signal.IsClosed(l.Lost) {
-			if _, err := g.shared.leases.Revoke(ctx, l.ID); err != nil {
+	var mu sync.Mutex
+	var left []*lease.Lease
+	var asking errgroup.Group
+	asking.SetLimit(maxRevoking)
+	for _, l := range g.retired {
+		asking.Go(func() error {
+			var err error
+			if !signal.IsClosed(l.Lost) {
+				_, err = g.shared.leases.Revoke(ctx, l.ID)
+			}
+			if err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				left = append(left, l)
 				return err
 			}
-		}
-		l.Stop()
-		g.retired = g.retired[1:]
+			l.Stop()
+			return nil
+		})
 	}
-	return nil
+	err := asking.Wait()
+	g.retired = left
+	return err
 }

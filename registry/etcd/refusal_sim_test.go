@@ -1,7 +1,9 @@
 package etcd
 
 import (
+	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -236,6 +238,29 @@ func TestARecordThatCannotBePutBackStaysPending(t *testing.T) {
 		require.NoError(t, r.Register(greeter(1), registry.RegisterTTL(testTTL)), "a repeat of what etcd has taken")
 		allow()
 		await(t, time.Second, "it is back", func() bool { return e.has(greeter(1)) })
+	})
+}
+
+// Each refused record leaves a lease to be given back, for which the next call doesn't wait.
+func TestManyRefusedRecordsDoNotDelayTheNext(t *testing.T) {
+	withFake(t, func(t *testing.T, e *fakeEtcd) {
+		r, _ := e.newRegistry(t)
+		fast := e.On(etcdfake.Revokes, etcdfake.Always, func(ctx context.Context, do func() (any, error)) (any, error) {
+			e.Wait(ctx, 50*time.Millisecond)
+			return do()
+		})
+		allow := e.Refuse(etcdfake.Puts, rpctypes.ErrGRPCRequestTooLarge)
+		for n := range 500 {
+			s := greeter(1)
+			s.Metadata = map[string]string{"n": strconv.Itoa(n)}
+			require.ErrorIs(t, r.Register(s, registry.RegisterTTL(testTTL)), ErrTooLarge)
+		}
+		allow()
+		began := time.Now()
+		mustRegister(t, r, greeter(1), testTTL)
+		require.Less(t, time.Since(began), time.Second)
+		await(t, 5*time.Second, "all leases but one are given back", func() bool { return e.leaseCount() == 1 })
+		fast()
 	})
 }
 
