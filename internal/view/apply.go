@@ -1,8 +1,6 @@
 package view
 
 import (
-	"slices"
-
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -17,8 +15,8 @@ import (
 
 // Apply takes in events, in the order of their revisions.
 func (v *View) Apply(events []*clientv3.Event) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.Mu.Lock()
+	defer v.Mu.Unlock()
 	var changes []catalog.Change
 	for _, e := range events {
 		changes = append(changes, v.eventLocked(e)...)
@@ -33,7 +31,7 @@ func (v *View) Apply(events []*clientv3.Event) {
 // number of keys can be compared with etcd's.
 func (v *View) eventLocked(e *clientv3.Event) []catalog.Change {
 	key := string(e.Kv.Key)
-	known := v.catalog.Record(key)
+	known := v.Catalog.Record(key)
 	if at, ok := v.deleted[key]; ok {
 		if e.Kv.ModRevision <= at {
 			if e.Kv.ModRevision == at {
@@ -59,12 +57,12 @@ func (v *View) eventLocked(e *clientv3.Event) []catalog.Change {
 
 func (v *View) putLocked(r *catalog.Record) []catalog.Change {
 	delete(v.malformedKeys, r.Key)
-	return v.catalog.Put(r)
+	return v.Catalog.Put(r)
 }
 
 func (v *View) deleteLocked(key string) []catalog.Change {
 	delete(v.malformedKeys, key)
-	return v.catalog.Delete(key)
+	return v.Catalog.Delete(key)
 }
 
 func (v *View) decodeLocked(kv *mvccpb.KeyValue) *catalog.Record {
@@ -77,10 +75,10 @@ func (v *View) decodeLocked(kv *mvccpb.KeyValue) *catalog.Record {
 // revision.
 func (v *View) Replace(all *reflector.List) {
 	records, d := v.decodeList(all)
-	v.mu.Lock()
+	v.Mu.Lock()
 	wasCached := v.IsCached()
 	v.replaceLocked(all, records, d)
-	v.mu.Unlock()
+	v.Mu.Unlock()
 	if wasCached {
 		v.shared.Changed()
 	}
@@ -99,7 +97,7 @@ func (v *View) replaceLocked(all *reflector.List, records []*catalog.Record, d *
 	var changes []catalog.Change
 	for i, kv := range all.Kvs {
 		key := string(kv.Key)
-		known := v.catalog.Record(key)
+		known := v.Catalog.Record(key)
 		switch {
 		case known != nil && !other && known.Revision > at:
 			listed[key] = true
@@ -108,7 +106,7 @@ func (v *View) replaceLocked(all *reflector.List, records []*catalog.Record, d *
 			v.malformedKeys[key] = true
 		default:
 			listed[key] = true
-			changes = append(changes, v.catalog.Restate(records[i])...)
+			changes = append(changes, v.Catalog.Restate(records[i])...)
 		}
 	}
 	changes = append(changes, v.sweepLocked(listed, at, other)...)
@@ -125,9 +123,9 @@ func (v *View) replaceLocked(all *reflector.List, records []*catalog.Record, d *
 // decodeList decodes a list, nil for what is no record, and returns the decoder to go on with. It doesn't lock the
 // view, because that may take seconds.
 func (v *View) decodeList(all *reflector.List) ([]*catalog.Record, *catalog.Decoder) {
-	v.mu.Lock()
+	v.Mu.Lock()
 	d := v.decoder.Clone()
-	v.mu.Unlock()
+	v.Mu.Unlock()
 	records := make([]*catalog.Record, len(all.Kvs))
 	for i, kv := range all.Kvs {
 		records[i] = v.shared.Malformed.Decode(d, kv)
@@ -138,28 +136,24 @@ func (v *View) decodeList(all *reflector.List) ([]*catalog.Record, *catalog.Deco
 // sweepLocked deletes the records that a list didn't have.
 func (v *View) sweepLocked(listed map[string]bool, at int64, other bool) []catalog.Change {
 	var gone []string
-	for r := range v.catalog.Records {
+	for r := range v.Catalog.Records {
 		if !listed[r.Key] && (other || r.Revision <= at) {
 			gone = append(gone, r.Key)
 		}
 	}
 	var changes []catalog.Change
 	for _, key := range gone {
-		changes = append(changes, v.catalog.Delete(key)...)
+		changes = append(changes, v.Catalog.Delete(key)...)
 	}
 	return changes
 }
 
-// finishListLocked publishes what a list changed. Of a first one watchers hear only how it differs from what lookups
-// have shown, unless they couldn't wait for it.
+// finishListLocked publishes what a list changed.
 func (v *View) finishListLocked(changes []catalog.Change) {
 	v.shared.metrics.Lists.Add(v.cause)
 	v.cause = metrics.ListPeriodic
-	if v.isReady() {
-		v.publishLocked(changes)
-	} else {
-		v.publishFirstLocked(changes)
-	}
+	v.noteLocked(changes)
+	v.PublishLocked(changes)
 	v.setUnsavedLocked()
 	v.cached.Store(nil) // after what it had was replaced: who finds a view that isn't cached finds nothing of it
 	if !signal.IsClosed(v.listed) {
@@ -167,39 +161,15 @@ func (v *View) finishListLocked(changes []catalog.Change) {
 	}
 }
 
-// publishFirstLocked publishes what there is first.
-func (v *View) publishFirstLocked(changes []catalog.Change) {
-	v.invalidateLocked(changes)
-	if len(v.watchers) > 0 {
-		shown := v.shared.shown.differences(v.Prefix, v.catalog)
-		for w, fromStart := range v.watchers {
-			if fromStart {
-				v.deliverLocked(w, notIn(changes, shown)) // first: what is told last of a version gives its profile
-			}
-			v.deliverLocked(w, shown)
-		}
-	}
-	close(v.ready)
-}
-
-// notIn returns the changes of nodes that others don't tell of.
-func notIn(changes, others []catalog.Change) []catalog.Change {
-	told := make(map[nodeKey]bool, len(others))
-	for _, c := range others {
-		told[keyOf(c)] = true
-	}
-	return slices.DeleteFunc(slices.Clone(changes), func(c catalog.Change) bool { return told[keyOf(c)] })
-}
-
 // ownPut takes in a record of this process that etcd has taken.
 func (v *View) ownPut(r *catalog.Record) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	known := v.catalog.Record(r.Key)
+	v.Mu.Lock()
+	defer v.Mu.Unlock()
+	known := v.Catalog.Record(r.Key)
 	if known != nil && known.Revision == r.Revision && known.Lease == r.Lease {
 		return
 	}
-	if lead, ok := v.catalog.Lead(r.Name, r.Version); ok && lead.Profile.Equal(r.Profile) {
+	if lead, ok := v.Catalog.Lead(r.Name, r.Version); ok && lead.Profile.Equal(r.Profile) {
 		r.Profile = lead.Profile // as a decoder shares it
 	}
 	outOfOrder := v.isOutOfOrderLocked(known, r.Key, r.Revision)
@@ -209,9 +179,9 @@ func (v *View) ownPut(r *catalog.Record) {
 
 // ownDelete takes in that etcd has deleted a key for this process.
 func (v *View) ownDelete(key string, revision int64) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	known := v.catalog.Record(key)
+	v.Mu.Lock()
+	defer v.Mu.Unlock()
+	known := v.Catalog.Record(key)
 	outOfOrder := v.isOutOfOrderLocked(known, key, revision)
 	switch {
 	case known == nil && revision <= v.applied:
@@ -240,8 +210,8 @@ func (v *View) publishOwnLocked(outOfOrder bool, changes []catalog.Change) {
 }
 
 func (v *View) newestRevision() int64 {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.Mu.Lock()
+	defer v.Mu.Unlock()
 	return v.newest
 }
 
@@ -252,19 +222,19 @@ func (v *View) merge(name string, found *catalog.Catalog, at, floor int64) {
 		v.Relist(metrics.ListHistoryChanged)
 		return
 	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.Mu.Lock()
+	defer v.Mu.Unlock()
 	var changes []catalog.Change
 	found.Nodes(name, func(node catalog.Change) bool {
 		r := node.Record
-		known := v.catalog.Record(r.Key)
+		known := v.Catalog.Record(r.Key)
 		if (known == nil || known.Revision < r.Revision) && v.deleted[r.Key] < r.Revision {
 			changes = append(changes, v.putLocked(r)...)
 		}
 		return true
 	})
 	var gone []string
-	v.catalog.Nodes(name, func(node catalog.Change) bool {
+	v.Catalog.Nodes(name, func(node catalog.Change) bool {
 		if r := node.Record; r.Revision <= at && found.Record(r.Key) == nil {
 			gone = append(gone, r.Key)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/etcderr"
+	"github.com/micro-etcd/micro-etcd/internal/feed"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
 )
@@ -86,7 +87,7 @@ func (c *Cache) acquire(name string) (*View, metrics.Source) {
 	defer c.mu.Unlock()
 	dir := c.Keys.Dir(name)
 	v := c.atLocked(dir)
-	if whole := c.readyRootLocked(); whole != nil && (v == nil || !v.isReady()) {
+	if whole := c.readyRootLocked(); whole != nil && (v == nil || !v.IsReady()) {
 		v = whole
 	}
 	from := metrics.SourceRemote
@@ -123,10 +124,10 @@ func (c *Cache) release(v *View) {
 }
 
 // unwatch takes a watcher off its view.
-func (c *Cache) unwatch(v *View, w *Watcher) {
+func (c *Cache) unwatch(v *View, w *feed.Watcher) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	v.detach(w)
+	v.Detach(w)
 	if v.watching--; v.watching == 0 && c.byPrefix[v.Prefix] == v {
 		v.use()
 		c.unwatched[v] = struct{}{}
@@ -163,7 +164,7 @@ func (c *Cache) index(name string, v *View) {
 
 // readyRootLocked returns the view of everything if there is one that etcd has filled.
 func (c *Cache) readyRootLocked() *View {
-	if v := c.byPrefix[c.Keys.Prefix]; v != nil && v.isReady() && !v.IsCached() {
+	if v := c.byPrefix[c.Keys.Prefix]; v != nil && v.IsReady() && !v.IsCached() {
 		return v
 	}
 	return nil
@@ -264,7 +265,7 @@ func (c *Cache) sweep() {
 	unready := make(map[string]bool)
 	for prefix, v := range c.byPrefix {
 		switch {
-		case v.watching > 0 && !v.isReady():
+		case v.watching > 0 && !v.IsReady():
 			unready[prefix] = true
 		case v.used.Load() > c.swept:
 			v.idleFrom = time.Now()
@@ -273,38 +274,38 @@ func (c *Cache) sweep() {
 		}
 	}
 	c.swept = c.epoch.Add(1) - 1
-	c.shown.sweep(func(dir string) bool { return unready[c.Keys.Prefix] || unready[dir] })
+	c.shown.Sweep(func(dir string) bool { return unready[c.Keys.Prefix] || unready[dir] })
 }
 
 // Watch returns a watcher of a service, or of everything, which ends with life or stop. It waits until the view has its
 // first list. If etcd doesn't give one in time, the watcher works all the same; if etcd refuses it, that is an error.
-func (c *Cache) Watch(ctx, life context.Context, service string) (*Watcher, error) {
-	w := newWatcher(life, service)
+func (c *Cache) Watch(ctx, life context.Context, service string) (*feed.Watcher, error) {
+	w := feed.NewWatcher(life, service)
 	v := c.attach(w)
 	if v == nil {
 		w.Stop()
 		return nil, etcdconn.ErrClosed
 	}
-	context.AfterFunc(w.ctx, func() { c.unwatch(v, w) })
+	context.AfterFunc(w.Context, func() { c.unwatch(v, w) })
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(w.ctx, cancel)()
+	defer context.AfterFunc(w.Context, cancel)()
 	err := v.await(ctx)
 	if etcderr.IsAnswer(err) {
 		w.Stop()
 		return nil, err
 	}
 	if err != nil {
-		v.deliverInitial(w)
+		v.DeliverInitial(w)
 	}
 	return w, nil
 }
 
 // attach returns the view that a watcher is on from then on, or nil if the cache is closed.
-func (c *Cache) attach(w *Watcher) *View {
+func (c *Cache) attach(w *feed.Watcher) *View {
 	prefix := c.Keys.Prefix
-	if w.service != "" {
-		prefix = c.Keys.Dir(w.service)
+	if w.Service != "" {
+		prefix = c.Keys.Dir(w.Service)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -317,7 +318,7 @@ func (c *Cache) attach(w *Watcher) *View {
 	}
 	v.watching++
 	delete(c.unwatched, v)
-	v.attach(w)
+	v.Attach(w)
 	return v
 }
 
@@ -377,17 +378,8 @@ func (c *Cache) Resync() {
 	}
 }
 
-// Remembered returns how many services shown remembers, and how many nodes of the given one.
-func (c *Cache) Remembered(service string) (services, nodes int) {
-	c.shown.mu.Lock()
-	defer c.shown.mu.Unlock()
-	if s := c.shown.services[service]; s != nil {
-		for _, v := range s.versions {
-			nodes += len(v.nodes)
-		}
-	}
-	return len(c.shown.services), nodes
-}
+// Remembered returns how many services are remembered as shown, and how many nodes of the given one.
+func (c *Cache) Remembered(service string) (services, nodes int) { return c.shown.Remembered(service) }
 
 // Status returns that of every view, sorted by prefix.
 func (c *Cache) Status() []Status {
@@ -406,11 +398,7 @@ func (c *Cache) Close() {
 	c.closed = true
 	c.mu.Unlock()
 	for _, v := range c.All() {
-		v.mu.Lock()
-		for w := range v.watchers {
-			w.End(etcdconn.ErrClosed)
-		}
-		v.mu.Unlock()
+		v.EndWatchers(etcdconn.ErrClosed)
 	}
 }
 

@@ -30,7 +30,7 @@ func (v *View) loadUnlessListed() {
 				v.startFrom(file, generation)
 			}
 		}
-		if v.isReady() || v.Context.Err() != nil {
+		if v.IsReady() || v.Context.Err() != nil {
 			return
 		}
 		retry.Pause(v.Context, cachefile.SaveInterval, v.replaced)
@@ -50,13 +50,13 @@ func (v *View) awaitSilence() {
 // needsFile reports whether there is nothing from etcd, not even a refusal: a file isn't for who may not read what is
 // in it any more.
 func (v *View) needsFile() bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.Mu.Lock()
+	defer v.Mu.Unlock()
 	return v.needsFileLocked()
 }
 
 func (v *View) needsFileLocked() bool {
-	return !v.isReady() && v.Context.Err() == nil && !etcderr.IsAnswer(v.broken)
+	return !v.IsReady() && v.Context.Err() == nil && !etcderr.IsAnswer(v.broken)
 }
 
 // startFrom shows what is in a file, until there is a list. That is a difference to it: of another history if its
@@ -64,27 +64,28 @@ func (v *View) needsFileLocked() bool {
 func (v *View) startFrom(file *cachefile.File, generation int64) {
 	records, d := v.decodeList(&reflector.List{Kvs: file.Kvs})
 	records = slices.AppendSeq(records, v.shared.Own)
-	v.mu.Lock()
+	v.Mu.Lock()
 	if !v.needsFileLocked() || generation != v.shared.Connector.Generation() {
-		v.mu.Unlock()
+		v.Mu.Unlock()
 		return
 	}
 	v.decoder = d
 	written := make(map[string]bool)
-	for r := range v.catalog.Records {
+	for r := range v.Catalog.Records {
 		written[r.Key] = true
 	}
 	var changes []catalog.Change
 	for _, r := range records {
 		if r != nil && strings.HasPrefix(r.Key, v.Prefix) && !written[r.Key] && v.deleted[r.Key] == 0 {
-			changes = append(changes, v.catalog.Restate(r)...)
+			changes = append(changes, v.Catalog.Restate(r)...)
 		}
 	}
 	v.floor = file.Newest()
 	v.newest = max(v.newest, v.floor)
 	v.cached.Store(&file.AsOf)
-	v.publishFirstLocked(changes)
-	v.mu.Unlock()
+	v.noteLocked(changes)
+	v.PublishLocked(changes)
+	v.Mu.Unlock()
 	v.shared.Changed()
 }
 
@@ -109,10 +110,10 @@ func (v *View) entry(dir cachefile.Dir) (cachefile.Entry, bool) {
 // takeUnsaved returns the file that has to be written, without its contents, the user that it is for, and its records,
 // which count as saved from then on. The file is nil if it is there already.
 func (v *View) takeUnsaved(dir cachefile.Dir) (*cachefile.File, string, []*catalog.Record) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.Mu.Lock()
+	defer v.Mu.Unlock()
 	current := v.shared.Connector.Current()
-	if !v.isReady() || v.IsCached() || current == nil || v.reader != current { // another user may have read it
+	if !v.IsReady() || v.IsCached() || current == nil || v.reader != current { // another user may have read it
 		return nil, "", nil
 	}
 	file := &cachefile.File{AsOf: time.Now(), Cluster: v.cluster, Revision: v.applied}
@@ -124,8 +125,8 @@ func (v *View) takeUnsaved(dir cachefile.Dir) (*cachefile.File, string, []*catal
 		return nil, "", nil
 	}
 	v.unsaved, v.saved = false, savedAs{dir, file.AsOf}
-	records := make([]*catalog.Record, 0, v.catalog.Len())
-	for r := range v.catalog.Records {
+	records := make([]*catalog.Record, 0, v.Catalog.Len())
+	for r := range v.Catalog.Records {
 		records = append(records, r)
 	}
 	return file, dir.User, records

@@ -3,13 +3,11 @@
 //	cache.go         the views that there are: one for each service that is used, or one of everything
 //	view.go          one view: its state, and what its reflector tells it
 //	apply.go         how events, lists and this process's own writes change it
-//	read.go          what lookups and watchers get of it
+//	read.go          what lookups and watchers get of it, which is a feed
 //	linearizable.go  lookups that etcd's leader answers
-//	shown.go         what lookups have shown lately, so that a later difference is told
-//	watcher.go       what one watcher is told, in a backlog (backlog.go) of bounded size
 //	cached.go        how a view outlives its process: what is written to its cache file, and how it starts from it
 //	etcd.go          how etcd is read and watched
 //	shared.go        what all views share: configuration, what was shown, what was malformed
 //
-// Lock order: Cache.mu, View.mu, Watcher.mu, shown.mu. malformed.mu is taken last.
+// Lock order: Cache.mu, Feed.Mu, and then as in package feed. malformed.mu is taken last.
 package view

@@ -20,7 +20,7 @@ func (c *Cache) LookupLinearizable(ctx context.Context, name string) (*catalog.S
 	for v, floor := range views {
 		v.merge(name, found, revision, floor)
 	}
-	c.shown.look(name, dir, found, nil, false)
+	c.shown.Look(name, dir, found, nil, false)
 	return found.Snapshot(name), nil
 }
 
@@ -30,7 +30,7 @@ func (c *Cache) ListLinearizable(ctx context.Context) ([]*catalog.Snapshot, erro
 	if err != nil {
 		return nil, err
 	}
-	c.shown.lookWhole(c.Keys, found, nil)
+	c.shown.LookWhole(c.Keys, found, nil)
 	return found.Snapshots(), nil
 }
 
@@ -57,7 +57,7 @@ func (c *Cache) having(name string) map[*View]int64 {
 	defer c.mu.Unlock()
 	found := make(map[*View]int64)
 	for _, prefix := range []string{c.Keys.Prefix, c.Keys.Dir(name)} {
-		if v := c.byPrefix[prefix]; v != nil && v.isReady() {
+		if v := c.byPrefix[prefix]; v != nil && v.IsReady() {
 			found[v] = v.newestRevision()
 		}
 	}

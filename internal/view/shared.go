@@ -7,6 +7,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/cachefile"
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/feed"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
@@ -29,14 +30,14 @@ type shared struct {
 	Config
 	metrics   *metrics.Metrics
 	Malformed *malformed
-	shown     *shown
+	shown     *feed.Shown
 	Saver     *cachefile.Saver // of views to files
 	epoch     atomic.Int64     // goes on with each new view and each sweep; views note in which one they were used
 }
 
 func newShared(c Config) *shared {
 	return &shared{
-		Config: c, metrics: c.Connector.Metrics, Malformed: &malformed{changed: c.Changed}, shown: newShown(),
+		Config: c, metrics: c.Connector.Metrics, Malformed: &malformed{changed: c.Changed}, shown: feed.NewShown(),
 	}
 }
 

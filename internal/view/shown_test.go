@@ -10,6 +10,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/feed"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 )
 
@@ -36,8 +37,8 @@ func TestWhatWasShownAfterARestoreGetsItsDelete(t *testing.T) {
 		[]*clientv3.Event{{Type: clientv3.EventTypeDelete, Kv: &mvccpb.KeyValue{Key: kv("n2", 0).Key, ModRevision: 21}}},
 	)
 
-	w := newWatcher(t.Context(), "greeter")
-	v.attach(w)
+	w := feed.NewWatcher(t.Context(), "greeter")
+	v.Attach(w)
 	change, err := w.Next()
 	require.NoError(t, err)
 	require.Equal(t, catalog.Delete, change.Action)

@@ -18,13 +18,12 @@ type Status struct {
 }
 
 func (v *View) status() Status {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.Mu.Lock()
+	defer v.Mu.Unlock()
 	s := Status{
 		Prefix:   v.Prefix,
-		Ready:    v.isReady(),
-		Nodes:    v.catalog.Len(),
-		Watchers: len(v.watchers),
+		Ready:    v.IsReady(),
+		Nodes:    v.Catalog.Len(),
 		Revision: v.newest,
 	}
 	if asOf := v.cached.Load(); asOf != nil {
@@ -33,32 +32,30 @@ func (v *View) status() Status {
 	if since, err := v.staleLocked(); err != nil {
 		s.Stale, s.Err = max(0, time.Since(since)), err // a file may be a little ahead
 	}
-	for w := range v.watchers {
-		s.Queued = max(s.Queued, w.queued())
-	}
+	s.Watchers, s.Queued = v.WatchersLocked()
 	return s
 }
 
 // Records calls yield for each record, in no order, until it returns false. The view is locked meanwhile.
 func (v *View) Records(yield func(*catalog.Record) bool) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.catalog.Records(yield)
+	v.Mu.Lock()
+	defer v.Mu.Unlock()
+	v.Catalog.Records(yield)
 }
 
 // Record returns the record with a key, or nil.
 func (v *View) Record(key string) *catalog.Record {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.catalog.Record(key)
+	v.Mu.Lock()
+	defer v.Mu.Unlock()
+	return v.Catalog.Record(key)
 }
 
 // Size returns the number of keys, also of those that are no records, and the revision of the last event that this is
 // after.
 func (v *View) Size() (keys int, applied int64) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.catalog.Len() + len(v.malformedKeys), v.applied
+	v.Mu.Lock()
+	defer v.Mu.Unlock()
+	return v.Catalog.Len() + len(v.malformedKeys), v.applied
 }
 
 // IsOutOfService reports whether there is a notice instead of a node's record, as far as the views know.
@@ -73,14 +70,14 @@ func (c *Cache) IsOutOfService(name, id string) bool {
 }
 
 func (v *View) isMalformed(key string) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.Mu.Lock()
+	defer v.Mu.Unlock()
 	return v.malformedKeys[key]
 }
 
 // IsFollowing reports whether the view is kept up to date, as far as is known.
 func (v *View) IsFollowing() bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.isReady() && !v.IsCached() && v.broken == nil
+	v.Mu.Lock()
+	defer v.Mu.Unlock()
+	return v.IsReady() && !v.IsCached() && v.broken == nil
 }

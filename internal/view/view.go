@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/cachefile"
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/feed"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/reflector"
 	"github.com/micro-etcd/micro-etcd/internal/signal"
@@ -21,18 +21,16 @@ import (
 // View is the view of a directory of etcd, or of the whole prefix. Its reflector keeps it up to date. Readers and
 // watchers never wait for etcd once it is ready.
 type View struct {
-	shared    *shared
-	Prefix    string
-	reflector *reflector.Reflector
-	Context   context.Context // ends when the cache drops it
-	end       context.CancelFunc
-	failed    func(*View)   // called when it can't be kept up to date
-	ready     chan struct{} // closed when there is something to show: the first list, or a cache file
-	listed    chan struct{} // closed after the first list
-	replaced  signal.Signal // another client has taken over, whose user may have a file
+	*feed.Feed // ready when there is something to show: the first list, or a cache file
+	shared     *shared
+	reflector  *reflector.Reflector
+	Context    context.Context // ends when the cache drops it
+	end        context.CancelFunc
+	failed     func(*View)   // called when it can't be kept up to date
+	listed     chan struct{} // closed after the first list
+	replaced   signal.Signal // another client has taken over, whose user may have a file
 
-	snapshots sync.Map     // service name → *catalog.Snapshot that was shown, until it changes
-	used      atomic.Int64 // the epoch of the cache in which it was used last
+	used atomic.Int64 // the epoch of the cache in which it was used last
 
 	client atomic.Pointer[etcdconn.Client] // whose events the view lives on, nil before
 	stale  atomic.Bool                     // whether broken is set, for lookups
@@ -45,11 +43,8 @@ type View struct {
 	watching int       // watchers
 	names    []string  // under which Cache.byName knows it
 
-	mu            sync.Mutex
-	catalog       *catalog.Catalog
+	// Under Feed.Mu.
 	decoder       *catalog.Decoder
-	watchers      map[*Watcher]bool // whether Watch returned before the first list, so that all of it is news
-	dropped       bool              // the cache has ended it
 	cluster       uint64
 	applied       int64             // all that etcd did up to here is in the catalog
 	newest        int64             // the newest revision in it, our own writes included
@@ -69,17 +64,14 @@ type View struct {
 
 func newView(s *shared, prefix string, failed func(*View)) *View {
 	v := &View{
+		Feed:          feed.New(s.shown, s.Keys, prefix),
 		shared:        s,
-		Prefix:        prefix,
 		failed:        failed,
 		generation:    s.Connector.Generation(),
-		ready:         make(chan struct{}),
 		listed:        make(chan struct{}),
 		replaced:      signal.New(),
 		idleFrom:      time.Now(),
-		catalog:       catalog.New(),
 		decoder:       catalog.NewDecoder(s.Keys),
-		watchers:      make(map[*Watcher]bool),
 		deleted:       make(map[string]int64),
 		malformedKeys: make(map[string]bool),
 		brokenChanged: make(chan struct{}),
@@ -99,24 +91,22 @@ func (v *View) use() {
 	}
 }
 
-func (v *View) isReady() bool { return signal.IsClosed(v.ready) }
-
 // isEmpty reports whether nothing would be lost with the view: it has no list, or no nodes.
 func (v *View) isEmpty() bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return !v.isReady() || v.catalog.Len() == 0
+	v.Mu.Lock()
+	defer v.Mu.Unlock()
+	return !v.IsReady() || v.Catalog.Len() == 0
 }
 
 // Relist makes the view list again.
 func (v *View) Relist(cause metrics.ListCause) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.Mu.Lock()
+	defer v.Mu.Unlock()
 	v.relistLocked(cause)
 }
 
 func (v *View) relistLocked(cause metrics.ListCause) {
-	if v.isReady() { // the first list needs no other reason
+	if v.IsReady() { // the first list needs no other reason
 		v.cause = cause
 	}
 	v.reflector.Relist()
@@ -125,12 +115,12 @@ func (v *View) relistLocked(cause metrics.ListCause) {
 // clientChanged makes the view list again from another client, unless it has begun to. What the one before had against
 // it counts no more.
 func (v *View) clientChanged() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.Mu.Lock()
+	defer v.Mu.Unlock()
 	if !v.isOutdatedLocked() {
 		return
 	}
-	if !v.isReady() {
+	if !v.IsReady() {
 		v.broken = nil
 		v.replaced.Send()
 	}
@@ -142,8 +132,8 @@ func (v *View) isOutdatedLocked() bool { return v.generation != v.shared.Connect
 
 // Listing notes what is known now, and why there is another list.
 func (v *View) Listing(ended error) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.Mu.Lock()
+	defer v.Mu.Unlock()
 	v.floor, v.generation = v.newest, v.shared.Connector.Generation()
 	if ended != nil && v.cause == metrics.ListPeriodic {
 		v.cause = causeOf(ended)
@@ -163,11 +153,11 @@ func causeOf(err error) metrics.ListCause {
 
 // Following notes that the view is kept up to date. A list alone doesn't do that: etcd may refuse the watch after it.
 func (v *View) Following() {
-	v.mu.Lock()
+	v.Mu.Lock()
 	again := v.broken != nil && v.reported
 	v.broken, v.reported = nil, false
 	v.stale.Store(false)
-	v.mu.Unlock()
+	v.Mu.Unlock()
 	if again {
 		v.shared.Changed()
 	}
@@ -175,9 +165,9 @@ func (v *View) Following() {
 
 // Broken notes that the view can't be kept up to date at the moment.
 func (v *View) Broken(err error) {
-	v.mu.Lock()
+	v.Mu.Lock()
 	if v.isOutdatedLocked() {
-		v.mu.Unlock()
+		v.Mu.Unlock()
 		return
 	}
 	if v.broken == nil {
@@ -185,11 +175,11 @@ func (v *View) Broken(err error) {
 	}
 	v.broken = err
 	v.stale.Store(true)
-	first := v.isReady() && !v.reported
+	first := v.IsReady() && !v.reported
 	v.reported = v.reported || first
 	close(v.brokenChanged)
 	v.brokenChanged = make(chan struct{})
-	v.mu.Unlock()
+	v.Mu.Unlock()
 	if first {
 		v.shared.Changed()
 	}
@@ -227,7 +217,7 @@ func (v *View) source() metrics.Source {
 
 // firstSource is source where there may be no view yet.
 func (v *View) firstSource() metrics.Source {
-	if !v.isReady() {
+	if !v.IsReady() {
 		return metrics.SourceRemote
 	}
 	return v.source()
@@ -245,8 +235,8 @@ type savedAs struct {
 
 // setUnsaved has what couldn't be written tried again.
 func (v *View) setUnsaved() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+	v.Mu.Lock()
+	defer v.Mu.Unlock()
 	v.setUnsavedLocked()
 }
 

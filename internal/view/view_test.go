@@ -90,11 +90,11 @@ func TestAResyncIsSpreadOverSomeSeconds(t *testing.T) {
 		}
 		asked := func() (n int) {
 			for _, v := range views {
-				v.mu.Lock()
+				v.Mu.Lock()
 				if v.cause == metrics.ListHistoryChanged {
 					n++
 				}
-				v.mu.Unlock()
+				v.Mu.Unlock()
 			}
 			return n
 		}

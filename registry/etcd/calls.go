@@ -9,6 +9,7 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/registration"
+	"github.com/micro-etcd/micro-etcd/registry/internal/gomicro"
 )
 
 // Register puts every node of the service into etcd and keeps it there until Deregister or Close: it comes back by
@@ -96,7 +97,7 @@ func (r *Registry) GetService(name string, opts ...registry.GetOption) ([]*regis
 	if err != nil {
 		return nil, fmt.Errorf("get service %q: %w", name, err)
 	}
-	services := toServices(snapshot)
+	services := gomicro.Services(snapshot)
 	if services == nil {
 		return nil, registry.ErrNotFound
 	}
@@ -149,7 +150,7 @@ func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Servic
 	}
 	services := make([]*registry.Service, 0, len(snapshots))
 	for _, s := range snapshots {
-		services = append(services, toServices(s)...)
+		services = append(services, gomicro.Services(s)...)
 	}
 	return services, nil
 }
@@ -190,7 +191,7 @@ func (r *Registry) Watch(opts ...registry.WatchOption) (registry.Watcher, error)
 	if err != nil {
 		return nil, fmt.Errorf("watch %q: %w", o.Service, err)
 	}
-	return registryWatcher{w}, nil
+	return gomicro.Watcher{Watcher: w}, nil
 }
 
 // Client returns the etcd client in use once it has a connection, for tools that look into etcd beside the registry: it

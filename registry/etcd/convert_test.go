@@ -10,6 +10,7 @@ import (
 	utilregistry "go-micro.dev/v4/util/registry"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/registry/internal/gomicro"
 )
 
 const testKey = "/micro/registry/greeter/n1"
@@ -33,7 +34,7 @@ func fullService() *registry.Service {
 
 // recordOf returns the record of a service's only node.
 func recordOf(s *registry.Service) *catalog.Record {
-	return fromService(s).Record(testKey, 0)
+	return gomicro.FromService(s).Record(testKey, 0)
 }
 
 // handedOut returns what callers get of a record, by every way.
@@ -46,9 +47,9 @@ func handedOut(t *testing.T, r *catalog.Record) map[string]*registry.Service {
 	decoded, err := Decode(DefaultPrefix, r.Key, value)
 	require.NoError(t, err)
 	return map[string]*registry.Service{
-		"toServices": toServices(c.Snapshot(r.Name))[0],
-		"toResult":   toResult(changes[0]).Service,
-		"Decode":     decoded,
+		"Services": gomicro.Services(c.Snapshot(r.Name))[0],
+		"Result":   gomicro.Result(changes[0]).Service,
+		"Decode":   decoded,
 	}
 }
 
@@ -113,9 +114,9 @@ func TestAppendedNodesStayWithTheCaller(t *testing.T) {
 		{Name: "s", Version: "1", Nodes: []*registry.Node{{Id: "a"}}},
 		{Name: "s", Version: "2", Nodes: []*registry.Node{{Id: "b"}}},
 	} {
-		c.Put(fromService(s).Record(strconv.Itoa(i), 0))
+		c.Put(gomicro.FromService(s).Record(strconv.Itoa(i), 0))
 	}
-	services := toServices(c.Snapshot("s"))
+	services := gomicro.Services(c.Snapshot("s"))
 	services[0].Nodes = append(services[0].Nodes, &registry.Node{Id: "x"})
 	require.Len(t, services[1].Nodes, 1)
 	require.Equal(t, "b", services[1].Nodes[0].Id)
@@ -157,18 +158,7 @@ func TestKeysThatBecomeOneAreThatAlways(t *testing.T) {
 	s := greeter(1)
 	s.Metadata = map[string]string{"\xff": "1", "\xfe": "2", "\xfd": "3"}
 	for range 20 {
-		require.Equal(t, map[string]string{"\ufffd": "1"}, fromService(s).Metadata)
-	}
-}
-
-// What isn't UTF-8 is shown as others will read it.
-func TestTextIsAsJSONKeepsIt(t *testing.T) {
-	for _, s := range []string{"", "ü\u2028", "\xff", "a\xc3", "\xed\xa0\x80b", "\xff\xfe�"} {
-		value, err := json.Marshal(s)
-		require.NoError(t, err)
-		var read string
-		require.NoError(t, json.Unmarshal(value, &read))
-		require.Equal(t, read, text(s))
+		require.Equal(t, map[string]string{"\ufffd": "1"}, gomicro.FromService(s).Metadata)
 	}
 }
 

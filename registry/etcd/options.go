@@ -14,6 +14,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
 	"github.com/micro-etcd/micro-etcd/internal/prober"
 	"github.com/micro-etcd/micro-etcd/registry/health"
+	"github.com/micro-etcd/micro-etcd/registry/internal/gomicro"
 )
 
 type (
@@ -181,15 +182,11 @@ var (
 
 // gather adds options to o. With an error, which is that one is nil, it returns what the others come to.
 func gather[T any, O ~func(*T)](o T, opts []O) (T, error) {
-	var err error
-	for _, opt := range opts {
-		if opt == nil {
-			err = errNilOption
-			continue
-		}
-		opt(&o)
+	all, ok := gomicro.Gather(o, opts)
+	if !ok {
+		return all, errNilOption
 	}
-	return o, err
+	return all, nil
 }
 
 func with(key, value any) registry.Option {

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/registry/internal/gomicro"
 )
 
 func newService() *registry.Service {
@@ -233,7 +234,7 @@ func TestCloseEndsCallsUnderWayAndWatchers(t *testing.T) {
 	r.started.Do(r.start)
 	w, err := r.components.Load().views.Watch(short, t.Context(), "greeter")
 	require.NoError(t, err)
-	go func() { _, err := registryWatcher{w}.Next(); ended <- err }()
+	go func() { _, err := gomicro.Watcher{Watcher: w}.Next(); ended <- err }()
 	require.NoError(t, r.Close())
 	for range 2 {
 		require.ErrorIs(t, <-ended, ErrClosed)

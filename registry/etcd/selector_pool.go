@@ -15,6 +15,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/picker"
 	"github.com/micro-etcd/micro-etcd/internal/view"
+	"github.com/micro-etcd/micro-etcd/registry/internal/gomicro"
 )
 
 // pool is what a selector knows of one service.
@@ -140,7 +141,7 @@ func (p *pool) renewLocked() *poolState {
 	if p.selector.grace > 0 {
 		p.addGraceLocked(ps)
 	}
-	ps.nodes = shareNodes(ps.shown.Nodes())
+	ps.nodes = gomicro.ShareNodes(ps.shown.Nodes())
 	var outliers map[string]*picker.Outlier
 	if len(p.outliers) > 0 {
 		p.forgetOutliers(ps.nodes)
@@ -332,7 +333,7 @@ func (ps *poolState) copied() []*registry.Service {
 		for _, v := range ps.shown.Versions {
 			ps.services = append(ps.services, registry.Service{
 				Name: ps.shown.Name, Version: v.Version,
-				Metadata: v.Profile.Metadata, Endpoints: toEndpoints(v.Profile.Endpoints), Nodes: shareNodes(v.Nodes),
+				Metadata: v.Profile.Metadata, Endpoints: gomicro.Endpoints(v.Profile.Endpoints), Nodes: gomicro.ShareNodes(v.Nodes),
 			})
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"go-micro.dev/v4/registry"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/registry/internal/gomicro"
 )
 
 func testKeys(tb testing.TB) catalog.Keyspace {
@@ -98,7 +99,7 @@ func serviceOf(v *registry.Value) *registry.Service {
 func TestValuesWithinBounds(t *testing.T) {
 	s := serviceOf(nestedValue(maxDepth))
 	require.NoError(t, checkValues(s))
-	require.Equal(t, s.Endpoints[1:], toEndpoints(fromService(s).Endpoints))
+	require.Equal(t, s.Endpoints[1:], gomicro.Endpoints(gomicro.FromService(s).Endpoints))
 }
 
 func TestValuesOutOfBounds(t *testing.T) {

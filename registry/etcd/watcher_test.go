@@ -7,20 +7,21 @@ import (
 	"github.com/stretchr/testify/require"
 	"go-micro.dev/v4/registry"
 
-	"github.com/micro-etcd/micro-etcd/internal/view"
+	"github.com/micro-etcd/micro-etcd/internal/feed"
+	"github.com/micro-etcd/micro-etcd/registry/internal/gomicro"
 )
 
 func TestAWatcherEndsAsGoMicroExpects(t *testing.T) {
 	f := stage(t, "greeter")
 	because := errors.New("because")
 	for name, c := range map[string]struct {
-		end  func(*view.Watcher)
+		end  func(*feed.Watcher)
 		want func(error)
 	}{
 		"stopped": {
-			(*view.Watcher).Stop, func(err error) { require.Equal(t, registry.ErrWatcherStopped, err, "go-micro compares it") },
+			(*feed.Watcher).Stop, func(err error) { require.Equal(t, registry.ErrWatcherStopped, err, "go-micro compares it") },
 		},
-		"ended": {func(w *view.Watcher) { w.End(because) }, func(err error) {
+		"ended": {func(w *feed.Watcher) { w.End(because) }, func(err error) {
 			require.ErrorIs(t, err, registry.ErrWatcherStopped)
 			require.ErrorIs(t, err, because)
 		}},
@@ -28,7 +29,7 @@ func TestAWatcherEndsAsGoMicroExpects(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w, err := f.registry.Watch(registry.WatchService("greeter"))
 			require.NoError(t, err)
-			c.end(w.(registryWatcher).Watcher)
+			c.end(w.(gomicro.Watcher).Watcher)
 			for range 2 {
 				_, err = w.Next()
 				c.want(err)

@@ -1,4 +1,4 @@
-package view
+package feed
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 )
 
 func TestNextReturnsChangesInOrder(t *testing.T) {
-	w := newWatcher(t.Context(), "")
+	w := NewWatcher(t.Context(), "")
 	c := catalog.New()
 	w.push(nil, c, nil)
 	w.push(c.Put(rec("a@1/x", 1, "red")), c, nil)
@@ -33,7 +33,7 @@ func TestNextReturnsChangesInOrder(t *testing.T) {
 
 func TestNextWaitsForAChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWatcher(t.Context(), "")
+		w := NewWatcher(t.Context(), "")
 		defer w.Stop()
 		began := time.Now()
 		go func() {
@@ -49,7 +49,7 @@ func TestNextWaitsForAChange(t *testing.T) {
 
 func TestStopUnblocksEveryNextForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWatcher(t.Context(), "")
+		w := NewWatcher(t.Context(), "")
 		errs := make(chan error, 5)
 		for range cap(errs) {
 			go func() {
@@ -89,7 +89,7 @@ func TestTheErrorSaysWhyAWatcherEnded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
-			w := newWatcher(ctx, "")
+			w := NewWatcher(ctx, "")
 			w.push(c.Put(rec("a@1/x", 1, "red")), c, nil)
 			end.end(cancel, w)
 			for range 2 {
@@ -104,14 +104,14 @@ func TestTheDeadlineOfItsContextEndsAWatcher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		_, err := newWatcher(ctx, "").Next()
+		_, err := NewWatcher(ctx, "").Next()
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	})
 }
 
 func TestABatchWakesSeveralReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWatcher(t.Context(), "")
+		w := NewWatcher(t.Context(), "")
 		defer w.Stop()
 		got := make(chan catalog.Change, 3)
 		for range cap(got) {
@@ -130,7 +130,7 @@ func TestABatchWakesSeveralReaders(t *testing.T) {
 
 func TestSeveralReadersGetEachChangeOnce(t *testing.T) {
 	const changes, readers = 3000, 4
-	w := newWatcher(t.Context(), "")
+	w := NewWatcher(t.Context(), "")
 	var mu sync.Mutex
 	got := make(map[string]int)
 	var wg sync.WaitGroup

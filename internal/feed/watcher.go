@@ -1,4 +1,4 @@
-package view
+package feed
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 
 // Watcher hands out the changes of a view. Several goroutines may call Next, each change going to one of them.
 type Watcher struct {
-	service string // "" for all
-	ctx     context.Context
+	Service string          // "" for all
+	Context context.Context // ends with the watcher
 	End     context.CancelCauseFunc
 
 	mu      sync.Mutex
@@ -21,10 +21,10 @@ type Watcher struct {
 	wake    signal.Signal // the backlog may not be empty
 }
 
-// newWatcher returns a watcher that ends with ctx or Stop.
-func newWatcher(ctx context.Context, service string) *Watcher {
-	w := &Watcher{service: service, wake: signal.New()}
-	w.ctx, w.End = context.WithCancelCause(ctx)
+// NewWatcher returns a watcher that ends with ctx or Stop.
+func NewWatcher(ctx context.Context, service string) *Watcher {
+	w := &Watcher{Service: service, wake: signal.New()}
+	w.Context, w.End = context.WithCancelCause(ctx)
 	return w
 }
 
@@ -43,8 +43,8 @@ func (w *Watcher) push(changes []catalog.Change, now *catalog.Catalog, seen seen
 // returns why.
 func (w *Watcher) Next() (catalog.Change, error) {
 	for {
-		if w.ctx.Err() != nil {
-			return catalog.Change{}, context.Cause(w.ctx)
+		if w.Context.Err() != nil {
+			return catalog.Change{}, context.Cause(w.Context)
 		}
 		w.mu.Lock()
 		change, ok := w.backlog.pop()
@@ -58,7 +58,7 @@ func (w *Watcher) Next() (catalog.Change, error) {
 		}
 		select {
 		case <-w.wake:
-		case <-w.ctx.Done():
+		case <-w.Context.Done():
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package view
+package feed
 
 import (
 	"slices"
@@ -9,14 +9,14 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// shown is what lookups have shown to callers in the last minute, whatever they were answered from: a view, the view of
+// Shown is what lookups have shown to callers in the last minute, whatever they were answered from: a view, the view of
 // everything, or etcd. A watcher that comes after a lookup is told how it differs from what there is now, and a view
 // that lists again how it differs from the list. So what was shown and is gone is told as deleted, even if the view in
 // question has never known it.
 //
 // A caller may have seen any state that a node was in since the first of these lookups. So a node that has changed
 // since is told in any case: what was shown last is no measure then.
-type shown struct {
+type Shown struct {
 	mu        sync.Mutex
 	services  map[string]*shownService
 	whole     time.Time // of the last lookup of all services: what isn't in services was not there; zero for none
@@ -49,11 +49,12 @@ type shownNode struct {
 	changed time.Time // as of a version
 }
 
-func newShown() *shown { return &shown{services: make(map[string]*shownService)} }
+// NewShown returns one that remembers nothing yet.
+func NewShown() *Shown { return &Shown{services: make(map[string]*shownService)} }
 
-// look takes note that a lookup of a service shows what there is in a catalog: that of a view, or one that is read for
+// Look takes note that a lookup of a service shows what there is in a catalog: that of a view, or one that is read for
 // the purpose. A view that keeps what it shows has to release it.
-func (s *shown) look(name, dir string, c *catalog.Catalog, by any, keeps bool) {
+func (s *Shown) Look(name, dir string, c *catalog.Catalog, by any, keeps bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	service := s.lookLocked(name, dir, c, by, time.Now())
@@ -62,7 +63,7 @@ func (s *shown) look(name, dir string, c *catalog.Catalog, by any, keeps bool) {
 	}
 }
 
-func (s *shown) lookLocked(name, dir string, c *catalog.Catalog, by any, now time.Time) *shownService {
+func (s *Shown) lookLocked(name, dir string, c *catalog.Catalog, by any, now time.Time) *shownService {
 	service := s.services[name]
 	known := service != nil
 	if !known {
@@ -77,8 +78,8 @@ func (s *shown) lookLocked(name, dir string, c *catalog.Catalog, by any, now tim
 	return service
 }
 
-// lookWhole takes note that a lookup shows all there is in a catalog.
-func (s *shown) lookWhole(keys catalog.Keyspace, c *catalog.Catalog, by any) {
+// LookWhole takes note that a lookup shows all there is in a catalog.
+func (s *Shown) LookWhole(keys catalog.Keyspace, c *catalog.Catalog, by any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -96,7 +97,7 @@ func (s *shown) lookWhole(keys catalog.Keyspace, c *catalog.Catalog, by any) {
 }
 
 // release says that a view doesn't show what it kept any more.
-func (s *shown) release(name string) {
+func (s *Shown) release(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if service := s.services[name]; service != nil {
@@ -106,7 +107,7 @@ func (s *shown) release(name string) {
 }
 
 // follow takes over the changes of a view where a lookup has shown what that had.
-func (s *shown) follow(by any, changes []catalog.Change) {
+func (s *Shown) follow(by any, changes []catalog.Change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -168,7 +169,7 @@ func (s *shownService) set(c catalog.Change, now time.Time, again bool) {
 
 // differences is what takes whoever has seen something of the services below a prefix to what a catalog has: everything
 // that was shown differently or has changed since.
-func (s *shown) differences(prefix string, c *catalog.Catalog) []catalog.Change {
+func (s *Shown) differences(prefix string, c *catalog.Catalog) []catalog.Change {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var d differences
@@ -227,9 +228,21 @@ func (d *differences) sorted() []catalog.Change {
 	return append(d.deletes, d.news...)
 }
 
+// Remembered returns how many services there are, and how many nodes of the given one.
+func (s *Shown) Remembered(service string) (services, nodes int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.services[service]; known != nil {
+		for _, v := range known.versions {
+			nodes += len(v.nodes)
+		}
+	}
+	return len(s.services), nodes
+}
+
 // seen reports whether a lookup may have shown a node that came at a time. It errs on the safe side: a view may be a
 // little behind others.
-func (s *shown) seen(name string, came time.Time) bool {
+func (s *Shown) seen(name string, came time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := s.forgotten
@@ -242,8 +255,8 @@ func (s *shown) seen(name string, came time.Time) bool {
 	return !last.Add(shownTime).Before(came)
 }
 
-// sweep forgets what is old, but for what somebody holds.
-func (s *shown) sweep(held func(dir string) bool) {
+// Sweep forgets what is old, but for what somebody holds.
+func (s *Shown) Sweep(held func(dir string) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := time.Now().Add(-shownTime)

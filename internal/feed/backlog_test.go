@@ -1,4 +1,4 @@
-package view
+package feed
 
 import (
 	"fmt"
@@ -26,43 +26,43 @@ func rec(spec string, revision int64, color string) *catalog.Record {
 	}
 }
 
-// feed is a catalog and the backlog of what happens to it.
-type feed struct {
+// stream is a catalog and the backlog of what happens to it.
+type stream struct {
 	catalog  *catalog.Catalog
 	backlog  backlog
 	revision int64
 	looked   time.Time // of the last look
 }
 
-func newFeed() *feed { return &feed{catalog: catalog.New(), revision: 10} }
+func newStream() *stream { return &stream{catalog: catalog.New(), revision: 10} }
 
-func (f *feed) push(changes []catalog.Change) {
+func (f *stream) push(changes []catalog.Change) {
 	f.backlog.push(changes, f.now(), f.catalog, f.seen)
 }
 
 // now is a clock that goes on with each change.
-func (f *feed) now() time.Time { return time.Unix(f.revision, 0) }
+func (f *stream) now() time.Time { return time.Unix(f.revision, 0) }
 
-func (f *feed) seen(_ string, came time.Time) bool { return !came.After(f.looked) }
+func (f *stream) seen(_ string, came time.Time) bool { return !came.After(f.looked) }
 
-func (f *feed) put(spec, color string) {
+func (f *stream) put(spec, color string) {
 	f.revision++
 	f.push(f.catalog.Put(rec(spec, f.revision, color)))
 }
 
-func (f *feed) delete(key string) {
+func (f *stream) delete(key string) {
 	f.revision++
 	f.push(f.catalog.Delete(key))
 }
 
 // look shows the catalog to a consumer.
-func (f *feed) look() consumer {
+func (f *stream) look() consumer {
 	f.looked = f.now()
 	return newConsumer(f.catalog.Snapshots())
 }
 
 // do takes steps: "+name@version/id color" puts, "-name/id" deletes, "look" looks.
-func (f *feed) do(steps ...string) {
+func (f *stream) do(steps ...string) {
 	for _, step := range steps {
 		spec, color, _ := strings.Cut(step[1:], " ")
 		switch step[0] {
@@ -76,10 +76,10 @@ func (f *feed) do(steps ...string) {
 	}
 }
 
-func (f *feed) compact() { f.backlog.compact(f.catalog, f.seen) }
+func (f *stream) compact() { f.backlog.compact(f.catalog, f.seen) }
 
 // pending pops everything, as "action name@version/id profile/node".
-func (f *feed) pending() []string {
+func (f *stream) pending() []string {
 	var lines []string
 	for {
 		c, ok := f.backlog.pop()
@@ -94,7 +94,7 @@ func (f *feed) pending() []string {
 }
 
 func TestChangesComeOutInTheOrderTheyWentIn(t *testing.T) {
-	f := newFeed()
+	f := newStream()
 	_, ok := f.backlog.pop()
 	require.False(t, ok)
 	f.do("+a@1/x red", "+a@1/y blue", "+b@1/x red", "-a/x")
@@ -194,7 +194,7 @@ func TestMergeTellsTheSumOfEachNode(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			f := newFeed()
+			f := newStream()
 			f.do(c.before...)
 			f.pending()
 			f.look()
@@ -210,7 +210,7 @@ func TestMergeTellsTheSumOfEachNode(t *testing.T) {
 }
 
 func TestMergeCountsFromWhatWasReadAlready(t *testing.T) {
-	f := newFeed()
+	f := newStream()
 	f.do("+a@1/x red", "+a@1/y red")
 	_, ok := f.backlog.pop() // x is known to the reader
 	require.True(t, ok)
@@ -220,7 +220,7 @@ func TestMergeCountsFromWhatWasReadAlready(t *testing.T) {
 }
 
 func TestAMergedNodeThatWasShownBeforeKeepsItsDelete(t *testing.T) {
-	f := newFeed()
+	f := newStream()
 	f.do("+a@1/x red", "look", "+a@1/x blue")
 	f.compact()
 	f.do("-a/x")
@@ -238,7 +238,7 @@ func TestChurnWithoutReadingIsBoundedByTheNodes(t *testing.T) {
 		"two services in a round": func(i int) string { return fmt.Sprint("s", i%2, "@1/", i%nodes) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := newFeed()
+			f := newStream()
 			start := f.look()
 			longest, before := 0, make([]string, nodes)
 			for i := range 12_000 {

@@ -1,4 +1,4 @@
-package view
+package feed
 
 import (
 	"flag"
@@ -14,16 +14,16 @@ import (
 
 var fixedSeed = flag.Uint64("seed", 0, "the seed of random tests; 0 takes another one each time")
 
-// randomFeed is a feed whose changes go to consumers that have looked at different times.
-type randomFeed struct {
-	*feed
+// randomStream is a feed whose changes go to consumers that have looked at different times.
+type randomStream struct {
+	*stream
 	random    *rand.Rand
 	merges    bool
 	consumers []consumer
 	steps     []string
 }
 
-func (f *randomFeed) step() {
+func (f *randomStream) step() {
 	pick := func(of ...string) string { return of[f.random.IntN(len(of))] }
 	name, id := pick("a", "b"), pick("1", "2", "3", "4")
 	switch n := f.random.IntN(20); {
@@ -57,10 +57,10 @@ func (f *randomFeed) step() {
 	}
 }
 
-func (f *randomFeed) note(step ...any) { f.steps = append(f.steps, fmt.Sprintln(step...)) }
+func (f *randomStream) note(step ...any) { f.steps = append(f.steps, fmt.Sprintln(step...)) }
 
 // pop gives up to n changes to every consumer.
-func (f *randomFeed) pop(n int) {
+func (f *randomStream) pop(n int) {
 	f.note("pop", n)
 	for range n {
 		c, ok := f.backlog.pop()
@@ -73,7 +73,7 @@ func (f *randomFeed) pop(n int) {
 	}
 }
 
-func (f *randomFeed) check(t *testing.T) {
+func (f *randomStream) check(t *testing.T) {
 	t.Helper()
 	f.pop(len(f.backlog.items))
 	want := newConsumer(f.catalog.Snapshots()).lines()
@@ -95,7 +95,7 @@ func TestFoldingABacklogOverALookupGivesTheCatalog(t *testing.T) {
 	t.Logf("to repeat: -seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	for run := range 500 {
-		f := &randomFeed{feed: newFeed(), random: random, merges: run%5 > 0}
+		f := &randomStream{stream: newStream(), random: random, merges: run%5 > 0}
 		f.consumers = []consumer{f.look()}
 		for range 1 + random.IntN(60) {
 			f.step()
