@@ -12,7 +12,7 @@ import (
 type Feed struct {
 	Prefix string        // of the keys that are in it
 	Ready  chan struct{} // closed with the first publication
-	keys   catalog.Keyspace
+	dirOf  func(service string) string
 	shown  *Shown
 
 	snapshots sync.Map // service name → *catalog.Snapshot that was shown, until it changes
@@ -23,10 +23,10 @@ type Feed struct {
 	ended    bool              // nobody keeps it up to date any more
 }
 
-// New returns a feed of what is below a prefix. Those of one registry share what was shown.
-func New(shown *Shown, keys catalog.Keyspace, prefix string) *Feed {
+// New returns a feed of the services whose directories are below a prefix. Those of one registry share what was shown.
+func New(shown *Shown, dirOf func(service string) string, prefix string) *Feed {
 	return &Feed{
-		Prefix: prefix, Ready: make(chan struct{}), keys: keys, shown: shown,
+		Prefix: prefix, Ready: make(chan struct{}), dirOf: dirOf, shown: shown,
 		Catalog: catalog.New(), watchers: make(map[*Watcher]bool),
 	}
 }
@@ -46,7 +46,7 @@ func (f *Feed) Snapshot(name string) *catalog.Snapshot {
 	}
 	s := f.Catalog.Snapshot(name)
 	keeps := s != nil && !f.ended
-	f.shown.Look(name, f.keys.Dir(name), f.Catalog, f, keeps)
+	f.shown.Look(name, f.dirOf(name), f.Catalog, f, keeps)
 	if keeps {
 		f.snapshots.Store(name, s)
 	}
@@ -57,7 +57,7 @@ func (f *Feed) Snapshot(name string) *catalog.Snapshot {
 func (f *Feed) All() []*catalog.Snapshot {
 	f.Mu.Lock()
 	defer f.Mu.Unlock()
-	f.shown.LookWhole(f.keys, f.Catalog, f)
+	f.shown.LookWhole(f.dirOf, f.Catalog, f)
 	return f.Catalog.Snapshots()
 }
 

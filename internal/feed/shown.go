@@ -79,7 +79,7 @@ func (s *Shown) lookLocked(name, dir string, c *catalog.Catalog, by any, now tim
 }
 
 // LookWhole takes note that a lookup shows all there is in a catalog.
-func (s *Shown) LookWhole(keys catalog.Keyspace, c *catalog.Catalog, by any) {
+func (s *Shown) LookWhole(dirOf func(service string) string, c *catalog.Catalog, by any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -91,7 +91,7 @@ func (s *Shown) LookWhole(keys catalog.Keyspace, c *catalog.Catalog, by any) {
 		names[name] = true
 	}
 	for name := range names {
-		s.lookLocked(name, keys.Dir(name), c, by, now)
+		s.lookLocked(name, dirOf(name), c, by, now)
 	}
 	s.whole = now
 }

@@ -30,7 +30,7 @@ func (c *Cache) ListLinearizable(ctx context.Context) ([]*catalog.Snapshot, erro
 	if err != nil {
 		return nil, err
 	}
-	c.shown.LookWhole(c.Keys, found, nil)
+	c.shown.LookWhole(c.Keys.Dir, found, nil)
 	return found.Snapshots(), nil
 }
 

@@ -64,7 +64,7 @@ type View struct {
 
 func newView(s *shared, prefix string, failed func(*View)) *View {
 	v := &View{
-		Feed:          feed.New(s.shown, s.Keys, prefix),
+		Feed:          feed.New(s.shown, s.Keys.Dir, prefix),
 		shared:        s,
 		failed:        failed,
 		generation:    s.Connector.Generation(),
@@ -83,6 +83,9 @@ func newView(s *shared, prefix string, failed func(*View)) *View {
 	v.reflector = reflector.New(lister, v)
 	return v
 }
+
+// Life ends when the cache drops the view.
+func (v *View) Life() context.Context { return v.Context }
 
 // use notes that the view is of use. It takes no lock.
 func (v *View) use() {

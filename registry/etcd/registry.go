@@ -17,6 +17,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/cachefile"
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/etcdconn"
+	"github.com/micro-etcd/micro-etcd/internal/feed"
+	"github.com/micro-etcd/micro-etcd/internal/group"
 	"github.com/micro-etcd/micro-etcd/internal/metrics"
 	"github.com/micro-etcd/micro-etcd/internal/prober"
 	"github.com/micro-etcd/micro-etcd/internal/registration"
@@ -33,9 +35,10 @@ func init() {
 // Every call returns within its context's deadline if it has one, and otherwise within registry.Timeout (default 5 s),
 // whatever etcd does. [Registry.Init] and [Registry.Close] say what may come on top.
 type Registry struct {
+	source
 	env       environment
 	connector *etcdconn.Connector
-	group     group
+	group     group.Group
 	metrics   *metrics.Metrics
 	reporter  *reporter
 
@@ -78,7 +81,8 @@ func newRegistry(opts []registry.Option) *Registry {
 	r := &Registry{env: readEnvironment(), metrics: metrics.New()}
 	r.closing, r.refuse = context.WithCancelCause(context.Background())
 	r.ctx, r.end = context.WithCancel(context.Background())
-	r.connector = etcdconn.NewConnector(r.ctx, r.group.run, r.metrics, r.reconnected, func() { r.reporter.changed.Send() })
+	r.connector = etcdconn.NewConnector(r.ctx, r.group.Run, r.metrics, r.reconnected, func() { r.reporter.changed.Send() })
+	r.Source = &feed.Source{Life: r.closing, Check: r.check, Follow: r.followed}
 	r.reporter = newReporter(r.connector, &r.components, r.Status, func() logger.Logger { return r.options().Logger })
 	r.probe = newProbe(r.connector, &r.components, r.timeout, r.reporter)
 	r.mu.Lock()
@@ -279,6 +283,32 @@ func (r *Registry) String() string { return "etcd" }
 
 func (r *Registry) timeout() time.Duration { return r.options().Timeout }
 
+// source lets selectors pick from what the registry has.
+type source = feed.HasSource
+
+func (r *Registry) check(ctx context.Context) error {
+	_, err := r.serving(ctx)
+	return err
+}
+
+// followed returns the view that has a service.
+func (r *Registry) followed(ctx context.Context, service string) (feed.Followed, error) {
+	p, err := r.serving(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkServiceName(service); err != nil {
+		return nil, err
+	}
+	ctx, cancel := r.bound(ctx)
+	defer cancel()
+	_, v, err := p.views.Lookup(ctx, service)
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
 // serving returns the components that serve a call, unless there is a reason not to.
 func (r *Registry) serving(ctx context.Context) (*components, error) {
 	if r.closing.Err() != nil {
@@ -298,7 +328,7 @@ func (r *Registry) start() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.inUse = true
-	r.group.run(func() { r.probe.run(r.ctx) })
+	r.group.Run(func() { r.probe.run(r.ctx) })
 	r.reporter.start(r.ctx)
 	r.saveViewsLocked(r.components.Load())
 }
@@ -356,7 +386,7 @@ func (r *Registry) shut() error {
 		over()
 	}
 	errs = append(errs, r.connector.Close())
-	r.group.close()
+	r.group.Close()
 	r.metrics.Close()
 	r.reporter.wait(ctx)
 	if err := errors.Join(errs...); err != nil {

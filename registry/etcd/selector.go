@@ -14,7 +14,7 @@ import (
 	"go-micro.dev/v4/util/cmd"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
-	"github.com/micro-etcd/micro-etcd/internal/view"
+	"github.com/micro-etcd/micro-etcd/internal/feed"
 )
 
 func init() {
@@ -45,17 +45,18 @@ var ErrSelectorClosed = errors.New("selector is closed")
 //   - Reset forgets all that is known of a service's nodes. So does Init, for all services.
 //   - [Weighted], [PreferZone] and [Grace] change how it picks.
 //
-// On a registry that isn't a [*Registry] it is go-micro's selector. The registry defaults to registry.DefaultRegistry,
-// as there. With several options of a kind the last one counts.
+// It picks from a federation (registry/federation) just so, but for Grace, which is refused there: what a mass removal
+// leaves too few of is served from another data center. On any other registry it is go-micro's selector. The registry
+// defaults to registry.DefaultRegistry, as there. With several options of a kind the last one counts.
 //
 // Select returns selector.ErrNotFound for a service without nodes, and selector.ErrNoneAvailable when the filters leave
-// none, both as they are; ErrSelectorClosed; ErrOption for a nil option or filter, also one that NewSelector was given,
-// until an Init; and the errors of [Registry.GetService]. It asks etcd only for a service that isn't followed yet,
-// within the deadline of the SelectOptions' Context or else the registry's timeout. All methods may be called
-// concurrently, and so may each Next.
+// none, both as they are; ErrSelectorClosed; ErrOption for a nil option or filter, or Grace on a federation, also if
+// NewSelector was given it, until an Init; and the errors of [Registry.GetService]. It asks etcd only for a service
+// that isn't followed yet, within the deadline of the SelectOptions' Context or else the registry's timeout. All
+// methods may be called concurrently, and so may each Next.
 func NewSelector(opts ...selector.Option) selector.Selector {
 	s := &nodeSelector{}
-	options, err := gather(selector.Options{Strategy: selector.Random}, opts)
+	options, err := gatherSelector(selector.Options{Strategy: selector.Random}, opts)
 	st := newSelectorState(options)
 	st.err = err
 	s.state.Store(st)
@@ -71,8 +72,9 @@ type nodeSelector struct {
 type selectorState struct {
 	options  selector.Options
 	err      error             // what is wrong with them
-	standard selector.Selector // go-micro's own, for a registry that isn't ours; nil otherwise
-	registry *Registry
+	standard selector.Selector // go-micro's own, for a registry that is no source; nil otherwise
+	source   *feed.Source
+	registry *Registry // for Grace
 	policy   policy
 	grace    time.Duration
 	born     time.Time // when its clock began
@@ -84,6 +86,24 @@ type selectorState struct {
 	running sync.WaitGroup // who watches for Grace
 }
 
+// gatherSelector is gather for the options of a selector.
+func gatherSelector(o selector.Options, opts []selector.Option) (selector.Options, error) {
+	all, err := gather(o, opts)
+	if err != nil {
+		return all, err
+	}
+	_, ours := all.Registry.(*Registry)
+	if graceOf(all) > 0 && !ours && feed.SourceOf(all.Registry) != nil {
+		return all, fmt.Errorf("%w: Grace on a federation, which fails over instead", ErrOption)
+	}
+	return all, nil
+}
+
+func graceOf(o selector.Options) time.Duration {
+	d, _ := value[time.Duration](o.Context, graceOption{})
+	return d
+}
+
 func newSelectorState(options selector.Options) *selectorState {
 	if options.Registry == nil {
 		options.Registry = registry.DefaultRegistry
@@ -92,13 +112,14 @@ func newSelectorState(options selector.Options) *selectorState {
 		options.Strategy = selector.Random
 	}
 	st := &selectorState{options: options, born: time.Now()}
-	var ours bool
-	if st.registry, ours = options.Registry.(*Registry); !ours {
+	if st.source = feed.SourceOf(options.Registry); st.source == nil {
 		st.standard = selector.NewSelector(func(o *selector.Options) { *o = options })
 	}
 	st.policy = newPolicy(options)
-	st.grace, _ = value[time.Duration](options.Context, graceOption{})
-	if ours && st.grace > 0 {
+	if st.registry, _ = options.Registry.(*Registry); st.registry != nil {
+		st.grace = graceOf(options)
+	}
+	if st.grace > 0 {
 		st.registry.graceSelectors.add(st)
 	}
 	return st
@@ -124,7 +145,7 @@ func (s *nodeSelector) replace(opts []selector.Option) (before *selectorState, e
 	if before.closed.Load() {
 		return nil, ErrSelectorClosed
 	}
-	options, err := gather(before.options, opts)
+	options, err := gatherSelector(before.options, opts)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +172,7 @@ func (s *nodeSelector) Close() error {
 // Select: see [NewSelector].
 func (s *nodeSelector) Select(service string, opts ...selector.SelectOption) (selector.Next, error) {
 	st := s.state.Load()
-	if len(opts) == 0 && st.policy.strategy == nil && st.standard == nil && st.registry.closing.Err() == nil {
+	if len(opts) == 0 && st.policy.strategy == nil && st.standard == nil && st.source.Life.Err() == nil {
 		if p := st.known(service); p != nil && !p.present().empty() {
 			return p.next(st.policy), nil
 		}
@@ -212,8 +233,7 @@ func (st *selectorState) gather(opts []selector.SelectOption) (selector.SelectOp
 
 // pool returns what is known of a service. It asks etcd if the service isn't followed.
 func (st *selectorState) pool(ctx context.Context, service string) (*pool, error) {
-	now, err := st.registry.serving(ctx)
-	if err != nil {
+	if err := st.source.Check(ctx); err != nil {
 		return nil, fmt.Errorf("select %q: %w", service, err)
 	}
 	if p := st.known(service); p != nil {
@@ -222,26 +242,15 @@ func (st *selectorState) pool(ctx context.Context, service string) (*pool, error
 		}
 		st.drop(p)
 	}
-	v, err := st.follow(ctx, now, service)
+	followed, err := st.source.Follow(ctx, service)
 	if err != nil {
 		return nil, fmt.Errorf("select %q: %w", service, err)
 	}
-	p := newPool(st, v, service)
+	p := newPool(st, followed, service)
 	if p.present().empty() {
 		return nil, selector.ErrNotFound
 	}
 	return st.keep(p), nil
-}
-
-// follow returns the view that has a service.
-func (st *selectorState) follow(ctx context.Context, p *components, service string) (*view.View, error) {
-	if err := checkServiceName(service); err != nil {
-		return nil, err
-	}
-	ctx, cancel := st.registry.bound(ctx)
-	defer cancel()
-	_, v, err := p.views.Lookup(ctx, service)
-	return v, err
 }
 
 // refuse ends what the options have come to.
@@ -258,7 +267,9 @@ func (st *selectorState) close() error {
 	if st.standard != nil {
 		return st.standard.Close()
 	}
-	st.registry.graceSelectors.remove(st)
+	if st.grace > 0 {
+		st.registry.graceSelectors.remove(st)
+	}
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/retry"
+	"github.com/micro-etcd/micro-etcd/internal/view"
 )
 
 // This file is the self-preservation of selectors with [Grace]: after a mass removal, of more than half of a service's
@@ -122,14 +123,14 @@ func (p *pool) addGraceLocked(ps *poolState) {
 // runLocked starts a goroutine that Close waits for, the selector's and the registry's.
 func (st *selectorState) runLocked(f func()) {
 	st.running.Add(1)
-	if !st.registry.group.run(func() { defer st.running.Done(); f() }) {
+	if !st.registry.group.Run(func() { defer st.running.Done(); f() }) {
 		st.running.Done()
 	}
 }
 
 // watch sees to it that each removal is noted when it happens, and not only at the next Select.
 func (p *pool) watch() {
-	p.view.AwaitList(p.ctx) // what a cache file has can't be lost
+	p.followed.(*view.View).AwaitList(p.ctx) // what a cache file has can't be lost
 	w, err := p.selector.registry.Watch(registry.WatchService(p.service), registry.WatchContext(p.ctx))
 	for err == nil {
 		p.present()

@@ -13,8 +13,8 @@ import (
 	"go-micro.dev/v4/selector"
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
+	"github.com/micro-etcd/micro-etcd/internal/feed"
 	"github.com/micro-etcd/micro-etcd/internal/picker"
-	"github.com/micro-etcd/micro-etcd/internal/view"
 	"github.com/micro-etcd/micro-etcd/registry/internal/gomicro"
 )
 
@@ -22,7 +22,7 @@ import (
 type pool struct {
 	selector *selectorState
 	service  string
-	view     *view.View
+	followed feed.Followed
 	random   selector.Next // these two are made once, so that Select needn't make one
 	inTurn   selector.Next
 	ctx      context.Context // ends when the pool is dropped
@@ -40,9 +40,10 @@ type pool struct {
 	turn atomic.Uint64
 }
 
-func newPool(st *selectorState, v *view.View, service string) *pool {
+func newPool(st *selectorState, followed feed.Followed, service string) *pool {
 	p := &pool{
-		selector: st, service: service, view: v, outliers: make(map[string]*picker.Outlier), removals: make(removals),
+		selector: st, service: service, followed: followed,
+		outliers: make(map[string]*picker.Outlier), removals: make(removals),
 	}
 	p.turn.Store(rand.Uint64())
 	p.random = func() (*registry.Node, error) { return p.pick(p.state.Load().Picker, nil) }
@@ -77,14 +78,15 @@ func (st *selectorState) eachPool(yield func(*pool)) {
 	})
 }
 
-// keep puts a pool where Select finds it, until its view ends, and returns it, or the one that is there already.
+// keep puts a pool where Select finds it, until it is followed no longer, and returns it, or the one that is there
+// already.
 func (st *selectorState) keep(p *pool) *pool {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.closed.Load() {
 		return p
 	}
-	p.ctx, p.end = context.WithCancel(p.view.Context)
+	p.ctx, p.end = context.WithCancel(p.followed.Life())
 	if other, ok := st.pools.LoadOrStore(p.service, p); ok {
 		p.end()
 		return other.(*pool)
@@ -129,14 +131,14 @@ func (p *pool) presentLocked() *poolState {
 }
 
 func (p *pool) holds(ps *poolState) bool {
-	return ps != nil && ps.cached == p.view.IsCached() && ps.snapshot == p.view.Snapshot(p.service) &&
+	return ps != nil && ps.cached == p.followed.IsCached() && ps.snapshot == p.followed.Snapshot(p.service) &&
 		(ps.ends == 0 || p.selector.clock() < ps.ends)
 }
 
 // renewLocked makes a state of what etcd has, of the nodes that have grace, and of the outliers.
 func (p *pool) renewLocked() *poolState {
-	cached := p.view.IsCached() // before the snapshot: what a view shows that isn't cached is etcd's
-	now := p.view.Snapshot(p.service)
+	cached := p.followed.IsCached() // before the snapshot: what a view shows that isn't cached is etcd's
+	now := p.followed.Snapshot(p.service)
 	ps := &poolState{snapshot: now, shown: now, cached: cached}
 	if p.selector.grace > 0 {
 		p.addGraceLocked(ps)

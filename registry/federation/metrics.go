@@ -1,0 +1,56 @@
+package federation
+
+import (
+	"context"
+	"errors"
+
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// scope is the name of the meter: that of the package.
+const scope = "github.com/micro-etcd/micro-etcd/registry/federation"
+
+// metrics are what a federation tells OpenTelemetry. docs/metrics.md says what they mean.
+type metrics struct {
+	failovers metric.Int64Counter
+	reading   metric.Registration
+}
+
+// newMetrics never fails: a service needn't fail for its metrics. OpenTelemetry's error handler hears of it.
+func newMetrics(p metric.MeterProvider, r *Registry) *metrics {
+	meter := p.Meter(scope)
+	failovers, err := meter.Int64Counter(
+		"etcd.federation.failovers", metric.WithUnit("{failover}"),
+		metric.WithDescription("Services that a data center has lost to another one, by both."),
+	)
+	serving, err2 := meter.Int64ObservableUpDownCounter(
+		"etcd.federation.serving", metric.WithUnit("{service}"),
+		metric.WithDescription("Services that are followed, by the data center that serves them."),
+	)
+	m := &metrics{failovers: failovers}
+	var err3 error
+	m.reading, err3 = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		for _, d := range r.Status().Datacenters {
+			o.ObserveInt64(serving, int64(d.Serving), metric.WithAttributes(attribute.String("dc", d.Name)))
+		}
+		return nil
+	}, serving)
+	if err := errors.Join(err, err2, err3); err != nil {
+		otel.Handle(err)
+	}
+	return m
+}
+
+func (m *metrics) failedOver(from, to string) {
+	m.failovers.Add(context.Background(), 1, metric.WithAttributes(
+		attribute.String("from", from), attribute.String("to", to),
+	))
+}
+
+func (m *metrics) close() {
+	if m.reading != nil {
+		_ = m.reading.Unregister()
+	}
+}

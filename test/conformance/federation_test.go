@@ -1,0 +1,86 @@
+package conformance
+
+import (
+	"errors"
+	"io"
+	"maps"
+	"testing"
+	"time"
+
+	"go-micro.dev/v4/registry"
+
+	"github.com/micro-etcd/micro-etcd/registry/federation"
+	"github.com/micro-etcd/micro-etcd/registry/registrytest"
+)
+
+// unlabeled is a federation of one registry but for the data center in the nodes' metadata, in which alone it differs
+// from that registry.
+type unlabeled struct {
+	*federation.Registry
+	only registry.Registry
+}
+
+func newUnlabeled(r registry.Registry, err error) (registry.Registry, error) {
+	if err != nil {
+		return nil, err
+	}
+	f, err := federation.New(federation.Local("eu1", r))
+	if err != nil {
+		return nil, err
+	}
+	return unlabeled{f, r}, nil
+}
+
+func (u unlabeled) Close() error {
+	err := u.Registry.Close()
+	if c, ok := u.only.(io.Closer); ok {
+		err = errors.Join(err, c.Close())
+	}
+	return err
+}
+
+func (u unlabeled) GetService(name string, opts ...registry.GetOption) ([]*registry.Service, error) {
+	services, err := u.Registry.GetService(name, opts...)
+	return unlabel(services...), err
+}
+
+func (u unlabeled) ListServices(opts ...registry.ListOption) ([]*registry.Service, error) {
+	services, err := u.Registry.ListServices(opts...)
+	return unlabel(services...), err
+}
+
+func (u unlabeled) Watch(opts ...registry.WatchOption) (registry.Watcher, error) {
+	w, err := u.Registry.Watch(opts...)
+	return unlabeledWatcher{w}, err
+}
+
+type unlabeledWatcher struct{ registry.Watcher }
+
+func (w unlabeledWatcher) Next() (*registry.Result, error) {
+	result, err := w.Watcher.Next()
+	if result != nil {
+		unlabel(result.Service)
+	}
+	return result, err
+}
+
+// unlabel takes the data center out of the metadata. A node that had no metadata has an empty map then.
+func unlabel(services ...*registry.Service) []*registry.Service {
+	for _, s := range services {
+		for _, n := range s.Nodes {
+			if n.Metadata[federation.DatacenterKey] != "eu1" {
+				panic("node " + n.Id + " of " + s.Name + " isn't from eu1")
+			}
+			maps.DeleteFunc(n.Metadata, func(k, _ string) bool { return k == federation.DatacenterKey })
+		}
+	}
+	return services
+}
+
+func TestFederationOfOne(t *testing.T) {
+	s := StartStore(t, 1)
+	b := s.Backend(func(opts ...registry.Option) (registry.Registry, error) { return newUnlabeled(openOurs(opts...)) })
+	b.Lacks, b.Drain = oursLacks, s.drain
+	b.Patience, b.CaseTimeout = time.Minute, 5*time.Minute
+	registrytest.Run(t, b)
+}
