@@ -51,10 +51,63 @@ It writes nothing. A user that may read one service only gives --service.`,
 	return cmd
 }
 
+// datacenterReport is that of a data center as programs get it.
+type datacenterReport struct {
+	Datacenter string `json:"datacenter,omitempty"`
+	*doctor.Report
+}
+
 func examine(ctx context.Context, a *app.App, service string) error {
+	var reports []datacenterReport
+	failed := a.Each(func(a *app.App) error {
+		report, err := examineOne(ctx, a, service)
+		if err == nil {
+			reports = append(reports, datacenterReport{a.Flags.Datacenter, report})
+		}
+		return err
+	})
+	if len(reports) == 0 {
+		return failed
+	}
+	var printed any = reports
+	if !a.Flags.HasDatacenters() {
+		printed = reports[0]
+	}
+	err := a.Format.Print(a.Out, printed, func(w io.Writer) error {
+		for _, r := range reports {
+			if r.Datacenter != "" {
+				fmt.Fprintf(w, "Data center %s\n\n", r.Datacenter)
+			}
+			if err := writeReport(w, r.Report); err != nil {
+				return err
+			}
+			if r.Datacenter != "" && r != reports[len(reports)-1] {
+				fmt.Fprintln(w)
+			}
+		}
+		return nil
+	})
+	for _, r := range reports {
+		err = app.Join(err, verdict(r.Report))
+	}
+	return app.Join(err, failed)
+}
+
+// verdict is how a report ends the command.
+func verdict(r *doctor.Report) error {
+	switch r.Worst() {
+	case doctor.Critical:
+		return app.Error{Code: app.ExitCritical}
+	case doctor.Warning:
+		return app.Error{Code: app.ExitNo}
+	}
+	return nil
+}
+
+func examineOne(ctx context.Context, a *app.App, service string) (*doctor.Report, error) {
 	target, err := newTarget(ctx, a, service)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var p *iostreams.Progress
 	shown := ""
@@ -68,19 +121,10 @@ func examine(ctx context.Context, a *app.App, service string) error {
 	report, err := doctor.Examine(ctx, *target)
 	p.End()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	escapeKeys(report)
-	if err := a.Format.Print(a.Out, report, func(w io.Writer) error { return writeReport(w, report) }); err != nil {
-		return err
-	}
-	switch report.Worst() {
-	case doctor.Critical:
-		return app.Error{Code: app.ExitCritical}
-	case doctor.Warning:
-		return app.Error{Code: app.ExitNo}
-	}
-	return nil
+	return report, nil
 }
 
 func newTarget(ctx context.Context, a *app.App, service string) (*doctor.Target, error) {

@@ -416,7 +416,7 @@ func TestOfARecordAndANoticeTheRecordCounts(t *testing.T) {
 		fleettest.Put(t, c, fleettest.RecordKey("80"), string(before.Value), clientv3.WithLease(clientv3.LeaseID(before.Lease)))
 	}
 	beside()
-	require.Equal(t, []service{{"greeter", 2, 0, []serviceVersion{{"1", 2, 0}}}}, as[[]service](t, srv, "services"))
+	require.Equal(t, []service{{"", "greeter", 2, 0, []serviceVersion{{"1", 2, 0}}}}, as[[]service](t, srv, "services"))
 	written := fleettest.At(t, c, fleettest.RecordKey("80")).ModRevision
 	_, said := must(t, app.ExitOK, srv, "undrain", "greeter", "80", "--yes")
 	require.Contains(t, said, "it is in service; the notice is removed")

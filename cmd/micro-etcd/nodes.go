@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
+	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
 )
 
@@ -29,18 +30,22 @@ renewed, and which lease owns them. Nodes out of service come last; micro-etcd s
 }
 
 func listNodes(ctx context.Context, a *app.App, service string) error {
-	_, records, err := a.ReadService(ctx, service)
-	if err != nil {
-		return err
+	var records []app.Record
+	failed := a.ReadEverywhere(ctx, service, func(_ *fleet.Service, found []app.Record) {
+		records = append(records, found...)
+	})
+	if len(records) == 0 {
+		return failed
 	}
-	return a.Format.Print(a.Out, records, func(w io.Writer) error {
-		t := output.Table{{"NODE", "VERSION", "ADDRESS", "STATE", "TTL LEFT", "LEASE", "AGE"}}
+	return app.Join(a.Format.Print(a.Out, records, func(w io.Writer) error {
+		t := output.Table{a.Row("NODE", "VERSION", "ADDRESS", "STATE", "TTL LEFT", "LEASE", "AGE")}
 		for i := range records {
 			r := &records[i]
-			t.Row(
+			t.Row(a.RowOf(
+				r.Datacenter,
 				output.Cell(r.Node), output.Cell(r.Version), output.Cell(r.Address), r.State, r.TTL(), r.LeaseName(), r.Age(),
-			)
+			)...)
 		}
 		return t.Write(w)
-	})
+	}), failed)
 }

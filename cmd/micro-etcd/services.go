@@ -18,10 +18,11 @@ import (
 
 // service is one as programs get it.
 type service struct {
-	Name     string           `json:"service"`
-	Nodes    int              `json:"nodes"`
-	Out      int              `json:"out_of_service"` // nodes that aren't among the others
-	Versions []serviceVersion `json:"versions"`
+	Datacenter string           `json:"datacenter,omitempty"`
+	Name       string           `json:"service"`
+	Nodes      int              `json:"nodes"`
+	Out        int              `json:"out_of_service"` // nodes that aren't among the others
+	Versions   []serviceVersion `json:"versions"`
 }
 
 type serviceVersion struct {
@@ -47,30 +48,47 @@ service (OUT).`,
 }
 
 func listServices(ctx context.Context, a *app.App) error {
+	services := []service{}
+	failed := a.Each(func(a *app.App) error {
+		found, err := readServices(ctx, a)
+		services = append(services, found...)
+		return err
+	})
+	if failed != nil && len(services) == 0 {
+		return failed
+	}
+	return app.Join(a.Format.Print(a.Out, services, func(w io.Writer) error {
+		t := output.Table{a.Row("SERVICE", "VERSION", "NODES", "OUT")}
+		for _, s := range services {
+			for _, v := range s.Versions {
+				cells := []string{output.Cell(s.Name), output.Cell(v.Version), strconv.Itoa(v.Nodes), strconv.Itoa(v.Out)}
+				t.Row(a.RowOf(s.Datacenter, cells...)...)
+			}
+		}
+		return t.Write(w)
+	}), failed)
+}
+
+func readServices(ctx context.Context, a *app.App) ([]service, error) {
 	c, err := a.Flags.Connect(ctx, a.Streams, "", io.Discard)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer c.Close()
 	p := a.Progress("reading records")
 	f, err := c.Read(ctx, p.Update)
 	p.End()
 	if err != nil {
-		return connect.Explain(err)
+		return nil, connect.Explain(err)
 	}
 	services := summarize(a.VisibleServices(f), f.OutOfService())
 	if len(services) == 0 {
 		fmt.Fprintf(a.Err, "no service below %s\n", output.Line(c.Dir()))
 	}
-	return a.Format.Print(a.Out, services, func(w io.Writer) error {
-		t := output.Table{{"SERVICE", "VERSION", "NODES", "OUT"}}
-		for _, s := range services {
-			for _, v := range s.Versions {
-				t.Row(output.Cell(s.Name), output.Cell(v.Version), strconv.Itoa(v.Nodes), strconv.Itoa(v.Out))
-			}
-		}
-		return t.Write(w)
-	})
+	for i := range services {
+		services[i].Datacenter = a.Flags.Datacenter
+	}
+	return services, nil
 }
 
 // summarize counts the nodes of services, and those that are out of service.

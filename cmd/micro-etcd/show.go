@@ -36,36 +36,47 @@ address, metadata, key, size, lease and revisions, and why it is out of service.
 }
 
 func showService(ctx context.Context, a *app.App, service string) error {
-	s, records, err := a.ReadService(ctx, service)
-	if err != nil {
-		return err
+	var all []app.Record
+	var b strings.Builder
+	failed := a.ReadEverywhere(ctx, service, func(s *fleet.Service, records []app.Record) {
+		describeService(&b, s, records)
+		all = append(all, records...)
+	})
+	if len(all) == 0 {
+		return failed
 	}
-	return a.Format.Print(a.Out, records, func(w io.Writer) error {
-		var b strings.Builder
-		left := records
-		for _, v := range s.Versions {
-			describeVersion(&b, s.Name, &v)
-			for i := range v.Nodes {
-				describeNode(&b, &left[i])
-			}
-			left = left[len(v.Nodes):]
-		}
-		if len(left) > 0 {
-			fmt.Fprintf(&b, "%s, out of service\n", output.Cell(s.Name))
-		}
-		for i := range left {
-			describeNode(&b, &left[i])
-		}
+	return app.Join(a.Format.Print(a.Out, all, func(w io.Writer) error {
 		_, err := io.WriteString(w, b.String())
 		return err
-	})
+	}), failed)
+}
+
+func describeService(b *strings.Builder, s *fleet.Service, records []app.Record) {
+	in := ""
+	if dc := records[0].Datacenter; dc != "" {
+		in = ", data center " + dc
+	}
+	left := records
+	for _, v := range s.Versions {
+		describeVersion(b, s.Name, &v, in)
+		for i := range v.Nodes {
+			describeNode(b, &left[i])
+		}
+		left = left[len(v.Nodes):]
+	}
+	if len(left) > 0 {
+		fmt.Fprintf(b, "%s%s, out of service\n", output.Cell(s.Name), in)
+	}
+	for i := range left {
+		describeNode(b, &left[i])
+	}
 }
 
 // maxShown bounds how many entries of one kind are shown.
 const maxShown = 40
 
-func describeVersion(b *strings.Builder, service string, v *fleet.Version) {
-	fmt.Fprintf(b, "%s, version %s\n", output.Cell(service), output.Cell(v.Version))
+func describeVersion(b *strings.Builder, service string, v *fleet.Version, in string) {
+	fmt.Fprintf(b, "%s, version %s%s\n", output.Cell(service), output.Cell(v.Version), in)
 	describeMetadata(b, "  ", v.Profile.Metadata)
 	for i, e := range v.Profile.Endpoints {
 		if i == maxShown {

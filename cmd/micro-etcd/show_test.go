@@ -31,7 +31,7 @@ func TestServicesCountsVersionsAndNodes(t *testing.T) {
 	require.Equal(t, "SERVICE  VERSION  NODES  OUT\ngreeter  1        2      0\ngreeter  2        1      0\n", out)
 	require.Contains(t, said, "1 malformed record left out")
 	services := as[[]service](t, srv, "services")
-	require.Equal(t, []service{{"greeter", 3, 0, []serviceVersion{{"1", 2, 0}, {"2", 1, 0}}}}, services)
+	require.Equal(t, []service{{"", "greeter", 3, 0, []serviceVersion{{"1", 2, 0}, {"2", 1, 0}}}}, services)
 	require.Contains(t, said, "1 duplicate record left out")
 }
 

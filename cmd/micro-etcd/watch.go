@@ -8,10 +8,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
@@ -21,13 +23,14 @@ import (
 
 // event is one as programs get it.
 type event struct {
-	Time     string      `json:"time"`
-	Event    string      `json:"event"` // there, appeared, changed, gone, app.StateOut, stateBack, connected, disconnected
-	Revision int64       `json:"revision,omitempty"`
-	Record   *app.Record `json:"record,omitempty"` // as it is now; of gone, as it was
-	Before   *app.Record `json:"before,omitempty"` // of changed, as it was
-	Changes  string      `json:"changes,omitempty"`
-	Error    string      `json:"error,omitempty"`
+	Time       string      `json:"time"`
+	Datacenter string      `json:"datacenter,omitempty"`
+	Event      string      `json:"event"` // there, appeared, changed, gone, app.StateOut, stateBack, connected, disconnected
+	Revision   int64       `json:"revision,omitempty"`
+	Record     *app.Record `json:"record,omitempty"` // as it is now; of gone, as it was
+	Before     *app.Record `json:"before,omitempty"` // of changed, as it was
+	Changes    string      `json:"changes,omitempty"`
+	Error      string      `json:"error,omitempty"`
 }
 
 // stateBack is the event of a node that isn't out of service any more.
@@ -60,13 +63,29 @@ document per event.`,
 	return cmd
 }
 
-// watch ends without an error when ctx does.
+// watch watches all data centers, until one fails. It ends without an error when ctx does.
 func watch(ctx context.Context, a *app.App, service string) error {
-	c, err := a.Flags.Connect(ctx, a.Streams, service, io.Discard)
+	watching, ctx := errgroup.WithContext(ctx)
+	var printing sync.Mutex
+	err := a.Each(func(a *app.App) error {
+		c, err := a.Flags.Connect(ctx, a.Streams, service, io.Discard)
+		if err != nil {
+			return err
+		}
+		watching.Go(func() error {
+			defer c.Close()
+			return watchOne(ctx, a, c, &printing)
+		})
+		return nil
+	})
 	if err != nil {
-		return err
+		watching.Go(func() error { return err })
 	}
-	defer c.Close()
+	return watching.Wait()
+}
+
+// watchOne ends without an error when ctx does.
+func watchOne(ctx context.Context, a *app.App, c *connect.Connection, printing *sync.Mutex) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	connected, empty := false, true
@@ -89,7 +108,9 @@ func watch(ctx context.Context, a *app.App, service string) error {
 			}
 		}
 	}
-	err = c.Follow(ctx, func(events []fleet.Event) {
+	err := c.Follow(ctx, func(events []fleet.Event) {
+		printing.Lock()
+		defer printing.Unlock()
 		for _, e := range events {
 			if ctx.Err() == nil {
 				tell(e)
@@ -113,6 +134,7 @@ func reportNone(a *app.App, source fleet.Source) {
 
 func printEvent(a *app.App, e fleet.Event) error {
 	v := newEvent(e)
+	v.Datacenter = a.Flags.Datacenter
 	switch a.Format {
 	case "json":
 		return output.JSON(a.Out, v, "")
@@ -122,7 +144,11 @@ func printEvent(a *app.App, e fleet.Event) error {
 		}
 		return output.YAML(a.Out, v)
 	}
-	_, err := fmt.Fprintf(a.Out, "%s  %-15s  %s\n", e.At.Format(time.TimeOnly), v.Event, v.text())
+	in := ""
+	if v.Datacenter != "" {
+		in = v.Datacenter + "  "
+	}
+	_, err := fmt.Fprintf(a.Out, "%s  %s%-15s  %s\n", e.At.Format(time.TimeOnly), in, v.Event, v.text())
 	return err
 }
 

@@ -58,8 +58,10 @@ func MeterProvider(p metric.MeterProvider) Option {
 	return func(o *options) { o.meters = p }
 }
 
-// isName matches the names of data centers: they are a label in DNS.
-var isName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`).MatchString
+var label = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+// IsDatacenter reports whether a data center can have a name: it must be a DNS label in lower case.
+func IsDatacenter(name string) bool { return label.MatchString(name) }
 
 // newOptions returns what options come to.
 func newOptions(opts []Option) (*options, error) {
@@ -91,7 +93,7 @@ func (o *options) check() error {
 	all := o.datacenters()
 	for i, d := range all {
 		switch {
-		case !isName(d.name):
+		case !IsDatacenter(d.name):
 			return fmt.Errorf("%w: data center %q: its name isn't a DNS label in lower case", ErrOption, d.name)
 		case d.registry == nil:
 			return fmt.Errorf("%w: data center %s: its registry is nil", ErrOption, d.name)

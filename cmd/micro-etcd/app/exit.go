@@ -54,5 +54,13 @@ func Join(x, y error) error {
 	case y == nil:
 		return x
 	}
-	return Error{max(ExitOf(x).Code, ExitOf(y).Code), fmt.Errorf("%w; %w", x, y)}
+	ex, ey := ExitOf(x), ExitOf(y)
+	code := max(ex.Code, ey.Code)
+	switch {
+	case ex.Err == nil:
+		return Error{code, ey.Err}
+	case ey.Err == nil:
+		return Error{code, ex.Err}
+	}
+	return Error{code, fmt.Errorf("%w; %w", x, y)}
 }

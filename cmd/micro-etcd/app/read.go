@@ -17,6 +17,24 @@ const WhyNoAge = `etcd stores no times, so the age of a record can't be read fro
 of etcd at which the record was made, and how often it was written. Whether the nodes answer is what
 micro-etcd check finds out.`
 
+// ReadEverywhere does ReadService in each data center, and passes what there is to found. That one has no node is an
+// error only if none has any.
+func (a *App) ReadEverywhere(ctx context.Context, service string, found func(*fleet.Service, []Record)) error {
+	some := false
+	err := a.Each(func(a *App) error {
+		s, records, err := a.ReadService(ctx, service)
+		if err == nil {
+			some = true
+			found(s, records)
+		}
+		return err
+	})
+	if some && ExitOf(err).Code == ExitNo {
+		return nil
+	}
+	return err
+}
+
 // ReadService reads a service, and its nodes' records: those in service in the order in which it has them, and then
 // those out of service. Having none is an error.
 func (a *App) ReadService(ctx context.Context, service string) (*fleet.Service, []Record, error) {
@@ -64,6 +82,7 @@ func (a *App) newRecords(ctx context.Context, source fleet.Source, nodes []*flee
 	records := make([]Record, len(nodes))
 	for i, r := range nodes {
 		records[i] = NewRecord(r)
+		records[i].Datacenter = a.Flags.Datacenter
 		records[i].Fill(leases[r.Lease])
 	}
 	return records, nil

@@ -12,14 +12,15 @@ import (
 
 // Record is a stored record as programs get it.
 type Record struct {
-	Service   string              `json:"service,omitempty"`
-	Version   string              `json:"version,omitempty"`
-	Node      string              `json:"node,omitempty"`
-	Address   string              `json:"address,omitempty"`
-	Metadata  map[string]string   `json:"metadata,omitempty"`
-	About     map[string]string   `json:"service_metadata,omitempty"`
-	Endpoints []*catalog.Endpoint `json:"endpoints,omitempty"`
-	Malformed string              `json:"malformed,omitempty"` // why it is no record
+	Datacenter string              `json:"datacenter,omitempty"`
+	Service    string              `json:"service,omitempty"`
+	Version    string              `json:"version,omitempty"`
+	Node       string              `json:"node,omitempty"`
+	Address    string              `json:"address,omitempty"`
+	Metadata   map[string]string   `json:"metadata,omitempty"`
+	About      map[string]string   `json:"service_metadata,omitempty"`
+	Endpoints  []*catalog.Endpoint `json:"endpoints,omitempty"`
+	Malformed  string              `json:"malformed,omitempty"` // why it is no record
 
 	Key      string `json:"key"`
 	Escaped  string `json:"key_escaped,omitempty"` // by output.Escape; only of a key that is no UTF-8

@@ -50,6 +50,8 @@ func (f *Flags) password(ctx context.Context, s iostreams.Streams, user string) 
 		return password, nil
 	}
 	switch {
+	case *f.typed != "":
+		return *f.typed, nil
 	case s.CanPrompt:
 	case f.user == "":
 		return "", errors.New(
@@ -66,7 +68,8 @@ func (f *Flags) password(ctx context.Context, s iostreams.Streams, user string) 
 	if err != nil {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
-	return string(password), nil
+	*f.typed = string(password)
+	return *f.typed, nil
 }
 
 // EtcdUser returns whom etcd takes this command for, as far as that is known: a user, or the name in the certificate.

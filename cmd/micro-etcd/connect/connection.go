@@ -57,6 +57,9 @@ func (f *Flags) Open(ctx context.Context, s iostreams.Streams, service string, l
 // Options are the registry's beside addresses, prefix and timeout. The registry logs to log. Somebody may be asked for
 // a password.
 func (f *Flags) Options(ctx context.Context, s iostreams.Streams, log io.Writer) ([]registry.Option, error) {
+	if len(f.datacenters) > 0 {
+		return nil, ErrSeveral
+	}
 	opts := []registry.Option{registry.Logger(NewLogger(log)), etcd.CacheDir("")} // what is shown is what etcd has
 	if f.cacert != "" || f.cert != "" || f.key != "" {
 		opts = append(opts, etcd.TLSFiles(f.files()))

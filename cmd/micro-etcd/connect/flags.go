@@ -15,10 +15,13 @@ import (
 
 // Flags say where etcd is, and how to be let in. All commands have them.
 type Flags struct {
-	Addresses []string // as the registry takes them
-	Prefix    string
-	Timeout   time.Duration
+	Addresses  []string // as the registry takes them
+	Datacenter string   // its name; "" if none was given
+	Prefix     string
+	Timeout    time.Duration
 
+	datacenters       []string // as given; none if it is clear which one is meant
+	typed             *string  // the password that somebody has typed, for all data centers
 	user              string
 	passwordFile      string
 	cacert, cert, key string
@@ -27,10 +30,14 @@ type Flags struct {
 
 // Add adds the flags to the root command.
 func (f *Flags) Add(root *cobra.Command) {
+	f.typed = new(string)
 	p := root.PersistentFlags()
 	p.StringArrayVarP(
 		&f.Addresses, "registry_address", "a", nil,
 		"etcd's addresses, with commas (MICRO_REGISTRY_ADDRESS; else 127.0.0.1:2379)",
+	)
+	p.StringArrayVar(
+		&f.datacenters, "dc", nil, "data center and its etcd's addresses, as in us1=10.9.0.1,10.9.0.2; repeatable",
 	)
 	p.StringVar(&f.Prefix, "prefix", etcd.DefaultPrefix, "where the records are")
 	p.StringVar(
@@ -55,6 +62,9 @@ func (f *Flags) Add(root *cobra.Command) {
 
 // Check returns an error about flags that make no sense.
 func (f *Flags) Check() error {
+	if err := f.checkDatacenters(); err != nil {
+		return err
+	}
 	switch {
 	case f.Prefix == "":
 		return errors.New("--prefix is empty")
