@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
+	mdns "github.com/miekg/dns"
 	"github.com/stretchr/testify/require"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
@@ -111,4 +113,32 @@ func TestDatacentersThatMakeNoSense(t *testing.T) {
 		_, said := must(t, app.ExitFailed, nil, args...)
 		require.Contains(t, said, want)
 	}
+}
+
+func TestDNSAnswersForEveryDatacenter(t *testing.T) {
+	_, us1, dcs := twoDatacenters(t)
+	dir := t.TempDir()
+	args := append(dcs, "--cache-dir", dir, "--http", "127.0.0.1:0")
+	r, address := startDNS(t, nil, args...)
+	awaitAnswers(t, address, greeterName, mdns.TypeSRV, 2)
+	awaitAnswers(t, address, "greeter.service.us1.dc.micro.internal.", mdns.TypeSRV, 1)
+	r.says("us1: Following etcd at /micro/registry/.")
+	_, rest, _ := strings.Cut(r.err.String(), "Metrics at ")
+	url, _, _ := strings.Cut(rest, "metrics.\n")
+	_, metrics := get(t, url+"metrics")
+	require.Contains(t, metrics, `micro_etcd_dns_nodes{dc="us1"} 1`)
+	_, health := get(t, url+"healthz")
+	require.Equal(t, "ok\n", health)
+
+	us1.Stop()
+	require.Eventually(t, func() bool {
+		_, health = get(t, url+"healthz")
+		return strings.HasPrefix(health, "ok\ndata center us1: stale: etcd can't be followed for ")
+	}, patience, 10*time.Millisecond)
+	awaitAnswers(t, address, "greeter.service.us1.dc.micro.internal.", mdns.TypeSRV, 1)
+	require.Equal(t, app.ExitOK, r.stop())
+
+	_, address = startDNS(t, nil, args...)
+	awaitAnswers(t, address, "greeter.service.us1.dc.micro.internal.", mdns.TypeSRV, 1)
+	awaitAnswers(t, address, greeterName, mdns.TypeSRV, 2)
 }

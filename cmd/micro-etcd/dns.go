@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -48,6 +49,7 @@ func newDNS(a *app.App) *cobra.Command {
   _SERVICE._tcp.service.DOMAIN              SRV, as RFC 2782 has it
   VERSION._version.SERVICE.service.DOMAIN   one version's nodes
   HEX.addr.DOMAIN                           what SRV records point to: a node's address
+  SERVICE.service.DC.dc.DOMAIN              the same, and all else, of one of several --dc; without, of the first one
 
 Nodes out of service are left out. While etcd is away the last answers go on. There is no recursion:
 point the resolver that you have here for this domain only. docs/dns.md says how.
@@ -92,6 +94,11 @@ func (d *dnsServer) check() error {
 	case len(d.domains) == 0:
 		return errors.New("--domain is empty")
 	}
+	if d.Flags.HasDatacenters() {
+		for _, flags := range d.Flags.Each() {
+			d.config.Datacenters = append(d.config.Datacenters, flags.Datacenter)
+		}
+	}
 	for _, domain := range d.domains {
 		if err := d.config.AddDomain(domain); err != nil {
 			return fmt.Errorf("--domain: %w", err)
@@ -122,6 +129,10 @@ const cacheMaxAge = 24 * time.Hour
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 
 func (d *dnsServer) run(ctx context.Context) error {
+	zones := []*dns.Zone{dns.NewZone()}
+	if len(d.config.Datacenters) > 0 {
+		zones = dns.NewZones(d.config.Datacenters...)
+	}
 	var sockets []*dns.Socket
 	defer func() {
 		for _, s := range sockets {
@@ -148,36 +159,59 @@ func (d *dnsServer) run(ctx context.Context) error {
 		}
 		defer func() { _ = listener.Close() }() // it is closed if it was served
 	}
-	c, err := d.Flags.Open(ctx, d.Streams, "", io.Discard)
-	if err != nil {
-		return err
+	var followers []*dns.Follower
+	var connections []*connect.Connection
+	defer func() {
+		for _, c := range connections {
+			c.Close()
+		}
+	}()
+	for i, flags := range d.Flags.Each() {
+		c, err := flags.Open(ctx, d.Streams, "", io.Discard)
+		if err != nil {
+			return err
+		}
+		connections = append(connections, c)
+		followers = append(followers, d.newFollower(flags, c, zones[i]))
 	}
-	defer c.Close()
 	for _, s := range sockets {
 		d.sayf("Answering for %s at %s.", strings.Join(d.domains, ", "), s.Addr())
 	}
 	if listener != nil {
 		d.sayf("Metrics at %smetrics.", localURL(d.http, listener.Addr()))
 	}
-	return d.serve(ctx, c, sockets, listener)
+	return d.serve(ctx, zones, followers, sockets, listener)
 }
 
-// serve ends with ctx.
-func (d *dnsServer) serve(ctx context.Context, c *connect.Connection, sockets []*dns.Socket, l net.Listener) error {
-	zone := dns.NewZone()
-	metrics := dns.NewMetrics(zone, &d.config)
-	follower := &dns.Follower{
+// newFollower returns what keeps the zone of a data center, which has files of its own.
+func (d *dnsServer) newFollower(flags *connect.Flags, c *connect.Connection, zone *dns.Zone) *dns.Follower {
+	sayf, dir := d.sayf, d.cacheDir
+	if dc := flags.Datacenter; dc != "" {
+		sayf = func(format string, args ...any) { d.sayf("%s: %s", dc, fmt.Sprintf(format, args...)) }
+		if dir != "" {
+			dir = filepath.Join(dir, dc)
+		}
+	}
+	return &dns.Follower{
 		Zone: zone, Source: c.Source, Connect: c.Dial,
 		Followed: func(err error) {
 			if err == nil {
-				d.sayf("Following etcd at %s.", c.Dir())
+				sayf("Following etcd at %s.", c.Dir())
 			} else {
-				d.sayf("%v. Trying again.", connect.Explain(err))
+				sayf("%v. Trying again.", connect.Explain(err))
 			}
 		},
-		Cache: cachefile.Dir{Path: d.cacheDir, User: d.Flags.EtcdUser(), Prefix: c.Dir(), MaxAge: cacheMaxAge},
-		Warnf: d.sayf,
+		Cache: cachefile.Dir{Path: dir, User: flags.EtcdUser(), Prefix: c.Dir(), MaxAge: cacheMaxAge},
+		Warnf: sayf,
 	}
+}
+
+// serve ends with ctx.
+func (d *dnsServer) serve(
+	ctx context.Context, zones []*dns.Zone, followers []*dns.Follower, sockets []*dns.Socket, l net.Listener,
+) error {
+	zone := zones[0]
+	metrics := dns.NewMetrics(zones, &d.config)
 	queries := &queryLog{lines: make(chan string, 1000)}
 	server := &dns.Server{
 		Config: &d.config, Zone: zone, Allow: d.allowed, Sockets: sockets,
@@ -202,7 +236,9 @@ func (d *dnsServer) serve(ctx context.Context, c *connect.Connection, sockets []
 		case <-time.After(printTime): // whoever reads has stopped, and a write can't be interrupted
 		}
 	}()
-	running.Go(func() { follower.Run(ctx) })
+	for _, f := range followers {
+		running.Go(func() { f.Run(ctx) })
+	}
 	if l != nil {
 		running.Go(func() {
 			if err := serveHTTP(ctx, l, metrics.Handler()); err != nil {

@@ -198,18 +198,21 @@ func TestDNSHasNoFileForWhoIsRefused(t *testing.T) {
 	require.Equal(t, 1, strings.Count(r.err.String(), "Trying again."), r.err.String())
 }
 
+// get returns a page's status and text.
+func get(tb testing.TB, url string) (int, string) {
+	tb.Helper()
+	defer http.DefaultClient.CloseIdleConnections()
+	answer, err := http.Get(url)
+	require.NoError(tb, err)
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	require.NoError(tb, err)
+	return answer.StatusCode, string(body)
+}
+
 func TestDNSTellsHowItIs(t *testing.T) {
 	srv := etcdtest.Start(t)
-	get := func(url string) (int, string) {
-		t.Helper()
-		answer, err := http.Get(url)
-		require.NoError(t, err)
-		defer answer.Body.Close()
-		body, err := io.ReadAll(answer.Body)
-		require.NoError(t, err)
-		return answer.StatusCode, string(body)
-	}
-	defer http.DefaultClient.CloseIdleConnections()
+	get := func(url string) (int, string) { return get(t, url) }
 	srv.Stop()
 	r, address := startDNS(t, srv, "--http", "127.0.0.1:0", "--timeout", "500ms", "--max-stale", "1s")
 	r.says("Metrics at ")

@@ -14,6 +14,8 @@ import (
 // Config says for which domains is answered, and how.
 type Config struct {
 	origins []origin
+	// Datacenters are those below dc.
+	Datacenters []string
 	// TTL is for how long others may keep what they are told, and NegativeTTL that there is nothing.
 	TTL, NegativeTTL time.Duration
 	// MaxStale is how long is answered while etcd can't be followed; 0 is for ever.
@@ -39,11 +41,20 @@ func (c *Config) AddDomain(text string) error {
 	switch {
 	case !ok || n == "":
 		return fmt.Errorf("%q is no domain name", text)
-	case len(n)+len(addrName(netip.IPv6Unspecified())) > maxName:
+	case len(n)+c.longest() > maxName:
 		return fmt.Errorf("%q is too long: it leaves no room for names below it", text)
 	}
 	c.origins = append(c.origins, origin{n, dns.CanonicalName(text)})
 	return nil
+}
+
+// longest returns the length of the longest names of addresses.
+func (c *Config) longest() int {
+	most := len(addrName(netip.IPv6Unspecified(), ""))
+	for _, dc := range c.Datacenters {
+		most = max(most, len(addrName(netip.IPv6Unspecified(), dc)))
+	}
+	return most
 }
 
 // isHidden reports whether a domain is where another one has its services, or its addresses.
@@ -91,6 +102,7 @@ type answer struct {
 	config *Config
 	msg    *dns.Msg
 	origin *origin
+	dc     string // that the name is in; "" for none
 	serial uint32
 	why    uint16 // an extended error
 }
@@ -108,7 +120,9 @@ func (a *answer) fill(z *Zone) {
 		return
 	}
 	a.msg.Authoritative = true
-	r, s := z.lookup(below, a.At)
+	z, inside, dc := z.in(below)
+	a.dc = dc
+	r, s := z.lookup(inside, a.At)
 	a.serial = uint32(s.revision) //nolint:gosec // serial numbers wrap around (RFC 1982)
 	freshness := s.freshness(a.At, a.config.MaxStale)
 	switch freshness {
@@ -130,6 +144,7 @@ func (a *answer) fill(z *Zone) {
 		a.addRecords(recordsOf(a.To().Unmap()))
 	case r != nil:
 		a.addRecords(r)
+	case inside == "": // a data center
 	case a.config.isAboveOrigin(below + a.origin.name):
 	default:
 		a.msg.Rcode = dns.RcodeNameError
@@ -235,7 +250,7 @@ func (a *answer) addTargets(owner string, targets []target) {
 	for _, t := range targets {
 		host := dns.Fqdn(t.host)
 		if t.host == "" {
-			host = addrName(t.addr) + a.origin.text
+			host = addrName(t.addr, a.dc) + a.origin.text
 			if !known[t.addr] {
 				known[t.addr] = true
 				a.msg.Extra = append(a.msg.Extra, a.addrs(host, t.addr)...)

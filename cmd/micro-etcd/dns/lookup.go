@@ -14,7 +14,7 @@ const (
 	tcpLabel     = "_tcp"     // _<service>._tcp.service.<domain>, also without "service"
 	udpLabel     = "_udp"
 	addrLabel    = "addr" // <hex>.addr.<domain>
-	dcLabel      = "dc"   // there may be data centers below it one day
+	dcLabel      = "dc"   // <service>.service.<dc>.dc.<domain>
 	nsLabel      = "ns"   // ns.<domain>
 )
 
@@ -24,6 +24,18 @@ func (z *Zone) lookup(n name, now time.Time) (*records, state) {
 	z.mu.RLock()
 	defer z.mu.RUnlock()
 	return z.lookupLocked(n), z.state
+}
+
+// in returns the zone of the data center that a name is in, the rest of the name, and the data center; "" for none.
+func (z *Zone) in(n name) (*Zone, name, string) {
+	below, label := n.last()
+	if label == dcLabel {
+		rest, dc := below.last()
+		if of := z.datacenters[dc]; of != nil {
+			return of, rest, dc
+		}
+	}
+	return z, n, ""
 }
 
 // lookupLocked knows that a name exists if there is one below it (RFC 8020): resolvers that ask label by label (RFC
@@ -136,7 +148,11 @@ func (z *Zone) addrLocked(n name) *records {
 	return recordsOf(addr)
 }
 
-// addrName is the name below the domain that an address has.
-func addrName(addr netip.Addr) string {
-	return hex.EncodeToString(addr.AsSlice()) + "." + addrLabel + "."
+// addrName is the name below the domain that an address has in a data center, or in none for "".
+func addrName(addr netip.Addr, dc string) string {
+	n := hex.EncodeToString(addr.AsSlice()) + "." + addrLabel + "."
+	if dc != "" {
+		n += dc + "." + dcLabel + "."
+	}
+	return n
 }

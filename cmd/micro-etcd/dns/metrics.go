@@ -15,12 +15,12 @@ type Metrics struct {
 	registry *prometheus.Registry
 	queries  *prometheus.CounterVec
 	seconds  prometheus.Histogram
-	zone     *Zone
+	zones    []*Zone
 	config   *Config
 }
 
-// NewMetrics returns those of a server.
-func NewMetrics(z *Zone, c *Config) *Metrics {
+// NewMetrics returns those of a server with a zone for each data center, or with one.
+func NewMetrics(zones []*Zone, c *Config) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		queries: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -30,9 +30,20 @@ func NewMetrics(z *Zone, c *Config) *Metrics {
 			Name: "micro_etcd_dns_query_duration_seconds", Help: "From when a query was read until its answer was written.",
 			Buckets: prometheus.ExponentialBuckets(10e-6, 4, 8),
 		}),
-		zone: z, config: c,
+		zones: zones, config: c,
 	}
 	m.registry.MustRegister(m.queries, m.seconds)
+	for i, z := range zones {
+		var labels prometheus.Labels
+		if len(c.Datacenters) > 0 {
+			labels = prometheus.Labels{"dc": c.Datacenters[i]}
+		}
+		m.addGauges(z, labels)
+	}
+	return m
+}
+
+func (m *Metrics) addGauges(z *Zone, labels prometheus.Labels) {
 	for _, g := range []struct {
 		name, help string
 		value      func() int
@@ -45,10 +56,9 @@ func NewMetrics(z *Zone, c *Config) *Metrics {
 			func() int { return int(z.staleness() / time.Second) },
 		},
 	} {
-		opts := prometheus.GaugeOpts{Name: "micro_etcd_dns_" + g.name, Help: g.help}
+		opts := prometheus.GaugeOpts{Name: "micro_etcd_dns_" + g.name, Help: g.help, ConstLabels: labels}
 		m.registry.MustRegister(prometheus.NewGaugeFunc(opts, func() float64 { return float64(g.value()) }))
 	}
-	return m
 }
 
 // Answered counts a query. It may be called concurrently.
@@ -74,26 +84,42 @@ func RcodeName(code int) string {
 	return dns.RcodeToString[code]
 }
 
-// Handler serves /metrics for Prometheus, and /healthz, which is 200 as long as queries are answered.
+// Handler serves /metrics for Prometheus, and /healthz, which is 200 as long as queries are answered, but for those for
+// other data centers than the first.
 func (m *Metrics) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		now := time.Now()
-		_, s := m.zone.lookup("", now)
-		lost := fmt.Sprintf("etcd can't be followed for %s now", now.Sub(s.stale).Round(time.Second))
-		switch s.freshness(now, m.config.MaxStale) {
-		case unknown:
-			http.Error(w, "etcd hasn't told yet what is registered", http.StatusServiceUnavailable)
-		case expired:
-			http.Error(w, lost, http.StatusServiceUnavailable)
-		case stale:
-			fmt.Fprintln(w, "stale: "+lost)
-		case fresh:
-			fmt.Fprintln(w, "ok")
+		text, answered := m.health(0)
+		for i := 1; i < len(m.zones); i++ {
+			if of, _ := m.health(i); of != "ok" {
+				text += "\ndata center " + m.config.Datacenters[i] + ": " + of
+			}
 		}
+		if !answered {
+			http.Error(w, text, http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, text)
 	})
 	return mux
+}
+
+// health says how a zone is, and whether queries for it are answered.
+func (m *Metrics) health(zone int) (text string, answered bool) {
+	now := time.Now()
+	s := m.zones[zone].current()
+	lost := fmt.Sprintf("etcd can't be followed for %s now", now.Sub(s.stale).Round(time.Second))
+	switch s.freshness(now, m.config.MaxStale) {
+	case unknown:
+		return "etcd hasn't told yet what is registered", false
+	case expired:
+		return lost, false
+	case stale:
+		return "stale: " + lost, true
+	case fresh:
+	}
+	return "ok", true
 }
 
 func (z *Zone) staleness() time.Duration {

@@ -14,6 +14,8 @@ import (
 
 // Zone is what is registered, by name; that is the same for all domains. Its methods may be called concurrently.
 type Zone struct {
+	datacenters map[string]*Zone // what is registered in each, for the names below dc
+
 	writing  sync.Mutex // guards what follows up to mu, which is taken after it, and not for long: queries wait for mu
 	catalog  *catalog.Catalog
 	missing  map[string]bool // keys that are gone from etcd, and may come back until settled
@@ -75,6 +77,20 @@ func NewZone() *Zone {
 		catalog: catalog.New(), missing: make(map[string]bool), services: make(map[string]*service),
 		names: make(map[name]*place), addrs: make(map[netip.Addr]int), state: state{stale: time.Now()},
 	}
+}
+
+// NewZones returns a zone for each data center, by its name. The first one's is also that of names without a data
+// center.
+func NewZones(datacenters ...string) []*Zone {
+	first := NewZone()
+	first.datacenters = map[string]*Zone{datacenters[0]: first}
+	all := []*Zone{first}
+	for _, dc := range datacenters[1:] {
+		z := NewZone()
+		first.datacenters[dc] = z
+		all = append(all, z)
+	}
+	return all
 }
 
 // Take takes in what [fleet.Source.Follow] tells.
