@@ -13,13 +13,19 @@ help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Both build an etcd. With the same flags they build it once.
-demo command: export CGO_ENABLED := 0
+demo demo-failover command: export CGO_ENABLED := 0
 
 .PHONY: demo
 demo: ## watch services find each other, one of them being killed
 	@echo 'Building etcd and the demo; the first time this takes minutes.'
 	@$(GO) build -C test -o $(BIN)/demo ./demo
 	@cd test && $(BIN)/demo
+
+.PHONY: demo-failover
+demo-failover: ## watch a data center lose its services, and a client that goes to another one
+	@echo 'Building etcd and the demo; the first time this takes minutes.'
+	@$(GO) build -C test -o $(BIN)/demo ./demo
+	@cd test && $(BIN)/demo failover
 
 .PHONY: command
 command: ## build the command micro-etcd into .bin, as a single static binary

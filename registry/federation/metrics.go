@@ -12,7 +12,7 @@ import (
 // scope is the name of the meter: that of the package.
 const scope = "github.com/micro-etcd/micro-etcd/registry/federation"
 
-// metrics are what a federation tells OpenTelemetry. docs/metrics.md says what they mean.
+// metrics are what a federation tells OpenTelemetry. docs/datacenters.md says what they mean.
 type metrics struct {
 	failovers metric.Int64Counter
 	reading   metric.Registration
@@ -53,4 +53,19 @@ func (m *metrics) close() {
 	if m.reading != nil {
 		_ = m.reading.Unregister()
 	}
+}
+
+// Meters returns a provider for the registry of one data center. What that records says so with the attribute dc of its
+// instrumentation scope; else registries with one provider add up.
+func Meters(p metric.MeterProvider, datacenter string) metric.MeterProvider {
+	return meters{p, attribute.NewSet(attribute.String("dc", datacenter))}
+}
+
+type meters struct {
+	metric.MeterProvider
+	of attribute.Set
+}
+
+func (m meters) Meter(name string, opts ...metric.MeterOption) metric.Meter {
+	return m.MeterProvider.Meter(name, append(opts, metric.WithInstrumentationAttributeSet(m.of))...)
 }

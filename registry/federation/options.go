@@ -53,7 +53,8 @@ func Hold(d time.Duration) Option {
 	return func(o *options) { o.hold = d }
 }
 
-// MeterProvider takes the federation's metrics. The default is OpenTelemetry's global one. docs/metrics.md lists them.
+// MeterProvider takes the federation's metrics, which docs/datacenters.md lists. The default is OpenTelemetry's global
+// one.
 func MeterProvider(p metric.MeterProvider) Option {
 	return func(o *options) { o.meters = p }
 }

@@ -44,7 +44,7 @@ func setUp(ctx context.Context, unasked context.CancelCauseFunc) (_ *environment
 	if env.dir, err = os.MkdirTemp("", "micro-etcd-demo-"); err != nil {
 		return nil, err
 	}
-	fmt.Println("Building examples/greeter and examples/client ...")
+	fmt.Println("Building the examples ...")
 	if err := buildExamples(ctx, env.dir); err != nil {
 		return nil, err
 	}
@@ -81,29 +81,27 @@ func buildExamples(ctx context.Context, dir string) error {
 		return fmt.Errorf("run this inside the module github.com/micro-etcd/micro-etcd/test: %w", err)
 	}
 	build := exec.CommandContext(ctx, "go", "build", "-C", strings.TrimSpace(string(root)),
-		"-o", dir+string(filepath.Separator), "./examples/greeter", "./examples/client")
+		"-o", dir+string(filepath.Separator), "./examples/greeter", "./examples/client", "./examples/datacenters")
 	if out, err := build.CombinedOutput(); err != nil {
 		return errors.Join(fmt.Errorf("build the examples: %w\n%s", err, out), context.Cause(ctx))
 	}
 	return nil
 }
 
-// start runs the client, or a greeter of that name.
-func (env *environment) start(name string) error {
-	program := "greeter"
-	if name == "client" {
-		program = "client"
-	}
+// start runs an example under a name, beside an etcd.
+func (env *environment) start(name, example string, beside *etcdtest.Server, more ...string) error {
 	p, err := startProcess(
-		filepath.Join(env.dir, program),
+		filepath.Join(env.dir, example),
 		env.unasked,
 		func(text string) { env.transcript.add(name, text) },
-		"MICRO_REGISTRY_ADDRESS="+env.etcd.Endpoint(),
-		"MICRO_SERVER_ID="+name,
-		"MICRO_SERVER_ADDRESS=127.0.0.1:0",
-		"MICRO_REGISTER_TTL="+strconv.Itoa(ttl),
-		"MICRO_REGISTER_INTERVAL=1",
-		"MICRO_LOG_LEVEL=error", // Go Micro logs to where the demo is shown
+		append(more,
+			"MICRO_REGISTRY_ADDRESS="+beside.Endpoint(),
+			"MICRO_SERVER_ID="+name,
+			"MICRO_SERVER_ADDRESS=127.0.0.1:0",
+			"MICRO_REGISTER_TTL="+strconv.Itoa(ttl),
+			"MICRO_REGISTER_INTERVAL=1",
+			"MICRO_LOG_LEVEL=error", // Go Micro logs to where the demo is shown
+		)...,
 	)
 	if err != nil {
 		return err

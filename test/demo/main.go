@@ -1,5 +1,6 @@
 // Demo shows Go Micro services that find and call each other through etcd, one of them being killed, one being stopped,
-// and a client that doesn't notice. Every step is checked by what the client printed and by what etcd holds.
+// and a client that doesn't notice; and with the argument "failover" services in two data centers, one of which loses
+// them. Every step is checked by what the client printed and by what etcd holds.
 package main
 
 import (
@@ -51,22 +52,27 @@ func run() (err error) {
 	}()
 	limited, release := context.WithTimeoutCause(ctx, timeLimit, fmt.Errorf("not finished within %v", timeLimit))
 	defer release()
-	return env.runSteps(limited)
-}
-
-// runSteps shows one step after the other. Each fails unless what it says really happened.
-func (env *environment) runSteps(ctx context.Context) error {
-	steps := []struct {
-		title string
-		run   func(context.Context) error
-	}{
+	if len(os.Args) > 1 && os.Args[1] == "failover" {
+		return env.showFailover(limited)
+	}
+	return env.run(limited, []step{
 		{"Two greeters put themselves into etcd", env.greetersRegister},
 		{"A client finds both and calls them", env.clientFindsBoth},
 		{"Ann is killed: she can't say goodbye, but her lease runs out", env.annIsKilled},
 		{"Cid joins, and the client hears of him", env.cidJoins},
 		{"Bob is asked to stop: he says goodbye first", env.bobStops},
 		{"Everybody goes home", env.allStop},
-	}
+	})
+}
+
+// step is something that is shown. It fails unless what it says really happened.
+type step struct {
+	title string
+	run   func(context.Context) error
+}
+
+// run shows one step after the other.
+func (env *environment) run(ctx context.Context, steps []step) error {
 	for i, s := range steps {
 		fmt.Printf("\n%d. %s\n", i+1, s.title)
 		limited, cancel := context.WithTimeoutCause(ctx, stepLimit,

@@ -20,7 +20,7 @@ func (env *environment) greetersRegister(ctx context.Context) error {
 }
 
 func (env *environment) clientFindsBoth(ctx context.Context) error {
-	if err := env.start("client"); err != nil {
+	if err := env.start("client", "client", env.etcd); err != nil {
 		return err
 	}
 	return env.clientSays(ctx, 0, "registry: found greeter-ann", "registry: found greeter-bob",
@@ -89,7 +89,7 @@ func (env *environment) allStop(ctx context.Context) error {
 
 // startGreeter returns when etcd holds the greeter.
 func (env *environment) startGreeter(ctx context.Context, name string) error {
-	if err := env.start(name); err != nil {
+	if err := env.start(name, "greeter", env.etcd); err != nil {
 		return err
 	}
 	if err := env.awaitKey(ctx, "greeter-"+name, true); err != nil {
