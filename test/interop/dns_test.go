@@ -225,6 +225,51 @@ func TestBINDFindsServices(t *testing.T) {
 	f.requireResolves(t, port, `udp A `, forwardedTTL)
 }
 
+// resolved runs systemd-resolved with the files of a directory where the document has them. They, and what it writes,
+// are in a namespace that ends with this script's input. Only if root starts it does it want a user of its own.
+const resolved = `mount -t tmpfs files /run
+mount -t tmpfs files /etc/systemd
+install -D -m 644 -t /etc/systemd/resolved.conf.d "$1"/*.conf
+install -D -t /run/bin "$2"/*
+install -d -o nobody /run/systemd/resolve
+can=+setpcap,+net_raw,+net_bind_service
+LD_LIBRARY_PATH=/run/bin setpriv --reuid=nobody --regid=nogroup --clear-groups --inh-caps=$can --ambient-caps=$can \
+    /run/bin/systemd-resolved &
+read -r _ || true`
+
+// TestResolvedFindsServices runs systemd-resolved with the lines of the document.
+func TestResolvedFindsServices(t *testing.T) {
+	t.Parallel()
+	f := startForwarded(t)
+	port, dir := freePort(t), t.TempDir()
+	own := fmt.Sprintf("[Resolve]\nDNSStubListener=no\nDNSStubListenerExtra=127.0.0.1:%d\nLLMNR=no\nMulticastDNS=no\n", port)
+	for name, lines := range map[string]string{"own.conf": own, "micro.conf": f.recipe(t, "systemd-resolved", ":")} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(lines), 0o600))
+	}
+	line := []string{"unshare", "--mount", "--pid", "--fork", "bash", "-euc", resolved, "-"}
+	line = append(line, dir, filepath.Dir(binary(t, "resolved/systemd-resolved")))
+	if os.Geteuid() != 0 {
+		line = append([]string{"sudo", "-n"}, line...)
+	}
+	cmd := exec.CommandContext(context.Background(), line[0], line[1:]...) //nolint:gosec // it is written above
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	p := run(t, cmd)
+	t.Cleanup(func() { _ = in.Close() }) // unless it has ended
+	eventually(t, func() bool {
+		require.False(t, p.ended(), "systemd-resolved needs root, or sudo, and a namespace:\n%s", p.log)
+		conn, err := net.Dial("tcp", loopback(port))
+		if err == nil {
+			require.NoError(t, conn.Close())
+		}
+		return err == nil
+	}, "it listens")
+
+	require.NotContains(t, dig(t, port, "example.org", "A"), "status: NOERROR", "it has nobody else to ask")
+	require.Contains(t, f.log.String(), "example.org.: REFUSED")
+	f.requireResolves(t, port, `udp A `, forwardedTTL)
+}
+
 // forwarded is micro-etcd dns with two services, for a resolver to forward to.
 type forwarded struct {
 	*dnsServer
