@@ -27,16 +27,35 @@ import (
 // dnsServer is micro-etcd dns.
 type dnsServer struct {
 	*process
+	line []string // the command line
 	port int
 }
 
+// startDNS returns when it has all that etcd has.
 func startDNS(tb testing.TB, s *server, args ...string) *dnsServer {
 	tb.Helper()
-	d := &dnsServer{port: freePort(tb)}
-	args = append([]string{"dns", "-a", loopback(s.port), "--listen", loopback(d.port)}, args...)
-	d.process = run(tb, exec.CommandContext(context.Background(), binary(tb, "micro-etcd"), args...))
-	eventually(tb, func() bool { return strings.Contains(d.log.String(), "Following etcd") }, "it follows etcd")
+	d := newDNS(tb, s, args...)
+	d.start(tb)
+	d.says(tb, "Following etcd")
 	return d
+}
+
+func newDNS(tb testing.TB, s *server, args ...string) *dnsServer {
+	tb.Helper()
+	port := freePort(tb)
+	line := []string{binary(tb, "micro-etcd"), "dns", "-a", s.address(), "--listen", loopback(port)}
+	return &dnsServer{line: append(line, args...), port: port}
+}
+
+// start starts it, again at its port if it ran before.
+func (d *dnsServer) start(tb testing.TB) {
+	tb.Helper()
+	d.process = run(tb, exec.CommandContext(context.Background(), d.line[0], d.line[1:]...)) //nolint:gosec // see newDNS
+}
+
+func (d *dnsServer) says(tb testing.TB, text string) {
+	tb.Helper()
+	eventually(tb, func() bool { return strings.Contains(d.log.String(), text) }, "it says %q:\n%s", text, d.log)
 }
 
 // dig asks a server at a port, and returns what dig says about the answer.

@@ -90,6 +90,11 @@ func (p *process) kill() {
 	<-p.done
 }
 
+func (p *process) stop() {
+	_ = p.Process.Signal(syscall.SIGTERM) // unless it has ended
+	<-p.done
+}
+
 func (p *process) ended() bool {
 	select {
 	case <-p.done:

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -67,11 +66,6 @@ func (s *server) name() string { return "m" + strconv.Itoa(s.peer) }
 func (s *server) start(tb testing.TB) {
 	tb.Helper()
 	s.process = run(tb, exec.CommandContext(context.Background(), binary(tb, s.version), s.args...))
-}
-
-func (s *server) stop() {
-	_ = s.Process.Signal(syscall.SIGTERM) // unless it has ended
-	<-s.done
 }
 
 // awaitHealth waits until it answers.
