@@ -70,6 +70,27 @@ func TestWhatIsToldDependsOnHowCurrentTheZoneIs(t *testing.T) {
 	requireTold("b", later, "A 10.0.0.2", noError)
 }
 
+func TestItAnswersForAsLongAsMaxStale(t *testing.T) {
+	lost := state{ready: true, stale: began}
+	for _, c := range []struct {
+		maxStale, after time.Duration
+		want            freshness
+	}{
+		{0, 0, stale},
+		{0, 100 * 365 * 24 * time.Hour, stale}, // for ever
+		{1, 0, stale},
+		{1, 1, stale},
+		{1, 2, expired},
+		{time.Minute, time.Minute, stale},
+		{time.Minute, time.Minute + 1, expired},
+		{time.Minute, -time.Minute, stale}, // the clock was set back
+	} {
+		require.Equal(t, c.want, lost.freshness(began.Add(c.after), c.maxStale), "%+v", c)
+		require.Equal(t, fresh, state{ready: true}.freshness(began.Add(c.after), c.maxStale))
+		require.Equal(t, unknown, state{stale: began}.freshness(began.Add(c.after), c.maxStale))
+	}
+}
+
 func TestWhatAWipeTookStaysForAWhile(t *testing.T) {
 	c := configOf(t, "micro.internal")
 	a, b := record("a", "1", "a1", "10.0.0.1:1"), record("b", "1", "b1", "10.0.0.2:1")
