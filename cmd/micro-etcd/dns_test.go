@@ -167,7 +167,25 @@ func TestDNSStartsWhileEtcdIsAway(t *testing.T) {
 	require.Equal(t, app.ExitOK, cold.stop())
 }
 
-// TestDNSHasNoFileForWhoIsRefused: he may not know any more what is in it.
+// TestDNSAnswersWithoutItsCacheDirectory: where that should be there is a file at first.
+func TestDNSAnswersWithoutItsCacheDirectory(t *testing.T) {
+	t.Parallel()
+	srv := etcdtest.Start(t)
+	fleettest.Lasting(t, srv.Client(t), fleettest.Greeter("1", "8001"))
+	cache := filepath.Join(t.TempDir(), "cache")
+	require.NoError(t, os.WriteFile(cache, nil, 0o600))
+	r, address := startDNS(t, srv, "--cache-dir", cache)
+	r.says("can't be kept in " + cache)
+	awaitAnswers(t, address, greeterName, mdns.TypeSRV, 1)
+	require.NoError(t, os.Remove(cache))
+	fleettest.Lasting(t, srv.Client(t), fleettest.Greeter("1", "8002"))
+	awaitAnswers(t, address, greeterName, mdns.TypeSRV, 2)
+	require.Equal(t, app.ExitOK, r.stop()) // which saves it
+	require.Equal(t, 1, strings.Count(r.err.String(), "can't be kept in "), r.err.String())
+	require.Equal(t, 1, strings.Count(r.err.String(), "is kept in "+cache+" again"), r.err.String())
+}
+
+// TestDNSHasNoFileForWhoIsRefused: he may not know any more what is in it. What has begun to stand in goes on.
 func TestDNSHasNoFileForWhoIsRefused(t *testing.T) {
 	t.Parallel()
 	srv := etcdtest.Start(t, cheapPasswords)
@@ -188,6 +206,14 @@ func TestDNSHasNoFileForWhoIsRefused(t *testing.T) {
 	require.Equal(t, app.ExitOK, r.stop()) // which saves it
 	_, err = root.RoleRevokePermission(t.Context(), "consumer", dir, end)
 	require.NoError(t, err)
+
+	srv.Stop()
+	r, address = startDNS(t, srv, append(args, "--timeout", "500ms")...)
+	awaitAnswers(t, address, greeterName, mdns.TypeA, 1)
+	require.NoError(t, srv.Restart())
+	r.says("permission denied")
+	awaitAnswers(t, address, greeterName, mdns.TypeA, 1)
+	require.Equal(t, app.ExitOK, r.stop())
 
 	r, address = startDNS(t, srv, args...)
 	r.says("permission denied")

@@ -23,7 +23,8 @@ type Follower struct {
 	Source fleet.Source
 	// Connect returns the client. It is called until there is no error.
 	Connect fleet.Connect
-	// Followed is told why etcd can't be followed, once, and nil when it is, or is again.
+	// Followed is told why etcd can't be followed, once, and again if it comes to refuse that. It is told nil when etcd is
+	// followed, or is again.
 	Followed func(error)
 	// Cache is where what etcd has is kept for a start while it is away; without a path nowhere.
 	Cache cachefile.Dir
@@ -84,8 +85,8 @@ func (f *Follower) take(events []fleet.Event) {
 
 // lost is called for each attempt that fails, by the goroutine of Run.
 func (f *Follower) lost(err error) {
-	f.refused.Store(etcderr.IsRefused(err))
-	if !f.isLost {
+	refused := etcderr.IsRefused(err)
+	if before := f.refused.Swap(refused); !f.isLost || refused && !before {
 		f.isLost = true
 		f.Followed(err)
 	}
