@@ -392,6 +392,30 @@ func (c *Cache) Status() []Status {
 	return status
 }
 
+// having returns the ready views that have a service, each with the newest revision in it.
+func (c *Cache) having(name string) map[*View]int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	found := make(map[*View]int64)
+	for _, prefix := range []string{c.Keys.Prefix, c.Keys.Dir(name)} {
+		if v := c.byPrefix[prefix]; v != nil && v.IsReady() {
+			found[v] = v.newestRevision()
+		}
+	}
+	return found
+}
+
+// IsOutOfService reports whether there is a notice instead of a node's record, as far as the views know.
+func (c *Cache) IsOutOfService(name, id string) bool {
+	notice := c.Keys.Notice(c.Keys.Node(name, id))
+	for v := range c.having(name) {
+		if v.isMalformed(notice) { // a notice is no record
+			return true
+		}
+	}
+	return false
+}
+
 // Close ends every watcher, and takes no more.
 func (c *Cache) Close() {
 	c.mu.Lock()

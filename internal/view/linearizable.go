@@ -50,16 +50,3 @@ func (c *Cache) read(ctx context.Context, prefix string) (*catalog.Catalog, int6
 	}
 	return found, all.Header.Revision, nil
 }
-
-// having returns the ready views that have a service, each with the newest revision in it.
-func (c *Cache) having(name string) map[*View]int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	found := make(map[*View]int64)
-	for _, prefix := range []string{c.Keys.Prefix, c.Keys.Dir(name)} {
-		if v := c.byPrefix[prefix]; v != nil && v.IsReady() {
-			found[v] = v.newestRevision()
-		}
-	}
-	return found
-}

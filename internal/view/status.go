@@ -58,17 +58,6 @@ func (v *View) Size() (keys int, applied int64) {
 	return v.Catalog.Len() + len(v.malformedKeys), v.applied
 }
 
-// IsOutOfService reports whether there is a notice instead of a node's record, as far as the views know.
-func (c *Cache) IsOutOfService(name, id string) bool {
-	notice := c.Keys.Notice(c.Keys.Node(name, id))
-	for v := range c.having(name) {
-		if v.isMalformed(notice) { // a notice is no record
-			return true
-		}
-	}
-	return false
-}
-
 func (v *View) isMalformed(key string) bool {
 	v.Mu.Lock()
 	defer v.Mu.Unlock()
