@@ -177,9 +177,9 @@ func (c *checker) repeat(ctx context.Context, source fleet.Source, last *checkRe
 // printRound prints one of several reports: an object on a line, or a YAML document, or text.
 func (c *checker) printRound(r *checkReport, text func(io.Writer) error) error {
 	switch c.Format {
-	case "json":
+	case output.AsJSON:
 		return output.JSON(c.Out, r, "")
-	case "yaml":
+	case output.AsYAML:
 		if _, err := io.WriteString(c.Out, "---\n"); err != nil {
 			return err
 		}

@@ -164,7 +164,7 @@ func (r *checkReport) write(w io.Writer) error {
 	if _, err := fmt.Fprintln(w, r.summary()); err != nil {
 		return err
 	}
-	t := output.Table{{"STATE", "SERVICE", "VERSION", "NODE", "ADDRESS", "REASON"}}
+	t := output.Rows{{"STATE", "SERVICE", "VERSION", "NODE", "ADDRESS", "REASON"}}
 	for _, n := range r.Results {
 		if n.State != stateOK {
 			t.Row(string(n.State), output.Cell(n.Service), output.Cell(n.Version), output.Cell(n.Node),

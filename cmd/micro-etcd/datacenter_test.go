@@ -26,7 +26,7 @@ func twoDatacenters(t *testing.T) (eu1, us1 *etcdtest.Server, flags []string) {
 func TestWhatIsInSeveralDatacentersIsShownTogether(t *testing.T) {
 	eu1, us1, dcs := twoDatacenters(t)
 	out, _ := must(t, app.ExitOK, nil, append(dcs, "services")...)
-	require.Equal(t, "DC   SERVICE  VERSION  NODES  OUT\neu1  greeter  1        2      0\nus1  greeter  2        1      0\n", out)
+	require.Equal(t, "DC   SERVICE  VERSIONS  NODES  OUT\neu1  greeter  1         2      0\nus1  greeter  2         1      0\n", out)
 
 	out, _ = must(t, app.ExitOK, nil, append(dcs, "nodes", "greeter", "-o", "json")...)
 	var records []app.Record
@@ -43,7 +43,7 @@ func TestWhatIsInSeveralDatacentersIsShownTogether(t *testing.T) {
 	out, _ = must(t, app.ExitOK, nil, append(dcs, "nodes", "greeter")...)
 	require.Equal(t, 7, strings.Count(out, "\n"))
 	out, _ = must(t, app.ExitOK, nil, "--dc", "us1="+us1.Endpoint(), "services")
-	require.Equal(t, "DC   SERVICE  VERSION  NODES  OUT\nus1  greeter  1        2      0\nus1  greeter  2        1      0\n", out)
+	require.Equal(t, "DC   SERVICE  VERSIONS  NODES  OUT\nus1  greeter  1, 2      3      0\n", out)
 }
 
 func TestAServiceMayBeInOneDatacenterOnly(t *testing.T) {

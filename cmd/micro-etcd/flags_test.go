@@ -32,7 +32,7 @@ func TestUsageIsAnErrorThatNamesTheCulprit(t *testing.T) {
 	for want, args := range map[string][]string{
 		"unknown flag: --nope":        {"services", "--nope"},
 		"unknown command":             {"nope"},
-		`"xml" is not table`:          {"services", "-o", "xml"},
+		`it is table, json, yaml, wide or name`:          {"services", "-o", "xml"},
 		`shorthand flag: 'o' in -o`:   {"ui", "-o", "json"},
 		"unknown flag: --output":      {"deregister", "--output", "json", "greeter", "80"},
 		"--prefix is empty":           {"doctor", "--prefix", ""},

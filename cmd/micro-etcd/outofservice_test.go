@@ -49,8 +49,8 @@ func TestNodesOutOfServiceAreShownAsSuch(t *testing.T) {
 	require.Equal(t, 1, strings.Count(out, "endpoint Greeter.Hello"))
 
 	out, said = must(t, app.ExitOK, srv, "services")
-	require.Empty(t, said)
-	require.Equal(t, "SERVICE  VERSION  NODES  OUT\ngreeter  1        1      1\ngreeter  2        0      1\n", out)
+	require.Equal(t, "1 service, 1 node in service, 2 out of service\n", said)
+	require.Equal(t, "SERVICE  VERSIONS  NODES  OUT\ngreeter  1, 2      1      2\n", out)
 	services := as[[]service](t, srv, "services")
 	require.Equal(t, []service{{"", "greeter", 1, 2, []serviceVersion{{"1", 1, 1}, {"2", 0, 1}}}}, services)
 

@@ -33,17 +33,19 @@ type serviceVersion struct {
 
 func newServices(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "services",
-		Short: "List the services there are",
+		Use:     "services",
+		Aliases: []string{"ls"},
+		Short:   "List the services there are",
 		Long: `List the services there are, with their versions, and how many nodes each has in service (NODES) and out of
-service (OUT).`,
+service (OUT). -o wide has a line for each version.`,
 		Example: `  micro-etcd services
+  micro-etcd services -l zone=a
   micro-etcd services -a etcd-1:2379,etcd-2:2379 -o json`,
 		Args:              app.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return listServices(cmd.Context(), a) },
 	}
-	a.Format.AddFlag(cmd)
+	a.AddListFlags(cmd)
 	return cmd
 }
 
@@ -57,16 +59,53 @@ func listServices(ctx context.Context, a *app.App) error {
 	if failed != nil && len(services) == 0 {
 		return failed
 	}
-	return app.Join(a.Format.Print(a.Out, services, func(w io.Writer) error {
-		t := output.Table{a.Row("SERVICE", "VERSION", "NODES", "OUT")}
-		for _, s := range services {
-			for _, v := range s.Versions {
-				cells := []string{output.Cell(s.Name), output.Cell(v.Version), strconv.Itoa(v.Nodes), strconv.Itoa(v.Out)}
-				t.Row(a.RowOf(s.Datacenter, cells...)...)
+	err := printServices(a, services)
+	if len(services) > 0 && (a.Format == output.Table || a.Format == output.Wide) {
+		sayTotal(a, services)
+	}
+	return app.Join(err, failed)
+}
+
+func printServices(a *app.App, services []service) error {
+	var names []string
+	for _, s := range services {
+		names = append(names, s.Name)
+	}
+	rows := output.Rows{a.Row("SERVICE", "VERSIONS", "NODES", "OUT")}
+	if a.Format == output.Wide {
+		rows = output.Rows{a.Row("SERVICE", "VERSION", "NODES", "OUT")}
+	}
+	for _, s := range services {
+		var versions []string
+		for _, v := range s.Versions {
+			versions = append(versions, output.Cell(v.Version))
+			if a.Format == output.Wide {
+				rows.Row(a.RowOf(
+					s.Datacenter, output.Cell(s.Name), output.Cell(v.Version), strconv.Itoa(v.Nodes), strconv.Itoa(v.Out),
+				)...)
 			}
 		}
-		return t.Write(w)
-	}), failed)
+		if a.Format != output.Wide {
+			rows.Row(a.RowOf(
+				s.Datacenter, output.Cell(s.Name), strings.Join(versions, ", "), strconv.Itoa(s.Nodes), strconv.Itoa(s.Out),
+			)...)
+		}
+	}
+	return a.PrintList(services, names, rows, 0)
+}
+
+// sayTotal counts what is listed, for people.
+func sayTotal(a *app.App, services []service) {
+	nodes, out := 0, 0
+	for _, s := range services {
+		nodes += s.Nodes
+		out += s.Out
+	}
+	text := output.Count(len(services), "service") + ", " + output.Count(nodes, "node") + " in service"
+	if out > 0 {
+		text += fmt.Sprintf(", %d out of service", out)
+	}
+	fmt.Fprintln(a.Err, text)
 }
 
 func readServices(ctx context.Context, a *app.App) ([]service, error) {
@@ -81,7 +120,7 @@ func readServices(ctx context.Context, a *app.App) ([]service, error) {
 	if err != nil {
 		return nil, connect.Explain(err)
 	}
-	services := summarize(a.VisibleServices(f), f.OutOfService())
+	services := summarize(a.List.SelectedServices(a.VisibleServices(f)), a.List.Selected(f.OutOfService()))
 	if len(services) == 0 {
 		fmt.Fprintf(a.Err, "no service below %s\n", output.Line(c.Dir()))
 	}

@@ -28,6 +28,9 @@ func TestServicesCountsVersionsAndNodes(t *testing.T) {
 	fleettest.Put(t, c, etcd.DefaultPrefix+"greeter/moved", fleettest.Stored(t, fleettest.Greeter("2", "1")))
 
 	out, said := must(t, app.ExitOK, srv, "services")
+	require.Equal(t, "SERVICE  VERSIONS  NODES  OUT\ngreeter  1, 2      3      0\n", out)
+	require.Contains(t, said, "1 service, 3 nodes in service\n")
+	out, _ = must(t, app.ExitOK, srv, "ls", "-o", "wide")
 	require.Equal(t, "SERVICE  VERSION  NODES  OUT\ngreeter  1        2      0\ngreeter  2        1      0\n", out)
 	require.Contains(t, said, "1 malformed record left out")
 	services := as[[]service](t, srv, "services")
@@ -89,7 +92,7 @@ func TestNodesShowsLeasesAndWhatIsKnownOfTheAge(t *testing.T) {
 	require.Nil(t, forever.Lease)
 	require.EqualValues(t, 2, forever.Writes)
 
-	out, _ := must(t, app.ExitOK, srv, "nodes", "greeter")
+	out, _ := must(t, app.ExitOK, srv, "nodes", "greeter", "-o", "wide")
 	require.Regexp(t, `(?m)^80 +1 +10\.0\.0\.1:80 +in service +\d\ds of 60s +`+leased.Lease.ID+` +rev 2, 1 write$`, out)
 	require.Regexp(t, `(?m)^81 +1 +10\.0\.0\.1:81 +in service +no lease +- +rev 3, 2 writes$`, out)
 }

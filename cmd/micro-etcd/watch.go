@@ -136,9 +136,9 @@ func printEvent(a *app.App, e fleet.Event) error {
 	v := newEvent(e)
 	v.Datacenter = a.Flags.Datacenter
 	switch a.Format {
-	case "json":
+	case output.AsJSON:
 		return output.JSON(a.Out, v, "")
-	case "yaml":
+	case output.AsYAML:
 		if _, err := io.WriteString(a.Out, "---\n"); err != nil {
 			return err
 		}

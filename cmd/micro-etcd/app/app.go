@@ -15,6 +15,7 @@ type App struct {
 	iostreams.Streams
 	Flags  connect.Flags
 	Format output.Format // of the commands that print in each
+	List   List          // of those that list something
 }
 
 // Row returns the headings of a table, with one for data centers if there are any.

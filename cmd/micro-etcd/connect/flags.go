@@ -2,8 +2,10 @@
 package connect
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -39,7 +41,10 @@ func (f *Flags) Add(root *cobra.Command) {
 	p.StringArrayVar(
 		&f.datacenters, "dc", nil, "data center and its etcd's addresses, as in us1=10.9.0.1,10.9.0.2; repeatable",
 	)
-	p.StringVar(&f.Prefix, "prefix", etcd.DefaultPrefix, "where the records are")
+	p.StringVar(
+		&f.Prefix, "prefix", cmp.Or(os.Getenv("MICRO_REGISTRY_PREFIX"), etcd.DefaultPrefix),
+		"where the records are (MICRO_REGISTRY_PREFIX)",
+	)
 	p.StringVar(
 		&f.user, "user", "", "etcd user (ETCD_USERNAME); its password comes from ETCD_PASSWORD, --password-file, or a prompt",
 	)

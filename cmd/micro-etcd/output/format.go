@@ -3,8 +3,10 @@ package output
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -13,30 +15,74 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Format is what the flag --output takes: table, json or yaml.
+// Format is what the flag --output takes. All commands may share one.
 type Format string
 
-// AddFlag adds the flag to a command. All commands may share one format.
-func (f *Format) AddFlag(cmd *cobra.Command) {
-	cmd.Flags().StringVarP((*string)(f), "output", "o", "table", "table, json or yaml")
-	formats := cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)
+// What all commands with the flag have. The default is Table.
+const (
+	Table  Format = "table"
+	AsJSON Format = "json"
+	AsYAML Format = "yaml"
+)
+
+// What those have that list something.
+const (
+	Wide Format = "wide" // a table with all columns
+	Name Format = "name" // names, one on a line
+)
+
+// AddFlag adds the flag to a command that prints a table, JSON or YAML, or in one of more formats.
+func (f *Format) AddFlag(cmd *cobra.Command, more ...Format) {
+	*f = Table
+	v := &formatValue{f, append([]Format{Table, AsJSON, AsYAML}, more...)}
+	cmd.Flags().VarP(v, "output", "o", v.names())
+	var names []string
+	for _, one := range v.known {
+		names = append(names, string(one))
+	}
+	formats := cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp)
 	_ = cmd.RegisterFlagCompletionFunc("output", formats) // fails for an unknown flag only
 }
 
-// Check returns an error about a format that there isn't.
-func (f *Format) Check() error {
-	if *f != "table" && *f != "json" && *f != "yaml" {
-		return fmt.Errorf("--output %q is not table, json or yaml", *f)
+// formatValue is the flag of one command.
+type formatValue struct {
+	format *Format
+	known  []Format
+}
+
+func (v *formatValue) String() string { return string(*v.format) }
+
+func (v *formatValue) Type() string { return "format" }
+
+func (v *formatValue) Set(text string) error {
+	if !slices.Contains(v.known, Format(text)) {
+		return errors.New("it is " + v.names())
 	}
+	*v.format = Format(text)
 	return nil
 }
 
-// Print writes v as JSON or YAML if that is the format, else what the table function writes.
+// names is "table, json or yaml".
+func (v *formatValue) names() string {
+	var b strings.Builder
+	for i, one := range v.known {
+		switch {
+		case i > 0 && i == len(v.known)-1:
+			b.WriteString(" or ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		b.WriteString(string(one))
+	}
+	return b.String()
+}
+
+// Print writes v as JSON or YAML if that is the format, and else what the table function writes.
 func (f *Format) Print(w io.Writer, v any, table func(io.Writer) error) error {
 	switch *f {
-	case "json":
+	case AsJSON:
 		return JSON(w, v, "  ")
-	case "yaml":
+	case AsYAML:
 		return YAML(w, v)
 	}
 	return table(w)

@@ -7,14 +7,14 @@ import (
 	"github.com/mattn/go-runewidth"
 )
 
-// Table is rows of cells, the first one a heading. Cells are made by [Cell] or known to be harmless.
-type Table [][]string
+// Rows are those of a table, the first one a heading. Cells are made by [Cell] or known to be harmless.
+type Rows [][]string
 
 // Row adds a row.
-func (t *Table) Row(cells ...string) { *t = append(*t, cells) }
+func (t *Rows) Row(cells ...string) { *t = append(*t, cells) }
 
 // Write writes columns two blanks apart.
-func (t *Table) Write(w io.Writer) error {
+func (t *Rows) Write(w io.Writer) error {
 	var widths []int
 	for _, row := range *t {
 		for i, c := range row {
