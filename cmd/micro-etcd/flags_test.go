@@ -30,21 +30,21 @@ func TestAFormatIsForCommandsThatPrintInIt(t *testing.T) {
 
 func TestUsageIsAnErrorThatNamesTheCulprit(t *testing.T) {
 	for want, args := range map[string][]string{
-		"unknown flag: --nope":        {"services", "--nope"},
-		"unknown command":             {"nope"},
-		`it is table, json, yaml, wide or name`:          {"services", "-o", "xml"},
-		`shorthand flag: 'o' in -o`:   {"ui", "-o", "json"},
-		"unknown flag: --output":      {"deregister", "--output", "json", "greeter", "80"},
-		"--prefix is empty":           {"doctor", "--prefix", ""},
-		"not positive":                {"services", "--timeout", "0s"},
-		`invalid address "a:b:c"`:     {"services", "--registry-address", "a:b:c"},
-		"can be read by everybody":    {"services", "--user", "root:secret"},
-		"no password for user":        {"services", "--username", "root"},
-		"needs --user":                {"services", "--password-file", "/dev/null"},
-		"is empty":                    {"services", "--user", "root", "--password-file", "/dev/null"},
-		"belong together":             {"services", "--cert", "c.pem"},
-		"/no/such.pem":                {"services", "--cacert", "/no/such.pem"},
-		"plain, but TLS is asked for": {"services", "--secure", "-a", "http://h:1"},
+		"unknown flag: --nope":                  {"services", "--nope"},
+		"unknown command":                       {"nope"},
+		`it is table, json, yaml, wide or name`: {"services", "-o", "xml"},
+		`shorthand flag: 'o' in -o`:             {"ui", "-o", "json"},
+		"unknown flag: --output":                {"deregister", "--output", "json", "greeter", "80"},
+		"--prefix is empty":                     {"doctor", "--prefix", ""},
+		"not positive":                          {"services", "--timeout", "0s"},
+		`invalid address "a:b:c"`:               {"services", "--registry-address", "a:b:c"},
+		"can be read by everybody":              {"services", "--user", "root:secret"},
+		"no password for user":                  {"services", "--username", "root"},
+		"needs --user":                          {"services", "--password-file", "/dev/null"},
+		"is empty":                              {"services", "--user", "root", "--password-file", "/dev/null"},
+		"belong together":                       {"services", "--cert", "c.pem"},
+		"/no/such.pem":                          {"services", "--cacert", "/no/such.pem"},
+		"plain, but TLS is asked for":           {"services", "--secure", "-a", "http://h:1"},
 	} {
 		_, said := must(t, app.ExitFailed, nil, args...)
 		require.Contains(t, said, want)

@@ -18,32 +18,53 @@ import (
 
 func newShow(a *app.App) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "show SERVICE",
-		Short: "Show all there is to know of a service",
-		Long: `Show all there is to know of a service: each version's metadata and endpoints, and each node's
+		Use:   "show SERVICE [NODE]",
+		Short: "Show all there is to know of a service, or of one of its nodes",
+		Long: `Show all there is to know of a service, or of one of its nodes: each version's metadata and endpoints, and each node's
 address, metadata, key, size, lease and revisions, and why it is out of service. Long texts are cut;
 -o json and -o yaml have them whole.
 
 ` + app.WhyNoAge + ``,
 		Example: `  micro-etcd show greeter
+  micro-etcd show greeter greeter-6fa1
   micro-etcd show greeter -o yaml`,
-		Args:              app.OneService,
-		ValidArgsFunction: a.CompleteService,
-		RunE:              func(cmd *cobra.Command, args []string) error { return showService(cmd.Context(), a, args[0]) },
+		Args:              app.OneServiceAndNode,
+		ValidArgsFunction: a.CompleteNode,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			node := ""
+			if len(args) > 1 {
+				node = args[1]
+			}
+			return show(cmd.Context(), a, args[0], node)
+		},
 	}
 	a.Format.AddFlag(cmd)
 	return cmd
 }
 
-func showService(ctx context.Context, a *app.App, service string) error {
+// show shows a service, or one of its nodes unless that is "".
+func show(ctx context.Context, a *app.App, service, node string) error {
 	var all []app.Record
 	var b strings.Builder
+	found := 0
 	failed := a.ReadEverywhere(ctx, service, func(s *fleet.Service, records []app.Record) {
-		describeService(&b, s, records)
+		found += len(records)
+		isOther := func(r app.Record) bool { return node != "" && r.Node != node }
+		for i, v := range s.Versions {
+			s.Versions[i].Nodes = slices.DeleteFunc(v.Nodes, func(r *fleet.Record) bool {
+				return node != "" && r.Node().Id != node
+			})
+		}
+		if records = slices.DeleteFunc(records, isOther); len(records) > 0 {
+			describeService(&b, s, records)
+		}
 		all = append(all, records...)
 	})
-	if len(all) == 0 {
+	switch {
+	case found == 0:
 		return failed
+	case len(all) == 0:
+		return app.Join(app.No("service %q has no node %q", service, node), failed)
 	}
 	return app.Join(a.Format.Print(a.Out, all, func(w io.Writer) error {
 		_, err := io.WriteString(w, b.String())
@@ -58,6 +79,9 @@ func describeService(b *strings.Builder, s *fleet.Service, records []app.Record)
 	}
 	left := records
 	for _, v := range s.Versions {
+		if len(v.Nodes) == 0 {
+			continue
+		}
 		describeVersion(b, s.Name, &v, in)
 		for i := range v.Nodes {
 			describeNode(b, &left[i])

@@ -212,3 +212,32 @@ func TestDoctorsWorstFindingIsItsExitCode(t *testing.T) {
 	out, _ = must(t, app.ExitCritical, srv, "doctor", "--timeout", "500ms")
 	require.Contains(t, out, "; met no member.\n")
 }
+
+func TestShowOfOneNode(t *testing.T) {
+	srv := etcdtest.Start(t)
+	r := open(t, srv)
+	register(t, r, fleettest.Greeter("1", "80"))
+	register(t, r, fleettest.Greeter("2", "81", "82"))
+	fleettest.Lasting(t, srv.Client(t), fleettest.Greeter("1", "83"))
+	fleettest.PutNotice(t, srv.Client(t), "83", catalog.Notice{By: "alice@ops"})
+	out, _ := must(t, app.ExitOK, srv, "show", "greeter", "82")
+	require.True(t, strings.HasPrefix(out, "greeter, version 2\n"), out)
+	require.Equal(t, 1, strings.Count(out, "  node "))
+	require.Contains(t, out, "  node 82 at ")
+	out, _ = must(t, app.ExitOK, srv, "show", "greeter", "83")
+	require.True(t, strings.HasPrefix(out, "greeter, out of service\n  node 83 at "), out)
+	require.Equal(t, "81", as[[]app.Record](t, srv, "show", "greeter", "81")[0].Node)
+	_, said := must(t, app.ExitNo, srv, "show", "greeter", "84")
+	require.Contains(t, said, `service "greeter" has no node "84"`)
+}
+
+func TestAMisspelledServiceIsAskedBack(t *testing.T) {
+	srv := etcdtest.Start(t)
+	register(t, open(t, srv), fleettest.Greeter("1", "80"))
+	for _, command := range []string{"nodes", "show"} {
+		_, said := must(t, app.ExitNo, srv, command, "greter")
+		require.Contains(t, said, `no node of service "greter" below /micro/registry/greter/; did you mean greeter?`)
+		_, said = must(t, app.ExitNo, srv, command, "payments")
+		require.NotContains(t, said, "mean")
+	}
+}

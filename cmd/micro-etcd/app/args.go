@@ -45,6 +45,14 @@ func OneServiceOrAll(cmd *cobra.Command, args []string) error {
 	return UsageError(cmd, "%s takes one SERVICE at most", cmd.Name())
 }
 
+// OneServiceAndNode is for a command about one service, and maybe about one of its nodes.
+func OneServiceAndNode(cmd *cobra.Command, args []string) error {
+	if len(args) != 2 {
+		return OneService(cmd, args)
+	}
+	return CheckService(args[0])
+}
+
 // CheckService refuses the empty name, which means all services where records are read: that is hardly what a script
 // wants whose variable isn't set.
 func CheckService(name string) error {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 
+	"github.com/spf13/cobra"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
@@ -58,13 +60,35 @@ func (a *App) ReadService(ctx context.Context, service string) (*fleet.Service, 
 		}
 	}
 	if nodes = append(nodes, f.OutOfService()...); len(nodes) == 0 {
-		return nil, nil, No("no node of service %q below %s", service, c.Dir())
+		return nil, nil, No("no node of service %q below %s%s", service, c.Dir(), a.similar(ctx, c.Source))
 	}
 	records, err := a.newRecords(ctx, c.Source, nodes)
 	if err != nil {
 		return nil, nil, connect.Explain(err)
 	}
 	return s, records, nil
+}
+
+// similar asks whether one of the services that there are was meant, if their names may be read.
+func (a *App) similar(ctx context.Context, source fleet.Source) string {
+	typed := source.Service
+	source.Service = ""
+	f, err := source.Read(ctx, nil)
+	if err != nil {
+		return ""
+	}
+	var names cobra.Command // cobra knows which names are similar
+	for _, s := range f.Services() {
+		if name := output.Escape(s.Name); !strings.Contains(name, " ") { // which for cobra end a name
+			names.AddCommand(&cobra.Command{Use: name, Run: func(*cobra.Command, []string) {}})
+		}
+	}
+	names.SuggestionsMinimumDistance = 2
+	similar := names.SuggestionsFor(typed)
+	if len(similar) == 0 {
+		return ""
+	}
+	return "; did you mean " + strings.Join(similar, " or ") + "?"
 }
 
 // newRecords returns nodes with their leases.
