@@ -57,7 +57,7 @@ is wrong. It connects as the registry does: the same addresses, environment, TLS
 		return a.Flags.Check()
 	}
 	root.AddCommand(
-		newServices(a), newNodes(a), newShow(a), newWatch(a), newCheck(a),
+		newServices(a), newNodes(a), newShow(a), newWatch(a), newCheck(a), newCall(a),
 		change.NewRegister(a), change.NewDeregister(a), change.NewDrain(a), change.NewUndrain(a),
 		newDoctor(a), newUI(a), newDNS(a), newVersion(a),
 	)
