@@ -101,7 +101,7 @@ func TestDrainAndUndrainDoNothingUnasked(t *testing.T) {
 		{"greeter", "80", "--all"},
 		{"greeter", "80", "--version", "1"},
 		{"greeter", "--all", "--label", "a=b"},
-		{"greeter", "--label", "a"},
+		{"greeter", "--label", "=a"},
 	} {
 		must(t, app.ExitFailed, srv, append([]string{"drain", "--yes"}, args...)...)
 		must(t, app.ExitFailed, srv, append([]string{"undrain", "--yes"}, args...)...)

@@ -43,7 +43,7 @@ func TestListsOfSomeNodes(t *testing.T) {
 	require.Equal(t, "greeter\nother\n", out)
 	require.Empty(t, said)
 	_, said = must(t, app.ExitFailed, srv, "nodes", "greeter", "-l", "=a")
-	require.Contains(t, said, `--selector "=a" has no key`)
+	require.Contains(t, said, `--label "=a" has no key`)
 	_, said = must(t, app.ExitFailed, srv, "nodes", "greeter", "-o", "xml")
 	require.Contains(t, said, "it is table, json, yaml, wide or name")
 	_, said = must(t, app.ExitFailed, srv, "doctor", "-o", "wide")

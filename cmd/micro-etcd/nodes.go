@@ -37,7 +37,7 @@ func listNodes(ctx context.Context, a *app.App, service string) error {
 		records = append(records, found...)
 	})
 	found := len(records)
-	records = slices.DeleteFunc(records, func(r app.Record) bool { return !a.List.Selects(r.Metadata) })
+	records = slices.DeleteFunc(records, func(r app.Record) bool { return !a.List.Labels.Match(r.Metadata) })
 	if found == 0 {
 		return failed
 	}

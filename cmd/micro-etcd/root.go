@@ -51,7 +51,7 @@ is wrong. It connects as the registry does: the same addresses, environment, TLS
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return app.UsageError(cmd, "%w", err) })
 	a.Flags.Add(root)
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
-		if err := a.List.Check(); err != nil {
+		if err := a.List.Labels.Check(); err != nil {
 			return err
 		}
 		return a.Flags.Check()

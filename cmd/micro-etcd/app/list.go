@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,57 +13,20 @@ import (
 
 // List is what the flags of a command that lists something say.
 type List struct {
+	Labels    Labels
 	NoHeaders bool
-	selectors []string
 }
 
 // AddListFlags adds them to a command, and the format's.
 func (a *App) AddListFlags(cmd *cobra.Command) {
 	a.Format.AddFlag(cmd, output.Wide, output.Name)
-	f := cmd.Flags()
-	f.BoolVar(&a.List.NoHeaders, "no-headers", false, "no heading above the table")
-	f.StringSliceVarP(
-		&a.List.selectors, "selector", "l", nil, "only nodes with this metadata: key=value, key!=value, key or !key; repeatable",
-	)
-}
-
-// Check returns what is wrong with the flags.
-func (l *List) Check() error {
-	for _, text := range l.selectors {
-		if key, _, _ := parseSelector(text); key == "" {
-			return fmt.Errorf("--selector %q has no key", text)
-		}
-	}
-	return nil
-}
-
-// parseSelector parses key=value, key==value, key!=value, key and !key. Without a value, any will do.
-func parseSelector(text string) (key string, value *string, not bool) {
-	key, rest, found := strings.Cut(text, "=")
-	if !found {
-		key, not = strings.CutPrefix(key, "!")
-		return key, nil, not
-	}
-	key, not = strings.CutSuffix(key, "!")
-	rest = strings.TrimPrefix(rest, "=")
-	return key, &rest, not
-}
-
-// Selects reports whether a node with some metadata is wanted.
-func (l *List) Selects(metadata map[string]string) bool {
-	return !slices.ContainsFunc(l.selectors, func(text string) bool {
-		key, value, not := parseSelector(text)
-		has, found := metadata[key]
-		if value != nil {
-			found = found && has == *value
-		}
-		return found == not
-	})
+	a.List.Labels.AddFlag(cmd)
+	cmd.Flags().BoolVar(&a.List.NoHeaders, "no-headers", false, "no heading above the table")
 }
 
 // Selected leaves the nodes that are wanted.
 func (l *List) Selected(nodes []*fleet.Record) []*fleet.Record {
-	return slices.DeleteFunc(slices.Clone(nodes), func(r *fleet.Record) bool { return !l.Selects(r.Node().Metadata) })
+	return slices.DeleteFunc(slices.Clone(nodes), func(r *fleet.Record) bool { return !l.Labels.Match(r.Node().Metadata) })
 }
 
 // SelectedServices leaves the nodes that are wanted, and the services and versions that have some.

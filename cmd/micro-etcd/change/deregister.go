@@ -94,7 +94,7 @@ func find(ctx context.Context, source fleet.Source, node, key string) ([]*fleet.
 		return findNode(ctx, source, node)
 	}
 	var denied error
-	for _, k := range spellings(key) {
+	for _, k := range output.Spellings(key) {
 		if !strings.HasPrefix(k, source.Dir()) {
 			return nil, fmt.Errorf("--record-key %q is not below the prefix %s", k, source.Dir())
 		}
@@ -118,7 +118,7 @@ func find(ctx context.Context, source fleet.Source, node, key string) ([]*fleet.
 func findNode(ctx context.Context, source fleet.Source, node string) ([]*fleet.Record, error) {
 	var found []*fleet.Record
 	err := eachSpelling(ctx, source, func(_ fleet.Source, all *fleet.Fleet) bool {
-		for _, id := range spellings(node) {
+		for _, id := range output.Spellings(node) {
 			if found = withID(all.Records, id); len(found) > 0 {
 				return true
 			}

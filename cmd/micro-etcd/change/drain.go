@@ -39,7 +39,7 @@ func NewDrain(a *app.App) *cobra.Command {
 	var nodes *selection
 	var reason string
 	cmd := &cobra.Command{
-		Use:   "drain SERVICE {NODE | [--version V] [--label KEY=VALUE]... | --all}",
+		Use:   "drain SERVICE {NODE | [--version V] [--label KEY=VALUE,...] | --all}",
 		Short: "Take nodes out of service while their processes run",
 		Long: `Take nodes out of service while their processes run, for a deployment or to look into a problem.
 
@@ -59,7 +59,7 @@ Shows the nodes and asks for confirmation (skip with --yes). A node that changed
 left alone.`,
 		Example: `  micro-etcd drain greeter greeter-6fa1 --for 10m --reason "heap dump"
   micro-etcd drain greeter --version 1.4.2 --yes
-  micro-etcd drain greeter --label zone=a --label rack=7`,
+  micro-etcd drain greeter -l zone=a,rack=7`,
 		Args: func(cmd *cobra.Command, args []string) (err error) {
 			if cmd.Flags().Changed("for") && d.period <= 0 {
 				return fmt.Errorf("--for %s is not positive", d.period)

@@ -20,21 +20,19 @@ import (
 type selection struct {
 	service, node string
 	version       *string
-	labels        map[string]string
+	labels        app.Labels
 }
 
 // selectionFlags are what a selection comes from, beside the arguments.
 type selectionFlags struct {
 	version string
-	labels  []string
+	labels  app.Labels
 	all     bool
 }
 
 func (f *selectionFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.version, "version", "", "all nodes of this version")
-	cmd.Flags().StringArrayVar(
-		&f.labels, "label", nil, "all nodes with key=value in their metadata; may be repeated, all must match",
-	)
+	f.labels.AddFlag(cmd)
 	cmd.Flags().BoolVar(&f.all, "all", false, "all nodes of the service")
 }
 
@@ -58,9 +56,8 @@ func (f *selectionFlags) parse(cmd *cobra.Command, args []string) (*selection, e
 	if byVersion {
 		s.version = &f.version
 	}
-	var err error
-	s.labels, err = fleet.KeyValues("--label", f.labels)
-	return s, err
+	s.labels = f.labels
+	return s, f.labels.Check()
 }
 
 // String names what was selected.
@@ -72,33 +69,16 @@ func (s *selection) String() string {
 	if s.version != nil {
 		text += fmt.Sprintf(" of version %q", *s.version)
 	}
-	for _, key := range slices.Sorted(maps.Keys(s.labels)) {
-		text += fmt.Sprintf(" with %s=%s", key, s.labels[key])
-	}
-	return text
+	return text + s.labels.String()
 }
 
 func (s *selection) matches(r *fleet.Record) bool {
 	n := r.Node()
-	if s.node != "" && !slices.Contains(spellings(s.node), n.Id) ||
-		s.version != nil && !slices.Contains(spellings(*s.version), r.Service.Version) {
+	if s.node != "" && !slices.Contains(output.Spellings(s.node), n.Id) ||
+		s.version != nil && !slices.Contains(output.Spellings(*s.version), r.Service.Version) {
 		return false
 	}
-	for key, value := range s.labels {
-		if !isLabeled(n.Metadata, key, value) {
-			return false
-		}
-	}
-	return true
-}
-
-func isLabeled(metadata map[string]string, key, value string) bool {
-	for _, k := range spellings(key) {
-		if has, ok := metadata[k]; ok && slices.Contains(spellings(value), has) {
-			return true
-		}
-	}
-	return false
+	return s.labels.Match(n.Metadata)
 }
 
 // target is a place for a node, and what of it was shown.
@@ -197,7 +177,7 @@ func choose(ctx context.Context, source *fleet.Source, s *selection) ([]*target,
 // error only if no other is.
 func eachSpelling(ctx context.Context, source fleet.Source, look func(fleet.Source, *fleet.Fleet) bool) error {
 	var denied error
-	for _, service := range spellings(source.Service) {
+	for _, service := range output.Spellings(source.Service) {
 		source.Service = service
 		switch all, err := source.Read(ctx, nil); {
 		case errors.Is(err, rpctypes.ErrPermissionDenied):
@@ -210,6 +190,3 @@ func eachSpelling(ctx context.Context, source fleet.Source, look func(fleet.Sour
 	}
 	return denied
 }
-
-// spellings are what a text may mean that was given as it is, or as it was shown.
-func spellings(s string) []string { return slices.Compact([]string{s, output.Unescape(s)}) }

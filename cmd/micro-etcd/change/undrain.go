@@ -20,7 +20,7 @@ func NewUndrain(a *app.App) *cobra.Command {
 	var nodes *selection
 	var yes bool
 	cmd := &cobra.Command{
-		Use:   "undrain SERVICE {NODE | [--version V] [--label KEY=VALUE]... | --all}",
+		Use:   "undrain SERVICE {NODE | [--version V] [--label KEY=VALUE,...] | --all}",
 		Short: "Put nodes back in service",
 		Long: `Put nodes back in service that were drained: the record takes the place of its notice.
 

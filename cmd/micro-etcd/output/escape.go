@@ -2,6 +2,7 @@ package output
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -68,3 +69,6 @@ func cut(s string, width int) string {
 	}
 	return runewidth.Truncate(text, width, "…")
 }
+
+// Spellings are what a text may mean that was given as it is, or as it was shown.
+func Spellings(s string) []string { return slices.Compact([]string{s, Unescape(s)}) }
