@@ -8,6 +8,8 @@ import (
 
 // Source is what a selector needs of a registry to pick from what that has without copying it.
 type Source struct {
+	// Is reports whether a registry is the one whose source this is.
+	Is func(registry any) bool
 	// Life ends with the registry.
 	Life context.Context
 	// Check returns why a call isn't served, if so.
@@ -27,14 +29,20 @@ type Followed interface {
 }
 
 // HasSource is embedded in a registry that is a source, so that its users don't see that.
-type HasSource struct{ Source *Source }
+type HasSource struct{ of *Source }
 
-func (h HasSource) source() *Source { return h.Source }
+// NewHasSource is for a registry whose source that is.
+func NewHasSource(s *Source) HasSource { return HasSource{s} }
 
-// SourceOf returns that of a registry, or nil.
+func (h HasSource) source() *Source { return h.of }
+
+// SourceOf returns that of a registry, or nil. A type that embeds one, and may look services up in another way, isn't
+// that registry.
 func SourceOf(registry any) *Source {
 	if r, ok := registry.(interface{ source() *Source }); ok {
-		return r.source()
+		if s := r.source(); s != nil && s.Is(registry) {
+			return s
+		}
 	}
 	return nil
 }

@@ -82,7 +82,10 @@ func newRegistry(opts []registry.Option) *Registry {
 	r.closing, r.refuse = context.WithCancelCause(context.Background())
 	r.ctx, r.end = context.WithCancel(context.Background())
 	r.connector = etcdconn.NewConnector(r.ctx, r.group.Run, r.metrics, r.reconnected, func() { r.reporter.changed.Send() })
-	r.Source = &feed.Source{Life: r.closing, Check: r.check, Follow: r.followed}
+	r.source = feed.NewHasSource(&feed.Source{
+		Is:   func(registry any) bool { other, ok := registry.(*Registry); return ok && other == r },
+		Life: r.closing, Check: r.check, Follow: r.followed,
+	})
 	r.reporter = newReporter(r.connector, &r.components, r.Status, func() logger.Logger { return r.options().Logger })
 	r.probe = newProbe(r.connector, &r.components, r.timeout, r.reporter)
 	r.mu.Lock()

@@ -49,7 +49,10 @@ func New(opts ...Option) (*Registry, error) {
 		shown: feed.NewShown(), watchers: make(map[*feed.Watcher]bool),
 	}
 	r.ctx, r.end = context.WithCancel(context.Background())
-	r.Source = &feed.Source{Life: r.ctx, Check: r.serving, Follow: r.followService}
+	r.source = feed.NewHasSource(&feed.Source{
+		Is:   func(registry any) bool { other, ok := registry.(*Registry); return ok && other == r },
+		Life: r.ctx, Check: r.serving, Follow: r.followService,
+	})
 	r.metrics = newMetrics(o.meters, r)
 	r.group.Run(r.sweepLoop)
 	return r, nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go-micro.dev/v4/registry"
 	"go-micro.dev/v4/selector"
 
 	"github.com/micro-etcd/micro-etcd/registry/etcd"
@@ -14,7 +15,7 @@ import (
 func (f *three) newSelector(t *testing.T, opts ...selector.Option) selector.Selector {
 	t.Helper()
 	s := etcd.NewSelector(append([]selector.Option{
-		selector.Registry(f), selector.SetStrategy(selector.RoundRobin),
+		selector.Registry(f.Registry), selector.SetStrategy(selector.RoundRobin),
 	}, opts...)...)
 	t.Cleanup(func() { _ = s.Close() })
 	return s
@@ -117,5 +118,22 @@ func TestGraceIsRefused(t *testing.T) {
 		picked(t, s)
 		require.ErrorIs(t, s.Init(etcd.Grace(time.Minute)), etcd.ErrOption)
 		picked(t, s)
+	})
+}
+
+// hiding is a caller's own registry, which looks services up in another way.
+type hiding struct{ *Registry }
+
+func (hiding) GetService(string, ...registry.GetOption) ([]*registry.Service, error) {
+	return nil, registry.ErrNotFound
+}
+
+func TestWhoEmbedsAFederationIsAsked(t *testing.T) {
+	withThree(t, func(t *testing.T, f *three) {
+		f.eu1.put(greeter("a"))
+		s := etcd.NewSelector(selector.Registry(hiding{f.Registry}))
+		_, err := s.Select("greeter")
+		require.Equal(t, selector.ErrNotFound, err)
+		require.NoError(t, s.Close())
 	})
 }
