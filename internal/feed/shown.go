@@ -9,10 +9,10 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 )
 
-// Shown is what lookups have shown to callers in the last minute, whatever they were answered from: a view, the view of
-// everything, or etcd. A watcher that comes after a lookup is told how it differs from what there is now, and a view
-// that lists again how it differs from the list. So what was shown and is gone is told as deleted, even if the view in
-// question has never known it.
+// Shown is what lookups have shown to callers in the last minute, whatever they were answered from: a feed, that of
+// everything, or elsewhere. A watcher that comes after a lookup is told how it differs from what there is now, and who
+// watches a feed that is filled anew how it differs from that. So what was shown and is gone is told as deleted, even if
+// the feed in question has never known it.
 //
 // A caller may have seen any state that a node was in since the first of these lookups. So a node that has changed
 // since is told in any case: what was shown last is no measure then.
@@ -31,8 +31,8 @@ const shownTime = time.Minute
 type shownService struct {
 	dir      string
 	last     time.Time // of the last lookup
-	kept     int       // views that may show it at any moment, without saying so
-	by       any       // the view that has exactly this; its changes are taken over; nil if a caller got it from elsewhere
+	kept     int       // feeds that may show it at any moment, without saying so
+	by       any       // the feed that has exactly this; its changes are taken over; nil if a caller got it from elsewhere
 	versions map[string]*shownVersion
 }
 
@@ -52,8 +52,8 @@ type shownNode struct {
 // NewShown returns one that remembers nothing yet.
 func NewShown() *Shown { return &Shown{services: make(map[string]*shownService)} }
 
-// Look takes note that a lookup of a service shows what there is in a catalog: that of a view, or one that is read for
-// the purpose. A view that keeps what it shows has to release it.
+// Look takes note that a lookup of a service shows what there is in a catalog: that of a feed, or one that is read for
+// the purpose. A feed that keeps what it shows has to release it.
 func (s *Shown) Look(name, dir string, c *catalog.Catalog, by any, keeps bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +96,7 @@ func (s *Shown) LookWhole(dirOf func(service string) string, c *catalog.Catalog,
 	s.whole = now
 }
 
-// release says that a view doesn't show what it kept any more.
+// release says that a feed doesn't show what it kept any more.
 func (s *Shown) release(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +106,7 @@ func (s *Shown) release(name string) {
 	}
 }
 
-// follow takes over the changes of a view where a lookup has shown what that had.
+// follow takes over the changes of a feed where a lookup has shown what that had.
 func (s *Shown) follow(by any, changes []catalog.Change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -240,7 +240,7 @@ func (s *Shown) Remembered(service string) (services, nodes int) {
 	return len(s.services), nodes
 }
 
-// seen reports whether a lookup may have shown a node that came at a time. It errs on the safe side: a view may be a
+// seen reports whether a lookup may have shown a node that came at a time. It errs on the safe side: a feed may be a
 // little behind others.
 func (s *Shown) seen(name string, came time.Time) bool {
 	s.mu.Lock()

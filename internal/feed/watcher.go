@@ -10,7 +10,7 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/signal"
 )
 
-// Watcher hands out the changes of a view. Several goroutines may call Next, each change going to one of them.
+// Watcher hands out the changes of a feed. Several goroutines may call Next, each change going to one of them.
 type Watcher struct {
 	Service string          // "" for all
 	Context context.Context // ends with the watcher
