@@ -3,6 +3,7 @@ package federation
 import (
 	"errors"
 	"maps"
+	"slices"
 
 	"go-micro.dev/v4/registry"
 
@@ -20,13 +21,14 @@ type datacenter struct {
 	registry registry.Registry
 }
 
-// services asks the registry for a service. One without nodes isn't found.
+// services asks the registry for a service. One without nodes isn't found, and what has another name isn't it.
 func (d *datacenter) services(name string, opts []registry.GetOption) ([]*registry.Service, error) {
 	services, err := d.registry.GetService(name, opts...)
 	if errors.Is(err, registry.ErrNotFound) {
 		return nil, nil
 	}
-	return d.label(services), err
+	services = slices.DeleteFunc(d.label(services), func(s *registry.Service) bool { return s.Name != name })
+	return services, err
 }
 
 // label copies services and their nodes, and notes in those where they are. What is nil is left out.
@@ -54,9 +56,11 @@ func (d *datacenter) label(services []*registry.Service) []*registry.Service {
 	return labeled
 }
 
-// recordsOf returns the nodes of a service as records, whose keys are the nodes' ids.
+// recordsOf returns the nodes of services as records, whose keys are the nodes' ids. Of an id that a service has in
+// several versions, as Go Micro's memory registry does, the last version counts.
 func recordsOf(services []*registry.Service) []*catalog.Record {
 	var records []*catalog.Record
+	known := make(map[[2]string]int)
 	for _, s := range services {
 		nodes := s.Nodes
 		version := gomicro.FromService(&registry.Service{
@@ -64,9 +68,18 @@ func recordsOf(services []*registry.Service) []*catalog.Record {
 		})
 		profile := &catalog.Profile{Metadata: version.Metadata, Endpoints: version.Endpoints}
 		for _, n := range nodes {
-			records = append(records, &catalog.Record{
+			record := &catalog.Record{
 				Key: n.Id, Name: version.Name, Version: version.Version, Profile: profile, Node: (*catalog.Node)(n),
-			})
+			}
+			key := [2]string{record.Name, n.Id}
+			i, twice := known[key]
+			switch {
+			case !twice:
+				known[key] = len(records)
+				records = append(records, record)
+			case record.Version > records[i].Version:
+				records[i] = record
+			}
 		}
 	}
 	return records

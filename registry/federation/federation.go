@@ -104,7 +104,7 @@ func (r *Registry) wrote(s *registry.Service) {
 		rt := known.(*route)
 		ctx, cancel := context.WithTimeout(rt.ctx, patience)
 		defer cancel()
-		rt.read(0, registry.GetContext(ctx))
+		_ = rt.read(ctx, 0)
 		rt.settle(ctx)
 	}
 }
@@ -118,7 +118,11 @@ func (r *Registry) Ready() error {
 	return r.datacenters[0].ready()
 }
 
-// Close ends all watchers and waits for every goroutine. The registries stay open. It may be called again.
+// closeTime is how long Close waits for calls of registries.
+const closeTime = patience
+
+// Close ends all watchers and waits for every goroutine, but not longer than a second for a call of a registry that
+// doesn't end with its context. The registries stay open. It may be called again.
 func (r *Registry) Close() error {
 	r.closed.Do(func() {
 		r.end()
@@ -132,7 +136,15 @@ func (r *Registry) Close() error {
 			rt.EndWatchers(ErrClosed)
 			rt.stop()
 		}
-		r.group.Close()
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			r.group.Close()
+		}()
+		select {
+		case <-ended:
+		case <-time.After(closeTime):
+		}
 	})
 	return nil
 }
@@ -251,7 +263,7 @@ func (r *Registry) sweep(now time.Time) {
 	defer r.mu.Unlock()
 	for _, rt := range r.followed() {
 		switch {
-		case rt.used.Swap(false), rt.watching > 0, len(r.watchers) > 0:
+		case rt.used.Swap(false), rt.watching > 0, len(r.watchers) > 0 && !rt.isEmpty():
 			rt.idleFrom = now
 		case now.Sub(rt.idleFrom) >= idleTime:
 			r.dropLocked(rt)

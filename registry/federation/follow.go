@@ -29,83 +29,127 @@ func (rt *route) followLocked(dc int) {
 	a.stop = stop
 	rt.registry.group.Run(func() {
 		defer stop()
-		read := func() { rt.read(dc, registry.GetContext(ctx)) }
+		read := func() error { return rt.read(ctx, dc) }
 		if rt.registry.followsAll() {
-			read()
+			untilDone(ctx, read)
 			return
 		}
-		rt.registry.datacenters[dc].follow(ctx, rt.name, read, func(string) { read() })
+		rt.registry.datacenters[dc].follow(ctx, rt.name, read, func(string) error { return read() })
 	})
 }
 
-// follow calls all at the beginning, after each interruption, and from time to time, and changed with the name of a
-// service that may have changed, of all or of the given one, until ctx ends.
-func (d *datacenter) follow(ctx context.Context, service string, all func(), changed func(name string)) {
+// untilDone calls f until it succeeds or ctx ends.
+func untilDone(ctx context.Context, f func() error) {
+	for failures := 1; ctx.Err() == nil; failures++ {
+		err := f()
+		if err == nil {
+			return
+		}
+		retry.Sleep(ctx, retry.Backoff(failures, err))
+	}
+}
+
+// follow calls all at the beginning, after each interruption and failure, and from time to time, and changed with the
+// name of a service that may have changed, of all or of the given one, until ctx ends.
+func (d *datacenter) follow(ctx context.Context, service string, all func() error, changed func(name string) error) {
 	for failures := 0; ctx.Err() == nil; failures++ {
 		began := time.Now()
-		d.watch(ctx, service, all, changed)
+		err := d.watch(ctx, service, all, changed)
 		if time.Since(began) > retry.Steady {
 			failures = 0
 		}
-		retry.Sleep(ctx, retry.Backoff(failures, nil))
+		retry.Sleep(ctx, retry.Backoff(failures, err))
 	}
 }
 
-// watch is follow until the watcher fails.
-func (d *datacenter) watch(ctx context.Context, service string, all func(), changed func(name string)) {
-	opts := []registry.WatchOption{registry.WatchContext(ctx)}
-	if service != "" {
-		opts = append(opts, registry.WatchService(service))
-	}
-	w, err := d.registry.Watch(opts...)
-	if err != nil {
-		all()
-		return
-	}
-	var told told
-	told.news = signal.New()
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		told.listen(w)
-	}()
-	defer func() { <-ended }()
-	defer w.Stop()
-	again := time.NewTicker(rereadTime)
+// watch is follow until the watcher fails, and returns why.
+func (d *datacenter) watch(
+	ctx context.Context, service string, all func() error, changed func(name string) error,
+) error {
+	ctx, stop := context.WithCancel(ctx)
+	t := &told{began: make(chan struct{}), ended: make(chan struct{}), news: signal.New()}
+	go t.listen(ctx, d.registry, service)
+	defer func() { stop(); <-t.ended }()
+	again := time.NewTimer(patience / 2) // the official plugin's Watch blocks while etcd is away
 	defer again.Stop()
-	for all(); ; {
+	failures, began := 0, t.began
+	note := func(err error, next time.Duration) {
+		if failures++; err == nil {
+			failures = 0
+		} else {
+			next = retry.Backoff(failures, err)
+		}
+		if next > 0 {
+			again.Reset(next)
+		}
+	}
+	for {
 		select {
-		case <-told.news:
-			for name := range told.take() {
-				changed(name)
-			}
+		case <-began:
+			began = nil
+			note(all(), rereadTime)
 		case <-again.C:
-			all()
-		case <-ended:
-			return
+			note(all(), rereadTime)
+		case <-t.news:
+			start := time.Now()
+			for name := range t.take() {
+				note(changed(name), 0)
+			}
+			retry.Sleep(ctx, min(maxRest, restShare*time.Since(start)))
+		case <-t.ended:
+			if !signal.IsClosed(t.began) {
+				_ = all() // which may work all the same
+			}
+			return t.err
 		case <-ctx.Done():
-			return
+			return ctx.Err()
 		}
 	}
 }
 
+// Between the events of a large service, or of many, nothing is read for a while, so that a flood of them leaves time
+// for other work. Until then they come to one reading.
+const (
+	restShare = 4 // times what the reading took
+	maxRest   = patience / 4
+)
+
 // told are the names of the services that a watcher has told about and that haven't been read again yet.
 type told struct {
+	began chan struct{} // closed when there is a watcher
+	ended chan struct{} // closed when there is none any more
+	err   error         // why, then
 	news  signal.Signal
 	mu    sync.Mutex
 	names map[string]bool
 }
 
-// listen takes what a watcher tells, until it ends.
-func (t *told) listen(w registry.Watcher) {
-	for {
+// listen takes what a watcher tells, until that or ctx ends.
+func (t *told) listen(ctx context.Context, r registry.Registry, service string) {
+	defer close(t.ended)
+	opts := []registry.WatchOption{registry.WatchContext(ctx)}
+	if service != "" {
+		opts = append(opts, registry.WatchService(service))
+	}
+	w, err := r.Watch(opts...)
+	if err != nil {
+		t.err = err
+		return
+	}
+	stop := context.AfterFunc(ctx, w.Stop)
+	defer func() {
+		if stop() {
+			w.Stop()
+		}
+	}()
+	close(t.began)
+	for ctx.Err() == nil {
 		result, err := w.Next()
-		if err != nil {
+		if err != nil || result == nil || result.Service == nil { // who tells nothing would do so again and again
+			t.err = err
 			return
 		}
-		if result != nil && result.Service != nil {
-			t.add(result.Service.Name)
-		}
+		t.add(result.Service.Name)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"go-micro.dev/v4/registry"
 
@@ -56,7 +55,8 @@ func (r *Registry) lookUp(name string, opts []registry.GetOption) ([]*registry.S
 		}
 		return d.services(name, append(slices.Clone(opts), registry.GetContext(ctx)))
 	case has(o.Context, everywhereKey{}):
-		return r.gather(func(d *datacenter) ([]*registry.Service, error) { return d.services(name, opts) })
+		opts = append(slices.Clip(opts), registry.GetContext(ctx))
+		return r.gather(ctx, func(d *datacenter) ([]*registry.Service, error) { return d.services(name, opts) })
 	}
 	snapshot, err := r.snapshot(ctx, name, opts)
 	return gomicro.Services(snapshot), err
@@ -73,18 +73,32 @@ func (r *Registry) datacenter(name any) (*datacenter, error) {
 
 // gather asks all data centers, and returns what those have that can be asked. It is an error that some can't if the
 // others have nothing.
-func (r *Registry) gather(ask func(*datacenter) ([]*registry.Service, error)) ([]*registry.Service, error) {
-	found := make([][]*registry.Service, len(r.datacenters))
-	errs := make([]error, len(r.datacenters))
-	var asking sync.WaitGroup
+func (r *Registry) gather(
+	ctx context.Context, ask func(*datacenter) ([]*registry.Service, error),
+) ([]*registry.Service, error) {
+	type found struct {
+		services []*registry.Service
+		err      error
+	}
+	asked := make([]chan found, len(r.datacenters))
 	for i, d := range r.datacenters {
-		asking.Go(func() {
+		asked[i] = make(chan found, 1)
+		r.group.Run(func() {
 			services, err := ask(d)
-			found[i], errs[i] = services, d.unasked(err)
+			asked[i] <- found{services, err}
 		})
 	}
-	asking.Wait()
-	all := slices.Concat(found...)
+	var all []*registry.Service
+	errs := make([]error, len(asked))
+	for i, d := range r.datacenters {
+		select {
+		case f := <-asked[i]:
+			all = append(all, f.services...)
+			errs[i] = d.unasked(f.err)
+		case <-ctx.Done(): // not every registry knows contexts
+			errs[i] = d.unasked(context.Cause(ctx))
+		}
+	}
 	if len(all) > 0 {
 		return all, nil
 	}
@@ -106,7 +120,7 @@ func (r *Registry) snapshot(ctx context.Context, name string, opts []registry.Ge
 		return nil, err
 	}
 	if len(opts) > 0 {
-		rt.reread(opts)
+		rt.reread(ctx, opts)
 		rt.settle(ctx)
 	}
 	return rt.known()
@@ -171,15 +185,39 @@ func (rt *route) unasked(since error) error {
 
 var errUnanswered = errors.New("it hasn't answered yet")
 
-// reread asks the data centers that are followed.
-func (rt *route) reread(opts []registry.GetOption) {
-	var asking sync.WaitGroup
-	for dc := range rt.answers {
-		if rt.asks(dc) {
-			asking.Go(func() { rt.read(dc, opts...) })
+// reread asks the data centers that are followed, and waits for the one that serves then, and those that are preferred.
+func (rt *route) reread(ctx context.Context, opts []registry.GetOption) {
+	answered := make([]chan struct{}, len(rt.answers))
+	for dc := range answered {
+		if !rt.asks(dc) {
+			continue
+		}
+		done := make(chan struct{})
+		answered[dc] = done
+		rt.registry.group.Run(func() {
+			defer close(done)
+			_ = rt.read(ctx, dc, opts...)
+		})
+	}
+	for dc, done := range answered {
+		if done == nil {
+			continue
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return
+		}
+		if rt.isServedBy(dc) {
+			return
 		}
 	}
-	asking.Wait()
+}
+
+func (rt *route) isServedBy(dc int) bool {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	return rt.serving == dc
 }
 
 // asks reports whether a data center is followed.
@@ -206,7 +244,10 @@ func (r *Registry) list(opts []registry.ListOption) ([]*registry.Service, error)
 		return nil, err
 	}
 	if has(o.Context, everywhereKey{}) {
-		return r.gather(func(d *datacenter) ([]*registry.Service, error) { return d.list(opts) })
+		ctx, cancel := r.bound(o.Context)
+		defer cancel()
+		opts = append(slices.Clip(opts), registry.ListContext(ctx))
+		return r.gather(ctx, func(d *datacenter) ([]*registry.Service, error) { return d.list(opts) })
 	}
 	services, err := r.datacenters[0].list(opts)
 	if err == nil {

@@ -3,6 +3,7 @@ package federation
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
 	"time"
@@ -103,7 +104,7 @@ func (o *options) check() error {
 			switch {
 			case other.name == d.name:
 				return fmt.Errorf("%w: there are two data centers %s", ErrOption, d.name)
-			case other.registry == d.registry:
+			case reflect.ValueOf(d.registry).Comparable() && other.registry == d.registry:
 				return fmt.Errorf("%w: data centers %s and %s have one registry", ErrOption, other.name, d.name)
 			}
 		}

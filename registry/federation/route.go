@@ -69,12 +69,16 @@ func (rt *route) IsCached() bool { return false }
 // Life ends when it is followed no longer.
 func (rt *route) Life() context.Context { return rt.ctx }
 
-// read asks a data center, and decides with the answer.
-func (rt *route) read(dc int, opts ...registry.GetOption) {
+// read asks a data center, and decides with the answer. If ctx ends before, that says nothing about the data center.
+func (rt *route) read(ctx context.Context, dc int, opts ...registry.GetOption) error {
 	n := rt.begun.Add(1)
-	services, err := rt.registry.datacenters[dc].services(rt.name, opts)
+	services, err := rt.registry.datacenters[dc].services(rt.name, append(slices.Clip(opts), registry.GetContext(ctx)))
+	if err != nil && ctx.Err() != nil {
+		return err
+	}
 	records := recordsOf(services)
 	rt.decideWith(func() { rt.takeLocked(dc, n, records, err) })
+	return err
 }
 
 // takeLocked takes in an answer, unless a later one is known.
@@ -170,7 +174,7 @@ func (rt *route) moveLocked(to int, now time.Time) {
 		if a := &rt.answers[i]; a.known && a.lost == nil {
 			a.lost = &loss{at: now, nodes: make(map[string]string)}
 			if i == rt.serving {
-				rt.noteNodesLocked(a.lost.nodes)
+				rt.noteNodesLocked(a.lost.nodes, a.records)
 			}
 		}
 	}
@@ -180,12 +184,15 @@ func (rt *route) moveLocked(to int, now time.Time) {
 	rt.serving, rt.since = to, now
 }
 
-// noteNodesLocked notes which nodes are being served.
-func (rt *route) noteNodesLocked(nodes map[string]string) {
+// noteNodesLocked notes which nodes are being served, but for those that are still there.
+func (rt *route) noteNodesLocked(nodes map[string]string, there []*catalog.Record) {
 	rt.Mu.Lock()
-	defer rt.Mu.Unlock()
 	for r := range rt.Catalog.Records {
 		nodes[r.Node.Id] = r.Node.Address
+	}
+	rt.Mu.Unlock()
+	for _, r := range there {
+		delete(nodes, r.Node.Id)
 	}
 }
 
@@ -257,6 +264,13 @@ func (rt *route) stop() {
 	rt.again.Stop()
 	rt.mu.Unlock()
 	rt.End()
+}
+
+// isEmpty reports whether no data center has a node, as far as is known.
+func (rt *route) isEmpty() bool {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	return !slices.ContainsFunc(rt.answers, func(a answer) bool { return len(a.records) > 0 })
 }
 
 // leaveRemotes ends that remote data centers are followed that haven't been needed for long.

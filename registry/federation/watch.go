@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -81,10 +82,16 @@ func (r *Registry) watched(name string) *route {
 }
 
 func (r *Registry) watchAll(ctx context.Context, w *feed.Watcher) error {
-	for _, listed := range r.followAll() {
+	soon, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for dc, listed := range r.followAll() {
+		limit := soon
+		if dc == 0 {
+			limit = ctx
+		}
 		select {
 		case <-listed:
-		case <-ctx.Done():
+		case <-limit.Done():
 		}
 	}
 	for _, rt := range r.followed() {
@@ -128,41 +135,52 @@ func (r *Registry) followAll() []chan struct{} {
 		r.listed = append(r.listed, listed)
 		r.group.Run(func() {
 			first := true
-			d.follow(r.ctx, "", func() {
-				r.listAll(dc)
+			d.follow(r.ctx, "", func() error {
+				err := r.listAll(dc)
 				if first {
 					close(listed)
 				}
 				first = false
-			}, func(name string) { r.changed(dc, name) })
+				return err
+			}, func(name string) error { return r.changed(dc, name) })
 		})
 	}
 	return r.listed
 }
 
-// listAll reads every service of a data center.
-func (r *Registry) listAll(dc int) {
+// listAll reads every service of a data center, and returns an error if one can't be read.
+func (r *Registry) listAll(dc int) error {
 	names := make(map[string]bool)
-	services, _ := r.datacenters[dc].registry.ListServices(registry.ListContext(r.ctx)) // else each is asked for
+	services, err := r.datacenters[dc].registry.ListServices(registry.ListContext(r.ctx)) // else each is asked for
 	for _, s := range services {
 		if s != nil {
 			names[s.Name] = true
 		}
 	}
-	for _, rt := range r.followed() {
-		names[rt.name] = true
-	}
 	for name := range names {
-		r.changed(dc, name)
+		err = cmp.Or(err, r.changed(dc, name))
 	}
+	for _, rt := range r.followed() { // what isn't there any more
+		if !names[rt.name] && rt.asks(dc) {
+			err = cmp.Or(err, rt.read(rt.ctx, dc))
+		}
+	}
+	return err
 }
 
 // changed reads a service of a data center, if that one is asked for it.
-func (r *Registry) changed(dc int, name string) {
+func (r *Registry) changed(dc int, name string) error {
 	if !catalog.IsName(name) {
-		return
+		return nil
 	}
-	if rt := r.route(name); rt != nil && rt.asks(dc) {
-		rt.read(dc, registry.GetContext(rt.ctx))
+	for {
+		rt := r.route(name)
+		if rt == nil || !rt.asks(dc) {
+			return nil
+		}
+		err := rt.read(rt.ctx, dc)
+		if rt.ctx.Err() == nil || r.ctx.Err() != nil {
+			return err
+		} // else it was given up meanwhile, and is followed anew
 	}
 }
