@@ -84,3 +84,36 @@ func TestFederationOfOne(t *testing.T) {
 	b.Patience, b.CaseTimeout = time.Minute, 5*time.Minute
 	registrytest.Run(t, b)
 }
+
+// memoryLacks is what Go Micro's memory registry doesn't do, and a federation of it neither. What memory gets wrong
+// about events, the federation makes good.
+var memoryLacks = map[registrytest.Capability]string{
+	registrytest.Shared:        "its store is the value itself",
+	registrytest.WholeRecord:   "of a known node Register refreshes only the TTL, and a version keeps what it first said about itself",
+	registrytest.Ordered:       "ListServices is the memory registry's, and that returns versions and nodes in map order",
+	registrytest.Closer:        "the memory registry in it cannot be closed",
+	registrytest.Validates:     "a nil Service panics, and a Service without nodes, name or id is taken",
+	registrytest.Contexts:      "contexts are ignored",
+	registrytest.ExpiryDeletes: "an expired node is no event: it is found within a minute",
+	registrytest.SelfRenewing:  "only Register renews",
+	registrytest.SelfHealing:   "there is nothing to lose a record to",
+	registrytest.Ownership:     "there is one process",
+	registrytest.Bounded:       "there is nothing to wait for",
+	registrytest.LastView:      "the store is never away",
+	registrytest.InitWhileUsed: "Init writes the options unguarded",
+	registrytest.OwnCopies:     "it keeps the caller's nodes and endpoints",
+}
+
+func TestFederationOfOneMemoryRegistry(t *testing.T) {
+	t.Parallel() // what has expired is found within a minute
+	registrytest.Run(t, registrytest.Backend{
+		Open: func(opts ...registry.Option) (registry.Registry, error) {
+			return newUnlabeled(registry.NewMemoryRegistry(opts...), nil)
+		},
+		Kill:  func(registry.Registry) error { return nil }, // nobody registers any more
+		Lacks: memoryLacks,
+		TTL:   time.Second,
+
+		Patience: 2 * time.Minute, CaseTimeout: 5 * time.Minute,
+	})
+}
