@@ -1,7 +1,9 @@
 package federation
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -22,18 +24,26 @@ type datacenter struct {
 }
 
 // services asks the registry for a service. One without nodes isn't found, and what has another name isn't it.
-func (d *datacenter) services(name string, opts []registry.GetOption) ([]*registry.Service, error) {
-	services, err := d.registry.GetService(name, opts...)
+func (d *datacenter) services(
+	ctx context.Context, name string, opts []registry.GetOption,
+) ([]*registry.Service, error) {
+	services, err := d.registry.GetService(name, append(slices.Clip(opts), registry.GetContext(ctx))...)
 	if errors.Is(err, registry.ErrNotFound) {
 		return nil, nil
 	}
-	services = slices.DeleteFunc(d.label(services), func(s *registry.Service) bool { return s.Name != name })
+	services = slices.DeleteFunc(d.labeled(services), func(s *registry.Service) bool { return s.Name != name })
 	return services, err
 }
 
-// label copies services and their nodes, and notes in those where they are. What is nil is left out.
-func (d *datacenter) label(services []*registry.Service) []*registry.Service {
-	labeled := make([]*registry.Service, 0, len(services))
+// list asks the registry for all services.
+func (d *datacenter) list(ctx context.Context, opts []registry.ListOption) ([]*registry.Service, error) {
+	services, err := d.registry.ListServices(append(slices.Clip(opts), registry.ListContext(ctx))...)
+	return d.labeled(services), err
+}
+
+// labeled copies services and their nodes, and notes in those where they are. What is nil is left out.
+func (d *datacenter) labeled(services []*registry.Service) []*registry.Service {
+	all := make([]*registry.Service, 0, len(services))
 	for _, s := range services {
 		if s == nil {
 			continue
@@ -50,24 +60,53 @@ func (d *datacenter) label(services []*registry.Service) []*registry.Service {
 			with.Nodes = append(with.Nodes, &registry.Node{Id: n.Id, Address: n.Address, Metadata: metadata})
 		}
 		if len(with.Nodes) > 0 {
-			labeled = append(labeled, &with)
+			all = append(all, &with)
 		}
 	}
-	return labeled
+	return all
+}
+
+// wrap says which data center couldn't be asked, and why.
+func (d *datacenter) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("data center %s couldn't be asked: %w", d.name, err)
+}
+
+// join is errors.Join on one line.
+func join(errs []error) (all error) {
+	for _, err := range errs {
+		switch {
+		case err == nil:
+		case all == nil:
+			all = err
+		default:
+			all = fmt.Errorf("%w; %w", all, err)
+		}
+	}
+	return all
+}
+
+// ready returns what the registry's method Ready does, if it has one.
+func (d *datacenter) ready() error {
+	if r, ok := d.registry.(interface{ Ready() error }); ok {
+		return r.Ready()
+	}
+	return nil
 }
 
 // recordsOf returns the nodes of services as records, whose keys are the nodes' ids. Of an id that a service has in
 // several versions, as Go Micro's memory registry does, the last version counts.
 func recordsOf(services []*registry.Service) []*catalog.Record {
-	var records []*catalog.Record
 	known := make(map[[2]string]int)
+	var records []*catalog.Record
 	for _, s := range services {
-		nodes := s.Nodes
 		version := gomicro.FromService(&registry.Service{
 			Name: s.Name, Version: s.Version, Metadata: s.Metadata, Endpoints: s.Endpoints,
 		})
 		profile := &catalog.Profile{Metadata: version.Metadata, Endpoints: version.Endpoints}
-		for _, n := range nodes {
+		for _, n := range s.Nodes {
 			record := &catalog.Record{
 				Key: n.Id, Name: version.Name, Version: version.Version, Profile: profile, Node: (*catalog.Node)(n),
 			}

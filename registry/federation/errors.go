@@ -2,6 +2,7 @@ package federation
 
 import (
 	"errors"
+	"fmt"
 )
 
 // Errors that calls return, wrapped with the operation. Test for them with errors.Is. Beside them, calls return the
@@ -14,3 +15,5 @@ var (
 	// ErrDatacenter is returned for a data center that the federation doesn't have.
 	ErrDatacenter = errors.New("unknown data center")
 )
+
+var errNilOption = fmt.Errorf("%w: an option is nil", ErrOption)

@@ -11,32 +11,11 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/signal"
 )
 
-// This file is how what data centers say is kept up to date. A registry's events only say what to read again: what
-// counts is what its GetService says. So registries will do that lose events, or tell them in another order.
+// This file keeps what data centers say up to date. A registry's events only say what to read again; what counts is what
+// its GetService says. So registries that lose events, or reorder them, work as well.
 
 // rereadTime is how often everything is read again, as go-micro's cache does (registry/cache/cache.go, DefaultTTL).
 const rereadTime = time.Minute
-
-// followLocked lets a data center say what it has of the service from now on. Where everything is followed, that brings
-// what changes.
-func (rt *route) followLocked(dc int) {
-	a := &rt.answers[dc]
-	if !a.asked.IsZero() {
-		return
-	}
-	a.asked = time.Now()
-	ctx, stop := context.WithCancel(rt.ctx)
-	a.stop = stop
-	rt.registry.group.Run(func() {
-		defer stop()
-		read := func() error { return rt.read(ctx, dc) }
-		if rt.registry.followsAll() {
-			untilDone(ctx, read)
-			return
-		}
-		rt.registry.datacenters[dc].follow(ctx, rt.name, read, func(string) error { return read() })
-	})
-}
 
 // untilDone calls f until it succeeds or ctx ends.
 func untilDone(ctx context.Context, f func() error) {
@@ -67,10 +46,10 @@ func (d *datacenter) watch(
 	ctx context.Context, service string, all func() error, changed func(name string) error,
 ) error {
 	ctx, stop := context.WithCancel(ctx)
-	t := &told{began: make(chan struct{}), ended: make(chan struct{}), news: signal.New()}
+	t := &watching{began: make(chan struct{}), ended: make(chan struct{}), news: signal.New()}
 	go t.listen(ctx, d.registry, service)
 	defer func() { stop(); <-t.ended }()
-	again := time.NewTimer(patience / 2) // the official plugin's Watch blocks while etcd is away
+	again := time.NewTimer(0) // at once: the official plugin's Watch blocks while etcd is away
 	defer again.Stop()
 	failures, began := 0, t.began
 	note := func(err error, next time.Duration) {
@@ -111,11 +90,11 @@ func (d *datacenter) watch(
 // for other work. Until then they come to one reading.
 const (
 	restShare = 4 // times what the reading took
-	maxRest   = patience / 4
+	maxRest   = answerTime / 4
 )
 
-// told are the names of the services that a watcher has told about and that haven't been read again yet.
-type told struct {
+// watching is a watcher, and the names of the services that it has told about and that haven't been read again yet.
+type watching struct {
 	began chan struct{} // closed when there is a watcher
 	ended chan struct{} // closed when there is none any more
 	err   error         // why, then
@@ -125,7 +104,7 @@ type told struct {
 }
 
 // listen takes what a watcher tells, until that or ctx ends.
-func (t *told) listen(ctx context.Context, r registry.Registry, service string) {
+func (t *watching) listen(ctx context.Context, r registry.Registry, service string) {
 	defer close(t.ended)
 	opts := []registry.WatchOption{registry.WatchContext(ctx)}
 	if service != "" {
@@ -149,11 +128,13 @@ func (t *told) listen(ctx context.Context, r registry.Registry, service string) 
 			t.err = err
 			return
 		}
-		t.add(result.Service.Name)
+		if name := result.Service.Name; service == "" || name == service {
+			t.add(name)
+		}
 	}
 }
 
-func (t *told) add(name string) {
+func (t *watching) add(name string) {
 	t.mu.Lock()
 	if t.names == nil {
 		t.names = make(map[string]bool)
@@ -163,7 +144,7 @@ func (t *told) add(name string) {
 	t.news.Send()
 }
 
-func (t *told) take() map[string]bool {
+func (t *watching) take() map[string]bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	names := t.names

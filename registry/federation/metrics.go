@@ -3,6 +3,7 @@ package federation
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
@@ -19,11 +20,11 @@ type metrics struct {
 }
 
 // newMetrics never fails: a service needn't fail for its metrics. OpenTelemetry's error handler hears of it.
-func newMetrics(p metric.MeterProvider, r *Registry) *metrics {
+func newMetrics(p metric.MeterProvider, served func() map[string]int) *metrics {
 	meter := p.Meter(scope)
 	failovers, err := meter.Int64Counter(
 		"etcd.federation.failovers", metric.WithUnit("{failover}"),
-		metric.WithDescription("Services that a data center has lost to another one, by both."),
+		metric.WithDescription("Services that another data center came to serve because one had too few nodes."),
 	)
 	serving, err2 := meter.Int64ObservableUpDownCounter(
 		"etcd.federation.serving", metric.WithUnit("{service}"),
@@ -32,8 +33,8 @@ func newMetrics(p metric.MeterProvider, r *Registry) *metrics {
 	m := &metrics{failovers: failovers}
 	var err3 error
 	m.reading, err3 = meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		for _, d := range r.Status().Datacenters {
-			o.ObserveInt64(serving, int64(d.Serving), metric.WithAttributes(attribute.String("dc", d.Name)))
+		for dc, n := range served() {
+			o.ObserveInt64(serving, int64(n), metric.WithAttributes(attribute.String("dc", dc)))
 		}
 		return nil
 	}, serving)
@@ -67,5 +68,5 @@ type meters struct {
 }
 
 func (m meters) Meter(name string, opts ...metric.MeterOption) metric.Meter {
-	return m.MeterProvider.Meter(name, append(opts, metric.WithInstrumentationAttributeSet(m.of))...)
+	return m.MeterProvider.Meter(name, slices.Concat(opts, []metric.MeterOption{metric.WithInstrumentationAttributeSet(m.of)})...)
 }

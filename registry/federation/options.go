@@ -60,17 +60,17 @@ func MeterProvider(p metric.MeterProvider) Option {
 	return func(o *options) { o.meters = p }
 }
 
-var label = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+var dnsLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // IsDatacenter reports whether a data center can have a name: it must be a DNS label in lower case.
-func IsDatacenter(name string) bool { return label.MatchString(name) }
+func IsDatacenter(name string) bool { return dnsLabel.MatchString(name) }
 
 // newOptions returns what options come to.
 func newOptions(opts []Option) (*options, error) {
 	o := &options{below: defaultBelow, hold: defaultHold, meters: otel.GetMeterProvider()}
 	for _, opt := range opts {
 		if opt == nil {
-			return nil, fmt.Errorf("%w: an option is nil", ErrOption)
+			return nil, errNilOption
 		}
 		opt(o)
 	}
@@ -144,4 +144,9 @@ func keep(ctx context.Context, key, value any) context.Context {
 	return context.WithValue(ctx, key, value)
 }
 
-func has(ctx context.Context, key any) bool { return ctx != nil && ctx.Value(key) != nil }
+func value(ctx context.Context, key any) (v any, ok bool) {
+	if ctx != nil {
+		v = ctx.Value(key)
+	}
+	return v, v != nil
+}

@@ -2,6 +2,7 @@ package federation
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"maps"
 	"math/rand/v2"
@@ -323,7 +324,6 @@ func (m *model) step(t *testing.T) {
 func (m *model) consume(t *testing.T) {
 	t.Helper()
 	c := newConsumer()
-	m.consumers = append(m.consumers, c)
 	var opts []registry.WatchOption
 	names := modelServices
 	if m.random.IntN(3) > 0 {
@@ -331,9 +331,13 @@ func (m *model) consume(t *testing.T) {
 		opts = append(opts, registry.WatchService(names[0]))
 	}
 	for _, name := range names {
-		services, _ := m.GetService(name)
+		services, err := m.GetService(name)
+		if err != nil && !errors.Is(err, registry.ErrNotFound) {
+			return // a lookup that fails says nothing
+		}
 		c.look(services)
 	}
+	m.consumers = append(m.consumers, c)
 	for range m.random.IntN(3) {
 		m.all()[m.random.IntN(3)].put(m.service())
 		m.all()[m.random.IntN(3)].remove(m.service())
@@ -390,7 +394,7 @@ func (c *consumer) of(name string) map[string]string {
 func (m *model) expected(name string) []string {
 	all := m.datacenters
 	for i, d := range all {
-		services, _ := d.services(name, nil)
+		services, _ := d.services(context.Background(), name, nil)
 		places := []string{}
 		for _, s := range services {
 			for _, n := range s.Nodes {
@@ -402,7 +406,7 @@ func (m *model) expected(name string) []string {
 			return places
 		}
 	}
-	services, _ := all[0].services(name, nil)
+	services, _ := all[0].services(context.Background(), name, nil)
 	c := newConsumer()
 	c.look(services)
 	return slices.Sorted(maps.Values(c.nodes))
