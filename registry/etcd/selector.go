@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,8 +93,9 @@ func gatherSelector(o selector.Options, opts []selector.Option) (selector.Option
 	if err != nil {
 		return all, err
 	}
-	_, ours := all.Registry.(*Registry)
-	if graceOf(all) > 0 && !ours && feed.SourceOf(all.Registry) != nil {
+	r := cmp.Or(all.Registry, registry.DefaultRegistry)
+	_, ours := r.(*Registry)
+	if graceOf(all) > 0 && !ours && feed.SourceOf(r) != nil {
 		return all, fmt.Errorf("%w: Grace on a federation, which fails over instead", ErrOption)
 	}
 	return all, nil

@@ -17,7 +17,8 @@
 //
 // # Promises
 //
-//   - Being cut off isn't being empty: no lookup changes because a registry can't be asked. What it said last counts.
+//   - Being cut off isn't being empty: as long as a service is followed, no lookup changes because a registry can't be
+//     asked. What it said last counts.
 //   - A remote registry is a soft dependency, at start too: it holds up no call that another one can answer.
 //   - A watcher tells how what GetService returns changes, new nodes before the old ones go.
 //   - Where a node is, is known from where it was read.

@@ -11,8 +11,8 @@ import (
 	"github.com/micro-etcd/micro-etcd/internal/signal"
 )
 
-// This file keeps what data centers say up to date. A registry's events only say what to read again; what counts is what
-// its GetService says. So registries that lose events, or reorder them, work as well.
+// This file keeps what data centers say up to date. A registry's events only say what to read again; what counts is
+// what its GetService says. So registries that lose events, or reorder them, work as well.
 
 // rereadTime is how often everything is read again, as go-micro's cache does (registry/cache/cache.go, DefaultTTL).
 const rereadTime = time.Minute

@@ -166,15 +166,35 @@ func TestARegistryMayBeAnyValue(t *testing.T) {
 	require.NoError(t, r.Close())
 }
 
+func TestACallWhoseContextHasEndedFails(t *testing.T) {
+	withThree(t, func(t *testing.T, f *three) {
+		f.eu1.put(greeter("a"))
+		f.serves(t, "eu1/a")
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		for range 10 {
+			_, err := f.GetService("greeter", registry.GetContext(ended))
+			require.ErrorIs(t, err, context.Canceled)
+			_, err = f.ListServices(registry.ListContext(ended))
+			require.ErrorIs(t, err, context.Canceled)
+			_, err = f.Watch(registry.WatchContext(ended))
+			require.ErrorIs(t, err, context.Canceled)
+			rt, err := f.routes.await(ended, "greeter") // as one that ends meanwhile
+			require.Equal(t, rt == nil, err != nil)
+		}
+	})
+}
+
 // What a caller didn't wait for says nothing about the data center.
 func TestACallersContextSaysNothingAboutADatacenter(t *testing.T) {
 	withThree(t, func(t *testing.T, f *three) {
 		f.eu1.put(greeter("a"))
 		f.serves(t, "eu1/a")
 		defer f.eu1.silence()()
-		ended, cancel := context.WithCancel(t.Context())
-		cancel()
-		_, _ = f.GetService("greeter", registry.GetContext(ended))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		require.Equal(t, []string{"eu1/a"}, f.nodes(t, registry.GetContext(ctx)))
+		require.ErrorIs(t, ctx.Err(), context.DeadlineExceeded)
 		require.NoError(t, f.Status().Datacenters[0].Err)
 	})
 }

@@ -18,8 +18,8 @@ import (
 // is sorted and belongs to the caller.
 //
 // The first lookup of a name asks; from then on it is followed, and answered without asking, until nobody has looked
-// for ten minutes. A data center that can't be asked counts with what it said last. If it hasn't said anything since the
-// service is followed, the next one serves after a second. What this process registers is visible at once.
+// for ten minutes. A data center that can't be asked counts with what it said last. If it hasn't said anything since
+// the service is followed, the next one serves after a second. What this process registers is visible at once.
 //
 // Options other than [Datacenter] and [Everywhere] are passed on to the registries that are followed, which are asked
 // then; what they answer counts for later lookups, too.
@@ -38,7 +38,7 @@ func (r *Registry) GetService(name string, opts ...registry.GetOption) ([]*regis
 }
 
 func (r *Registry) lookUp(name string, opts []registry.GetOption) ([]*registry.Service, error) {
-	if err := r.check(nil); err != nil {
+	if err := r.requireOpen(); err != nil {
 		return nil, err
 	}
 	if len(opts) == 0 {
@@ -50,6 +50,9 @@ func (r *Registry) lookUp(name string, opts []registry.GetOption) ([]*registry.S
 	o, ok := gomicro.Gather(registry.GetOptions{}, opts)
 	dc, one := value(o.Context, datacenterKey{})
 	_, everywhere := value(o.Context, everywhereKey{})
+	if err := r.check(o.Context); err != nil {
+		return nil, err
+	}
 	switch {
 	case !ok:
 		return nil, errNilOption
@@ -160,7 +163,7 @@ func (r *Registry) ListServices(opts ...registry.ListOption) ([]*registry.Servic
 
 func (r *Registry) list(opts []registry.ListOption) ([]*registry.Service, error) {
 	o, ok := gomicro.Gather(registry.ListOptions{}, opts)
-	if err := r.check(nil); err != nil {
+	if err := r.check(o.Context); err != nil {
 		return nil, err
 	}
 	if !ok {

@@ -68,5 +68,5 @@ type meters struct {
 }
 
 func (m meters) Meter(name string, opts ...metric.MeterOption) metric.Meter {
-	return m.MeterProvider.Meter(name, slices.Concat(opts, []metric.MeterOption{metric.WithInstrumentationAttributeSet(m.of)})...)
+	return m.MeterProvider.Meter(name, append(slices.Clip(opts), metric.WithInstrumentationAttributeSet(m.of))...)
 }

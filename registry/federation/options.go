@@ -42,7 +42,7 @@ func Remote(name string, r registry.Registry) Option {
 }
 
 // FailoverBelow sets how many nodes a service must have in the local data center for that to serve it. With fewer the
-// first remote one that has any does. The default is 1: it fails over when there are none.
+// first remote one does that has any, even if it has fewer still. The default is 1: it fails over when there are none.
 func FailoverBelow(nodes int) Option {
 	return func(o *options) { o.below = nodes }
 }

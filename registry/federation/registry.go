@@ -28,7 +28,7 @@ type source = feed.HasSource
 // Init passes options to the local registry, and to no other: go-micro's command line sets the address of that one.
 // Errors: ErrClosed, and the registry's.
 func (r *Registry) Init(opts ...registry.Option) error {
-	if err := r.check(nil); err != nil {
+	if err := r.requireOpen(); err != nil {
 		return fmt.Errorf("init: %w", err)
 	}
 	return r.local().Init(opts...)
@@ -42,7 +42,7 @@ func (r *Registry) String() string { return "federation" }
 
 // Register registers at the local registry, with its errors. Other errors: ErrClosed.
 func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption) error {
-	if err := r.check(nil); err != nil {
+	if err := r.requireOpen(); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
 	err := r.local().Register(s, opts...)
@@ -52,7 +52,7 @@ func (r *Registry) Register(s *registry.Service, opts ...registry.RegisterOption
 
 // Deregister deregisters at the local registry, with its errors. Other errors: ErrClosed.
 func (r *Registry) Deregister(s *registry.Service, opts ...registry.DeregisterOption) error {
-	if err := r.check(nil); err != nil {
+	if err := r.requireOpen(); err != nil {
 		return fmt.Errorf("deregister: %w", err)
 	}
 	err := r.local().Deregister(s, opts...)
@@ -77,7 +77,7 @@ func (r *Registry) readOwnWrite(s *registry.Service) {
 // Ready returns nil if the local registry is ready, as far as it has a method of that name. The remote ones needn't be.
 // Errors: ErrClosed, and the registry's.
 func (r *Registry) Ready() error {
-	if err := r.check(nil); err != nil {
+	if err := r.requireOpen(); err != nil {
 		return fmt.Errorf("ready: %w", err)
 	}
 	return r.datacenters[0].ready()
@@ -127,15 +127,19 @@ func (r *Registry) bound(ctx context.Context) (context.Context, context.CancelFu
 	return ctx, func() { stop(); timeout(); abort(nil) }
 }
 
-// check returns why a call isn't served, if so.
-func (r *Registry) check(ctx context.Context) error {
-	switch {
-	case r.ctx.Err() != nil:
+func (r *Registry) requireOpen() error {
+	if r.ctx.Err() != nil {
 		return ErrClosed
-	case ctx != nil:
-		return ctx.Err()
 	}
 	return nil
+}
+
+// check returns why a call with a context isn't served, if so.
+func (r *Registry) check(ctx context.Context) error {
+	if err := r.requireOpen(); err != nil || ctx == nil {
+		return err
+	}
+	return ctx.Err()
 }
 
 // Status returns the present state. It asks nobody.

@@ -24,7 +24,7 @@ import (
 // Errors: ErrOption, ErrClosed, and for a name that no service can have those of the local registry.
 func (r *Registry) Watch(opts ...registry.WatchOption) (registry.Watcher, error) {
 	o, ok := gomicro.Gather(registry.WatchOptions{}, opts)
-	if err := r.check(nil); err != nil {
+	if err := r.check(o.Context); err != nil {
 		return nil, fmt.Errorf("watch: %w", err)
 	}
 	if !ok {
@@ -65,7 +65,7 @@ func (r *Registry) watchService(ctx context.Context, w *feed.Watcher) error {
 	if rt.await(ctx) != nil {
 		rt.DeliverInitial(w)
 	}
-	return r.check(nil)
+	return r.requireOpen()
 }
 
 func (r *Registry) watchAll(ctx context.Context, w *feed.Watcher) error {

@@ -1,6 +1,7 @@
 package federation
 
 import (
+	"context"
 	"reflect"
 	"testing"
 	"time"
@@ -39,9 +40,15 @@ func TestTheOfficialPluginIsAMember(t *testing.T) {
 	require.NoError(t, f.Deregister(greeter("b")))
 	require.Equal(t, []string{"eu1/a"}, nodes(t, f))
 
-	home.mute()
-	stays(t, f, 3*time.Second, "eu1/a")
-	home.heal(t)
+	for _, away := range []func(){home.mute, home.cut} {
+		away()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		require.Equal(t, []string{"eu1/a"}, nodes(t, f, registry.GetContext(ctx))) // which asks
+		cancel()
+		require.Error(t, f.Status().Datacenters[0].Err)
+		stays(t, f, time.Second, "eu1/a")
+		home.heal(t)
+	}
 	kill()
 	serves(t, f, "us1/u")
 	killRemote()
