@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/app"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
@@ -63,25 +62,35 @@ document per event.`,
 	return cmd
 }
 
-// watch watches all data centers, until one fails. It ends without an error when ctx does.
+// watch watches all data centers. It ends without an error when ctx does, unless one can't be watched: then that is
+// said, and the others go on.
 func watch(ctx context.Context, a *app.App, service string) error {
-	watching, ctx := errgroup.WithContext(ctx)
+	var watching sync.WaitGroup
 	var printing sync.Mutex
-	err := a.Each(func(a *app.App) error {
+	failures := make(chan error, len(a.Flags.Each()))
+	failed := a.Each(func(a *app.App) error {
 		c, err := a.Flags.Connect(ctx, a.Streams, service, io.Discard)
 		if err != nil {
 			return err
 		}
-		watching.Go(func() error {
+		watching.Go(func() {
 			defer c.Close()
-			return watchOne(ctx, a, c, &printing)
+			failures <- watchOne(ctx, a, c, &printing)
 		})
 		return nil
 	})
-	if err != nil {
-		watching.Go(func() error { return err })
+	if failed != nil && a.Flags.HasDatacenters() {
+		printing.Lock()
+		fmt.Fprintln(a.Err, output.Sanitize(failed.Error()))
+		printing.Unlock()
+		failed = app.Error{Code: app.ExitOf(failed).Code}
 	}
-	return watching.Wait()
+	watching.Wait()
+	close(failures)
+	for err := range failures {
+		failed = app.Join(failed, err)
+	}
+	return failed
 }
 
 // watchOne ends without an error when ctx does.

@@ -287,7 +287,7 @@ func TestWhatNobodyLooksUpIsBounded(t *testing.T) {
 			_, err := f.GetService(string(rune('a'+i%26)) + time.Duration(i).String())
 			require.Equal(t, registry.ErrNotFound, err)
 		}
-		require.LessOrEqual(t, len(f.Registry.routes.list()), maxUnwatched+1)
+		require.LessOrEqual(t, len(f.routes.list()), maxUnwatched+1)
 		f.eu1.put(greeter("a"))
 		result, err := w.Next()
 		require.NoError(t, err)

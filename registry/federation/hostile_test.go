@@ -284,7 +284,7 @@ func TestServicesThatAreGoneAreForgottenAlsoWhileAllAreWatched(t *testing.T) {
 		require.Len(t, c.hears(), 600)
 		time.Sleep(2 * idleTime)
 		synctest.Wait()
-		require.Empty(t, f.Registry.routes.list())
+		require.Empty(t, f.routes.list())
 		f.eu1.put(named)
 		require.Equal(t, []string{"create eu1/a"}, c.hears())
 	})
