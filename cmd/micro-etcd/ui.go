@@ -38,10 +38,12 @@ func newUI(a *app.App) *cobra.Command {
 		Short: "Show the registry in a web page",
 		Long: `ui serves a web page that shows what is registered, as it changes: services and their versions, nodes with address,
 metadata, TTL left and age, endpoints, events, and etcd's health. It only reads, and runs until it is interrupted.
+With several --dc it has a switch between the data centers, and shows the first one first.
 
 There is no authentication: whoever reaches the address reads the registry. So it is this machine only, unless
 --listen says otherwise.`,
-		Example: "  micro-etcd ui --demo\n  micro-etcd ui -a etcd-1:2379,etcd-2:2379 --listen 127.0.0.1:9000",
+		Example: "  micro-etcd ui --demo\n  micro-etcd ui -a etcd-1:2379,etcd-2:2379 --listen 127.0.0.1:9000\n" +
+			"  micro-etcd ui --dc eu1=10.1.0.1,10.1.0.2 --dc us1=10.9.0.1",
 		Args:    app.NoArgs,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return u.check(cmd) },
 		RunE:    func(cmd *cobra.Command, _ []string) error { return u.run(cmd.Context()) },
@@ -74,30 +76,50 @@ func (u *ui) run(ctx context.Context) error {
 	if u.demo {
 		return u.serveDemo(ctx, listener)
 	}
-	c, err := u.Flags.Open(ctx, u.Streams, "", io.Discard)
+	var all []page.Datacenter
+	var opened []*connect.Connection
+	defer func() {
+		for _, c := range opened {
+			c.Close()
+		}
+	}()
+	err = u.Each(func(a *app.App) error {
+		c, err := a.Flags.Open(ctx, a.Streams, "", io.Discard)
+		if err != nil {
+			return err
+		}
+		opened, all = append(opened, c), append(all, datacenter(a, c))
+		return nil
+	})
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	defer c.Close()
+	return u.serve(ctx, page.Config{Listener: listener, Datacenters: all})
+}
+
+// datacenter is one on the page. That it can't be read is said once.
+func datacenter(a *app.App, c *connect.Connection) page.Datacenter {
+	say := func(err error) {
+		if a.Flags.Datacenter != "" {
+			err = fmt.Errorf("data center %s: %w", a.Flags.Datacenter, err)
+		}
+		fmt.Fprintf(a.Err, "%s. Trying again.\n", output.Sanitize(err.Error()))
+	}
 	said := false
 	dial := func(ctx context.Context) (*clientv3.Client, error) {
 		client, err := c.Dial(ctx)
 		if err != nil && ctx.Err() == nil && !said {
 			said = true
-			u.sayFailed(err)
+			say(err)
 		}
 		return client, err
 	}
 	lost := func(err error) {
 		if etcderr.IsRefused(err) { // else the page will say when etcd is back
-			u.sayFailed(connect.Explain(err))
+			say(connect.Explain(err))
 		}
 	}
-	return u.serve(ctx, page.Config{Listener: listener, Source: c.Source, Connect: dial, Lost: lost})
-}
-
-func (u *ui) sayFailed(err error) {
-	fmt.Fprintf(u.Err, "%s. Trying again.\n", output.Sanitize(err.Error()))
+	return page.Datacenter{Name: a.Flags.Datacenter, Source: c.Source, Connect: dial, Lost: lost}
 }
 
 // serve ends with ctx, and closes the listener.
@@ -157,6 +179,6 @@ func (u *ui) serveDemo(ctx context.Context, listener net.Listener) error {
 	}
 	defer func() { _ = client.Close() }() // it reports no more than its own canceled context
 	connected := func(context.Context) (*clientv3.Client, error) { return client, nil }
-	source := fleet.Source{Timeout: u.Flags.Timeout}
-	return u.serve(ctx, page.Config{Listener: listener, Source: source, Connect: connected})
+	shown := page.Datacenter{Source: fleet.Source{Timeout: u.Flags.Timeout}, Connect: connected}
+	return u.serve(ctx, page.Config{Listener: listener, Datacenters: []page.Datacenter{shown}})
 }

@@ -23,6 +23,7 @@ func TestTheAPIIsTheDocumentedOne(t *testing.T) {
 	for _, message := range []any{
 		snapshot{},
 		delta{},
+		datacenter{},
 		summary{},
 		version{},
 		event{},

@@ -23,46 +23,79 @@ type target struct {
 // maxDiscovering bounds how many answers are made or sent at a time: one may have many megabytes.
 const maxDiscovering = 8
 
+// unread is why there is nothing to show.
+const unread = "the records couldn't be read yet"
+
 // discover answers with the nodes in service, as consumers see them, in the form of Prometheus' HTTP service discovery.
-// Until the records were read it fails: Prometheus keeps the targets that it has then, and not after an empty list.
-func (v *view) discover(w http.ResponseWriter, r *http.Request) {
-	query, err := url.ParseQuery(r.URL.RawQuery) // which r.URL.Query leaves out in part if it is malformed
-	var wanted *filter
-	if err == nil {
-		wanted, err = parseFilter(query)
+// Until the records were read, of all data centers that are asked for, it fails: Prometheus keeps the targets that it has
+// then, and not after a list without them.
+func (all pages) discover() http.HandlerFunc {
+	discovering := make(chan struct{}, maxDiscovering)
+	return func(w http.ResponseWriter, r *http.Request) {
+		query, err := url.ParseQuery(r.URL.RawQuery) // which r.URL.Query leaves out in part if it is malformed
+		var wanted *filter
+		if err == nil {
+			wanted, err = parseFilter(query)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		from, err := all.named(query["dc"])
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+			return
+		}
+		for _, p := range from {
+			if why := p.view.unsettled(); why != "" {
+				http.Error(w, p.about(why), http.StatusServiceUnavailable)
+				return
+			}
+		}
+		select {
+		case discovering <- struct{}{}:
+			defer func() { <-discovering }()
+		default:
+			http.Error(w, "too many ask at a time", http.StatusServiceUnavailable)
+			return
+		}
+		targets := []target{}
+		for _, p := range from {
+			targets = append(targets, p.targets(wanted)...)
+		}
+		respond(w, targets)
 	}
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
+}
+
+// unsettled returns why nodes may be missing that are there, or "".
+func (v *view) unsettled() string {
 	switch l := v.connection(); {
 	case !l.read:
-		http.Error(w, "the records couldn't be read yet", http.StatusServiceUnavailable)
-		return
+		return unread
 	case time.Now().Before(l.settled):
-		http.Error(w, "etcd's data was wiped or restored, and what is missing may come back", http.StatusServiceUnavailable)
-		return
+		return "etcd's data was wiped or restored, and what is missing may come back"
 	}
-	select {
-	case v.discovering <- struct{}{}:
-		defer func() { <-v.discovering }()
-	default:
-		http.Error(w, "too many ask at a time", http.StatusServiceUnavailable)
-		return
-	}
-	targets := []target{}
-	for _, s := range v.snapshots() {
+	return ""
+}
+
+func (p *page) targets(wanted *filter) []target {
+	var targets []target
+	for _, s := range p.view.snapshots() {
 		for _, of := range s.Versions {
 			for _, n := range of.Nodes {
 				host, port, ok := fleet.HostPort(n.Address)
 				if ok && fleet.WhyUncallable(n.Address) == "" && fleet.IsHost(host) && fleet.IsPort(port) &&
 					wanted.matches(s.Name, of.Version, n) {
-					targets = append(targets, newTarget(net.JoinHostPort(host, port), s.Name, of.Version, n))
+					t := newTarget(net.JoinHostPort(host, port), s.Name, of.Version, n)
+					if p.Name != "" {
+						t.Labels["__meta_micro_datacenter"] = p.Name
+					}
+					targets = append(targets, t)
 				}
 			}
 		}
 	}
-	respond(w, targets)
+	return targets
 }
 
 // snapshots returns the services as consumers see them, sorted by name.
@@ -118,8 +151,9 @@ func parseFilter(query url.Values) (*filter, error) {
 			if f.labels, err = fleet.KeyValues("label", values); err != nil {
 				return nil, err
 			}
+		case "dc": // says where to look
 		default:
-			return nil, fmt.Errorf("there is no parameter %q: service, version and label are", name)
+			return nil, fmt.Errorf("there is no parameter %q: service, version, label and dc are", name)
 		}
 	}
 	return f, nil

@@ -106,18 +106,20 @@ func TestPrometheusFindsNodesInService(t *testing.T) {
 
 // TestPrometheusKeepsItsTargetsAfterAWipe: it does when it gets no list.
 func TestPrometheusKeepsItsTargetsAfterAWipe(t *testing.T) {
-	v := newView("/micro/registry/")
+	all := newPages([]Datacenter{{Name: "eu1"}, {Name: "us1"}})
+	all[0].view.apply(fleet.Event{Kind: fleet.Connected})
+	v, discover := all[1].view, all.discover()
 	v.apply(fleet.Event{Kind: fleet.Connected})
 	ask := func() int {
 		answer := httptest.NewRecorder()
-		v.discover(answer, httptest.NewRequest(http.MethodGet, "/sd", http.NoBody))
+		discover(answer, httptest.NewRequest(http.MethodGet, "/sd", http.NoBody))
 		return answer.Code
 	}
 	require.Equal(t, http.StatusOK, ask())
 	v.apply(fleet.Event{Kind: fleet.Disconnected})
 	require.Equal(t, http.StatusOK, ask())
 	v.apply(fleet.Event{Kind: fleet.Connected, Rewritten: true})
-	require.Equal(t, http.StatusServiceUnavailable, ask())
+	require.Equal(t, http.StatusServiceUnavailable, ask(), "which counts for the list of all")
 	v.link.settled = time.Now()
 	require.Equal(t, http.StatusOK, ask())
 }

@@ -3,6 +3,7 @@ package page
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,10 +23,13 @@ type frame []byte
 // hub tells every browser what changes. Its methods may be called from several goroutines.
 type hub struct {
 	view *view
+	name string              // of the data center, or ""
+	all  func() []datacenter // how all of them are
 
 	mu       sync.Mutex // held from reading the view until all browsers have what was read, so that none goes back in time
 	browsers map[*browser]struct{}
 	health   health
+	told     []datacenter // the last that browsers were told
 }
 
 // browser is what one has still to be sent.
@@ -35,7 +39,9 @@ type browser struct {
 }
 
 func newHub(v *view) *hub {
-	return &hub{view: v, browsers: make(map[*browser]struct{}), health: health{Members: []member{}}}
+	return &hub{
+		view: v, all: pages(nil).states, browsers: make(map[*browser]struct{}), health: health{Members: []member{}},
+	}
 }
 
 // join adds a browser, which begins with a snapshot.
@@ -71,6 +77,7 @@ func (h *hub) snapshot(b *browser) (frame, error) {
 	b.behind = false
 	snap := h.view.snapshot()
 	snap.Health = h.linked(h.health)
+	snap.Datacenter, snap.Datacenters = h.name, h.all()
 	return encode("snapshot", snap)
 }
 
@@ -85,6 +92,10 @@ func (h *hub) publish(checked *health) error {
 	if now := h.linked(h.health); checked != nil || now.Connected != h.health.Connected {
 		h.health.Connected = now.Connected
 		d.Health, changed = &now, true
+	}
+	if all := h.all(); !slices.Equal(all, h.told) {
+		h.told = all
+		d.Datacenters, changed = all, true
 	}
 	if !changed {
 		return nil

@@ -36,6 +36,9 @@ type mirror struct {
 	services  map[string]summary
 	events    []event
 	health    health
+
+	datacenter  string
+	datacenters []datacenter
 }
 
 // apply takes in a server-sent event.
@@ -49,6 +52,7 @@ func (m *mirror) apply(t *testing.T, f frame) {
 		require.NoError(t, json.Unmarshal([]byte(data), &s))
 		m.snapshots++
 		m.services, m.events, m.health = make(map[string]summary), nil, s.Health
+		m.datacenter, m.datacenters = s.Datacenter, s.Datacenters
 		m.add(s.Services, s.Events)
 	case "event: delta":
 		var d delta
@@ -59,6 +63,9 @@ func (m *mirror) apply(t *testing.T, f frame) {
 		m.add(d.Services, d.Events)
 		if d.Health != nil {
 			m.health = *d.Health
+		}
+		if d.Datacenters != nil {
+			m.datacenters = d.Datacenters
 		}
 	default:
 		t.Fatalf("unknown event %q", head)

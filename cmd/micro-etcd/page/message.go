@@ -18,6 +18,9 @@ type snapshot struct {
 	Total    history   `json:"total"`
 	Events   []event   `json:"events"`
 	Health   health    `json:"health"`
+
+	Datacenter  string       `json:"datacenter,omitempty"` // which one this is; none of them if they have no names
+	Datacenters []datacenter `json:"datacenters,omitempty"`
 }
 
 // delta is what changed since the message before. Applying one twice changes nothing.
@@ -28,6 +31,15 @@ type delta struct {
 	Total    history   `json:"total,omitempty"`
 	Events   []event   `json:"events,omitempty"`
 	Health   *health   `json:"health,omitempty"`
+
+	Datacenters []datacenter `json:"datacenters,omitempty"` // all of them
+}
+
+// datacenter is one of those that can be switched between.
+type datacenter struct {
+	Name      string `json:"name"`
+	Connected bool   `json:"connected"`       // its etcd is followed
+	Error     string `json:"error,omitempty"` // why it isn't; none while it is connected to for the first time
 }
 
 // summary is a service in the list.

@@ -16,13 +16,8 @@ import (
 
 // Config says what to show and where.
 type Config struct {
-	// Source is the registry in etcd, without a client.
-	Source fleet.Source
-	// Connect returns the client. The page shows its error, and calls it again until there is none.
-	Connect fleet.Connect
-	// Lost, if not nil, is told each time that the records can't be followed, or no longer, and why. The page shows it
-	// anyway.
-	Lost func(error)
+	// Datacenters are what is shown, at least one. The first is shown to who doesn't ask for another.
+	Datacenters []Datacenter
 	// Listener is where browsers connect. Serve closes it. Bound to loopback, the page refuses requests for other
 	// hosts' names.
 	Listener net.Listener
@@ -30,13 +25,25 @@ type Config struct {
 	Listen string
 }
 
-// page is what the handlers share.
+// Datacenter is a registry to show.
+type Datacenter struct {
+	// Name may be empty if there is one data center only.
+	Name string
+	// Source is the registry in etcd, without a client.
+	Source fleet.Source
+	// Connect returns the client. The page shows its error, and calls it again until there is none.
+	Connect fleet.Connect
+	// Lost, if not nil, is told each time that the records can't be followed, or no longer, and why. The page shows it
+	// anyway.
+	Lost func(error)
+}
+
+// page is what the handlers share of one data center.
 type page struct {
-	source   fleet.Source // without a client
-	view     *view
-	hub      *hub
-	ttls     *ttls
-	stopping chan struct{} // closed when streams shall end
+	Datacenter
+	view *view
+	hub  *hub
+	ttls *ttls
 }
 
 // Serve follows the registry and serves the page until ctx ends; it returns nil then, after all it started has ended.
@@ -46,14 +53,17 @@ func Serve(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	p := newPage(cfg.Source)
-	server := newServer(guard(p.routes(assets), Local(cfg.Listener.Addr()), cfg.Listen))
+	all := newPages(cfg.Datacenters)
+	server := newServer(guard(all.routes(assets), Local(cfg.Listener.Addr()), cfg.Listen))
 	ctx, cancel := context.WithCancel(ctx)
+	server.BaseContext = func(net.Listener) context.Context { return ctx } // streams end with it
 	var running sync.WaitGroup
-	p.start(ctx, &running, cfg)
+	for _, p := range all {
+		p.start(ctx, &running)
+	}
 	running.Go(func() {
 		<-ctx.Done()
-		p.shutdown(server)
+		shutdown(server)
 	})
 	err = server.Serve(cfg.Listener)
 	cancel()
@@ -75,31 +85,12 @@ func newServer(handler http.Handler) *http.Server {
 	}
 }
 
-func newPage(source fleet.Source) *page {
-	v := newView(source.Dir())
-	return &page{
-		source: source, view: v, hub: newHub(v), ttls: newTTLs(source), stopping: make(chan struct{}),
-	}
-}
-
-func (p *page) routes(assets map[string]asset) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/api/stream", p.stream)
-	mux.HandleFunc("/api/service", p.service)
-	mux.HandleFunc("/api/search", p.view.serveSearch)
-	mux.HandleFunc("/sd", p.view.discover)
-	mux.HandleFunc("/healthz", p.view.healthy)
-	mux.Handle("/metrics", metrics(p.view, p.hub))
-	mux.HandleFunc("/", serveAssets(assets))
-	return mux
-}
-
 // start starts what feeds the hub.
-func (p *page) start(ctx context.Context, running *sync.WaitGroup, cfg Config) {
+func (p *page) start(ctx context.Context, running *sync.WaitGroup) {
 	running.Go(func() { every(ctx, deltaTime, func() { _ = p.hub.publish(nil) }) })
 	running.Go(func() {
-		source := p.source
-		if source.Client = p.await(ctx, cfg.Connect); source.Client == nil {
+		source := p.Source
+		if source.Client = p.await(ctx); source.Client == nil {
 			return
 		}
 		p.ttls.use(source)
@@ -107,16 +98,16 @@ func (p *page) start(ctx context.Context, running *sync.WaitGroup, cfg Config) {
 		running.Go(func() { p.findOrphans(ctx, source) })
 		_ = source.Follow(ctx, func(events []fleet.Event) { // ends only with ctx
 			p.view.apply(events...)
-			if last := events[len(events)-1]; last.Kind == fleet.Disconnected && cfg.Lost != nil {
-				cfg.Lost(last.Err)
+			if last := events[len(events)-1]; last.Kind == fleet.Disconnected && p.Lost != nil {
+				p.Lost(last.Err)
 			}
 		})
 	})
 }
 
 // await returns the client, or nil when ctx ends before there is one.
-func (p *page) await(ctx context.Context, connect fleet.Connect) *clientv3.Client {
-	return fleet.Await(ctx, connect, func(err error) {
+func (p *page) await(ctx context.Context) *clientv3.Client {
+	return fleet.Await(ctx, p.Connect, func(err error) {
 		p.view.apply(fleet.Event{Kind: fleet.Disconnected, Err: err})
 		h := health{Members: []member{}}
 		h.fail(err)
@@ -151,8 +142,7 @@ func every(ctx context.Context, d time.Duration, f func()) {
 
 const stopTime = 3 * time.Second
 
-func (p *page) shutdown(server *http.Server) {
-	close(p.stopping)
+func shutdown(server *http.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	if server.Shutdown(ctx) != nil {

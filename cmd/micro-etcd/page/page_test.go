@@ -25,16 +25,28 @@ import (
 
 const patience = 30 * time.Second
 
-// serve serves the page for the length of the test.
+// serve serves the page of an etcd for the length of the test.
 func serve(t *testing.T, srv *etcdtest.Server) (base string) {
+	t.Helper()
+	return serveAll(t, in(t, "", srv))
+}
+
+// in is an etcd in a data center.
+func in(t *testing.T, name string, srv *etcdtest.Server) Datacenter {
+	t.Helper()
+	client := srv.Client(t)
+	return Datacenter{Name: name, Connect: func(context.Context) (*clientv3.Client, error) { return client, nil }}
+}
+
+func serveAll(t *testing.T, datacenters ...Datacenter) (base string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	result := make(chan error, 1)
-	client := srv.Client(t)
-	connect := func(context.Context) (*clientv3.Client, error) { return client, nil }
-	go func() { result <- Serve(ctx, Config{Connect: connect, Listener: listener, Listen: "127.0.0.1:0"}) }()
+	go func() {
+		result <- Serve(ctx, Config{Datacenters: datacenters, Listener: listener, Listen: "127.0.0.1:0"})
+	}()
 	t.Cleanup(func() {
 		stop()
 		require.NoError(t, <-result)
@@ -52,9 +64,15 @@ type watch struct {
 
 func open(t *testing.T, base string) *watch {
 	t.Helper()
+	return openIn(t, base, "")
+}
+
+// openIn is open with a query, which names the data center.
+func openIn(t *testing.T, base, query string) *watch {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	t.Cleanup(cancel)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/api/stream", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/api/stream"+query, nil)
 	require.NoError(t, err)
 	answer, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 )
 
 // oneConn is a listener for one browser, without a network and so in virtual time.
@@ -60,8 +58,8 @@ func TestABrowserThatTakesNoAnswerIsCutOff(t *testing.T) {
 
 func TestAStreamOutlivesTheTimeOfAnAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPage(fleet.Source{})
-		in := bufio.NewReader(visit(t, p.routes(nil), "/api/stream"))
+		all := newPages([]Datacenter{{}})
+		p, in := all[0], bufio.NewReader(visit(t, all.routes(nil), "/api/stream"))
 		await := func(text string) {
 			for line := ""; line != text; {
 				var err error

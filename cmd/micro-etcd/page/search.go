@@ -7,8 +7,8 @@ import (
 
 // search answers with the services whose nodes contain a text, and how many of them do. The browser itself knows the
 // services' names, but not their nodes.
-func (v *view) serveSearch(w http.ResponseWriter, r *http.Request) {
-	respond(w, v.search(strings.ToLower(r.FormValue("find"))))
+func (p *page) search(w http.ResponseWriter, r *http.Request) {
+	respond(w, p.view.search(strings.ToLower(r.FormValue("find"))))
 }
 
 func (v *view) search(find string) map[string]int {

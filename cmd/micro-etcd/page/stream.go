@@ -35,8 +35,6 @@ func (p *page) send(ctx context.Context, w http.ResponseWriter, b *browser) {
 		case f = <-b.frames:
 		case <-ctx.Done():
 			return
-		case <-p.stopping:
-			return
 		}
 		if f == nil {
 			var err error

@@ -24,8 +24,6 @@ type view struct {
 	prefix string
 	began  time.Time
 
-	discovering chan struct{} // how many are at it
-
 	mu       sync.Mutex
 	services map[string]*service
 	homes    map[string]string // service by key, because a record may be overwritten with another service's
@@ -55,7 +53,7 @@ type link struct {
 func newView(prefix string) *view {
 	now := time.Now()
 	return &view{
-		prefix: prefix, began: now, link: link{since: now}, discovering: make(chan struct{}, maxDiscovering),
+		prefix: prefix, began: now, link: link{since: now},
 		services: make(map[string]*service), homes: make(map[string]string), dirty: make(map[string]struct{}),
 	}
 }
