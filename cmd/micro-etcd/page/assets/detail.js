@@ -1,6 +1,7 @@
 // The opened service: what the stream says of it at once, and its nodes and endpoints, which are asked for
 // whenever the stream says that it changed.
 
+import { api } from './datacenters.js';
 import { duration, el, number, plural, say, visible } from './text.js';
 import { chips, versionName } from './versions.js';
 import { Events } from './events.js';
@@ -127,9 +128,9 @@ export class Detail {
     const asking = new AbortController();
     this.#asking = asking;
     this.#asked = Date.now();
-    const question = new URLSearchParams({ name: this.#name, find: this.#find, offset: this.#offset });
+    const question = { name: this.#name, find: this.#find, offset: this.#offset };
     try {
-      const answer = await fetch(`api/service?${question}`, { signal: asking.signal });
+      const answer = await fetch(api('service', question), { signal: asking.signal });
       if (answer.ok) this.#show(await answer.json());
     } catch {
       // The stream notices a lost connection, and says so.

@@ -1,3 +1,4 @@
+import { Datacenters } from './datacenters.js';
 import { Detail } from './detail.js';
 import { Events } from './events.js';
 import { Health } from './health.js';
@@ -14,6 +15,7 @@ const list = new List(store);
 const search = new Search(store, list);
 const detail = new Detail(store);
 const health = new Health(store);
+const datacenters = new Datacenters(store);
 const events = new Events(byId('events'), store);
 const total = new Plot();
 byId('plot-nodes').append(total.element);
@@ -33,7 +35,7 @@ const summarize = perFrame(() => {
   say(byId('count-problems'), number(odd));
   byId('tile-problems').classList.toggle('some', odd > 0);
   total.draw(store.total, store.now(), store.window());
-  document.title = `${number(nodes)} nodes, ${number(store.services.size)} services · micro-etcd`;
+  entitle(`${number(nodes)} nodes, ${number(store.services.size)} services`);
 });
 
 // blank shows that nothing is known.
@@ -41,7 +43,11 @@ function blank() {
   for (const what of ['services', 'nodes', 'changes', 'problems']) say(byId(`count-${what}`), '–');
   byId('tile-problems').classList.remove('some');
   total.draw([], store.now(), store.window());
-  document.title = 'micro-etcd';
+  entitle('');
+}
+
+function entitle(text) {
+  document.title = [text, store.datacenter, 'micro-etcd'].filter(Boolean).join(' · ');
 }
 
 store.addEventListener('change', (e) => {
@@ -50,6 +56,8 @@ store.addEventListener('change', (e) => {
   else events.add(e.events);
   summarize();
 });
+
+entitle(''); // which a screen reader says when one comes here
 
 new Stream(store, (state) => health.connection(state));
 
@@ -64,6 +72,7 @@ setInterval(() => {
 function route() {
   const [, name] = location.hash.match(/^#\/service\/(.*)$/s) ?? [];
   const panes = byId('panes');
+  datacenters.lead();
   if (name === undefined) {
     const was = detail.name;
     detail.close();
@@ -89,7 +98,7 @@ function decode(name) {
 }
 
 function leave() {
-  history.pushState(null, '', location.pathname);
+  history.pushState(null, '', location.pathname + location.search);
   route();
 }
 

@@ -1,5 +1,6 @@
 // Search as you type: names and versions are known here, nodes are asked for at the server.
 
+import { api } from './datacenters.js';
 import { number, plural, say } from './text.js';
 
 const pause = 120; // milliseconds without a key before the server is asked
@@ -56,7 +57,7 @@ export class Search {
     const asking = new AbortController();
     this.#asking = asking;
     try {
-      const answer = await fetch(`api/search?${new URLSearchParams({ find: this.words })}`, { signal: asking.signal });
+      const answer = await fetch(api('search', { find: this.words }), { signal: asking.signal });
       if (answer.ok) this.#found = new Map(Object.entries(await answer.json()));
       if (this.#asking === asking) this.#show();
     } catch {

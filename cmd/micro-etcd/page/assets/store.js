@@ -1,5 +1,7 @@
 // What this browser knows. A snapshot replaces it, a delta changes it; applying a delta twice changes nothing.
 
+import { shown } from './datacenters.js';
+
 const kept = 200; // events
 
 export class Store extends EventTarget {
@@ -8,6 +10,8 @@ export class Store extends EventTarget {
   events = []; // newest last
   health = null;
   prefix = '';
+  datacenter = shown; // which one this is, if they have names
+  datacenters = [];
   began = 0;
   span = 600; // seconds of history
   arrivals = []; // when events happened in the last minute
@@ -29,6 +33,8 @@ export class Store extends EventTarget {
     this.total = snapshot.total ?? [];
     this.prefix = snapshot.prefix;
     this.began = snapshot.began;
+    this.datacenter = snapshot.datacenter ?? '';
+    this.datacenters = snapshot.datacenters ?? [];
     this.span = snapshot.span;
     this.health = snapshot.health;
     this.events = [];
@@ -51,6 +57,7 @@ export class Store extends EventTarget {
     }
     if (delta.total) this.total = this.#merged(this.total, delta.total);
     if (delta.health) this.health = delta.health;
+    if (delta.datacenters) this.datacenters = delta.datacenters;
     const events = this.#add(delta.events ?? []);
     this.#tell({ all: false, membership, names, events });
   }

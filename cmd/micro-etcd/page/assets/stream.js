@@ -1,6 +1,8 @@
 // The stream of server-sent events. EventSource would retry by itself, but not after every kind of failure, and it doesn't
 // notice a connection that is silently dead; so we do both.
 
+import { api } from './datacenters.js';
+
 const silence = 7_000; // the server sends its health every two seconds
 const pauses = [250, 500, 1000, 2000];
 
@@ -23,7 +25,7 @@ export class Stream {
 
   #open() {
     this.#close();
-    this.#source = new EventSource('api/stream');
+    this.#source = new EventSource(api('stream'));
     this.#source.addEventListener('snapshot', (e) => this.#heard(() => this.#store.load(JSON.parse(e.data))));
     this.#source.addEventListener('delta', (e) => this.#heard(() => this.#store.update(JSON.parse(e.data))));
     this.#source.addEventListener('error', () => this.#lost());
