@@ -132,3 +132,47 @@ func TestUINamesAnAddressThatItCantHave(t *testing.T) {
 		require.Contains(t, r.err.String(), address)
 	}
 }
+
+func TestUIShowsEveryDatacenterAlthoughOneIsAway(t *testing.T) {
+	_, us1, dcs := twoDatacenters(t)
+	us1.Stop()
+	r := start(t, nil, nil, append(dcs, "ui", "--listen", "127.0.0.1:0", "--timeout", "300ms")...)
+	r.says("/\n")
+	base := strings.TrimSpace(r.out.String())
+	defer http.DefaultClient.CloseIdleConnections()
+	says := func(path string, code int, text string) {
+		t.Helper()
+		var got int
+		var body []byte
+		require.Eventually(t, func() bool {
+			answer, err := http.Get(base + path)
+			if err != nil {
+				return false
+			}
+			defer answer.Body.Close()
+			got = answer.StatusCode
+			body, _ = io.ReadAll(answer.Body)
+			return got == code && strings.Contains(string(body), text)
+		}, patience, 5*time.Millisecond, "%s: %s", path, text)
+	}
+	r.says("data center us1: ")
+	r.says("Trying again.")
+	says("sd", http.StatusServiceUnavailable, "data center us1: ")
+	says("sd?dc=eu1", http.StatusOK, `"__meta_micro_datacenter":"eu1"`)
+	says("api/service?name=greeter", http.StatusOK, `"version":"1"`)
+	says("healthz", http.StatusOK, "data center us1: the records couldn't be read yet")
+	says("?dc=us2", http.StatusNotFound, `there is no data center "us2": known are eu1, us1`)
+
+	require.NoError(t, us1.Restart())
+	says("healthz", http.StatusOK, "ok\n")
+	says("sd", http.StatusOK, `"__meta_micro_datacenter":"us1"`)
+	says("api/service?name=greeter&dc=us1", http.StatusOK, `"version":"2"`)
+	require.Equal(t, app.ExitOK, r.stop())
+	require.Equal(t, 1, strings.Count(r.err.String(), "Trying again."), r.err.String())
+}
+
+func TestUINamesTheDatacenterWhoseFlagsAreWrong(t *testing.T) {
+	_, said := must(t, app.ExitFailed, nil,
+		"--dc", "eu1=127.0.0.1:1", "--dc", "us1=ftp://b:1", "ui", "--listen", "127.0.0.1:0")
+	require.Contains(t, said, "data center us1: invalid address")
+}

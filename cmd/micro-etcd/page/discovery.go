@@ -27,8 +27,8 @@ const maxDiscovering = 8
 const unread = "the records couldn't be read yet"
 
 // discover answers with the nodes in service, as consumers see them, in the form of Prometheus' HTTP service discovery.
-// Until the records were read, of all data centers that are asked for, it fails: Prometheus keeps the targets that it has
-// then, and not after a list without them.
+// Until the records were read, of all data centers that are asked for, it fails: Prometheus keeps the targets that it
+// has then, and not after a list without them.
 func (all pages) discover() http.HandlerFunc {
 	discovering := make(chan struct{}, maxDiscovering)
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -31,10 +31,10 @@ func TestEachDatacenterIsShownByItself(t *testing.T) {
 		datacenter, address string
 		services            int
 	}{
-		"":                {"eu1", "10.1.0.1:80", 1},
-		"?dc=eu1":         {"eu1", "10.1.0.1:80", 1},
-		"?dc=us1":         {"us1", "10.9.0.1:80", 2},
-		"?dc=us1&dc=eu1":  {"us1", "10.9.0.1:80", 2},
+		"":               {"eu1", "10.1.0.1:80", 1},
+		"?dc=eu1":        {"eu1", "10.1.0.1:80", 1},
+		"?dc=us1":        {"us1", "10.9.0.1:80", 2},
+		"?dc=us1&dc=eu1": {"us1", "10.9.0.1:80", 2},
 	} {
 		w := openIn(t, base, query)
 		w.until("all is read", func() bool { return w.health.Connected && len(w.services) == want.services })
@@ -68,7 +68,9 @@ func TestADatacenterThatNobodyKnowsIsNotFound(t *testing.T) {
 		"known are eu1, us1":    serveAll(t, in(t, "eu1", srv), in(t, "us1", srv)),
 		"--dc gives them names": serve(t, srv),
 	} {
-		for _, path := range []string{"/?", "/api/stream?", "/api/service?name=x&", "/api/search?find=x&", "/sd?", "/sd?dc=eu1&"} {
+		for _, path := range []string{
+			"/?", "/api/stream?", "/api/service?name=x&", "/api/search?find=x&", "/sd?", "/sd?dc=eu1&",
+		} {
 			code, body := fetch(t, base+path+"dc=us2")
 			require.Equal(t, http.StatusNotFound, code, path)
 			require.Contains(t, body, want, path)
