@@ -8,7 +8,7 @@
 //	                        └──► /api/service, /api/search: the details of what somebody opened or looks for
 //
 // A browser first gets a snapshot of all summaries, then four times a second what changed. One that reads too slowly
-// gets a snapshot again instead of an ever longer queue.
+// gets a snapshot again instead of an ever longer queue. Each data center has all of that for itself.
 //
 // # Bounds
 //

@@ -67,7 +67,7 @@ func open(t *testing.T, base string) *watch {
 	return openIn(t, base, "")
 }
 
-// openIn is open with a query, which names the data center.
+// openIn is open for the data center that a query names.
 func openIn(t *testing.T, base, query string) *watch {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
