@@ -78,8 +78,8 @@ func (st *selectorState) eachPool(yield func(*pool)) {
 	})
 }
 
-// keep puts a pool where Select finds it, until it is followed no longer, and returns it, or the one that is there
-// already.
+// keep puts a pool where Select finds it, until its service isn't followed any more, and returns it, or the one that is
+// there already.
 func (st *selectorState) keep(p *pool) *pool {
 	st.mu.Lock()
 	defer st.mu.Unlock()

@@ -22,10 +22,10 @@ type answer struct {
 	records  []*catalog.Record
 	err      error     // why it couldn't be asked last; nil if it could
 	eligible time.Time // since when it has enough nodes to serve; zero if it hasn't
-	lost     *loss     // when it had too few nodes and another one came to serve; nil if it didn't
+	lost     *loss     // when it had too few nodes, so that another one serves; nil if it didn't
 }
 
-// loss is what a data center had lost when another one came to serve.
+// loss is what a data center had lost when another one took over.
 type loss struct {
 	at    time.Time
 	nodes map[string]string // addresses by id

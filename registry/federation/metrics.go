@@ -24,7 +24,7 @@ func newMetrics(p metric.MeterProvider, served func() map[string]int) *metrics {
 	meter := p.Meter(scope)
 	failovers, err := meter.Int64Counter(
 		"etcd.federation.failovers", metric.WithUnit("{failover}"),
-		metric.WithDescription("Services that another data center came to serve because one had too few nodes."),
+		metric.WithDescription("Services that another data center took over because one had too few nodes."),
 	)
 	serving, err2 := meter.Int64ObservableUpDownCounter(
 		"etcd.federation.serving", metric.WithUnit("{service}"),

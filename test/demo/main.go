@@ -21,14 +21,19 @@ const (
 var errInterrupted = errors.New("interrupted")
 
 func main() {
-	if err := run(); err != nil {
+	failover := len(os.Args) == 2 && os.Args[1] == "failover"
+	if len(os.Args) > 1 && !failover {
+		fmt.Fprintln(os.Stderr, "usage: demo [failover]")
+		os.Exit(2)
+	}
+	if err := run(failover); err != nil {
 		fmt.Fprintln(os.Stderr, "\ndemo failed:", err)
 		os.Exit(1)
 	}
 	fmt.Println("\nDone: no call failed, and nothing is left behind.")
 }
 
-func run() (err error) {
+func run(failover bool) (err error) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 1)
@@ -52,7 +57,7 @@ func run() (err error) {
 	}()
 	limited, release := context.WithTimeoutCause(ctx, timeLimit, fmt.Errorf("not finished within %v", timeLimit))
 	defer release()
-	if len(os.Args) > 1 && os.Args[1] == "failover" {
+	if failover {
 		return env.showFailover(limited)
 	}
 	return env.run(limited, []step{
