@@ -94,7 +94,7 @@ func (b *tab) slash() {
 	}
 }
 
-// await waits until a JavaScript expression is true.
+// await waits until a JavaScript expression is true, of this page or of one that comes in its place meanwhile.
 func (b *tab) await(what, expression string) {
 	b.t.Helper()
 	script := fmt.Sprintf(`new Promise((resolve) => {
@@ -107,7 +107,13 @@ func (b *tab) await(what, expression string) {
 		};
 		look();
 	})`, patience.Milliseconds(), expression)
-	shown, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](script, chromedp.EvalAwaitPromise))
+	look := func() (string, error) {
+		return chromedp.Run(b.ctx, chromedp.Evaluate[string](script, chromedp.EvalAwaitPromise))
+	}
+	shown, err := look()
+	for err != nil && strings.Contains(err.Error(), "Inspected target navigated") {
+		shown, err = look()
+	}
 	require.NoError(b.t, err, what)
 	require.Empty(b.t, shown, "not within %v: %s", patience, what)
 }
