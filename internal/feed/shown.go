@@ -11,8 +11,8 @@ import (
 
 // Shown is what lookups have shown to callers in the last minute, whatever they were answered from: a feed, that of
 // everything, or elsewhere. A watcher that comes after a lookup is told how it differs from what there is now, and who
-// watches a feed that is filled anew how it differs from that. So what was shown and is gone is told as deleted, even if
-// the feed in question has never known it.
+// watches a feed that is filled anew how it differs from that. So what was shown and is gone is told as deleted, even
+// if the feed in question has never known it.
 //
 // A caller may have seen any state that a node was in since the first of these lookups. So a node that has changed
 // since is told in any case: what was shown last is no measure then.
