@@ -308,15 +308,15 @@ func (m *model) step(t *testing.T) {
 	case n < 32 && len(m.consumers) < 4:
 		m.consume(t)
 	case n < 34:
-		time.Sleep(time.Duration(m.random.IntN(int(time.Minute))))
+		time.Sleep(time.Duration(m.random.Int64N(int64(time.Minute))))
 	case n < 35:
-		time.Sleep(time.Duration(m.random.IntN(int(15 * time.Minute))))
+		time.Sleep(time.Duration(m.random.Int64N(int64(15 * time.Minute))))
 	case n < 37:
 		_, _ = m.GetService(modelServices[m.random.IntN(3)])
 	case n < 39:
 		synctest.Wait()
 	default:
-		time.Sleep(time.Duration(m.random.IntN(int(time.Second))))
+		time.Sleep(time.Duration(m.random.Int64N(int64(time.Second))))
 	}
 }
 
@@ -341,7 +341,7 @@ func (m *model) consume(t *testing.T) {
 	for range m.random.IntN(3) {
 		m.all()[m.random.IntN(3)].put(m.service())
 		m.all()[m.random.IntN(3)].remove(m.service())
-		time.Sleep(time.Duration(m.random.IntN(int(10 * time.Second))))
+		time.Sleep(time.Duration(m.random.Int64N(int64(10 * time.Second))))
 	}
 	w, err := m.Watch(opts...)
 	require.NoError(t, err)
