@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,17 +17,18 @@ import (
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/connect"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/fleet"
 	"github.com/micro-etcd/micro-etcd/cmd/micro-etcd/output"
-	"github.com/micro-etcd/micro-etcd/registry/etcd"
 )
 
 // NewDeregister returns the subcommand deregister, which removes a record by hand.
 func NewDeregister(a *app.App) *cobra.Command {
+	var flags selectionFlags
+	var nodes *selection
 	var key string
 	var yes bool
 	cmd := &cobra.Command{
-		Use:   "deregister {SERVICE NODE | --record-key KEY}",
-		Short: "Remove a record by hand",
-		Long: `Remove a record by hand: one that a process left behind, or with --record-key one that is malformed.
+		Use:   "deregister {SERVICE {NODE | [--version V] [--label KEY=VALUE,...] | --all} | --record-key KEY}",
+		Short: "Remove records by hand",
+		Long: `Remove records by hand: what processes left behind, or with --record-key one that is malformed.
 Names and keys may be given as the other commands show them, escapes included.
 
 It shows what is there and asks; --yes is for scripts. What has changed since it was shown stays.
@@ -35,64 +37,97 @@ A process that lives puts its record back: within a second if it uses this regis
 tick at the latest if it uses another. So the command looks for two seconds whether that happens, and
 says so. Such a record goes for good only when its process is stopped.`,
 		Example: `  micro-etcd deregister greeter greeter-6fa1
+  micro-etcd deregister greeter --version 1.4.1
   micro-etcd deregister --record-key /micro/registry/greeter/junk --yes`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			switch {
-			case key == "" && len(args) != 2, key != "" && len(args) != 0:
-				return app.UsageError(cmd, "give a SERVICE and a NODE, or --record-key KEY")
-			case key != "":
-				return nil
-			case args[1] == "":
-				return fmt.Errorf("%w %q", etcd.ErrNodeID, args[1])
+		Args: func(cmd *cobra.Command, args []string) (err error) {
+			if key == "" {
+				nodes, err = flags.parse(cmd, args)
+				return err
 			}
-			return app.CheckService(args[0])
+			if len(args) > 0 || flags.isBulk(cmd) {
+				return app.UsageError(cmd, "--record-key is instead of a SERVICE and nodes")
+			}
+			nodes = &selection{}
+			return nil
 		},
 		ValidArgsFunction: a.CompleteNode,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if key != "" {
-				return deregister(cmd.Context(), a, "", "", key, yes)
-			}
-			return deregister(cmd.Context(), a, args[0], args[1], "", yes)
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return deregister(cmd.Context(), a, nodes, key, yes)
 		},
 	}
+	flags.add(cmd)
 	cmd.Flags().StringVar(&key, "record-key", "", "key in etcd, below the prefix")
 	addYes(cmd, &yes)
 	return cmd
 }
 
-func deregister(ctx context.Context, a *app.App, service, node, key string, yes bool) error {
-	c, err := a.Flags.Connect(ctx, a.Streams, service, io.Discard)
+func deregister(ctx context.Context, a *app.App, nodes *selection, key string, yes bool) error {
+	c, err := a.Flags.Connect(ctx, a.Streams, nodes.service, io.Discard)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	source := c.Source
-	found, err := find(ctx, source, node, key)
+	found, err := find(ctx, &source, nodes, key)
 	if err != nil {
 		return connect.Explain(err)
 	}
-	for _, r := range found {
+	for i, r := range found {
+		if i == maxDescribed {
+			fmt.Fprintf(a.Err, "and %s more\n", output.Count(len(found)-i, "record"))
+			break
+		}
 		describe(ctx, a, source, r, "A process that lives puts it back.")
 	}
 	if err := confirm(ctx, a, "Remove "+output.Count(len(found), "record")+"?", "nothing removed", yes); err != nil {
 		return err
 	}
-	var failed error
-	for _, r := range found {
+	results := make([]error, len(found))
+	var looking sync.WaitGroup // whether they come back, for two seconds each
+	for i, r := range found {
 		if ctx.Err() != nil {
-			failed = app.Join(failed, fmt.Errorf("%s stays", output.Line(r.Key)))
+			results[i] = fmt.Errorf("%s stays", output.Line(r.Key))
 			continue
 		}
-		failed = app.Join(failed, connect.Explain(remove(ctx, a, source, r)))
+		key, revision, err := remove(ctx, a, source, r)
+		if err != nil {
+			results[i] = connect.Explain(err)
+			continue
+		}
+		looking.Go(func() { results[i] = connect.Explain(requireGone(ctx, source, key, revision)) })
+	}
+	looking.Wait()
+	var failed error
+	for _, err := range results {
+		failed = app.Join(failed, err)
 	}
 	return failed
 }
 
-// find returns the records of a node, or the one at a key.
-func find(ctx context.Context, source fleet.Source, node, key string) ([]*fleet.Record, error) {
-	if key == "" {
-		return findNode(ctx, source, node)
+// maxDescribed bounds the records that are described before the question.
+const maxDescribed = 20
+
+// find returns the records of some nodes, or the one at a key. source then has the service's name.
+func find(ctx context.Context, source *fleet.Source, nodes *selection, key string) ([]*fleet.Record, error) {
+	switch {
+	case key != "":
+		return findKey(ctx, *source, key)
+	case nodes.node != "":
+		return findNode(ctx, *source, nodes.node)
 	}
+	targets, err := choose(ctx, source, nodes)
+	var found []*fleet.Record
+	for _, t := range targets {
+		for _, r := range []*fleet.Record{t.record, t.notice} {
+			if r != nil {
+				found = append(found, r)
+			}
+		}
+	}
+	return found, err
+}
+
+func findKey(ctx context.Context, source fleet.Source, key string) ([]*fleet.Record, error) {
 	var denied error
 	for _, k := range output.Spellings(key) {
 		if !strings.HasPrefix(k, source.Dir()) {
@@ -148,18 +183,19 @@ func onLease(id int64) string {
 	return "on lease " + fleet.LeaseName(clientv3.LeaseID(id))
 }
 
-// remove deletes a record as it was shown, and looks whether it comes back.
-func remove(ctx context.Context, a *app.App, source fleet.Source, r *fleet.Record) error {
+// remove deletes a record as it was shown. It returns the key at which a living process puts back something, and the
+// revision.
+func remove(ctx context.Context, a *app.App, source fleet.Source, r *fleet.Record) (key string, at int64, err error) {
 	answer, err := ifUnchanged(ctx, a, source, r.Key, r, clientv3.OpDelete(r.Key))
 	if err != nil {
-		return err
+		return "", 0, err
 	}
 	fmt.Fprintf(a.Err, "Removed %s at revision %d.\n", output.Line(r.Key), answer.Header.Revision)
-	key := r.Key
+	key = r.Key
 	if of, _ := source.Keyspace().OfNotice(key); r.IsNotice() {
-		key = of // without its notice a living process puts back the record
+		key = of
 	}
-	return requireGone(ctx, source, key, answer.Header.Revision)
+	return key, answer.Header.Revision, nil
 }
 
 // returnTime is how long to look whether a record comes back: twice what the registry promises.

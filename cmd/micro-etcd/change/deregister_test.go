@@ -44,7 +44,9 @@ func TestDeregisterSaysThatItCouldNotLookWhetherARecordComesBack(t *testing.T) {
 		source := fleet.Source{Client: c}
 		shown, err := source.Key(t.Context(), legacyKey)
 		require.NoError(t, err)
-		err = remove(t.Context(), quiet(), source, shown)
+		key, revision, err := remove(t.Context(), quiet(), source, shown)
+		require.NoError(t, err)
+		err = requireGone(t.Context(), source, key, revision)
 		require.ErrorContains(t, err, "could not look whether "+legacyKey+" comes back")
 		require.ErrorContains(t, err, want)
 		require.Equal(t, app.ExitFailed, app.ExitOf(err).Code)

@@ -36,9 +36,13 @@ func (f *selectionFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.all, "all", false, "all nodes of the service")
 }
 
+// isBulk reports whether they are for several nodes.
+func (f *selectionFlags) isBulk(cmd *cobra.Command) bool {
+	return f.all || cmd.Flags().Changed("version") || len(f.labels) > 0
+}
+
 func (f *selectionFlags) parse(cmd *cobra.Command, args []string) (*selection, error) {
-	byVersion := cmd.Flags().Changed("version")
-	bulk := f.all || byVersion || len(f.labels) > 0
+	byVersion, bulk := cmd.Flags().Changed("version"), f.isBulk(cmd)
 	switch {
 	case len(args) == 0, len(args) == 1 && !bulk, len(args) > 2,
 		len(args) == 2 && bulk, f.all && (byVersion || len(f.labels) > 0):
