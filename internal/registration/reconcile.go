@@ -1,9 +1,9 @@
 package registration
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -175,23 +175,15 @@ const maxOrphans = 8
 // on its way, so those that aren't there are looked for once more, unless the network is slow anyway.
 func (g *registration) dropOrphans(ctx context.Context) {
 	for began := time.Now(); len(g.orphans) > 0 && g.shared.Connector.IsConnected(); {
+		var failed error
 		left := make([]int64, 0, len(g.orphans))
-		failed := false
-		var mu sync.Mutex
-		var asking sync.WaitGroup
-		for _, id := range g.orphans {
-			asking.Go(func() {
-				found, err := g.shared.leases.Revoke(ctx, id)
-				mu.Lock()
-				defer mu.Unlock()
-				if failed = failed || err != nil; !found {
-					left = append(left, id)
-				}
-			})
-		}
-		asking.Wait()
+		g.revokeEach(ctx, g.orphans, func(i int, found bool, err error) {
+			if failed = cmp.Or(failed, err); !found {
+				left = append(left, g.orphans[i])
+			}
+		})
 		g.orphans = left
-		if failed {
+		if failed != nil {
 			return
 		}
 		if time.Since(began) >= retry.Base {

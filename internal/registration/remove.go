@@ -1,6 +1,7 @@
 package registration
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -83,30 +84,42 @@ func (g *registration) deleteKey(ctx context.Context, guard clientv3.Cmp) error 
 // maxRevoking bounds the leases of a key that are given back at one time.
 const maxRevoking = 16
 
-// revokeRetired gives back the leases that the key no longer hangs on: there is one more for each time that a call was
-// replaced while this was being done.
-func (g *registration) revokeRetired(ctx context.Context) error {
+// revokeEach gives back leases, and tells of one after the other how that went, in no order.
+func (g *registration) revokeEach(ctx context.Context, ids []int64, tell func(i int, found bool, err error)) {
 	var mu sync.Mutex
-	var left []*lease.Lease
 	var asking errgroup.Group
 	asking.SetLimit(maxRevoking)
-	for _, l := range g.retired {
+	for i, id := range ids {
 		asking.Go(func() error {
-			var err error
-			if !signal.IsClosed(l.Lost) {
-				_, err = g.shared.leases.Revoke(ctx, l.ID)
-			}
-			if err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				left = append(left, l)
-				return err
-			}
-			l.Stop()
+			found, err := g.shared.leases.Revoke(ctx, id)
+			mu.Lock()
+			defer mu.Unlock()
+			tell(i, found, err)
 			return nil
 		})
 	}
-	err := asking.Wait()
+	_ = asking.Wait() // nil
+}
+
+// revokeRetired gives back the leases that the key no longer hangs on: there is one more for each time that a call was
+// replaced while this was being done.
+func (g *registration) revokeRetired(ctx context.Context) (failed error) {
+	var living, left []*lease.Lease
+	var ids []int64
+	for _, l := range g.retired {
+		if signal.IsClosed(l.Lost) {
+			l.Stop()
+			continue
+		}
+		living, ids = append(living, l), append(ids, l.ID)
+	}
+	g.revokeEach(ctx, ids, func(i int, _ bool, err error) {
+		if err != nil {
+			failed, left = cmp.Or(failed, err), append(left, living[i])
+			return
+		}
+		living[i].Stop()
+	})
 	g.retired = left
-	return err
+	return failed
 }
