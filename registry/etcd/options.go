@@ -153,7 +153,7 @@ func CacheMaxAge(age time.Duration) registry.Option { return with(cacheMaxAgeKey
 // must come last: go-micro's options have only a context to leave a mark in, and GetContext replaces that.
 func Linearizable() registry.GetOption {
 	return func(o *registry.GetOptions) {
-		o.Context = keep(o.Context, linearizableKey{}, true)
+		o.Context = gomicro.Keep(o.Context, linearizableKey{}, true)
 	}
 }
 
@@ -171,7 +171,7 @@ func gatherGet(opts []registry.GetOption) (ctx context.Context, linearizable boo
 }
 
 func isLinearizable(ctx context.Context) bool {
-	_, given := value[bool](ctx, linearizableKey{})
+	_, given := gomicro.Kept[bool](ctx, linearizableKey{})
 	return given
 }
 
@@ -190,23 +190,8 @@ func gather[T any, O ~func(*T)](o T, opts []O) (T, error) {
 }
 
 func with(key, value any) registry.Option {
-	return func(o *registry.Options) { o.Context = keep(o.Context, key, value) }
+	return func(o *registry.Options) { o.Context = gomicro.Keep(o.Context, key, value) }
 }
 
 // option returns what an option stored under its key, and whether it was given.
-func option[T any](o registry.Options, key any) (T, bool) { return value[T](o.Context, key) }
-
-// keep puts a value into the context of options, which begin without one.
-func keep(ctx context.Context, key, value any) context.Context {
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	return context.WithValue(ctx, key, value)
-}
-
-func value[T any](ctx context.Context, key any) (v T, ok bool) {
-	if ctx != nil {
-		v, ok = ctx.Value(key).(T)
-	}
-	return v, ok
-}
+func option[T any](o registry.Options, key any) (T, bool) { return gomicro.Kept[T](o.Context, key) }

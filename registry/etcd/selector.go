@@ -16,6 +16,7 @@ import (
 
 	"github.com/micro-etcd/micro-etcd/internal/catalog"
 	"github.com/micro-etcd/micro-etcd/internal/feed"
+	"github.com/micro-etcd/micro-etcd/registry/internal/gomicro"
 )
 
 func init() {
@@ -102,7 +103,7 @@ func gatherSelector(o selector.Options, opts []selector.Option) (selector.Option
 }
 
 func graceOf(o selector.Options) time.Duration {
-	d, _ := value[time.Duration](o.Context, graceOption{})
+	d, _ := gomicro.Kept[time.Duration](o.Context, graceOption{})
 	return d
 }
 

@@ -6,6 +6,7 @@ import (
 	"go-micro.dev/v4/selector"
 
 	"github.com/micro-etcd/micro-etcd/internal/picker"
+	"github.com/micro-etcd/micro-etcd/registry/internal/gomicro"
 )
 
 type (
@@ -50,5 +51,5 @@ func Grace(d time.Duration) selector.Option {
 }
 
 func inContext(key, value any) selector.Option {
-	return func(o *selector.Options) { o.Context = keep(o.Context, key, value) }
+	return func(o *selector.Options) { o.Context = gomicro.Keep(o.Context, key, value) }
 }

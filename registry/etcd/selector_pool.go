@@ -287,8 +287,8 @@ type policy struct {
 
 func newPolicy(o selector.Options) policy {
 	var t policy
-	t.Weighted, _ = value[bool](o.Context, weightedOption{})
-	t.Zone, _ = value[string](o.Context, zoneOption{})
+	t.Weighted, _ = gomicro.Kept[bool](o.Context, weightedOption{})
+	t.Zone, _ = gomicro.Kept[string](o.Context, zoneOption{})
 	return t.with(o.Strategy)
 }
 

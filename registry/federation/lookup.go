@@ -48,8 +48,8 @@ func (r *Registry) lookUp(name string, opts []registry.GetOption) ([]*registry.S
 		}
 	}
 	o, ok := gomicro.Gather(registry.GetOptions{}, opts)
-	dc, one := value(o.Context, datacenterKey{})
-	_, everywhere := value(o.Context, everywhereKey{})
+	dc, one := gomicro.Kept[string](o.Context, datacenterKey{})
+	_, everywhere := gomicro.Kept[bool](o.Context, everywhereKey{})
 	if err := r.check(o.Context); err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (r *Registry) lookUp(name string, opts []registry.GetOption) ([]*registry.S
 }
 
 // datacenter returns the one with a name.
-func (r *Registry) datacenter(name any) (*datacenter, error) {
+func (r *Registry) datacenter(name string) (*datacenter, error) {
 	i := slices.IndexFunc(r.datacenters, func(d *datacenter) bool { return d.name == name })
 	if i < 0 {
 		return nil, fmt.Errorf("%w %q", ErrDatacenter, name)
@@ -172,7 +172,7 @@ func (r *Registry) list(opts []registry.ListOption) ([]*registry.Service, error)
 	ctx, cancel := r.bound(o.Context)
 	defer cancel()
 	of := r.datacenters[:1]
-	_, everywhere := value(o.Context, everywhereKey{})
+	_, everywhere := gomicro.Kept[bool](o.Context, everywhereKey{})
 	if everywhere {
 		of = r.datacenters
 	}

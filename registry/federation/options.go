@@ -1,7 +1,6 @@
 package federation
 
 import (
-	"context"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -11,6 +10,8 @@ import (
 	"go-micro.dev/v4/registry"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/micro-etcd/micro-etcd/registry/internal/gomicro"
 )
 
 // Option is one of [New]'s.
@@ -122,31 +123,16 @@ type (
 
 // Datacenter makes GetService ask the registry of one data center, and no other.
 func Datacenter(name string) registry.GetOption {
-	return func(o *registry.GetOptions) { o.Context = keep(o.Context, datacenterKey{}, name) }
+	return func(o *registry.GetOptions) { o.Context = gomicro.Keep(o.Context, datacenterKey{}, name) }
 }
 
 // Everywhere makes GetService return the nodes of all data centers that can be asked, one service per version and data
 // center, in the order of preference.
 func Everywhere() registry.GetOption {
-	return func(o *registry.GetOptions) { o.Context = keep(o.Context, everywhereKey{}, true) }
+	return func(o *registry.GetOptions) { o.Context = gomicro.Keep(o.Context, everywhereKey{}, true) }
 }
 
 // ListEverywhere is [Everywhere] for ListServices.
 func ListEverywhere() registry.ListOption {
-	return func(o *registry.ListOptions) { o.Context = keep(o.Context, everywhereKey{}, true) }
-}
-
-// keep puts a value into the context of options, which begin without one.
-func keep(ctx context.Context, key, value any) context.Context {
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	return context.WithValue(ctx, key, value)
-}
-
-func value(ctx context.Context, key any) (v any, ok bool) {
-	if ctx != nil {
-		v = ctx.Value(key)
-	}
-	return v, v != nil
+	return func(o *registry.ListOptions) { o.Context = gomicro.Keep(o.Context, everywhereKey{}, true) }
 }
