@@ -108,12 +108,7 @@ func (c *call) choose(ctx context.Context, service string) (*fleet.Record, error
 	if err != nil {
 		return nil, connect.Explain(err)
 	}
-	var nodes []*fleet.Record
-	for _, s := range f.Services() {
-		for _, v := range s.Versions {
-			nodes = append(nodes, v.Nodes...)
-		}
-	}
+	nodes := fleet.Nodes(f.Services()...)
 	all := len(nodes)
 	nodes = slices.DeleteFunc(nodes, func(r *fleet.Record) bool {
 		return c.node != "" && r.Node().Id != c.node || c.version != "" && r.Service.Version != c.version

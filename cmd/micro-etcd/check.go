@@ -203,12 +203,7 @@ func (c *checker) round(
 		at: now, Time: now.UTC().Format(time.RFC3339Nano), Type: c.kind, Service: c.service,
 		Results: []checkResult{}, Down: []string{},
 	}
-	var nodes []*fleet.Record
-	for _, s := range services {
-		for _, v := range s.Versions {
-			nodes = append(nodes, v.Nodes...)
-		}
-	}
+	nodes := fleet.Nodes(services...)
 	for _, n := range nodes {
 		r.Results = append(r.Results, newCheckResult(n))
 	}

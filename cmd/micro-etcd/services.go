@@ -71,24 +71,24 @@ func printServices(a *app.App, services []service) error {
 	for _, s := range services {
 		names = append(names, s.Name)
 	}
-	rows := output.Rows{a.Row("SERVICE", "VERSIONS", "NODES", "OUT")}
+	heading := "VERSIONS"
 	if a.Format == output.Wide {
-		rows = output.Rows{a.Row("SERVICE", "VERSION", "NODES", "OUT")}
+		heading = "VERSION"
 	}
+	rows := output.Rows{a.Row("SERVICE", heading, "NODES", "OUT")}
 	for _, s := range services {
+		row := func(versions string, nodes, out int) {
+			rows.Row(a.RowOf(s.Datacenter, output.Cell(s.Name), versions, strconv.Itoa(nodes), strconv.Itoa(out))...)
+		}
 		var versions []string
 		for _, v := range s.Versions {
-			versions = append(versions, output.Cell(v.Version))
-			if a.Format == output.Wide {
-				rows.Row(a.RowOf(
-					s.Datacenter, output.Cell(s.Name), output.Cell(v.Version), strconv.Itoa(v.Nodes), strconv.Itoa(v.Out),
-				)...)
+			version := output.Cell(v.Version)
+			if versions = append(versions, version); a.Format == output.Wide {
+				row(version, v.Nodes, v.Out)
 			}
 		}
 		if a.Format != output.Wide {
-			rows.Row(a.RowOf(
-				s.Datacenter, output.Cell(s.Name), strings.Join(versions, ", "), strconv.Itoa(s.Nodes), strconv.Itoa(s.Out),
-			)...)
+			row(strings.Join(versions, ", "), s.Nodes, s.Out)
 		}
 	}
 	return a.PrintList(services, names, rows, 0)

@@ -52,13 +52,10 @@ func (a *App) ReadService(ctx context.Context, service string) (*fleet.Service, 
 		return nil, nil, connect.Explain(err)
 	}
 	s := &fleet.Service{Name: service}
-	var nodes []*fleet.Record
 	if services := a.VisibleServices(f); len(services) > 0 {
 		s = &services[0]
-		for _, v := range s.Versions {
-			nodes = append(nodes, v.Nodes...)
-		}
 	}
+	nodes := fleet.Nodes(*s)
 	if nodes = append(nodes, f.OutOfService()...); len(nodes) == 0 {
 		return nil, nil, No("no node of service %q below %s%s", service, c.Dir(), a.similar(ctx, c.Source))
 	}
@@ -116,12 +113,7 @@ func (a *App) newRecords(ctx context.Context, source fleet.Source, nodes []*flee
 // error.
 func (a *App) VisibleServices(f *fleet.Fleet) []fleet.Service {
 	services := f.Services()
-	nodes, malformed, out := 0, 0, 0
-	for _, s := range services {
-		for _, v := range s.Versions {
-			nodes += len(v.Nodes)
-		}
-	}
+	nodes, malformed, out := len(fleet.Nodes(services...)), 0, 0
 	for _, r := range f.Records {
 		switch {
 		case r.Service == nil:

@@ -17,6 +17,17 @@ type Version struct {
 	Nodes   []*Record        // sorted by node id
 }
 
+// Nodes returns those of services that are in service.
+func Nodes(services ...Service) []*Record {
+	var nodes []*Record
+	for _, s := range services {
+		for _, v := range s.Versions {
+			nodes = append(nodes, v.Nodes...)
+		}
+	}
+	return nodes
+}
+
 // Services folds the records as every registry does: of several records of one node of a service only the one written
 // last counts, and malformed ones don't. They are sorted by name.
 func (f *Fleet) Services() []Service {
